@@ -1,0 +1,389 @@
+"""The run folder: everything a trained model is, and all that training needs to go on.
+
+    RUN/
+      config.toml             effective settings, vocabulary sizes, hashes of the tokenizers
+      tokenizer.model         or source.model and target.model
+      model.safetensors       the weights to translate with
+      metrics.jsonl           a line for each report of training
+      training/
+        update-00001000/      the last checkpoint: weights, optimizer, random and loop state
+        weights/              validated weights that may yet be averaged
+        finished.json         why and when training ended
+
+Nothing is pickled, so reading a stranger's folder runs none of his code. A file or checkpoint
+directory appears in one step (temporary name, fsync, rename): a kill leaves the old or the new.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from seq2seq_cli.config import (
+    DataConfig,
+    Table,
+    TrainingConfig,
+    check_sections,
+    parse_toml,
+    settings_from,
+    to_toml,
+)
+from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build, model_config
+from seq2seq_cli.text import replace_file, sync_directory
+from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings
+
+CONFIG = "config.toml"
+WEIGHTS = "model.safetensors"
+METRICS = "metrics.jsonl"
+SECTIONS = ("data", "tokenizer", "model", "training")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The settings of a run: what the user chose, with all defaults filled in."""
+
+    data: DataConfig
+    tokenizer: TokenizerSettings
+    model: ModelConfig
+    training: TrainingConfig
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Table]) -> "RunConfig":
+        """Read the four sections. Raises InputError for what is unknown or does not fit."""
+        check_sections(tables, SECTIONS)
+        return cls(
+            data=settings_from(DataConfig, "data", tables.get("data", {})),
+            tokenizer=settings_from(TokenizerSettings, "tokenizer", tables.get("tokenizer", {})),
+            model=model_config(tables.get("model", {})),
+            training=settings_from(TrainingConfig, "training", tables.get("training", {})),
+        )
+
+    def tables(self) -> dict[str, Table]:
+        """The settings as the sections of a TOML file."""
+        return {section: dataclasses.asdict(getattr(self, section)) for section in SECTIONS}
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """The tokenizer of each side; a joint vocabulary is one object on both."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(len(self.source), len(self.target), self.source is self.target)
+
+    def files(self) -> dict[str, Tokenizer]:
+        """File name in the run folder -> tokenizer."""
+        if self.source is self.target:
+            return {"tokenizer.model": self.source}
+        return {"source.model": self.source, "target.model": self.target}
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Weights that were validated after this update, and the value of the stop metric."""
+
+    update: int
+    value: float
+
+
+@dataclass
+class TrainingState:
+    """Where training stands: together with weights, optimizer and random state, all of it."""
+
+    data: str = ""  # fingerprint of the tokenised pairs
+    update: int = 0
+    epoch: int = 0
+    batch: int = 0  # batches of this epoch that are done
+    seconds: float = 0.0  # of training, over all sittings
+    target_tokens: int = 0  # predicted so far
+    validated: int = 0  # the last update that was validated
+    best: Validated | None = None
+    without_better: int = 0  # validations since the best one
+    kept: list[Validated] = field(default_factory=list)  # whose weights are in training/weights
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrainingState":
+        values = json.loads(text)
+        best = values.pop("best")
+        kept = [Validated(**entry) for entry in values.pop("kept")]
+        return cls(best=Validated(**best) if best else None, kept=kept, **values)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What one checkpoint directory holds."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]  # random states too, under random/
+    state: TrainingState
+
+
+def weights_of(model: TranslationModel) -> dict[str, Tensor]:
+    """The weights by name, each shared one once."""
+    return {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and bytes of tensors."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        sha.update(name.encode())
+        sha.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors with their hash, in one step."""
+    data = safetensors_bytes(dict(tensors), metadata={"sha256": digest(tensors)})
+    replace_file(path, data)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors. Raises InputError if the file is missing, damaged or not what was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            expected = (file.metadata() or {}).get("sha256")
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    if expected is None:
+        raise InputError(
+            f"{path} carries no hash of its weights; it was written by another program"
+        )
+    if digest(tensors) != expected:
+        raise InputError(f"{path} is damaged: its weights do not have the hash it was saved with")
+    return tensors
+
+
+def load_weights(model: TranslationModel, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into a model. Raises InputError where a name or a shape does not fit."""
+    parameters = dict(model.named_parameters())
+    for name in sorted(parameters.keys() ^ tensors.keys()):
+        fault = "lacks" if name in parameters else "has an unknown"
+        raise InputError(f"{path} does not fit {CONFIG}: it {fault} tensor {name}")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            if parameter.shape != tensors[name].shape:
+                raise InputError(
+                    f"{path} does not fit {CONFIG}: {name} is {list(tensors[name].shape)}, "
+                    f"{list(parameter.shape)} by the settings"
+                )
+            parameter.copy_(tensors[name])
+
+
+class RunFolder:
+    """Reads and writes one run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.training = path / "training"
+        self.kept = self.training / "weights"
+
+    # What translating needs
+
+    def exists(self) -> bool:
+        """Whether a training run began here."""
+        return (self.path / CONFIG).is_file()
+
+    def create(self, config: RunConfig, tokenizers: Tokenizers) -> None:
+        """Begin a run: tokenizers first, the settings, which make it a run folder, last."""
+        self.kept.mkdir(parents=True, exist_ok=True)
+        for name, tokenizer in tokenizers.files().items():
+            replace_file(self.path / name, tokenizer.model)
+        self.save_config(config, tokenizers)
+
+    def clear(self) -> None:
+        """Remove all that a run wrote here, and nothing else."""
+        for name in (CONFIG, "tokenizer.model", "source.model", "target.model", WEIGHTS, METRICS):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.training, ignore_errors=True)
+
+    def save_config(self, config: RunConfig, tokenizers: Tokenizers) -> None:
+        """Write the settings and what the model carries of its tokenizers."""
+        vocabulary = dataclasses.asdict(tokenizers.vocabulary)
+        hashes = {name: tokenizer.sha256 for name, tokenizer in tokenizers.files().items()}
+        text = to_toml({**config.tables(), "vocabulary": vocabulary, "sha256": _quoted(hashes)})
+        replace_file(self.path / CONFIG, text.encode())
+
+    def load_config(self) -> RunConfig:
+        """The settings. Raises InputError if this is no run folder or they are damaged."""
+        tables = self._config_tables()
+        return RunConfig.from_tables({name: tables.get(name, {}) for name in SECTIONS})
+
+    def _config_tables(self) -> dict[str, Table]:
+        path = self.path / CONFIG
+        if not self.path.is_dir():
+            raise InputError(f"{self.path}: no such run folder")
+        if not path.is_file():
+            raise InputError(f"{self.path} is no run folder: it has no {CONFIG}")
+        try:
+            tables = parse_toml(path.read_text(encoding="utf-8"), str(path))
+        except UnicodeDecodeError:
+            raise InputError(f"{path} is damaged: it is no UTF-8 text") from None
+        check_sections(tables, (*SECTIONS, "vocabulary", "sha256"))
+        return tables
+
+    def load_tokenizers(self) -> Tokenizers:
+        """The tokenizers. Raises InputError if one is missing, damaged or not the run's own."""
+        hashes = self._config_tables().get("sha256", {})
+        if set(hashes) not in ({"tokenizer.model"}, {"source.model", "target.model"}):
+            raise InputError(f"{self.path / CONFIG} is damaged: its section [sha256] is incomplete")
+        loaded = {}
+        for name, expected in hashes.items():
+            path = self.path / name
+            loaded[name] = Tokenizer.load(path)
+            if loaded[name].sha256 != expected:
+                raise InputError(f"{path} is not the tokenizer that this model was trained with")
+        if "tokenizer.model" in loaded:
+            return Tokenizers(loaded["tokenizer.model"], loaded["tokenizer.model"])
+        return Tokenizers(loaded["source.model"], loaded["target.model"])
+
+    def load_model(self) -> TranslationModel:
+        """The model to translate with, in evaluation mode on the CPU.
+
+        Raises InputError for a folder that is incomplete, damaged or mismatched.
+        """
+        config = self.load_config()
+        table = self._config_tables().get("vocabulary", {})
+        model = build(config.model, settings_from(Vocabulary, "vocabulary", table))
+        path = self.path / WEIGHTS
+        if not path.is_file():
+            raise InputError(
+                f"{path} is missing: training here has not come to its first validation yet, "
+                "or the file was lost"
+            )
+        load_weights(model, load_tensors(path), path)
+        return model.eval()
+
+    def save_model(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace the weights to translate with."""
+        save_tensors(self.path / WEIGHTS, weights)
+
+    # What training needs
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, then remove the one before and the weights it no longer keeps."""
+        final = self._checkpoint_path(checkpoint.state.update)
+        temporary = self.training / f".{final.name}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+            save_tensors(temporary / "weights.safetensors", checkpoint.weights)
+            save_tensors(temporary / "optimizer.safetensors", checkpoint.optimizer)
+            replace_file(temporary / "state.json", checkpoint.state.to_json().encode())
+            temporary.rename(final)
+            sync_directory(self.training)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self._remove_stale(checkpoint.state)
+
+    def _checkpoint_path(self, update: int) -> Path:
+        return self.training / f"update-{update:08d}"
+
+    def _remove_stale(self, state: TrainingState) -> None:
+        current = self._checkpoint_path(state.update)
+        for pattern in ("update-*", ".update-*"):
+            for path in self.training.glob(pattern):
+                if path != current:
+                    shutil.rmtree(path, ignore_errors=True)
+        wanted = {self._kept_path(entry.update) for entry in state.kept}
+        for path in self.kept.glob("*"):
+            if path not in wanted:
+                path.unlink(missing_ok=True)
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """The last checkpoint, or None. Raises InputError if it is damaged."""
+        found = sorted(self.training.glob("update-*"))
+        if not found:
+            return None
+        path = found[-1]
+        try:
+            state = TrainingState.from_json((path / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path / 'state.json'} is damaged ({error}); --restart begins anew"
+            ) from None
+        return Checkpoint(
+            weights=load_tensors(path / "weights.safetensors"),
+            optimizer=load_tensors(path / "optimizer.safetensors"),
+            state=state,
+        )
+
+    def keep_weights(self, update: int, weights: Mapping[str, Tensor]) -> None:
+        """Put validated weights aside, to be averaged."""
+        self.kept.mkdir(parents=True, exist_ok=True)
+        save_tensors(self._kept_path(update), weights)
+
+    def kept_weights(self, update: int) -> dict[str, Tensor]:
+        """Weights that were put aside."""
+        return load_tensors(self._kept_path(update))
+
+    def _kept_path(self, update: int) -> Path:
+        return self.kept / f"update-{update:08d}.safetensors"
+
+    # What is told
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        with (self.path / METRICS).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def truncate_metrics(self, update: int) -> None:
+        """Drop the lines of updates after this one, which will be done again, and half lines."""
+        path = self.path / METRICS
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            try:
+                if json.loads(line).get("update", 0) <= update:
+                    kept.append(line)
+            except ValueError:
+                continue
+        replace_file(path, "".join(f"{line}\n" for line in kept).encode())
+
+    def save_finished(self, update: int, reason: str) -> None:
+        """Note that training came to its end."""
+        text = json.dumps({"update": update, "reason": reason}, indent=1)
+        replace_file(self.training / "finished.json", text.encode())
+
+    def finished(self) -> tuple[int, str] | None:
+        """The update and the reason with which training ended, or None."""
+        try:
+            values = json.loads((self.training / "finished.json").read_text(encoding="utf-8"))
+            return int(values["update"]), str(values["reason"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def _quoted(table: Mapping[str, str]) -> dict[str, str]:
+    """File names as TOML keys: they hold a dot."""
+    return {f'"{name}"': value for name, value in table.items()}
+
+
+def disk_error(error: OSError, state: TrainingState | None) -> Seq2seqError:
+    """A failed write as the user should read it."""
+    last = f"the checkpoint of update {state.update:,} is whole; " if state else ""
+    return Seq2seqError(
+        f"cannot write to the run folder: {error.strerror or error}; {last}make room and run the "
+        "same command again to go on"
+    )

@@ -1,0 +1,62 @@
+"""The tree of commands, and how each error becomes a message and an exit code."""
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from seq2seq_cli import __version__
+from seq2seq_cli.cli import console, data, presets, score, tokenizer, train, translate
+from seq2seq_cli.errors import Seq2seqError
+
+app = typer.Typer(
+    name="seq2seq",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(rich_help_panel="The pipe")(train.train)
+app.command(rich_help_panel="The pipe")(translate.translate)
+app.command(rich_help_panel="The pipe")(score.score)
+app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Around it")
+app.add_typer(data.app, name="data", rich_help_panel="Around it")
+app.command(rich_help_panel="Around it")(presets.presets)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"seq2seq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def seq2seq(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Turn two text files into a working translator in the shell.
+
+    \b
+    seq2seq data demo demo
+    seq2seq train --source demo/train.en --target demo/train.de \\
+        --valid-source demo/valid.en --valid-target demo/valid.de --output runs/demo
+    echo "the old woman reads a book ." | seq2seq translate runs/demo
+    """
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or input."""
+    try:
+        app()
+    except Seq2seqError as error:
+        console.error(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does: end as quietly as cat would.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)

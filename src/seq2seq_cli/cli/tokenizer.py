@@ -1,0 +1,270 @@
+"""`seq2seq tokenizer`: learn a SentencePiece tokenizer, and use one as a pipe."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from seq2seq_cli import text
+from seq2seq_cli.cli import console
+from seq2seq_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from seq2seq_cli.tokenizer import Tokenizer
+
+LINES_AT_ONCE = 1000  # lines; more would not be faster
+
+app = typer.Typer(
+    help="Learn a tokenizer from text, and turn text into tokens and back.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="The tokenizer, as `train` wrote it.")
+]
+InputOption = Annotated[
+    Path, typer.Option("--input", "-i", metavar="FILE", help="Where lines come from; - is stdin.")
+]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="Where lines go; - is stdout.")
+]
+
+
+@app.command()
+def train(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE",
+            help="Text, one sentence a line; gzip is fine. Several files give one joint tokenizer.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="MODEL", help="The file to write the tokenizer to."),
+    ],
+    vocab_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N",
+            help="How many pieces. auto goes by the sentences: 2,000 pieces for 5,000 sentences, "
+            "8,000 for a million, 32,000 for 4.5 million "
+            "(Sennrich & Zhang 2019, Gowda & May 2020).",
+            show_default="auto",
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
+    model_type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="unigram|bpe|char|word",
+            help="How text is cut into pieces.",
+            show_default="unigram",
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="The share of the text's characters that have a piece; "
+            "0.9995 suits Chinese and Japanese.",
+            show_default="1.0",
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
+    lowercase: Annotated[
+        bool | None,
+        typer.Option(
+            "--lowercase",
+            help="Fold text to lower case; it is decoded as such, too.",
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Chooses the lines that are learned from, where they are too many.",
+            show_default="1",
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite MODEL if it is there already.")
+    ] = False,
+) -> None:
+    """Learn a tokenizer from text. The same text and options give the same file.
+
+    \b
+    Both sides of a parallel corpus share one vocabulary:
+      seq2seq tokenizer train train.en train.de --output joint.model
+    One language, 8,000 pieces of byte-pair encoding:
+      seq2seq tokenizer train train.de -o de.model --vocab-size 8000 --model-type bpe
+    """
+    from seq2seq_cli.config import settings_from
+    from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
+
+    given = {
+        "vocabulary_size": int(vocab_size) if vocab_size and vocab_size.isdecimal() else vocab_size,
+        "model_type": model_type,
+        "character_coverage": coverage,
+        "lowercase": lowercase,
+        "seed": seed,
+    }
+    table = {key: value for key, value in given.items() if value is not None}
+    settings = settings_from(TokenizerSettings, "tokenizer", table)
+    _check_output(output, files, force)
+    lines = chain.from_iterable(text.read_lines(file, console.warn) for file in files)
+    with _stopped_by_interrupt():
+        # The files are taken for the sides of one corpus, so that many lines make a sentence pair.
+        trained = train_tokenizer(lines, settings, sides=len(files))
+    for note in trained.notes:
+        console.note(note)
+    _replace(output, trained.tokenizer.model)
+    console.note(f"{output}: {len(trained.tokenizer):,} pieces, {settings.model_type}")
+
+
+@app.command()
+def encode(
+    model: ModelArgument,
+    ids: Annotated[bool, typer.Option("--ids", help="Write ids instead of pieces.")] = False,
+    input: InputOption = text.STDIN,
+    output: OutputOption = text.STDIN,
+) -> None:
+    """Turn lines of text into pieces, separated by spaces: a line out for each line in.
+
+    \b
+      echo "A man sleeps." | seq2seq tokenizer encode joint.model
+      seq2seq tokenizer encode joint.model --ids < train.de > train.ids
+    """
+    tokenizer = _load(model)
+    names = [str(number) for number in range(len(tokenizer))] if ids else tokenizer.vocabulary
+
+    def encoded(lines: list[str], first: int) -> list[str]:
+        return [" ".join([names[number] for number in line]) for line in tokenizer.encode(lines)]
+
+    _pipe(input, output, encoded)
+
+
+@app.command()
+def decode(
+    model: ModelArgument,
+    ids: Annotated[bool, typer.Option("--ids", help="Read ids instead of pieces.")] = False,
+    input: InputOption = text.STDIN,
+    output: OutputOption = text.STDIN,
+) -> None:
+    """Turn pieces, separated by spaces, back into text: a line out for each line in.
+
+    What the vocabulary lacked comes back as ⁇.
+
+    \b
+      seq2seq tokenizer decode joint.model < train.pieces
+      echo "17 204 9" | seq2seq tokenizer decode joint.model --ids
+    """
+    tokenizer = _load(model)
+    parse = _parse_ids if ids else _parse_pieces
+    name = text.display_name(input)
+
+    def decoded(lines: list[str], first: int) -> list[str]:
+        return tokenizer.decode(
+            [
+                parse(line, tokenizer, f"{name}, line {number}")
+                for number, line in enumerate(lines, first)
+            ]
+        )
+
+    _pipe(input, output, decoded)
+
+
+def _load(model: Path) -> "Tokenizer":
+    from seq2seq_cli.tokenizer import Tokenizer
+
+    return Tokenizer.load(model)
+
+
+def _parse_pieces(line: str, tokenizer: "Tokenizer", where: str) -> list[int]:
+    try:
+        return tokenizer.piece_ids([piece for piece in line.split(" ") if piece])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _parse_ids(line: str, tokenizer: "Tokenizer", where: str) -> list[int]:
+    ids = []
+    for word in line.split():
+        if not (word.isascii() and word.isdecimal() and int(word) < len(tokenizer)):
+            raise InputError(
+                f'{where}: "{word}" is no id of this vocabulary; whole numbers from 0 to '
+                f"{len(tokenizer) - 1} are"
+            )
+        ids.append(int(word))
+    return ids
+
+
+def _pipe(source: Path, target: Path, convert: Callable[[list[str], int], list[str]]) -> None:
+    """Convert lines as they arrive; `convert` also gets the number of its first line."""
+    if target != text.STDIN and target.exists() and source.exists() and target.samefile(source):
+        raise InputError(f"{target} is both input and output; write to another file")
+    with text.open_input(source) as reader, _opened_output(target) as writer:
+        first = 1
+        name = text.display_name(source)
+        for lines in text.arriving_lines(reader, name, LINES_AT_ONCE, console.warn):
+            writer.write("".join(f"{line}\n" for line in convert(lines, first)).encode())
+            writer.flush()  # whoever waits for the answer to one line gets it now
+            first += len(lines)
+
+
+@contextmanager
+def _opened_output(path: Path) -> Iterator[BinaryIO]:
+    if path == text.STDIN:
+        yield sys.stdout.buffer
+        return
+    try:
+        stream = path.open("wb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    with stream:
+        yield stream
+
+
+def _check_output(output: Path, files: list[Path], force: bool) -> None:
+    """Raise InputError if the tokenizer could not be written, before it takes minutes to train."""
+    if output.is_dir():
+        raise InputError(f"{output} is a directory; give --output the name of a file")
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: the directory {output.parent} does not exist")
+    if not os.access(output.parent, os.W_OK):
+        raise InputError(f"{output}: the directory {output.parent} may not be written to")
+    if not output.exists():
+        return
+    if any(file.exists() and file.samefile(output) for file in files):
+        raise InputError(f"{output} is both a text to learn from and the --output; choose another")
+    if not force:
+        raise InputError(f"{output} exists; choose another --output, or add --force to replace it")
+
+
+def _replace(output: Path, model: bytes) -> None:
+    try:
+        text.replace_file(output, model)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _stopped_by_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process at once: SentencePiece trains for minutes without asking Python.
+
+    Nothing is lost, since the file is written afterwards and in one step.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,191 @@
+"""`seq2seq train`: two text files in, a run folder out."""
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seq2seq_cli.cli import console
+from seq2seq_cli.cli.progress import make_listener
+from seq2seq_cli.config import Table, merged, parse_assignment, parse_toml
+from seq2seq_cli.presets import read as read_preset
+from seq2seq_cli.text import STDIN, read_lines
+
+if TYPE_CHECKING:
+    from seq2seq_cli.checkpoint import RunConfig
+
+DEFAULT_PRESET = "transformer-small"
+DATA, MODEL, LIMITS, MACHINE = "Data", "Model and training", "When to stop", "Machine"
+
+
+def train(
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Source text, one sentence a line; may be .gz and be repeated.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Its translation, line by line.", rich_help_panel=DATA),
+    ] = None,
+    valid_source: Annotated[
+        str | None, typer.Option(help="Held-out source text.", rich_help_panel=DATA)
+    ] = None,
+    valid_target: Annotated[
+        str | None, typer.Option(help="Its translation.", rich_help_panel=DATA)
+    ] = None,
+    source_tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Tokenizer to use; without it one is learned.", rich_help_panel=DATA),
+    ] = None,
+    target_tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Tokenizer of the target; the same file for both is joint.", rich_help_panel=DATA
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Run folder to write.", rich_help_panel=DATA)
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"See `seq2seq presets`. [default: {DEFAULT_PRESET}]", rich_help_panel=MODEL
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of settings, over the preset's.", rich_help_panel=MODEL),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            rich_help_panel=MODEL,
+            help="One setting, over all files; may be repeated.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides every random choice.", rich_help_panel=MODEL)
+    ] = None,
+    max_updates: Annotated[
+        int | None, typer.Option(help="0: no limit.", rich_help_panel=LIMITS)
+    ] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(help="0: no limit.", rich_help_panel=LIMITS)
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="0: no limit.", rich_help_panel=LIMITS)
+    ] = None,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart", help="Remove the run in --output and begin anew.", rich_help_panel=LIMITS
+        ),
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
+    ] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of CPU work. [default: all]", rich_help_panel=MACHINE),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
+    ] = False,
+) -> None:
+    """Train a translator from two text files, one sentence a line.
+
+    The same command again goes on from the last checkpoint. Ctrl-C saves first.
+
+    \b
+    seq2seq train --source train.en --target train.de \\
+        --valid-source valid.en --valid-target valid.de --output runs/en-de
+    seq2seq train … --preset attention-rnn --max-minutes 30
+    seq2seq train … --set training.batch_tokens=2048 --set model.dropout=0.3
+    """
+    options = {
+        "data": {
+            "source": source,
+            "target": target,
+            "valid_source": valid_source,
+            "valid_target": valid_target,
+            "source_tokenizer": source_tokenizer,
+            "target_tokenizer": target_tokenizer,
+        },
+        "training": {
+            "seed": seed,
+            "max_updates": max_updates,
+            "max_epochs": max_epochs,
+            "max_minutes": max_minutes,
+        },
+    }
+    if output is None:
+        raise typer.BadParameter("a run folder to write is wanted", param_hint="--output")
+    run(settings(preset, config, set_ or [], options), output, device, threads, quiet, restart)
+
+
+def settings(
+    preset: str | None, file: Path | None, assignments: list[str], options: dict[str, Table]
+) -> "RunConfig":
+    """Lay preset, --config, --set and named options over each other, the later the stronger."""
+    from seq2seq_cli.checkpoint import RunConfig
+
+    from_file = _settings_file(file) if file else {}
+    whole = "architecture" in from_file.get("model", {})  # such a file needs no preset
+    name = preset or (None if whole else DEFAULT_PRESET)
+    from_preset = parse_toml(read_preset(name), f"preset {name}") if name else {}
+    assigned: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        section, key, value = parse_assignment(assignment)
+        assigned.setdefault(section, {})[key] = value
+    given = {
+        section: {key: value for key, value in table.items() if value is not None}
+        for section, table in options.items()
+    }
+    return RunConfig.from_tables(merged(from_preset, from_file, assigned, given))
+
+
+def _settings_file(path: Path) -> dict[str, Table]:
+    text = "\n".join(read_lines(path, console.warn))
+    tables = parse_toml(text, "standard input" if path == STDIN else str(path))
+    # The config.toml of a run folder can be given as it is; what it says of its tokenizers is not
+    # a setting.
+    return {name: table for name, table in tables.items() if name not in ("vocabulary", "sha256")}
+
+
+def run(
+    config: "RunConfig",
+    output: Path,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+    restart: bool,
+) -> None:
+    """Train, and turn how it ends into what the user sees."""
+    from seq2seq_cli.devices import choose_device, prepare
+    from seq2seq_cli.experiment import AlreadyFinished, train_run
+    from seq2seq_cli.training import Interrupted
+
+    prepare(threads)
+    listener = make_listener(config.training, quiet=quiet)
+    try:
+        reason = train_run(
+            config, output, listener, console.warn, choose_device(device), restart=restart
+        )
+        listener.said(f"done: {reason}. Translate with: seq2seq translate {output}")
+    except AlreadyFinished as finished:
+        listener.said(str(finished))
+    except Interrupted as interrupted:
+        number = interrupted.args[0]
+        listener.close()
+        console.note(
+            f"stopped by {signal.Signals(number).name}, all saved; the same command goes on"
+        )
+        raise typer.Exit(128 + number) from None
+    finally:
+        listener.close()

@@ -1,0 +1,240 @@
+"""Settings as frozen dataclasses, and their way from and to TOML.
+
+A setting's default stands in its dataclass and nowhere else. Keys are strict: an unknown key or a
+wrong type is an error that names the nearest valid key. The settings of an architecture are a
+dataclass too, beside the architecture in `models`.
+"""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from seq2seq_cli.errors import InputError
+
+Table = dict[str, Any]  # one section of a TOML file: key -> value
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which sentence pairs are learned from. Lengths are in tokens, without BOS and EOS."""
+
+    source: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+    valid_source: str = ""
+    valid_target: str = ""
+    joint_vocabulary: bool = True  # one tokenizer for both sides
+    source_tokenizer: str = ""  # a tokenizer file to use; empty: one is learned from the data
+    target_tokenizer: str = ""
+    max_length: int = 200  # longer pairs are not learned from; longer input lines are split
+    max_length_ratio: float = 9.0  # of the longer to the shorter side; Moses' clean-corpus uses 9
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.source_tokenizer) == bool(self.target_tokenizer),
+            "data.source_tokenizer and data.target_tokenizer belong together: give both or none "
+            "(the same file twice for a joint vocabulary)",
+        )
+        require(self.max_length >= 1, f"data.max_length = {self.max_length}: 1 or more is allowed")
+        require(
+            self.max_length_ratio >= 1,
+            f"data.max_length_ratio = {self.max_length_ratio}: 1 or more is allowed",
+        )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained. An update is one step of the optimizer; 0 as a limit means none."""
+
+    seed: int = 1
+    batch_tokens: int = 4096  # a batch: rows times its longest source or target, padding included
+    accumulate: int = 1  # batches an update
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    learning_rate: float = 0.001  # the highest one, reached at the end of the warm-up
+    schedule: Literal["inverse-sqrt", "cosine", "constant"] = "inverse-sqrt"
+    warmup_updates: int = 1000
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.98
+    epsilon: float = 1e-9
+    clip_norm: float = 1.0  # 0: gradients are not clipped
+    label_smoothing: float = 0.1
+
+    max_updates: int = 100_000
+    max_epochs: int = 0
+    max_minutes: float = 0.0
+    checkpoint_every: int = 500  # updates
+    validate_every: int = 500  # updates
+    valid_beam: int = 1  # hypotheses kept while validation decodes; 1 is greedy
+    valid_samples: int = 3  # sample translations shown at each validation
+
+    stop_metric: Literal["loss", "bleu", "chrf"] = "bleu"  # also says which weights are best
+    patience: int = 10  # validations without a better value before training stops; 0: no stop
+    average: Literal["best", "last", "none"] = "best"  # which validated weights are averaged
+    average_count: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("batch_tokens", "accumulate", "checkpoint_every", "validate_every"):
+            value = getattr(self, name)
+            require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
+        for name in ("valid_beam", "average_count"):
+            value = getattr(self, name)
+            require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
+        for name in ("max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"):
+            value = getattr(self, name)
+            require(value >= 0, f"training.{name} = {value}: 0 or more is allowed")
+        for name in ("label_smoothing", "beta1", "beta2"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"training.{name} = {value}: at least 0 and below 1 is allowed")
+        require(
+            self.learning_rate > 0,
+            f"training.learning_rate = {self.learning_rate}: a number above 0 is allowed",
+        )
+        require(
+            self.schedule != "cosine" or self.max_updates > 0,
+            'training.schedule = "cosine" falls to zero at training.max_updates, which is 0; '
+            "set it, or use the schedule inverse-sqrt",
+        )
+        require(
+            self.max_updates > 0
+            or self.max_epochs > 0
+            or self.max_minutes > 0
+            or (self.patience > 0),
+            "training would never end: set one of training.max_updates, max_epochs, max_minutes "
+            "or patience",
+        )
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise InputError with this message unless the condition holds."""
+    if not holds:
+        raise InputError(message)
+
+
+def settings_from(kind: type[Settings], section: str, table: Mapping[str, Any]) -> Settings:
+    """Build a settings dataclass from a TOML table.
+
+    Raises InputError for an unknown key, with the nearest valid one, and for a value of the wrong
+    type, with what is allowed.
+    """
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in table:
+        if key not in names:
+            raise InputError(_unknown(f"{section}.{key}", [f"{section}.{name}" for name in names]))
+    values = {key: _checked(f"{section}.{key}", table[key], hints[key]) for key in table}
+    return kind(**values)
+
+
+def _checked(name: str, value: object, hint: Any) -> Any:
+    """The value as the type of its field, or an InputError that says which types are allowed."""
+    for allowed in _alternatives(hint):
+        if get_origin(allowed) is Literal:
+            if any(value == choice and type(value) is type(choice) for choice in get_args(allowed)):
+                return value
+        elif allowed is float and type(value) in (int, float):
+            return float(value)  # type: ignore[arg-type]
+        elif get_origin(allowed) is tuple:
+            if isinstance(value, str):
+                return (value,)
+            if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+                return tuple(value)
+        elif type(value) is allowed:
+            return value
+    wanted = " or ".join(_describe(allowed) for allowed in _alternatives(hint))
+    guess = ""
+    choices = [c for a in _alternatives(hint) if get_origin(a) is Literal for c in get_args(a)]
+    if isinstance(value, str) and (close := difflib.get_close_matches(value, choices, n=1)):
+        guess = f'; did you mean "{close[0]}"?'
+    raise InputError(f"{name} = {_toml_value(value)}: {wanted} is allowed{guess}")
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(hint))
+    if get_origin(hint) is tuple:
+        return "a list of strings"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}[hint]
+
+
+def _unknown(name: str, valid: Iterable[str]) -> str:
+    """The message for an unknown key."""
+    valid = list(valid)
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    if close:
+        return f"unknown setting {name}; did you mean {close[0]}?"
+    return f"unknown setting {name}; allowed are {', '.join(valid)}"
+
+
+def parse_toml(text: str, name: str) -> dict[str, Table]:
+    """Parse a settings file into its sections. `name` is how messages call it."""
+    try:
+        parsed = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is no valid TOML: {error}") from None
+    for section, table in parsed.items():
+        if not isinstance(table, dict):
+            raise InputError(
+                f"{name}: {section} stands outside a section; write it below [training], [model], "
+                "[tokenizer] or [data]"
+            )
+    return parsed
+
+
+def parse_assignment(assignment: str) -> tuple[str, str, object]:
+    """Split `section.key=value` of --set; a value that is no TOML value is taken as a string."""
+    name, equals, text = assignment.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise InputError(
+            f"--set {assignment}: section.key=value is wanted, as in training.max_updates=2000"
+        )
+    try:
+        return section, key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return section, key, text
+
+
+def merged(*layers: Mapping[str, Table]) -> dict[str, Table]:
+    """Lay settings over each other, section by section; later layers win."""
+    result: dict[str, Table] = {}
+    for layer in layers:
+        for section, table in layer.items():
+            result.setdefault(section, {}).update(table)
+    return result
+
+
+def check_sections(tables: Mapping[str, Table], valid: Iterable[str]) -> None:
+    """Raise InputError for a section that does not exist."""
+    valid = list(valid)
+    for section in tables:
+        if section not in valid:
+            raise InputError(_unknown(f"[{section}]", [f"[{name}]" for name in valid]))
+
+
+def to_toml(sections: Mapping[str, Mapping[str, object]]) -> str:
+    """Write sections as TOML."""
+    blocks = []
+    for section, table in sections.items():
+        lines = [f"{key} = {_toml_value(value)}" for key, value in table.items()]
+        blocks.append("\n".join([f"[{section}]", *lines, ""]))
+    return "\n".join(blocks)
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, str):
+        # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value) if isinstance(value, bool) else repr(value)

@@ -1,0 +1,1 @@
+"""Parallel data: where the sentence pairs come from and which of them are used."""

@@ -1,0 +1,75 @@
+"""Chance, balanced over the words, and a note of what it has combined."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import TypeVar
+
+from . import holdout
+from .entries import Adjective, Noun, Verb
+from .holdout import Construction
+
+Option = TypeVar("Option")
+Word = TypeVar("Word", Noun, Adjective, Verb)
+
+
+class Draw:
+    """Draws from one seed; only `Random.random` is used, which no Python version changes.
+
+    `ornament` scales the chance of everything a sentence can do without. `held_out` says whether
+    the sentence drawn since `start` combines what training must not see.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed).random
+        self._uses: dict[Noun | Adjective | Verb, int] = {}
+        self.ornament = 1.0
+        self.held_out = False
+
+    def start(self, ornament: float) -> None:
+        """Begins a new sentence."""
+        self.ornament = ornament
+        self.held_out = False
+
+    def chance(self, probability: float) -> bool:
+        """True as often as `probability` says."""
+        return self._random() < probability
+
+    def extra(self, probability: float) -> bool:
+        """A chance that shrinks with `ornament`."""
+        return self._random() < probability * self.ornament
+
+    def number(self, low: int, high: int) -> int:
+        """An integer from low to high, both included."""
+        return low + int(self._random() * (high - low + 1))
+
+    def one(self, options: Sequence[Option]) -> Option:
+        """Any of the options."""
+        return options[int(self._random() * len(options))]
+
+    def weighted(self, options: Sequence[tuple[float, Option]]) -> Option:
+        """An option as often as its weight says."""
+        rest = self._random() * sum(weight for weight, _ in options)
+        for weight, option in options:
+            rest -= weight
+            if rest < 0:
+                return option
+        return options[-1][1]
+
+    def balanced(self, words: Sequence[Word]) -> Word:
+        """The rarer so far of two words, so that all words become about equally frequent."""
+        first, second = self.one(words), self.one(words)
+        word = first if self._uses.get(first, 0) <= self._uses.get(second, 0) else second
+        self._uses[word] = self._uses.get(word, 0) + 1
+        return word
+
+    def describe(self, adjective: Adjective, noun: Noun) -> None:
+        """Notes an adjective before its noun."""
+        self.held_out |= holdout.adjective_with_noun(adjective, noun)
+
+    def govern(self, verb: Verb, noun: Noun) -> None:
+        """Notes a verb with its object."""
+        self.held_out |= holdout.verb_with_object(verb, noun)
+
+    def construct(self, verb: Verb, construction: Construction) -> None:
+        """Notes a verb in a construction."""
+        self.held_out |= holdout.verb_in_construction(verb, construction)

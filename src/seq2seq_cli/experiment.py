@@ -1,0 +1,233 @@
+"""From settings to a trained run folder: text, tokenizer, batches, model and trainer in a row."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seq2seq_cli.batching import Indices, Sentences, TokenPairs
+from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
+from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.corpus.parallel import ParallelText, read_parallel
+from seq2seq_cli.devices import choose_precision, describe
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.models import build
+from seq2seq_cli.search import SearchOptions
+from seq2seq_cli.symbols import UNK
+from seq2seq_cli.text import Warn
+from seq2seq_cli.tokenizer import Tokenizer, train_tokenizer
+from seq2seq_cli.training import Listener, Trainer
+from seq2seq_cli.translator import Translator
+from seq2seq_cli.validation import Validator
+
+# Limits that a user may raise to train a finished run further.
+LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience")
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What became of the training pairs. Tokens are counted without BOS and EOS."""
+
+    read: int
+    blank: int
+    too_long: int
+    uneven: int  # the longer side more than max_length_ratio times the shorter
+    kept: int
+    source_tokens: int
+    target_tokens: int
+    source_unknown: float  # share of UNK, 0 to 1
+    target_unknown: float
+
+    def lines(self) -> Iterator[str]:
+        """The report as sentences for the user."""
+        yield f"training pairs: {self.read:,} read, {self.kept:,} used"
+        dropped = [
+            (self.blank, "with a blank side"),
+            (self.too_long, "longer than data.max_length"),
+            (self.uneven, "beyond data.max_length_ratio"),
+        ]
+        for count, why in dropped:
+            if count:
+                yield f"  dropped {count:,} {why}"
+        for side, tokens, unknown in (
+            ("source", self.source_tokens, self.source_unknown),
+            ("target", self.target_tokens, self.target_unknown),
+        ):
+            yield (
+                f"  {side}: {tokens:,} tokens, {tokens / self.kept:.1f} a sentence, "
+                f"{unknown:.2%} unknown"
+            )
+        yield f"  length ratio target/source: {self.target_tokens / self.source_tokens:.2f}"
+
+
+def train_run(
+    config: RunConfig,
+    path: Path,
+    listener: Listener,
+    warn: Warn,
+    device: torch.device,
+    *,
+    restart: bool = False,
+) -> str:
+    """Train in a run folder, from the beginning or from its last checkpoint; returns why it ended.
+
+    Raises InputError where the folder holds another run or the data cannot be used.
+    """
+    run = RunFolder(path)
+    if restart:
+        run.clear()
+    resumed = run.exists()
+    if resumed:
+        refuse_changes(run.load_config(), config, path)
+        finished = run.finished()
+        if finished and not raises_limit(run.load_config().training, config.training):
+            update, reason = finished
+            raise AlreadyFinished(
+                f"{path} is finished since update {update:,}: {reason}. Raise a limit to train "
+                "further, or --restart to begin anew"
+            )
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(
+            f"{path} exists and is no run folder; choose another --output (nothing was changed)"
+        )
+    text = _read(config, "source", "target", warn)
+    valid = _read(config, "valid_source", "valid_target", warn)
+    tokenizers = run.load_tokenizers() if resumed else make_tokenizers(config, text, listener)
+    pairs, report = tokenise(text, tokenizers, config)
+    for line in report.lines():
+        listener.said(line)
+    valid_pairs = _encode(valid, tokenizers)
+
+    precision = choose_precision(config.training.precision, device)
+    torch.manual_seed(config.training.seed)
+    model = build(config.model, tokenizers.vocabulary)
+    count = sum(p.numel() for p in model.parameters())
+    listener.said(f"model: {config.model.architecture}, {count:,} parameters")
+    listener.said(f"device: {describe(device, precision)}")
+
+    path.mkdir(parents=True, exist_ok=True)
+    if resumed:
+        run.save_config(config, tokenizers)
+    else:
+        run.create(config, tokenizers)
+    translator = Translator(
+        model, tokenizers, config.data.max_length, SearchOptions(beam=config.training.valid_beam)
+    )
+    validator = Validator(
+        valid, valid_pairs, translator, config.training.batch_tokens, config.training.valid_samples
+    )
+    trainer = Trainer(model, pairs, config.training, run, validator, listener, device, precision)
+    return trainer.train()
+
+
+class AlreadyFinished(Exception):
+    """The run needs no training: its message says since when."""
+
+
+def refuse_changes(old: RunConfig, new: RunConfig, path: Path) -> None:
+    """Raise InputError with the differences if a run would go on with other settings."""
+    old_tables, new_tables = old.tables(), new.tables()
+    differences = []
+    for section, table in new_tables.items():
+        for key, value in table.items():
+            before = old_tables[section].get(key)
+            limit = section == "training" and key in LIMITS
+            if limit and not (key == "max_updates" and new.training.schedule == "cosine"):
+                continue
+            if before != value:
+                differences.append(f"  {section}.{key}: {before!r} before, {value!r} now")
+    if differences:
+        listing = "\n".join(differences)
+        raise InputError(
+            f"{path} was begun with other settings:\n{listing}\n"
+            "Give the same ones to go on, another --output, or --restart to begin anew"
+        )
+
+
+def raises_limit(old: TrainingConfig, new: TrainingConfig) -> bool:
+    """Whether some limit leaves more room than before; 0 is no limit."""
+    return any(
+        (getattr(new, name) or float("inf")) > (getattr(old, name) or float("inf"))
+        for name in LIMITS
+    )
+
+
+def _read(config: RunConfig, source: str, target: str, warn: Warn) -> ParallelText:
+    """The text of two settings of the data section; each may name one file or several."""
+    sides = []
+    for name in (source, target):
+        files = getattr(config.data, name)
+        if not files:
+            option = name.replace("_", "-")
+            raise InputError(f"no data.{name} is given; name a text file with --{option}")
+        sides.append([Path(file) for file in ((files,) if isinstance(files, str) else files)])
+    return read_parallel(sides[0], sides[1], warn)
+
+
+def make_tokenizers(config: RunConfig, text: ParallelText, listener: Listener) -> Tokenizers:
+    """Load the tokenizers that the settings name, or learn them from the training text."""
+    data = config.data
+    if data.source_tokenizer:
+        source = Tokenizer.load(Path(data.source_tokenizer))
+        if data.target_tokenizer == data.source_tokenizer:
+            return Tokenizers(source, source)
+        return Tokenizers(source, Tokenizer.load(Path(data.target_tokenizer)))
+
+    def learn(lines: list[str], side: str, sides: int = 1) -> Tokenizer:
+        trained = train_tokenizer(lines, config.tokenizer, sides=sides)
+        for note in trained.notes:
+            listener.said(f"{side}tokenizer: {note}")
+        return trained.tokenizer
+
+    if data.joint_vocabulary:
+        joint = learn([*text.source, *text.target], "", sides=2)
+        return Tokenizers(joint, joint)
+    return Tokenizers(learn(text.source, "source "), learn(text.target, "target "))
+
+
+def _encode(text: ParallelText, tokenizers: Tokenizers) -> TokenPairs:
+    return TokenPairs(
+        Sentences(tokenizers.source.encode(text.source)),
+        Sentences(tokenizers.target.encode(text.target)),
+    )
+
+
+def tokenise(
+    text: ParallelText, tokenizers: Tokenizers, config: RunConfig
+) -> tuple[TokenPairs, DataReport]:
+    """Tokenise the training text and leave out pairs that are too long or too uneven.
+
+    Raises InputError if none is left.
+    """
+    pairs = _encode(text, tokenizers)
+    source, target = pairs.source.lengths, pairs.target.lengths
+    longer, shorter = np.maximum(source, target), np.minimum(source, target)
+    blank = shorter == 0  # control characters alone are no text
+    too_long = ~blank & (longer > config.data.max_length)
+    uneven = ~blank & ~too_long & (longer > config.data.max_length_ratio * shorter)
+    kept = np.flatnonzero(~(blank | too_long | uneven))
+    if not len(kept):
+        raise InputError(
+            f"none of the {len(pairs):,} pairs is left: {int(too_long.sum()):,} are longer than "
+            f"data.max_length = {config.data.max_length} tokens, {int(uneven.sum()):,} beyond "
+            f"data.max_length_ratio = {config.data.max_length_ratio:g}"
+        )
+    used = TokenPairs(_take(pairs.source, kept), _take(pairs.target, kept))
+    report = DataReport(
+        read=len(text.source) + text.blank,
+        blank=text.blank + int(blank.sum()),
+        too_long=int(too_long.sum()),
+        uneven=int(uneven.sum()),
+        kept=len(kept),
+        source_tokens=len(used.source.ids),
+        target_tokens=len(used.target.ids),
+        source_unknown=float((used.source.ids == UNK).mean()),
+        target_unknown=float((used.target.ids == UNK).mean()),
+    )
+    return used, report
+
+
+def _take(sentences: Sentences, rows: Indices) -> Sentences:
+    return sentences if len(rows) == len(sentences) else Sentences(sentences[row] for row in rows)

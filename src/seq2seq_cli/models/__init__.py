@@ -1,0 +1,43 @@
+"""All architectures behind one interface. A new one is a file here and a line in ARCHITECTURES."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from seq2seq_cli.config import settings_from
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.models.attention_rnn import AttentionRnn
+from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary, select
+from seq2seq_cli.models.rnn import Rnn
+from seq2seq_cli.models.transformer import Transformer
+
+__all__ = [
+    "ARCHITECTURES",
+    "ModelConfig",
+    "TranslationModel",
+    "Tree",
+    "Vocabulary",
+    "build",
+    "model_config",
+    "select",
+]
+
+ARCHITECTURES: dict[str, type[TranslationModel]] = {
+    "rnn": Rnn,
+    "attention-rnn": AttentionRnn,
+    "transformer": Transformer,
+}
+
+
+def model_config(table: Mapping[str, Any]) -> ModelConfig:
+    """Read the [model] section. Raises InputError for what is unknown or does not fit together."""
+    name = table.get("architecture")
+    if name not in ARCHITECTURES:
+        raise InputError(
+            f"model.architecture = {name!r}: one of {', '.join(ARCHITECTURES)} is allowed"
+        )
+    return settings_from(ARCHITECTURES[name].Config, "model", table)
+
+
+def build(config: ModelConfig, vocabulary: Vocabulary) -> TranslationModel:
+    """Make the model, with fresh weights from torch's random state."""
+    return ARCHITECTURES[config.architecture](config, vocabulary)

@@ -1,0 +1,87 @@
+"""The one interface that every architecture has, and that training and search use.
+
+Dimensions, here and in every file of this package: B sentences, N decoder rows (B, or B x beams),
+S source tokens, T target tokens, D width, V vocabulary, H heads.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from torch import Tensor, nn
+
+from seq2seq_cli.config import require
+
+Tree: TypeAlias = "Tensor | tuple[Tree, ...]"
+
+
+def select(tree: Tree, rows: Tensor) -> Tree:
+    """Gather rows along axis 0 of every tensor in a tree: reorder, repeat or drop them."""
+    if isinstance(tree, Tensor):
+        return tree.index_select(0, rows)
+    return tuple(select(branch, rows) for branch in tree)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Vocabulary sizes; a joint one is the same pieces on both sides."""
+
+    source: int
+    target: int
+    joint: bool
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The settings that all architectures share."""
+
+    architecture: str = ""
+    width: int = 256  # of embeddings and features
+    dropout: float = 0.1
+    tie_source: bool = True  # one embedding for both sides where the vocabulary is joint
+
+    def __post_init__(self) -> None:
+        require(self.width >= 1, f"model.width = {self.width}: 1 or more is allowed")
+        require(
+            0 <= self.dropout < 1,
+            f"model.dropout = {self.dropout}: at least 0 and below 1 is allowed",
+        )
+
+
+class TranslationModel(nn.Module, ABC):
+    """Reads source tokens once, then predicts target tokens one by one or all at once.
+
+    `encode` and `decode` serve teacher forcing (T = the whole target), search (T = 1), forced
+    prefixes and scoring alike. Source rows hold ids, EOS, then PAD; target rows given to `decode`
+    begin with BOS. Rows of one sentence are contiguous in the N decoder rows.
+
+    Features and `output` are apart so that a loss can be fused with the projection. The output
+    weights are the target embedding (Press and Wolf 2017).
+    """
+
+    Config: ClassVar[type[ModelConfig]]
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.config = config
+        self.target_embedding = nn.Embedding(vocabulary.target, config.width)
+        shared = vocabulary.joint and config.tie_source
+        self.source_embedding = (
+            self.target_embedding if shared else nn.Embedding(vocabulary.source, config.width)
+        )
+        self.output = nn.Linear(config.width, vocabulary.target, bias=False)
+        self.output.weight = self.target_embedding.weight
+
+    @abstractmethod
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+        """Read (B, S) ids; return memory, and the state before the first target token, of B rows."""
+
+    @abstractmethod
+    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+        """Read (N, T) ids, T >= 1; return features (N, T, D) and the state after them."""
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """Features (B, T, D) of whole targets, for training: each row sees the tokens before it."""
+        memory, state = self.encode(source)
+        features, _ = self.decode(target, state, memory)
+        return features

@@ -1,0 +1,63 @@
+"""The recurrent encoder-decoder with a context vector of fixed length.
+
+Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; see `base`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
+from seq2seq_cli.models.layers import Dropout, source_mask
+from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
+
+
+@dataclass(frozen=True)
+class RnnConfig(RecurrentConfig):
+    """Settings of the fixed-context RNN."""
+
+    architecture: Literal["rnn"] = "rnn"
+    context: Literal["initial", "every-step"] = "every-step"  # where the decoder gets it
+
+
+class Rnn(TranslationModel):
+    """Sutskever et al. 2014 (context as the initial state) and Cho et al. 2014 (at every step).
+
+    The whole source sentence is squeezed into the encoder's last output, (B, U), whatever its
+    length. Memory: that context. State: the decoder's, see `recurrent.Decoder`.
+    """
+
+    Config = RnnConfig
+
+    def __init__(self, config: RnnConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config, config.width)
+        self.features = nn.Linear(config.units, config.width)
+        self.every_step = config.context == "every-step"
+        if self.every_step:
+            # Cho's matrices for the context, here before the gates, so that they cost one product
+            # a sentence and not one a token.
+            self.context_input = nn.Linear(config.units, config.width, bias=False)
+            self.context_features = nn.Linear(config.units, config.width, bias=False)
+        self.dropout = Dropout(config.dropout)
+        initialise(self)
+
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+        lengths = source_mask(source).sum(dim=1)
+        _, context = self.encoder(self.source_embedding(source), lengths)
+        return context, self.decoder.start(context)
+
+    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+        context = cast(Tensor, memory)
+        context = context.repeat_interleave(target.size(0) // context.size(0), dim=0)[:, None]
+        x = self.target_embedding(target)
+        if self.every_step:
+            x = x + self.context_input(context)
+        hidden, state = self.decoder(x, state)
+        features = self.features(self.dropout(hidden))
+        if self.every_step:
+            features = features + self.context_features(context)
+        return torch.tanh(features), state

@@ -1,0 +1,282 @@
+"""Lines of text in and out. A line ends at LF and nowhere else, exactly as `wc -l` counts it.
+
+What is defined here, for every command that reads text:
+
+- U+2028, U+0085, form feed and their like are characters inside a line.
+- One CR at the very end of a line belongs to the line end, as in CRLF. Other CRs are text.
+- A byte-order mark at the start of a file is no text.
+- Invalid UTF-8 becomes U+FFFD, with a warning that names file and line.
+- NUL and other control characters are text; the tokenizer treats them as spaces.
+- A last line without LF is a line; an empty input has no lines.
+- Input that begins with the gzip magic number is decompressed, whatever its name, and from
+  standard input too.
+"""
+
+import io
+import os
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from seq2seq_cli.errors import InputError
+
+Warn = Callable[[str], None]
+
+STDIN = Path("-")
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's code for: a gzip header, any window size
+READ_BYTES = 1 << 16
+READ_ERRORS = (OSError, EOFError, zlib.error)
+
+
+def open_input(path: Path) -> BinaryIO:
+    """Open a file for reading its bytes, as they are and unbuffered; `-` is standard input.
+
+    `read_lines` and `arriving_lines` make text of them, and decompress them.
+    Raises InputError if the file does not exist, is a directory or may not be read.
+    """
+    if path == STDIN:
+        return _standard_input()
+    try:
+        return path.open("rb", buffering=0)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file{_nearby(path)}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a directory; a text file is wanted") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input, unbuffered; closing it leaves the process's own descriptor open."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed; give it a file or a pipe")
+    try:
+        # A thread that waits in sys.stdin.buffer holds its lock, and the interpreter aborts if it
+        # cannot take that lock at exit. A stream of our own has no lock.
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+    except io.UnsupportedOperation:  # no descriptor beneath: a test put text in its place
+        return sys.stdin.buffer
+
+
+def _nearby(path: Path) -> str:
+    """Name the file that was probably meant, where there is one."""
+    import difflib
+
+    if not path.parent.is_dir():
+        return f" (the directory {path.parent} does not exist)"
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:  # a directory that may be entered but not listed
+        return ""
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {path.parent / close[0]}?" if close else ""
+
+
+def display_name(path: Path) -> str:
+    """The name of an input as messages show it."""
+    return "standard input" if path == STDIN else str(path)
+
+
+class LineDecoder:
+    """Turns the raw lines of one input into text, and warns of each line that is no UTF-8."""
+
+    def __init__(self, name: str, warn: Warn) -> None:
+        self.name = name
+        self.warn = warn
+        self.line_number = 0
+
+    def decode(self, raw: bytes) -> str:
+        """Decode one line, given without its LF."""
+        self.line_number += 1
+        if self.line_number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        raw = raw.removesuffix(b"\r")
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            self.warn(f"{self.name}, line {self.line_number}: invalid UTF-8, replaced by U+FFFD")
+            return raw.decode("utf-8", errors="replace")
+
+    def failure(self, error: Exception) -> InputError:
+        """The message for an input that can be read no further."""
+        where = f"{self.name}, after line {self.line_number}"
+        if isinstance(error, OSError):
+            return InputError(f"{where}: cannot be read: {error.strerror or error}")
+        return InputError(f"{where}: damaged gzip data: {error}; fetch or compress the file again")
+
+
+def read_lines(path: Path, warn: Warn) -> Iterator[str]:
+    """Yield the lines of a file without their line ends, as this module's rules define them.
+
+    Raises InputError if the file cannot be read or its gzip data is damaged.
+    """
+    decoder = LineDecoder(display_name(path), warn)
+    with open_input(path) as stream:
+        try:
+            for raw_lines in _raw_lines(stream):
+                yield from map(decoder.decode, raw_lines)
+        except READ_ERRORS as error:
+            raise decoder.failure(error) from None
+
+
+def arriving_lines(stream: BinaryIO, name: str, limit: int, warn: Warn) -> Iterator[list[str]]:
+    """Yield the lines of a stream in lists: at once what has arrived, at most `limit` lines.
+
+    Whoever waits at the other end of a pipe gets an answer to a single line, and lists fill up
+    where lines arrive faster than they are used. A thread reads ahead by at most `limit` lines
+    and one block of bytes, so memory stays flat on endless input. Take the stream from
+    `open_input`. Raises InputError, after all lines that came whole, if reading fails.
+    """
+    buffer = _LineBuffer(limit)
+    threading.Thread(target=_read_ahead, args=(stream, buffer), daemon=True).start()
+    decoder = LineDecoder(name, warn)
+    try:
+        while raw_lines := buffer.take():
+            yield [decoder.decode(raw) for raw in raw_lines]
+    finally:
+        buffer.end()
+    if isinstance(buffer.error, READ_ERRORS):
+        raise decoder.failure(buffer.error) from None
+    if buffer.error:
+        raise buffer.error
+
+
+class _LineBuffer:
+    """Raw lines on their way from the thread that reads to the one that uses them."""
+
+    def __init__(self, limit: int) -> None:
+        self.error: Exception | None = None  # what ended the reading, if it was no end of file
+        self._limit = limit
+        self._lines: list[bytes] = []
+        self._ended = False
+        self._changed = threading.Condition()
+
+    def put(self, lines: list[bytes]) -> bool:
+        """Hand lines over, waiting while the buffer is full; False if nobody wants them."""
+        start = 0
+        with self._changed:
+            while start < len(lines):
+                self._changed.wait_for(lambda: self._ended or len(self._lines) < self._limit)
+                if self._ended:
+                    return False
+                stop = start + self._limit - len(self._lines)
+                self._lines += lines[start:stop]
+                start = stop
+                self._changed.notify()
+        return True
+
+    def take(self) -> list[bytes]:
+        """Wait for lines and take all there are, at most `limit`; none means the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._lines)
+            lines, self._lines = self._lines, []
+            self._changed.notify()
+            return lines
+
+    def end(self, error: Exception | None = None) -> None:
+        """Say that no more lines come, or that no more are wanted."""
+        with self._changed:
+            self._ended = True
+            self.error = self.error or error
+            self._changed.notify()
+
+
+def _read_ahead(stream: BinaryIO, buffer: _LineBuffer) -> None:
+    """Move all lines of the stream to the buffer, until the end of either."""
+    try:
+        for lines in _raw_lines(stream):
+            if not buffer.put(lines):
+                return
+    except Exception as error:  # whatever it is: the other thread would wait for ever
+        buffer.end(error)
+    else:
+        buffer.end()
+
+
+def _raw_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield the lines that each block of a stream completes, without their LF."""
+    pending: list[bytes] = []  # the pieces of the line that has not ended yet
+    for block in _blocks(stream):
+        pieces = block.split(b"\n")
+        pending.append(pieces[0])
+        if len(pieces) > 1:
+            yield [b"".join(pending), *pieces[1:-1]]
+            pending = [pieces[-1]]
+    if last := b"".join(pending):
+        yield [last]
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes of a stream as they arrive, decompressed if they begin as gzip does."""
+    start = _next_block(stream)
+    while start == GZIP_MAGIC[:1] and (more := _next_block(stream)):
+        start += more
+    if start.startswith(GZIP_MAGIC):
+        yield from _decompressed(start, stream)
+        return
+    while start:
+        yield start
+        start = _next_block(stream)
+
+
+def _next_block(stream: BinaryIO) -> bytes:
+    """Wait for bytes and return what is there, at most READ_BYTES; none at the end."""
+    # On a buffered stream, read would wait for a full buffer; on an unbuffered one it does not.
+    read: Callable[[int], bytes | None] = getattr(stream, "read1", stream.read)
+    block = read(READ_BYTES)
+    if block is None:
+        raise OSError("it is in non-blocking mode; put `cat |` before the command")
+    return block
+
+
+def _decompressed(block: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the text of gzip data, which begins with `block` and goes on in the stream.
+
+    Raises zlib.error if the data is damaged, EOFError if it ends too early.
+    """
+    member = zlib.decompressobj(GZIP_FORMAT)
+    while block:
+        if member.eof:  # `cat a.gz b.gz` makes two members; zeros may fill up the last block
+            block = block.lstrip(b"\0")
+            if block:
+                member = zlib.decompressobj(GZIP_FORMAT)
+        if block:
+            yield member.decompress(block, READ_BYTES)
+            block = member.unused_data if member.eof else member.unconsumed_tail
+        block = block or _next_block(stream)
+    if not member.eof:
+        raise EOFError("it ends too early")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines as UTF-8, each ended by LF, to a file that appears only when it is whole.
+
+    `read_lines` gives the same lines back, but for a CR at the end of a line, and a U+FEFF at the
+    start of the first: those are no text.
+    """
+    data = "".join(f"{line}\n" for line in lines).encode()
+    replace_file(path, data)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file in one step: write beside, fsync, rename. A kill leaves the old or the new."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

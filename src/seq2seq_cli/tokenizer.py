@@ -1,0 +1,415 @@
+"""Text to tokens and back: one SentencePiece model (Kudo & Richardson 2018), trained or loaded.
+
+What is defined here:
+
+- Text is normalised (NFKC, runs of white space become one space, none at the ends), so
+  `decode(encode(line))` is `normalize(line)`, with `UNKNOWN` for what the vocabulary lacks.
+- What is no text acts as a space: control characters (NUL, TAB, CR, U+0085, form feed, ...),
+  U+2028, U+2029, lone surrogates, and U+2581, with which SentencePiece marks the start of a word.
+- The names of the control symbols, such as <s>, are plain text where they stand in a line.
+- Training gives the same bytes for the same lines and settings, on any number of processors.
+"""
+
+import hashlib
+import io
+import math
+import random
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+from seq2seq_cli import symbols, text
+from seq2seq_cli.config import require
+from seq2seq_cli.errors import InputError
+
+UNKNOWN = "⁇"  # how decoded text shows UNK; normalised text never contains it
+
+NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u2581\ud800-\udfff]+")
+# SentencePiece leaves these out of what it learns from: the names of the control symbols, and whole
+# lines that contain U+2585. Taken apart, or as a space, they no longer take other text with them.
+RESERVED = re.compile("\u2585|" + "|".join(map(re.escape, symbols.PIECES.values())), re.IGNORECASE)
+
+# The result of unigram training depends on how the sums of probabilities are split among threads,
+# so the split is fixed; how many of the threads run at the same time does not matter.
+TRAINING_THREADS = 8
+PART_CHARACTERS = 1000  # SentencePiece skips lines of more than 4192 bytes without a word
+LEARNED_LINES = 2_000_000  # at most: training takes some 25 bytes of memory a character
+UNLIMITED = 1 << 24  # pieces; more than there are characters
+
+# Sentences and the vocabulary size for them; `automatic_vocabulary_size` names the sources.
+MEASURED_SIZES = (
+    (5_000, 2_000),
+    (30_000, 4_000),
+    (500_000, 8_000),
+    (1_300_000, 8_000),
+    (4_500_000, 32_000),
+)
+WORD_VOCABULARY = 50_000  # words; Luong et al. 2015
+
+TRAINER_FIELD, NORMALIZER_FIELD = 2, 3  # in a serialized model; the pieces are field 1
+
+
+@dataclass(frozen=True)
+class TokenizerSettings:
+    """How a tokenizer is learned. Sizes are in pieces and count the four control symbols."""
+
+    vocabulary_size: int | Literal["auto"] = "auto"  # auto goes by the number of sentences
+    model_type: Literal["unigram", "bpe", "char", "word"] = "unigram"
+    character_coverage: float = 1.0  # the share of the text's characters that have a piece
+    lowercase: bool = False  # text is folded to lower case, and decoded as such
+    seed: int = 1  # chooses the lines, where there are more than are learned from
+
+    def __post_init__(self) -> None:
+        smallest = len(symbols.PIECES) + 1
+        require(
+            self.vocabulary_size == "auto" or smallest <= self.vocabulary_size <= UNLIMITED,
+            f"tokenizer.vocabulary_size = {self.vocabulary_size}: "
+            f'"auto" or {smallest} to {UNLIMITED} is allowed',
+        )
+        require(
+            0.98 <= self.character_coverage <= 1,
+            f"tokenizer.character_coverage = {self.character_coverage}: 0.98 to 1 is allowed",
+        )
+
+
+@dataclass(frozen=True)
+class TrainedTokenizer:
+    """A new tokenizer, and sentences for the user: what was chosen or changed, and why."""
+
+    tokenizer: "Tokenizer"
+    notes: list[str]
+
+
+class Tokenizer:
+    """A vocabulary of pieces, and the way from lines to their ids and back."""
+
+    model: bytes  # SentencePiece's own format, as its other tools read it
+    vocabulary: list[str]  # id -> piece
+
+    def __init__(self, model: bytes, name: str = "tokenizer model") -> None:
+        """Read a serialized model; `name` is how messages call it.
+
+        Raises InputError if it is damaged or its control symbols have other ids than ours.
+        """
+        self.model = model
+        self._processor = SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+            self.vocabulary = self._processor.IdToPiece(list(range(len(self._processor))))
+            # A model cut off between two pieces is valid to SentencePiece; its ends take defaults.
+            whole = {TRAINER_FIELD, NORMALIZER_FIELD} <= _protobuf_fields(model)
+        except (RuntimeError, UnicodeDecodeError, IndexError):
+            whole = False
+        require(
+            whole,
+            f"{name} is no SentencePiece model, or a damaged one; copy it again, or train a new "
+            "one with `seq2seq tokenizer train`",
+        )
+        _check_symbols(self._processor, name)
+        self._ids = {piece: number for number, piece in enumerate(self.vocabulary)}
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Read a model file.
+
+        Raises InputError if it is missing, is damaged, or is no model with our control symbols.
+        """
+        if path.is_dir():
+            inside = next(iter(sorted(path.glob("*.model"))), None)
+            guess = f"; did you mean {inside}?" if inside else ""
+            raise InputError(f"{path} is a directory; a SentencePiece model file is wanted{guess}")
+        with text.open_input(path) as stream:
+            try:
+                return cls(stream.read(), str(path))
+            except OSError as error:
+                raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+    @classmethod
+    def from_bytes(cls, model: bytes) -> "Tokenizer":
+        """Read a serialized model from memory; raises InputError as `load` does."""
+        return cls(model)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the serialized model, in hexadecimal."""
+        return hashlib.sha256(self.model).hexdigest()
+
+    def __len__(self) -> int:
+        """The vocabulary size in pieces, control symbols included."""
+        return len(self.vocabulary)
+
+    def encode(self, lines: Sequence[str], *, threads: int | None = None) -> list[list[int]]:
+        """The ids of each line, without BOS and EOS; a blank line has none.
+
+        `threads` limits the processors that are used; None takes all.
+        """
+        cleaned = [_clean(line) for line in lines]
+        ids: list[list[int]] = self._processor.Encode(cleaned, num_threads=threads or -1)
+        return ids
+
+    def decode(
+        self, sentences: Sequence[Sequence[int]], *, threads: int | None = None
+    ) -> list[str]:
+        """The text of each sentence of ids, as one line: it contains neither LF nor CR.
+
+        PAD, BOS and EOS leave no trace, UNK is shown as `UNKNOWN`. Raises IndexError for an id that
+        is not in the vocabulary.
+        """
+        if not sentences:
+            return []
+        lists = [list(sentence) for sentence in sentences]
+        lines: list[str] = self._processor.Decode(lists, num_threads=threads or -1)
+        return [line.replace("\n", " ").replace("\r", " ") for line in lines]
+
+    def pieces(self, line: str) -> list[str]:
+        """The pieces of a line as the vocabulary names them; what it lacks is <unk>."""
+        return [self.vocabulary[number] for number in self.encode([line])[0]]
+
+    def piece_ids(self, pieces: Sequence[str]) -> list[int]:
+        """The ids of pieces. Raises InputError for a piece that is not in the vocabulary."""
+        try:
+            return [self._ids[piece] for piece in pieces]
+        except KeyError as error:
+            raise InputError(
+                f'"{error.args[0]}" is no piece of this vocabulary; pieces are what the same '
+                "tokenizer's encode gives, with a space between them"
+            ) from None
+
+    def decode_pieces(self, pieces: Sequence[str]) -> str:
+        """The text of one sentence of pieces. Raises InputError for an unknown piece."""
+        return self.decode([self.piece_ids(pieces)])[0]
+
+    def normalize(self, line: str) -> str:
+        """The line as the tokenizer sees it, and as it comes back where every piece is known."""
+        normalized: str = self._processor.Normalize(_clean(line))
+        return normalized.replace("\u2581", " ").strip(" ")
+
+
+def automatic_vocabulary_size(sentences: int) -> int:
+    """The number of pieces for a corpus of so many sentences (pairs count once).
+
+    Published optima, joined by straight lines on doubly logarithmic paper:
+
+    - 5,000 sentences, 2,000 pieces: Sennrich & Zhang 2019, "Revisiting Low-Resource Neural Machine
+      Translation", whose 100,000 words did best with 2,000 symbols instead of 14,000.
+    - 500,000 to 1.3 million, 8,000: Gowda & May 2020, "Finding the Optimal Vocabulary Size for
+      Neural Machine Translation".
+    - 4.5 million and more, 32,000: the same; Vaswani et al. 2017 took 37,000 for as many.
+
+    That Transformers want few pieces for some 200,000 sentences is what Ding, Renduchintala & Duh
+    found in 2019, "A Call for Prudent Choice of Subword Merge Operations". The 4,000 for 30,000
+    sentences stand between these points and were chosen here, not published.
+    """
+    sizes = MEASURED_SIZES
+    sentences = min(max(sentences, 1), sizes[-1][0])
+    # The first pair whose end is far enough; below the first pair its line goes on.
+    place = next(i for i in range(1, len(sizes)) if sentences <= sizes[i][0])
+    (few, small), (many, large) = sizes[place - 1 : place + 1]
+    share = math.log(sentences / few) / math.log(many / few)
+    size: float = small * (large / small) ** share
+    step = 500 if size < 10_000 else 1000
+    return max(step, round(size / step) * step)
+
+
+def train_tokenizer(
+    lines: Iterable[str], settings: TokenizerSettings, *, sides: int = 1
+) -> TrainedTokenizer:
+    """Learn a tokenizer from lines of text, all of which are seen, blank ones excepted.
+
+    `sides` says how many lines make up a sentence pair: 2 where the lines are both sides of a
+    parallel corpus. Only the automatic vocabulary size depends on it. A vocabulary that is too
+    large for the text is reduced, one that is too small for its characters is raised, and the notes
+    say so. Raises InputError if there is no text.
+    """
+    sample = _draw(lines, settings.seed)
+    notes = []
+    if sample.seen > len(sample.lines):
+        notes.append(
+            f"learned from {len(sample.lines):,} of {sample.seen:,} lines, drawn at random "
+            f"(seed {settings.seed})"
+        )
+    wanted = settings.vocabulary_size
+    if wanted == "auto":
+        sentences = math.ceil(sample.seen / sides)
+        wanted, note = _automatic_size(settings.model_type, sentences)
+        notes.append(note)
+    tokenizer = _learn_what_fits(sample.lines, settings, wanted)
+    notes.extend(_size_notes(wanted, len(tokenizer)))
+    return TrainedTokenizer(tokenizer, notes)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The lines that are learned from, cleaned, and how many they were drawn from."""
+
+    lines: list[str]
+    seen: int  # lines that are not blank
+
+
+def _draw(lines: Iterable[str], seed: int) -> _Sample:
+    """Take all lines or, of more than LEARNED_LINES, as many at random (reservoir sampling)."""
+    generator = random.Random(seed)
+    kept: list[str] = []
+    seen = 0
+    for line in lines:
+        cleaned = RESERVED.sub(_taken_apart, _clean(line))
+        if not cleaned.strip():
+            continue
+        seen += 1
+        if len(kept) < LEARNED_LINES:
+            kept.append(cleaned)
+        elif (place := generator.randrange(seen)) < LEARNED_LINES:
+            kept[place] = cleaned
+    if not kept:
+        raise InputError("a tokenizer cannot be learned: the text has no lines, or only blank ones")
+    return _Sample(kept, seen)
+
+
+def _clean(line: str) -> str:
+    return NO_TEXT.sub(" ", line)
+
+
+def _taken_apart(reserved: re.Match[str]) -> str:
+    """Text that SentencePiece reserves for itself, as text that it learns from."""
+    return " ".join(reserved[0]).replace("\u2585", " ")
+
+
+def _reflowed(lines: Iterable[str]) -> Iterator[str]:
+    """The words of all lines, in parts of at most PART_CHARACTERS that end where it helps.
+
+    Pieces never contain a space, so line ends carry nothing. But unigram training takes as
+    candidates only strings that are followed by two different things, and a word that is always
+    followed by a space, as in the sentences of a small grammar, would never become a piece. So a
+    part ends after the first occurrence of each word, and elsewhere goes on.
+    """
+    known: set[str] = set()
+    part: list[str] = []
+    characters = 0  # of the part, with a space after each word
+    for word in _words(lines):
+        if part and characters + len(word) > PART_CHARACTERS:
+            yield " ".join(part)
+            part, characters = [], 0
+        part.append(word)
+        characters += len(word) + 1
+        if word not in known:
+            known.add(word)
+            yield " ".join(part)
+            part, characters = [], 0
+    if part:
+        yield " ".join(part)
+
+
+def _words(lines: Iterable[str]) -> Iterator[str]:
+    """The words of all lines, those that are too long for a part in several."""
+    for line in lines:
+        for word in line.split():
+            for start in range(0, len(word), PART_CHARACTERS):
+                yield word[start : start + PART_CHARACTERS]
+
+
+def _automatic_size(model_type: str, sentences: int) -> tuple[int, str]:
+    """What "auto" means for a type of model, in pieces, and the note that says why."""
+    if model_type == "char":
+        return UNLIMITED, "vocabulary size: a piece for every character of the text"
+    if model_type == "word":
+        return WORD_VOCABULARY, (
+            f"vocabulary size: at most {WORD_VOCABULARY:,} words (Luong et al. 2015)"
+        )
+    size = automatic_vocabulary_size(sentences)
+    return size, (
+        f"vocabulary size: {size:,} pieces for {sentences:,} sentences; the fewer sentences, the "
+        "fewer pieces are best (Sennrich & Zhang 2019, Gowda & May 2020)"
+    )
+
+
+def _size_notes(wanted: int, size: int) -> Iterator[str]:
+    """Say where the vocabulary has another size than was wanted."""
+    if size < wanted < UNLIMITED:
+        yield f"vocabulary size: reduced from {wanted:,} to {size:,}; the text has no more pieces"
+    if size > wanted:
+        yield (
+            f"vocabulary size: raised from {wanted:,} to {size:,}, so that every character of the "
+            "text has a piece; a character coverage of 0.9995 would leave out the rarest"
+        )
+
+
+def _learn_what_fits(lines: list[str], settings: TokenizerSettings, size: int) -> Tokenizer:
+    """Learn a model of this size, or of the nearest one that the text allows."""
+    try:
+        try:
+            return Tokenizer(_learn(lines, settings, size))
+        except RuntimeError:
+            characters = _learn(lines, replace(settings, model_type="char"), UNLIMITED)
+            smallest = len(Tokenizer(characters))
+            if size >= smallest:
+                raise
+            return Tokenizer(_learn(lines, settings, smallest))
+    except RuntimeError as error:
+        raise InputError(f"a tokenizer cannot be learned from this text: {error}") from None
+
+
+def _learn(lines: list[str], settings: TokenizerSettings, size: int) -> bytes:
+    """Run SentencePiece's training; raises RuntimeError if `size` is below the characters."""
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        # An iterator and a stream, since the model would record the names of files.
+        sentence_iterator=_reflowed(lines),
+        model_writer=model,
+        model_type=settings.model_type,
+        vocab_size=size,
+        hard_vocab_limit=False,
+        character_coverage=settings.character_coverage,
+        normalization_rule_name="nmt_nfkc_cf" if settings.lowercase else "nmt_nfkc",
+        pad_id=symbols.PAD,
+        unk_id=symbols.UNK,
+        bos_id=symbols.BOS,
+        eos_id=symbols.EOS,
+        pad_piece=symbols.PIECES[symbols.PAD],
+        unk_piece=symbols.PIECES[symbols.UNK],
+        bos_piece=symbols.PIECES[symbols.BOS],
+        eos_piece=symbols.PIECES[symbols.EOS],
+        unk_surface=UNKNOWN,
+        num_threads=TRAINING_THREADS,
+        minloglevel=4,  # silent: what matters of it is said in the notes and errors
+    )
+    return model.getvalue()
+
+
+def _check_symbols(processor: SentencePieceProcessor, name: str) -> None:
+    """Raise InputError unless the control symbols have the ids that `symbols` gives them."""
+    found = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+    wanted = (symbols.PAD, symbols.UNK, symbols.BOS, symbols.EOS)
+    require(
+        found == wanted,
+        f"{name} has other control symbols: the ids of pad, unk, bos and eos are {found}, and "
+        f"{wanted} is wanted (-1: none); train it with `seq2seq tokenizer train`, or with "
+        "spm_train --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3",
+    )
+
+
+def _protobuf_fields(message: bytes) -> set[int]:
+    """The numbers of the fields of a valid protobuf message that holds nothing but messages."""
+    fields = set()
+    place = 0
+    while place < len(message):
+        tag, place = _varint(message, place)
+        length, place = _varint(message, place)
+        fields.add(tag >> 3)
+        place += length
+    return fields
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    """Read a protobuf integer; returns it and the place after it."""
+    value = shift = 0
+    while True:
+        byte = message[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place
+        shift += 7

@@ -1,0 +1,420 @@
+"""The training loop: resumable at any update, validation as a callback.
+
+A step reads from here to `models`: batch -> features -> fused loss -> gradients -> optimizer.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.batching import Indices, TokenPairs, epoch_batches
+from seq2seq_cli.checkpoint import (
+    Checkpoint,
+    RunFolder,
+    TrainingState,
+    Validated,
+    disk_error,
+    load_weights,
+    weights_of,
+)
+from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.devices import autocast
+from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.loss import cross_entropy
+from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.optimization import (
+    learning_rate,
+    load_optimizer_tensors,
+    make_optimizer,
+    optimizer_tensors,
+    set_learning_rate,
+)
+
+REPORT_EVERY = 50  # updates between lines of metrics.jsonl
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures of one validation. Loss is in nats a target token; scores are 0 to 100."""
+
+    loss: float
+    bleu: float
+    chrf: float
+    signatures: tuple[str, ...]
+    samples: tuple[tuple[str, str, str], ...] = ()  # source, reference, hypothesis
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.loss, 700.0))
+
+    def value(self, metric: str) -> float:
+        """The stop metric, turned so that higher is better."""
+        return -self.loss if metric == "loss" else float(getattr(self, metric))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Figures of training since the last report. Loss is in nats a target token, unsmoothed."""
+
+    update: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float  # target tokens, PAD not counted
+    seconds: float  # of training so far, over all sittings
+
+
+class Listener(Protocol):
+    """Who wants to know how training goes."""
+
+    def progressed(self, progress: Progress) -> None: ...
+    def validated(self, update: int, validation: Validation, *, is_best: bool) -> None: ...
+    def said(self, message: str) -> None: ...
+
+
+Validate = Callable[[TranslationModel], Validation]
+
+
+class Interrupted(Exception):
+    """A signal asked training to stop; the checkpoint is saved. Holds the signal's number."""
+
+
+@dataclass
+class _Window:
+    """Sums since the last report."""
+
+    loss: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Trainer:
+    """Trains one model in one run folder, from wherever its last checkpoint stands."""
+
+    model: TranslationModel
+    pairs: TokenPairs
+    config: TrainingConfig
+    run: RunFolder
+    validate: Validate
+    listener: Listener
+    device: torch.device
+    precision: torch.dtype
+    state: TrainingState = field(default_factory=TrainingState)
+
+    def __post_init__(self) -> None:
+        self.model.to(self.device)
+        self.optimizer = make_optimizer(self.model, self.config)
+        self.window = _Window()
+        self.saved: TrainingState | None = None
+        self.signal: int | None = None
+        self.order: list[Indices] = []
+        self.order_epoch = -1
+        self.clock = time.monotonic()
+        self.state.data = self.pairs.fingerprint()
+
+    # The loop
+
+    def train(self) -> str:
+        """Train to the end; returns why it ended.
+
+        Raises Interrupted after a signal, and Seq2seqError where the loss is no number or the disk
+        is full; the last good checkpoint stays whole.
+        """
+        self._resume()
+        with self._signals():
+            try:
+                while True:
+                    if self._validation_due():
+                        self._validate()
+                    if self._checkpoint_due():
+                        self._save()
+                    reason = self.end_reason()
+                    if reason:
+                        self._save()
+                        return self._finish(reason)
+                    if self.signal is not None:
+                        raise Interrupted(self.signal)
+                    self._update()
+            except Interrupted:
+                self._save()
+                raise
+            except OSError as error:
+                raise disk_error(error, self.saved) from error
+
+    def end_reason(self) -> str | None:
+        """Why training is at its end, or None if it is not."""
+        config, state = self.config, self.state
+        if 0 < config.max_updates <= state.update:
+            return f"{config.max_updates:,} updates were done"
+        if 0 < config.max_epochs <= state.epoch:
+            return f"{config.max_epochs:,} epochs were done"
+        if 0 < config.max_minutes * 60 <= state.seconds:
+            return f"{config.max_minutes:g} minutes were over"
+        if 0 < config.patience <= state.without_better:
+            return f"{config.stop_metric} had not got better in {config.patience} validations"
+        return None
+
+    def _update(self) -> None:
+        """One step of the optimizer over `accumulate` batches."""
+        batches = self._next_batches()
+        tokens = sum(self.pairs.target_tokens(rows) for rows in batches)
+        rate = learning_rate(self.config, self.state.update + 1)
+        set_learning_rate(self.optimizer, rate)
+        loss = sum(self._accumulate(rows, tokens) for rows in batches)
+        limit = self.config.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self._refuse_non_finite(loss, float(norm))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.state.update += 1
+        self.state.target_tokens += tokens
+        self._count(loss, tokens, rate, float(norm))
+
+    def _accumulate(self, rows: Indices, tokens: int) -> float:
+        """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss."""
+        batch = self.pairs.batch(rows).to(self.device)
+        with autocast(self.device, self.precision):
+            features = self.model(batch.source, batch.target[:, :-1])
+        smoothed, plain = cross_entropy(
+            features, self.model.output.weight, batch.target[:, 1:], self.config.label_smoothing
+        )
+        (smoothed / tokens).backward()  # type: ignore[no-untyped-call]
+        return float(plain)
+
+    def _refuse_non_finite(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        last = self.saved.update if self.saved else 0
+        raise Seq2seqError(
+            f"the loss of update {self.state.update + 1:,} is no finite number (loss {loss}, "
+            f"gradient norm {norm}); the checkpoint of update {last:,} is whole. Try a lower "
+            f"training.learning_rate (now {self.config.learning_rate}), a longer "
+            "training.warmup_updates, or training.precision = float32"
+        )
+
+    def _next_batches(self) -> Sequence[Indices]:
+        """The rows of the batches of one update; an update never spans two epochs."""
+        state = self.state
+        if self.order_epoch != state.epoch:
+            self.order = epoch_batches(
+                self.pairs, self.config.batch_tokens, self.config.seed, state.epoch
+            )
+            self.order_epoch = state.epoch
+        batches = self.order[state.batch : state.batch + self.config.accumulate]
+        state.batch += len(batches)
+        if state.batch >= len(self.order):
+            state.epoch, state.batch = state.epoch + 1, 0
+        return batches
+
+    def _count(self, loss: float, tokens: int, rate: float, norm: float) -> None:
+        """Keep time and report every so many updates."""
+        now = time.monotonic()
+        self.state.seconds += now - self.clock
+        self.window.seconds += now - self.clock
+        self.clock = now
+        self.window.loss += loss
+        self.window.tokens += tokens
+        if self.state.update % REPORT_EVERY and not self.end_reason():
+            return
+        progress = Progress(
+            update=self.state.update,
+            epoch=self.state.epoch + self.state.batch / max(1, len(self.order)),
+            loss=self.window.loss / self.window.tokens,
+            learning_rate=rate,
+            gradient_norm=norm,
+            tokens_per_second=self.window.tokens / max(self.window.seconds, 1e-9),
+            seconds=self.state.seconds,
+        )
+        self.window = _Window()
+        self.run.append_metrics({"kind": "training", **vars(progress)})
+        self.listener.progressed(progress)
+
+    # Validation and the end
+
+    def _validation_due(self) -> bool:
+        state = self.state
+        return state.update % self.config.validate_every == 0 and state.update > state.validated
+
+    def _checkpoint_due(self) -> bool:
+        return self.state.update % self.config.checkpoint_every == 0
+
+    def _validate(self) -> None:
+        """Validate, put the weights aside if they may be averaged, and note whether they are best."""
+        state = self.state
+        validation = self._figures()
+        entry = Validated(state.update, validation.value(self.config.stop_metric))
+        weights = weights_of(self.model)
+        is_best = state.best is None or entry.value > state.best.value
+        state.validated = state.update
+        state.without_better = 0 if is_best else state.without_better + 1
+        if is_best:
+            state.best = entry
+            self.run.save_model(weights)
+        state.kept = self._worth_keeping([*state.kept, entry])
+        if entry in state.kept:
+            self.run.keep_weights(state.update, weights)
+        self._report_validation(validation, is_best=is_best)
+
+    def _figures(self) -> Validation:
+        """Run the validation callback; a signal ends it at once, the model unchanged."""
+        self.model.eval()
+        try:
+            with autocast(self.device, self.precision):
+                return self.validate(self.model)
+        finally:
+            self.model.train()
+            now = time.monotonic()
+            self.state.seconds += now - self.clock
+            self.clock = now
+
+    def _report_validation(self, validation: Validation, *, is_best: bool) -> None:
+        record = {
+            "kind": "validation",
+            "update": self.state.update,
+            "loss": validation.loss,
+            "perplexity": validation.perplexity,
+            "bleu": validation.bleu,
+            "chrf": validation.chrf,
+            "signatures": validation.signatures,
+            "is_best": is_best,
+            "seconds": self.state.seconds,
+            "target_tokens": self.state.target_tokens,
+        }
+        self.run.append_metrics(record)
+        self.listener.validated(self.state.update, validation, is_best=is_best)
+
+    def _worth_keeping(self, entries: list[Validated]) -> list[Validated]:
+        """The validated weights that the final average may need, and the best one, oldest first."""
+        best = max(entries, key=lambda entry: entry.value)  # the first of equals, as above
+        return sorted({best, *self._to_average(entries)}, key=lambda entry: entry.update)
+
+    def _to_average(self, entries: list[Validated]) -> list[Validated]:
+        count = self.config.average_count
+        if self.config.average == "last":
+            return entries[-count:]
+        if self.config.average == "best":
+            return sorted(entries, key=lambda entry: entry.value, reverse=True)[:count]
+        return []
+
+    def _finish(self, reason: str) -> str:
+        """Leave the best weights in the run folder: one validation's, or an average of several."""
+        state = self.state
+        candidates = list(state.kept)
+        choices: list[tuple[float, str, dict[str, Tensor]]] = []
+        if state.validated < state.update:
+            entry = self._final_candidate("the last weights", weights_of(self.model))
+            choices.append(entry)
+            candidates.append(Validated(state.update, entry[0]))
+            self.run.keep_weights(state.update, entry[2])
+        if state.best is not None:
+            best = self.run.kept_weights(state.best.update)
+            choices.append((state.best.value, f"update {state.best.update:,}", best))
+        averaged = self._to_average(candidates)
+        if len(averaged) > 1:
+            mean = average([self.run.kept_weights(entry.update) for entry in averaged])
+            updates = ", ".join(f"{entry.update:,}" for entry in averaged)
+            choices.append(self._final_candidate(f"the average of updates {updates}", mean))
+        value, name, weights = max(choices, key=lambda choice: choice[0])
+        self.run.save_model(weights)
+        self.run.save_finished(state.update, reason)
+        metric = self.config.stop_metric
+        self.listener.said(f"kept {name}: {metric} {abs(value):.2f} on validation data")
+        return reason
+
+    def _final_candidate(
+        self, name: str, weights: dict[str, Tensor]
+    ) -> tuple[float, str, dict[str, Tensor]]:
+        """Validate weights beside the training state, which stays as it is."""
+        current = weights_of(self.model)
+        current = {key: value.clone() for key, value in current.items()}
+        load_weights(self.model, weights, self.run.path)
+        validation = self._figures()
+        load_weights(self.model, current, self.run.path)
+        self.listener.said(
+            f"{name}: loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
+            f"chrF {validation.chrf:.2f}"
+        )
+        return validation.value(self.config.stop_metric), name, weights
+
+    # Checkpoints
+
+    def _save(self) -> None:
+        """Write a checkpoint unless this update has one."""
+        if self.saved is not None and self.saved.update == self.state.update:
+            return
+        optimizer = optimizer_tensors(self.model, self.optimizer)
+        optimizer["random/cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            optimizer["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        elif self.device.type == "mps":
+            optimizer["random/mps"] = torch.mps.get_rng_state()
+        optimizer = {name: tensor.cpu() for name, tensor in optimizer.items()}
+        self.run.save_checkpoint(Checkpoint(weights_of(self.model), optimizer, self.state))
+        self.saved = TrainingState.from_json(self.state.to_json())
+
+    def _resume(self) -> None:
+        """Go to where the last checkpoint stands; without one, this is the beginning."""
+        checkpoint = self.run.load_checkpoint()
+        if checkpoint is None:
+            self.run.truncate_metrics(-1)
+        else:
+            if checkpoint.state.data != self.state.data:
+                raise InputError(
+                    "the training data is not what this run began with; give the same files, "
+                    "or --restart to begin anew"
+                )
+            self.state = checkpoint.state
+            self.saved = TrainingState.from_json(self.state.to_json())
+            load_weights(self.model, checkpoint.weights, self.run.path)
+            self._restore(checkpoint.optimizer)
+            self.run.truncate_metrics(self.state.update)
+        self.model.train()
+        self.clock = time.monotonic()
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        random = {name: value for name, value in tensors.items() if name.startswith("random/")}
+        rest = {name: value for name, value in tensors.items() if name not in random}
+        load_optimizer_tensors(self.model, self.optimizer, rest)
+        torch.set_rng_state(random["random/cpu"])
+        if self.device.type == "cuda" and "random/cuda" in random:
+            torch.cuda.set_rng_state(random["random/cuda"], self.device)
+        elif self.device.type == "mps" and "random/mps" in random:
+            torch.mps.set_rng_state(random["random/mps"])
+
+    # Signals
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM save first: between two updates, or out of a validation at once."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.signal is not None:  # asked twice: the user means now
+                raise KeyboardInterrupt
+            self.signal = number
+            if not self.model.training:
+                raise Interrupted(number)
+
+        before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def average(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of weights, tensor by tensor."""
+    return {
+        name: torch.stack([each[name].double() for each in weights]).mean(dim=0).float()
+        for name in weights[0]
+    }

@@ -1,0 +1,59 @@
+"""What training asks about a model between updates: its loss, and scores from real decoding."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from seq2seq_cli.batching import Indices, TokenPairs, split_by_tokens
+from seq2seq_cli.corpus.parallel import ParallelText
+from seq2seq_cli.loss import cross_entropy
+from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.scoring import Score, score
+from seq2seq_cli.training import Validation
+from seq2seq_cli.translator import Translator
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Validates a model on held-out pairs; made once, called with the model of the moment."""
+
+    text: ParallelText
+    pairs: TokenPairs
+    translator: Translator  # its model takes turns with the one validated
+    batch_tokens: int
+    samples: int  # translations to show
+
+    def __call__(self, model: TranslationModel) -> Validation:
+        translator = replace(self.translator, model=model)
+        hypotheses = translator.translate(self.text.source, warn=lambda message: None)
+        bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"))
+        shown = np.linspace(0, len(hypotheses) - 1, min(self.samples, len(hypotheses))).astype(int)
+        return Validation(
+            loss=mean_loss(model, self.pairs, self.batch_tokens),
+            bleu=bleu.value,
+            chrf=chrf.value,
+            signatures=_signatures((bleu, chrf)),
+            samples=tuple((self.text.source[i], self.text.target[i], hypotheses[i]) for i in shown),
+        )
+
+
+def _signatures(scores: Sequence[Score]) -> tuple[str, ...]:
+    return tuple(f"{each.metric}|{each.signature}" for each in scores)
+
+
+@torch.inference_mode()
+def mean_loss(model: TranslationModel, pairs: TokenPairs, batch_tokens: int) -> float:
+    """Negative log-likelihood of all target tokens, EOS included, in nats a token."""
+    device = next(model.parameters()).device
+    lengths: Indices = np.maximum(pairs.source.lengths, pairs.target.lengths) + 1
+    order = np.argsort(lengths, kind="stable")
+    total = 0.0
+    for part in split_by_tokens(lengths[order], batch_tokens):
+        batch = pairs.batch(order[part]).to(device)
+        features = model(batch.source, batch.target[:, :-1])
+        total += float(cross_entropy(features, model.output.weight, batch.target[:, 1:])[1])
+    tokens = pairs.target_tokens(np.arange(len(pairs)))
+    return total / tokens if tokens else math.nan

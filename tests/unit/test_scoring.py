@@ -1,0 +1,181 @@
+"""Scores are sacreBLEU's: the same files give the same figures and signatures."""
+
+import json
+import logging
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from seq2seq_cli.cli.app import app
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.scoring import ScoreOptions, score
+
+SENTENCE = "die alte Frau liest ein Buch , während das Kind im Garten spielt – Größe & Öl ."
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """A translation and two references, with blank lines and characters that are no line ends."""
+    generator = random.Random(1)
+    words = SENTENCE.split()
+    first = [" ".join(generator.choices(words, k=generator.randint(4, 12))) for _ in range(60)]
+    second = [line.replace("Frau", "Dame").upper().capitalize() for line in first]
+    hypothesis = [" ".join(w for w in line.split() if generator.random() > 0.2) for line in first]
+    hypothesis[3], first[5], hypothesis[7], second[7] = "", "", "", ""
+    hypothesis[9] += "\u2028noch\x0cetwas\x85 \t"
+    texts = {"hypothesis": hypothesis, "first": first, "second": second}
+    for name, lines in texts.items():
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), newline="\n")
+    return {name: str(tmp_path / name) for name in texts}
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["score", *arguments], input=stdin)
+
+
+def run_json(*arguments: str, stdin: str | None = None) -> list[dict[str, Any]]:
+    result = run(*arguments, "--format", "json", stdin=stdin)
+    assert result.exit_code == 0, result.exception
+    scores: list[dict[str, Any]] = json.loads(result.stdout)
+    return scores
+
+
+def failure(*arguments: str, stdin: str | None = None) -> str:
+    """The message of a command that must end with an InputError."""
+    error = run(*arguments, stdin=stdin).exception
+    assert isinstance(error, InputError)
+    return str(error)
+
+
+@pytest.mark.parametrize("references", [["first"], ["first", "second"]])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ([], []),
+        (["--confidence", "200"], ["--confidence", "--confidence-n", "200"]),
+        (
+            ["--lowercase", "--tokenize", "intl", "--chrf-word-order", "2"],
+            ["-lc", "--chrf-lowercase", "--tokenize", "intl", "--chrf-word-order", "2"],
+        ),
+    ],
+    ids=["plain", "confidence", "options"],
+)
+def test_figures_equal_those_of_the_sacrebleu_command(
+    files: dict[str, str], references: list[str], ours: list[str], theirs: list[str]
+) -> None:
+    paths = [files[name] for name in references]
+    command = [sys.executable, "-m", "sacrebleu", *paths, "--input", files["hypothesis"]]
+    command += ["--metrics", "bleu", "chrf", "ter", "--width", "10", "--format", "json", *theirs]
+    expected = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+    options = [word for path in paths for word in ("--reference", path)]
+    options += ["--hypothesis", files["hypothesis"], "--metrics", "bleu,chrf,ter", *ours]
+    scores = run_json(*options)
+    assert [
+        (
+            one["metric"],
+            round(one["value"], 10),
+            one["signature"],
+            one["details"],
+            one["mean"],
+            one["confidence"],
+        )
+        for one in scores
+    ] == [
+        (
+            one["name"],
+            one["score"],
+            one["signature"],
+            one.get("verbose_score", ""),
+            one.get("confidence_mean"),
+            one.get("confidence_var"),
+        )
+        for one in expected
+    ]
+
+
+def test_text_has_a_line_for_each_metric_with_its_signature(files: dict[str, str]) -> None:
+    options = ["--reference", files["first"], "--hypothesis", files["first"]]
+    result = run(*options, "--metrics", "ter,BLEU", "--confidence", "10")
+    ter, bleu = result.stdout.splitlines()
+    assert ter.startswith("TER 0.00 ± 0.00  nrefs:1|bs:10|seed:12345|case:lc|tok:tercom|")
+    assert bleu.startswith("BLEU 100.00 ± 0.00  100.0/100.0/100.0/100.0 (BP = 1.000 ratio")
+    assert ")  nrefs:1|bs:10|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:" in bleu
+    assert result.stderr == ""
+
+
+def test_hypothesis_comes_from_standard_input(files: dict[str, str]) -> None:
+    reference = ["--reference", files["first"]]
+    text = Path(files["hypothesis"]).read_bytes().decode()
+    from_file = run_json(*reference, "--hypothesis", files["hypothesis"])
+    assert run_json(*reference, stdin=text) == from_file
+    assert [one["metric"] for one in from_file] == ["BLEU", "chrF2"]
+
+
+def test_unequal_line_counts_exit_with_2_and_name_both_files(files: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "seq2seq_cli", "score", "--reference", files["first"]]
+    process = subprocess.run(command, input=b"only\nthree\nlines\n", capture_output=True)
+    assert process.returncode == 2
+    assert process.stdout == b""
+    assert process.stderr.decode() == (
+        f"seq2seq: error: standard input has 3 lines, {files['first']} has 60 lines; "
+        "line n of one must translate line n of the other\n"
+    )
+
+
+def test_empty_input_is_refused(files: dict[str, str]) -> None:
+    assert "standard input: no lines" in failure("--reference", files["first"], stdin="")
+
+
+def test_missing_reference_suggests_the_near_name(files: dict[str, str]) -> None:
+    message = failure("--reference", files["first"] + "t", stdin="")
+    assert message.endswith(f"no such file; did you mean {files['first']}?")
+
+
+def test_standard_input_is_not_read_twice() -> None:
+    assert "standard input can be read once" in failure("--reference", "-", stdin="a\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metrics", "blue"], "unknown metric 'blue'; did you mean bleu? allowed are bleu, chrf"),
+        (["--metrics", ","], "no metric given; allowed are bleu, chrf, ter"),
+        (["--tokenize", "13"], "unknown tokenizer '13'; did you mean 13a? allowed are "),
+        (["--confidence", "1"], "1 bootstrap samples make no interval; give 1000, or 0 for none"),
+        (["--chrf-word-order", "-1"], "chrF word order -1 is below 0; 0 is chrF, 2 is chrF++"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_read(
+    options: list[str], message: str
+) -> None:
+    assert message in failure("--reference", "absent", *options)
+
+
+def test_tokenizer_that_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
+    with pytest.raises(InputError, match=r"ja-mecab cannot be had: .*pip install sacrebleu\[ja\]"):
+        score(["a"], [["a"]], options=ScoreOptions(tokenize="ja-mecab"))
+
+
+def test_text_that_looks_tokenized_gives_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tokenized"
+    path.write_text("a b .\n" * 100)
+    result = run("--reference", str(path), "--hypothesis", str(path))
+    assert "the text looks tokenized" in result.stderr
+    assert result.stderr.count("\n") == 1
+    with caplog.at_level(logging.WARNING):
+        score(["a b ."] * 100, [["a b ."] * 100])
+    assert caplog.records == []  # validation during training calls this often
+
+
+def test_unequal_sequences_are_refused() -> None:
+    with pytest.raises(InputError, match="hypotheses has 1 line, reference 2 has 2 lines"):
+        score(["a"], [["a"], ["a", "b"]])

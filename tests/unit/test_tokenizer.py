@@ -1,0 +1,367 @@
+"""What the tokenizer promises about its training, its files and its pipes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sentencepiece
+from typer.testing import CliRunner
+
+from seq2seq_cli import symbols, tokenizer
+from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.tokenizer import (
+    Tokenizer,
+    TokenizerSettings,
+    automatic_vocabulary_size,
+    train_tokenizer,
+)
+
+NOUNS = ["woman", "man", "dog", "reader", "Straße", "Übung"]
+VERBS = ["sees", "reads", "likes", "finds"]
+CORPUS = [f"the {a} {verb} the old {b} ." for a in NOUNS for verb in VERBS for b in NOUNS]
+
+
+@pytest.fixture(scope="module")
+def trained() -> Tokenizer:
+    return train_tokenizer(CORPUS, TokenizerSettings()).tokenizer
+
+
+def learn(*lines: str, size: int = 60, **settings: object) -> Tokenizer:
+    """A tokenizer of the corpus and more lines."""
+    chosen = TokenizerSettings(size, **settings)  # type: ignore[arg-type]
+    return train_tokenizer([*CORPUS, *lines], chosen).tokenizer
+
+
+# --- training
+
+
+@pytest.mark.parametrize("model_type", ["unigram", "bpe", "char", "word"])
+def test_separate_processes_train_the_same_bytes(model_type: str) -> None:
+    script = (
+        "import os, sys\n"
+        "processors = sorted(os.sched_getaffinity(0))[: int(sys.argv[1])]\n"
+        "os.sched_setaffinity(0, processors)\n"
+        "from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer\n"
+        f"trained = train_tokenizer({CORPUS!r}, TokenizerSettings(90, {model_type!r}))\n"
+        "print(trained.tokenizer.sha256)"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", script, processors],
+            env={**os.environ, "PYTHONHASHSEED": processors},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for processors in ("1", "2")
+    ]
+    assert runs[0].stdout == runs[1].stdout
+    assert len(runs[0].stdout.strip()) == 64
+    assert not runs[0].stderr
+
+
+def test_control_symbols_have_their_ids_and_the_size_is_the_wanted_one() -> None:
+    learned = learn(size=35)
+    assert len(learned) == len(learned.vocabulary) == 35
+    assert learned.vocabulary[:4] == list(symbols.PIECES.values())
+
+
+@pytest.mark.parametrize("model_type", ["unigram", "bpe", "word"])
+def test_a_vocabulary_too_large_is_reduced_and_the_notes_say_so(model_type: str) -> None:
+    result = train_tokenizer(CORPUS, TokenizerSettings(30_000, model_type))  # type: ignore[arg-type]
+    assert result.notes == [
+        f"vocabulary size: reduced from 30,000 to {len(result.tokenizer)}; "
+        "the text has no more pieces"
+    ]
+
+
+@pytest.mark.parametrize("model_type", ["unigram", "bpe"])
+def test_a_vocabulary_too_small_is_raised_and_the_notes_say_so(model_type: str) -> None:
+    result = train_tokenizer(CORPUS, TokenizerSettings(8, model_type))  # type: ignore[arg-type]
+    characters = {*"".join(CORPUS)} - {" "}
+    assert len(result.tokenizer) == len(characters) + 1 + len(symbols.PIECES)  # 1: the space
+    assert f"raised from 8 to {len(result.tokenizer)}" in result.notes[0]
+    assert all(symbols.UNK not in ids for ids in result.tokenizer.encode(CORPUS))
+
+
+def test_auto_says_its_size_and_why() -> None:
+    result = train_tokenizer(CORPUS * 14, TokenizerSettings(), sides=2)
+    assert "1,000 pieces for 1,008 sentences" in result.notes[0]
+    assert "Sennrich & Zhang 2019" in result.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("sentences", "size"),
+    [
+        (0, 500),
+        (100, 500),
+        (5_000, 2_000),
+        (29_000, 4_000),
+        (500_000, 8_000),
+        (1_000_000, 8_000),
+        (4_500_000, 32_000),
+        (10**9, 32_000),
+    ],
+)
+def test_automatic_sizes_go_through_the_published_points(sentences: int, size: int) -> None:
+    assert automatic_vocabulary_size(sentences) == size
+
+
+def test_auto_takes_every_character_of_a_character_model() -> None:
+    result = train_tokenizer(["漢字 かな"], TokenizerSettings(model_type="char"))
+    assert result.tokenizer.decode(result.tokenizer.encode(["字漢 なか"])) == ["字漢 なか"]
+    assert result.notes == ["vocabulary size: a piece for every character of the text"]
+
+
+@pytest.mark.parametrize("long", ["x" * 100_000 + "QJ", "zu " * 40_000 + "QJ", "漢" * 5_000 + "QJ"])
+def test_long_lines_are_learned_from_to_their_end(long: str) -> None:
+    assert symbols.UNK not in learn(long).encode([long])[0]
+
+
+def test_words_that_a_space_always_follows_become_pieces(trained: Tokenizer) -> None:
+    assert trained.pieces("the woman likes dog .") == ["▁the", "▁woman", "▁likes", "▁dog", "▁."]
+
+
+def test_reflowed_text_keeps_every_word_in_its_order() -> None:
+    lines = ["ab cde  ab cde\u3000"] * 1_000 + ["f" * 2_500, "", "漢字 ab"]
+    parts = list(tokenizer._reflowed(lines))
+    assert "".join("".join(parts).split()) == "".join("".join(lines).split())
+    assert max(map(len, parts)) <= 1_000
+    assert parts[:2] == ["ab", "cde"]
+
+
+def test_of_too_many_lines_some_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer, "LEARNED_LINES", 30)
+    results = [train_tokenizer(CORPUS, TokenizerSettings(60, seed=seed)) for seed in (1, 1, 2)]
+    assert results[0].notes[0] == "learned from 30 of 144 lines, drawn at random (seed 1)"
+    same, again, other = (result.tokenizer.sha256 for result in results)
+    assert same == again != other
+
+
+@pytest.mark.parametrize("lines", [[], [""], ["", " \t", "\x00\u2028"]])
+def test_text_without_words_is_an_error(lines: list[str]) -> None:
+    with pytest.raises(InputError, match="no lines, or only blank ones"):
+        train_tokenizer(lines, TokenizerSettings())
+
+
+def test_settings_out_of_range_are_errors_that_say_what_is_allowed() -> None:
+    with pytest.raises(InputError, match='vocabulary_size = 4: "auto" or 5 to'):
+        TokenizerSettings(4)
+    with pytest.raises(InputError, match=r"character_coverage = 0.9: 0.98 to 1 is allowed"):
+        TokenizerSettings(character_coverage=0.9)
+
+
+def test_lowercase_folds_text() -> None:
+    learned = learn(lowercase=True)
+    assert learned.decode(learned.encode(["THE Übung"])) == ["the übung"]
+
+
+# --- text to ids and back
+
+
+@pytest.mark.parametrize(
+    "space", list("\x00\t\r\n\x0b\x0c\x1c\x7f\x85\xa0\u2028\u2029\u2581\u3000\ud800")
+)
+def test_what_is_no_text_acts_as_a_space(trained: Tokenizer, space: str) -> None:
+    assert trained.encode([f"{space}the{space}{space}dog{space}"]) == trained.encode(["the dog"])
+
+
+@pytest.mark.parametrize("name", symbols.PIECES.values())
+def test_names_of_control_symbols_are_text(name: str) -> None:
+    learned = learn(f"the {name} x{name}y", "U+2581 \u2581 in the text")
+    [ids] = learned.encode([f"x{name}y {name}"])
+    assert min(ids) > max(symbols.PIECES)
+    assert learned.decode([ids]) == [f"x{name}y {name}"]
+
+
+def test_lines_with_reserved_characters_are_learned_from() -> None:
+    learned = learn("Q\u2585J", "Z\tY", "K\u2581W")
+    assert symbols.UNK not in learned.encode(["Q J Z Y K W"])[0]
+
+
+def test_unknown_characters_are_shown_in_their_place(trained: Tokenizer) -> None:
+    [ids] = trained.encode(["the 漢 d漢g"])
+    assert ids.count(symbols.UNK) == 2
+    assert trained.decode([ids]) == ["the ⁇ d⁇g"]
+    assert "<unk>" in trained.pieces("漢")
+
+
+def test_control_ids_leave_no_trace(trained: Tokenizer) -> None:
+    [ids] = trained.encode(["the dog ."])
+    padded = [symbols.BOS, *ids, symbols.EOS, symbols.PAD, symbols.PAD]
+    assert trained.decode([padded, [], [symbols.EOS]]) == ["the dog .", "", ""]
+    assert trained.decode([]) == trained.encode([]) == []
+
+
+def test_pieces_come_back_and_an_unknown_one_is_an_error(trained: Tokenizer) -> None:
+    assert trained.decode_pieces(trained.pieces("the old dog .")) == "the old dog ."
+    with pytest.raises(InputError, match='"foo" is no piece of this vocabulary'):
+        trained.decode_pieces(["foo"])
+
+
+def test_the_number_of_threads_changes_nothing(trained: Tokenizer) -> None:
+    assert trained.encode(CORPUS, threads=1) == trained.encode(CORPUS, threads=2)
+
+
+# --- files
+
+
+def test_a_saved_model_loads_as_it_was(tmp_path: Path, trained: Tokenizer) -> None:
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(trained.model)
+    loaded = Tokenizer.load(path)
+    assert loaded.sha256 == trained.sha256 == Tokenizer.from_bytes(trained.model).sha256
+    assert loaded.encode(CORPUS) == trained.encode(CORPUS)
+
+
+def test_a_damaged_model_is_an_error_that_names_the_file(
+    tmp_path: Path, trained: Tokenizer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "broken.model"
+    pieces_end = trained.model.index(b"nmt_nfkc")
+    cuts = [*range(pieces_end), *range(pieces_end, len(trained.model), 9_973)]
+    damaged = [trained.model[:cut] for cut in cuts]
+    for model in [*damaged, b"garbage", b"\x00" * 100, os.urandom(1_000)]:
+        path.write_bytes(model)
+        with pytest.raises(InputError, match=r"broken\.model is no SentencePiece model"):
+            Tokenizer.load(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_with_other_ids_is_an_error_that_says_which(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "other")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS), model_prefix=prefix, vocab_size=27, minloglevel=4
+    )
+    with pytest.raises(InputError, match=r"are \(-1, 0, 1, 2\), and \(0, 1, 2, 3\) is wanted"):
+        Tokenizer.load(Path(f"{prefix}.model"))
+
+
+def test_a_missing_file_and_a_directory_are_errors(tmp_path: Path, trained: Tokenizer) -> None:
+    (tmp_path / "joint.model").write_bytes(trained.model)
+    with pytest.raises(InputError, match=r"no such file; did you mean .*joint\.model"):
+        Tokenizer.load(tmp_path / "jiont.model")
+    with pytest.raises(InputError, match=r"is a directory.*did you mean .*joint\.model"):
+        Tokenizer.load(tmp_path)
+
+
+# --- commands
+
+
+def run(*words: object, lines: str = "") -> str:
+    """Run `seq2seq tokenizer` in this process; returns its stdout."""
+    from seq2seq_cli.cli.tokenizer import app
+
+    result = CliRunner().invoke(app, [str(word) for word in words], input=lines)
+    if isinstance(result.exception, Seq2seqError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.en"
+    path.write_text("".join(f"{line}\n" for line in CORPUS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path, trained: Tokenizer) -> Path:
+    path = tmp_path / "en.model"
+    path.write_bytes(trained.model)
+    return path
+
+
+@pytest.mark.parametrize("ids", [[], ["--ids"]])
+def test_pipes_give_a_line_for_each_line(model: Path, ids: list[str]) -> None:
+    lines = ["the dog .", "", "the\x00\u2028man\x0c", " ", "the old man .", "漢"]
+    encoded = run("encode", model, *ids, lines="\n".join(lines))
+    assert encoded.count("\n") == len(lines)
+    assert run("decode", model, *ids, lines=encoded) == "the dog .\n\nthe man\n\nthe old man .\n⁇\n"
+
+
+def test_pipes_read_and_write_files(model: Path, corpus: Path, tmp_path: Path) -> None:
+    pieces = tmp_path / "pieces"
+    assert run("encode", model, "-i", corpus, "-o", pieces) == ""
+    assert run("decode", model, "-i", pieces) == corpus.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="is both input and output"):
+        run("decode", model, "-i", pieces, "-o", pieces)
+
+
+def test_a_single_line_is_answered_while_the_pipe_stays_open(model: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "seq2seq_cli", "tokenizer", "encode", model],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("the dog .\n")
+        process.stdin.flush()
+        assert process.stdout.readline().startswith("▁the")
+
+
+@pytest.mark.parametrize("bad", ["9999", "-1", "1.5", "x", "1_0"])
+def test_an_invalid_id_is_an_error_that_names_the_line(model: Path, bad: str) -> None:
+    with pytest.raises(InputError, match=rf'standard input, line 2: "{bad}" is no id'):
+        run("decode", model, "--ids", lines=f"4 5\n6 {bad}\n")
+
+
+def test_an_unknown_piece_is_an_error_that_names_the_line(model: Path) -> None:
+    with pytest.raises(InputError, match='standard input, line 3: "foo" is no piece'):
+        run("decode", model, lines="▁the\n\n▁the foo\n")
+
+
+def test_train_overwrites_only_by_force(corpus: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new.model"
+    run("train", corpus, corpus, "-o", output, "--vocab-size", 50, "--model-type", "bpe")
+    first = output.read_bytes()
+    assert len(Tokenizer.load(output)) == 50
+    assert corpus.name.encode() not in first  # nor any other path: the bytes depend on the text
+    with pytest.raises(InputError, match="exists; choose another --output, or add --force"):
+        run("train", corpus, "-o", output)
+    assert output.read_bytes() == first
+    run("train", corpus, "-o", output, "--force")
+    assert output.read_bytes() != first
+
+
+def test_train_refuses_outputs_that_it_could_not_write(corpus: Path, tmp_path: Path) -> None:
+    for output, message in [
+        (tmp_path, "is a directory"),
+        (tmp_path / "none" / "x.model", "does not exist"),
+        (corpus, "is both a text to learn from and the --output"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            run("train", corpus, "-o", output, "--force")
+
+
+def test_train_names_what_an_option_allows(corpus: Path, tmp_path: Path) -> None:
+    output = ("-o", tmp_path / "x.model")
+    with pytest.raises(InputError, match='"many": a whole number or "auto" is allowed'):
+        run("train", corpus, *output, "--vocab-size", "many")
+    with pytest.raises(InputError, match='did you mean "unigram"'):
+        run("train", corpus, *output, "--model-type", "unigramm")
+
+
+def test_help_shows_the_defaults_of_the_settings() -> None:
+    from seq2seq_cli.cli.tokenizer import app
+
+    wide = {"COLUMNS": "200", "NO_COLOR": "1"}
+    shown = CliRunner().invoke(app, ["train", "--help"], env=wide).output
+    settings = TokenizerSettings()
+    for default in (
+        settings.vocabulary_size,
+        settings.model_type,
+        settings.character_coverage,
+        settings.seed,
+    ):
+        assert f"[default: ({default})]" in shown
+
+
+def test_the_command_imports_sentencepiece_only_when_it_runs() -> None:
+    script = "import sys, seq2seq_cli.cli.tokenizer; sys.exit('sentencepiece' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
