@@ -17,7 +17,7 @@ Indices = npt.NDArray[np.int64]
 class Sentences:
     """Token ids of many sentences in one flat array: a fraction of the memory of lists."""
 
-    def __init__(self, sentences: Iterable[Sequence[int]]) -> None:
+    def __init__(self, sentences: Iterable[Sequence[int] | npt.NDArray[np.int32]]) -> None:
         parts = [np.asarray(sentence, dtype=np.int32) for sentence in sentences]
         self.lengths: Indices = np.array([len(part) for part in parts], dtype=np.int64)
         self.offsets: Indices = np.concatenate(([0], self.lengths.cumsum()))

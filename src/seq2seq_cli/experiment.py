@@ -84,7 +84,7 @@ def train_run(
         finished = run.finished()
         if finished and not raises_limit(run.load_config().training, config.training):
             update, reason = finished
-            raise AlreadyFinished(
+            raise AlreadyFinishedError(
                 f"{path} is finished since update {update:,}: {reason}. Raise a limit to train "
                 "further, or --restart to begin anew"
             )
@@ -122,7 +122,7 @@ def train_run(
     return trainer.train()
 
 
-class AlreadyFinished(Exception):
+class AlreadyFinishedError(Exception):
     """The run needs no training: its message says since when."""
 
 
@@ -230,4 +230,4 @@ def tokenise(
 
 
 def _take(sentences: Sentences, rows: Indices) -> Sentences:
-    return sentences if len(rows) == len(sentences) else Sentences(sentences[row] for row in rows)
+    return sentences if len(rows) == len(sentences) else Sentences(sentences[r] for r in rows)

@@ -218,12 +218,12 @@ def automatic_vocabulary_size(sentences: int) -> int:
 def train_tokenizer(
     lines: Iterable[str], settings: TokenizerSettings, *, sides: int = 1
 ) -> TrainedTokenizer:
-    """Learn a tokenizer from lines of text, all of which are seen, blank ones excepted.
+    """Learn a tokenizer from lines of text: from all of them, or from LEARNED_LINES at random.
 
     `sides` says how many lines make up a sentence pair: 2 where the lines are both sides of a
     parallel corpus. Only the automatic vocabulary size depends on it. A vocabulary that is too
     large for the text is reduced, one that is too small for its characters is raised, and the notes
-    say so. Raises InputError if there is no text.
+    say so. Raises InputError if the lines are all blank.
     """
     sample = _draw(lines, settings.seed)
     notes = []

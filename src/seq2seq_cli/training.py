@@ -84,7 +84,7 @@ class Listener(Protocol):
 Validate = Callable[[TranslationModel], Validation]
 
 
-class Interrupted(Exception):
+class InterruptedTrainingError(Exception):
     """A signal asked training to stop; the checkpoint is saved. Holds the signal's number."""
 
 
@@ -127,8 +127,8 @@ class Trainer:
     def train(self) -> str:
         """Train to the end; returns why it ended.
 
-        Raises Interrupted after a signal, and Seq2seqError where the loss is no number or the disk
-        is full; the last good checkpoint stays whole.
+        Raises InterruptedTrainingError after a signal, and Seq2seqError where the loss is no number
+        or the disk is full; the last good checkpoint stays whole.
         """
         self._resume()
         with self._signals():
@@ -143,9 +143,9 @@ class Trainer:
                         self._save()
                         return self._finish(reason)
                     if self.signal is not None:
-                        raise Interrupted(self.signal)
+                        raise InterruptedTrainingError(self.signal)
                     self._update()
-            except Interrupted:
+            except InterruptedTrainingError:
                 self._save()
                 raise
             except OSError as error:
@@ -249,7 +249,7 @@ class Trainer:
         return self.state.update % self.config.checkpoint_every == 0
 
     def _validate(self) -> None:
-        """Validate, put the weights aside if they may be averaged, and note whether they are best."""
+        """Validate; put the weights aside if they may be averaged; note whether they are best."""
         state = self.state
         validation = self._figures()
         entry = Validated(state.update, validation.value(self.config.stop_metric))
@@ -402,7 +402,7 @@ class Trainer:
                 raise KeyboardInterrupt
             self.signal = number
             if not self.model.training:
-                raise Interrupted(number)
+                raise InterruptedTrainingError(number)
 
         before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -13,12 +13,13 @@ from seq2seq_cli.checkpoint import RunFolder, Tokenizers
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.search import SearchOptions, beam_search
 from seq2seq_cli.symbols import EOS
+from seq2seq_cli.text import Warn
 from seq2seq_cli.tokenizer import Tokenizer
 
 # Ends of sentences: Latin and similar, then CJK, whose sentences have no space between them.
 SENTENCE_END = re.compile(r"(?<=[.!?…;])[\"'”’»)\]]*\s+|(?<=[。！？])")
 
-Warn = Callable[[str], None]
+DEFAULT_OPTIONS = SearchOptions()
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,14 @@ class Translator:
     model: TranslationModel
     tokenizers: Tokenizers
     max_length: int  # source tokens the model has learned to read
-    options: SearchOptions = SearchOptions()
+    options: SearchOptions = DEFAULT_OPTIONS
     batch_tokens: int = 4096  # source tokens searched at a time, padding included
 
     @classmethod
     def load(
         cls,
         run: Path,
-        options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
+        options: SearchOptions = DEFAULT_OPTIONS,
         batch_tokens: int = 4096,
         device: torch.device | None = None,
     ) -> "Translator":

@@ -1,7 +1,5 @@
 """The tree of commands, and how each error becomes a message and an exit code."""
 
-import os
-import signal
 import sys
 from typing import Annotated
 
@@ -56,7 +54,3 @@ def main() -> None:
     except Seq2seqError as error:
         console.error(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does: end as quietly as cat would.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)

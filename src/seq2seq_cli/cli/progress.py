@@ -1,4 +1,4 @@
-"""How training shows itself on stderr: a live line on a terminal, plain lines in a log, or nothing."""
+"""How training shows itself on stderr: a live line on a terminal, plain lines in a log, nothing."""
 
 import sys
 from dataclasses import dataclass, field

@@ -2,17 +2,17 @@
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.pipe import check_paths, pipe
 from seq2seq_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -144,13 +144,14 @@ def encode(
       echo "A man sleeps." | seq2seq tokenizer encode joint.model
       seq2seq tokenizer encode joint.model --ids < train.de > train.ids
     """
+    check_paths(input, output)
     tokenizer = _load(model)
     names = [str(number) for number in range(len(tokenizer))] if ids else tokenizer.vocabulary
 
     def encoded(lines: list[str], first: int) -> list[str]:
         return [" ".join([names[number] for number in line]) for line in tokenizer.encode(lines)]
 
-    _pipe(input, output, encoded)
+    pipe(input, output, LINES_AT_ONCE, encoded)
 
 
 @app.command()
@@ -168,6 +169,7 @@ def decode(
       seq2seq tokenizer decode joint.model < train.pieces
       echo "17 204 9" | seq2seq tokenizer decode joint.model --ids
     """
+    check_paths(input, output)
     tokenizer = _load(model)
     parse = _parse_ids if ids else _parse_pieces
     name = text.display_name(input)
@@ -180,7 +182,7 @@ def decode(
             ]
         )
 
-    _pipe(input, output, decoded)
+    pipe(input, output, LINES_AT_ONCE, decoded)
 
 
 def _load(model: Path) -> "Tokenizer":
@@ -206,32 +208,6 @@ def _parse_ids(line: str, tokenizer: "Tokenizer", where: str) -> list[int]:
             )
         ids.append(int(word))
     return ids
-
-
-def _pipe(source: Path, target: Path, convert: Callable[[list[str], int], list[str]]) -> None:
-    """Convert lines as they arrive; `convert` also gets the number of its first line."""
-    if target != text.STDIN and target.exists() and source.exists() and target.samefile(source):
-        raise InputError(f"{target} is both input and output; write to another file")
-    with text.open_input(source) as reader, _opened_output(target) as writer:
-        first = 1
-        name = text.display_name(source)
-        for lines in text.arriving_lines(reader, name, LINES_AT_ONCE, console.warn):
-            writer.write("".join(f"{line}\n" for line in convert(lines, first)).encode())
-            writer.flush()  # whoever waits for the answer to one line gets it now
-            first += len(lines)
-
-
-@contextmanager
-def _opened_output(path: Path) -> Iterator[BinaryIO]:
-    if path == text.STDIN:
-        yield sys.stdout.buffer
-        return
-    try:
-        stream = path.open("wb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    with stream:
-        yield stream
 
 
 def _check_output(output: Path, files: list[Path], force: bool) -> None:

@@ -108,7 +108,7 @@ def train(
     seq2seq train … --preset attention-rnn --max-minutes 30
     seq2seq train … --set training.batch_tokens=2048 --set model.dropout=0.3
     """
-    options = {
+    options: dict[str, Table] = {
         "data": {
             "source": source,
             "target": target,
@@ -168,8 +168,8 @@ def run(
 ) -> None:
     """Train, and turn how it ends into what the user sees."""
     from seq2seq_cli.devices import choose_device, prepare
-    from seq2seq_cli.experiment import AlreadyFinished, train_run
-    from seq2seq_cli.training import Interrupted
+    from seq2seq_cli.experiment import AlreadyFinishedError, train_run
+    from seq2seq_cli.training import InterruptedTrainingError
 
     prepare(threads)
     listener = make_listener(config.training, quiet=quiet)
@@ -178,9 +178,9 @@ def run(
             config, output, listener, console.warn, choose_device(device), restart=restart
         )
         listener.said(f"done: {reason}. Translate with: seq2seq translate {output}")
-    except AlreadyFinished as finished:
+    except AlreadyFinishedError as finished:
         listener.said(str(finished))
-    except Interrupted as interrupted:
+    except InterruptedTrainingError as interrupted:
         number = interrupted.args[0]
         listener.close()
         console.note(

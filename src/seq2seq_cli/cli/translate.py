@@ -1,18 +1,13 @@
 """`seq2seq translate`: lines in, as many lines out, in order and at once."""
 
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import STDIN, arriving_lines, display_name, open_input
+from seq2seq_cli.cli.pipe import check_paths, pipe
+from seq2seq_cli.text import STDIN
 
 SEARCH, FILES, MACHINE = "Search", "Files", "Machine"
 WINDOW_LINES = 1024  # lines read ahead, and sorted by length among each other
@@ -55,54 +50,16 @@ def translate(
     seq2seq translate runs/en-de --input book.en --output book.de
     tail -f log.en | seq2seq translate runs/en-de --beam 1 | tee log.de
     """
-    source = open_input(input_)
-    with _output(output) as sink:
-        from seq2seq_cli.devices import choose_device, prepare
-        from seq2seq_cli.search import SearchOptions
-        from seq2seq_cli.translator import Translator
+    check_paths(input_, output)
+    from seq2seq_cli.devices import choose_device, prepare
+    from seq2seq_cli.search import SearchOptions
+    from seq2seq_cli.translator import Translator
 
-        prepare(threads)
-        options = SearchOptions(beam=beam, length_penalty=length_penalty)
-        translator = Translator.load(run, options, batch_tokens, choose_device(device))
-        interactive = input_ == STDIN and sys.stdin.isatty() and sys.stdout.isatty()
-        with _quiet_signals():
-            number = 1
-            _prompt(interactive)
-            name = display_name(input_)
-            for lines in arriving_lines(source, name, WINDOW_LINES, console.warn):
-                for line in translator.translate(lines, console.warn, number):
-                    sink.write(f"{line}\n".encode())
-                sink.flush()
-                number += len(lines)
-                _prompt(interactive)
+    prepare(threads)
+    options = SearchOptions(beam=beam, length_penalty=length_penalty)
+    translator = Translator.load(run, options, batch_tokens, choose_device(device))
 
+    def convert(lines: list[str], first: int) -> list[str]:
+        return translator.translate(lines, console.warn, first)
 
-def _prompt(interactive: bool) -> None:
-    if interactive:
-        print("> ", end="", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _output(path: Path) -> Iterator[BinaryIO]:
-    """The place for translations; made before a model is loaded, so that a wrong path costs nothing."""
-    if path == STDIN:
-        yield sys.stdout.buffer
-        return
-    try:
-        stream = path.open("wb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    with stream:
-        yield stream
-
-
-@contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the command without a traceback; what was done is flushed."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    yield
+    pipe(input_, output, WINDOW_LINES, convert)

@@ -47,14 +47,12 @@ def _paired(
     """Pairs of lines; counts to the end before it complains, so that it can name both counts."""
     source_lines = chain.from_iterable(read_lines(path, warn) for path in source)
     target_lines = chain.from_iterable(read_lines(path, warn) for path in target)
-    count = 0
-    for source_line, target_line in zip_longest(source_lines, target_lines):
+    for count, (source_line, target_line) in enumerate(zip_longest(source_lines, target_lines)):
         if source_line is None:
             raise _unequal(source, count, target, count + 1 + _count(target_lines))
         if target_line is None:
             raise _unequal(source, count + 1 + _count(source_lines), target, count)
         yield source_line, target_line
-        count += 1
 
 
 def _count(lines: Iterable[str]) -> int:

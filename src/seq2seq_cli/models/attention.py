@@ -66,7 +66,7 @@ class AdditiveAttention(Attention):
         joined = self.query_weight(query)[:, :, None] + keys[:, None]  # (B, Q, S, U)
         scores = self.score(torch.tanh(joined))[..., 0]
         weights = scores.masked_fill(~mask[:, None, :], -torch.inf).softmax(dim=2)
-        return weights @ values
+        return torch.matmul(weights, values)
 
 
 def attention(name: ScoreName, units: int) -> Attention:

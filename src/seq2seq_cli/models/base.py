@@ -74,7 +74,7 @@ class TranslationModel(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
-        """Read (B, S) ids; return memory, and the state before the first target token, of B rows."""
+        """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
 
     @abstractmethod
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:

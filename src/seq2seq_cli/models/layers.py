@@ -45,7 +45,7 @@ class Dropout(nn.Module):
         if not self.training or self.threshold == 0:
             return x
         if x.device.type == "cpu":
-            return cast(Tensor, _ByteDropout.apply(x, self.threshold))
+            return cast(Tensor, _ByteDropout.apply(x, self.threshold))  # type: ignore[no-untyped-call]
         return F.dropout(x, self.threshold / 256)
 
     def extra_repr(self) -> str:

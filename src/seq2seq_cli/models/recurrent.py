@@ -40,12 +40,12 @@ class RecurrentConfig(ModelConfig):
 
 
 def initialise(model: nn.Module) -> None:
-    """Glorot weights, orthogonal recurrence (Saxe 2014), forget gates open at first (Jozefowicz 2015)."""
+    """Glorot weights, orthogonal recurrence (Saxe 2014), open forget gates (Jozefowicz 2015)."""
     for name, parameter in model.named_parameters():
         if "embedding" in name:
             nn.init.normal_(parameter, std=parameter.size(1) ** -0.5)
         elif "weight_hh" in name:
-            for gate in parameter.data.split(parameter.size(1)):
+            for gate in torch.split(parameter.data, parameter.size(1)):
                 nn.init.orthogonal_(gate)
         elif parameter.dim() >= 2:
             nn.init.xavier_uniform_(parameter)
@@ -78,7 +78,7 @@ class Encoder(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, S, D) and lengths (B,) in tokens -> outputs (B, S, U), zero at PAD, and last (B, U)."""
+        """(B, S, D) and lengths (B,) -> outputs (B, S, U), zero at PAD, and the last (B, U)."""
         length = x.size(1)
         for layer in self.layers:
             packed = pack_padded_sequence(
@@ -113,7 +113,7 @@ class Decoder(nn.Module):
 
     def start(self, last: Tensor) -> Tree:
         """The state before the first token, from the encoder's last output (B, U)."""
-        parts = torch.tanh(self.bridge(last)).split(self.units, dim=1)
+        parts = torch.split(torch.tanh(self.bridge(last)), self.units, dim=1)
         return tuple(
             tuple(part.contiguous() for part in parts[i : i + self.parts])
             for i in range(0, len(parts), self.parts)

@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
         )
 
     def decoder(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
-        """Every position sees the past: (N, T, D) and keys, values so far -> (N, T, D), both grown."""
+        """Every position sees the past: (N, T, D), keys and values -> (N, T, D), both grown."""
         past_key, past_value = cast(tuple[Tensor, Tensor], state)
         query, key, value = self.project(x)
         past, length = past_key.size(2), x.size(1)
@@ -103,7 +103,7 @@ class CrossAttention(nn.Module):
         ).contiguous()
 
     def forward(self, x: Tensor, memory: Tree, mask: Tensor) -> Tensor:
-        """(N, T, D), mask (B, 1, 1, S) -> (N, T, D). Beams are further queries of their sentence."""
+        """(N, T, D), mask (B, 1, 1, S) -> (N, T, D). Beams are more queries of their sentence."""
         key, value = cast(tuple[Tensor, Tensor], memory)
         rows, length, width = x.shape
         query = split_heads(self.query(x).view(key.size(0), -1, width), self.heads)
@@ -157,7 +157,7 @@ class EncoderLayer(nn.Module):
         attended = self.attention.encoder(self.attention_sublayer.enter(x), mask)
         x = self.attention_sublayer.leave(x, attended)
         fed = self.feed_forward(self.feed_forward_sublayer.enter(x))
-        return cast(Tensor, self.feed_forward_sublayer.leave(x, fed))
+        return self.feed_forward_sublayer.leave(x, fed)
 
 
 class DecoderLayer(nn.Module):

@@ -46,9 +46,9 @@ SHE = _personal("she her", "sie sie ihr sich", "third", "feminine")
 WE = _personal("we us", "wir uns uns uns", "plural")
 THEY = _personal("they them", "sie sie ihnen sich", "plural")
 IT: dict[Gender, Pronoun] = {
-    "masculine": _personal("it", "er ihn ihm sich", "third", "masculine"),
-    "feminine": _personal("it", "sie sie ihr sich", "third", "feminine"),
-    "neuter": _personal("it", "es es ihm sich", "third", "neuter"),
+    "masculine": _personal("it", "er ihn ihm sich", "third"),
+    "feminine": _personal("it", "sie sie ihr sich", "third"),
+    "neuter": _personal("it", "es es ihm sich", "third"),
 }
 WEATHER_IT = IT["neuter"]
 THERE = _personal("there", "es es es sich", "third")
@@ -66,11 +66,21 @@ WHAT = Pronoun(
 )
 
 
-def _relative(english: str, german: str, agreement: Agreement) -> Pronoun:
+def _relative(column: Gender | Number, german: str, *, person: bool) -> Pronoun:
+    """The gender is kept for people only, whom "his" and "her" can point back at."""
+    subject, oblique, prepositional = ("who whom whom" if person else "that that which").split()
     forms = dict(zip(CASES, german.split(), strict=True))
-    return Pronoun(*english.split(), forms, agreement)
+    gender = _GENDER_OF_COLUMN.get(column) if person else None
+    agreement: Agreement = "plural" if column == "plural" else "third"
+    return Pronoun(subject, oblique, prepositional, forms, agreement, gender)
 
 
+_GENDER_OF_COLUMN: dict[Gender | Number, Gender] = {
+    "masculine": "masculine",
+    "feminine": "feminine",
+    "neuter": "neuter",
+    "plural": "neuter",
+}
 _RELATIVE_FORMS: dict[Gender | Number, str] = {
     "masculine": "der den dem dessen",
     "feminine": "die die der deren",
@@ -78,11 +88,7 @@ _RELATIVE_FORMS: dict[Gender | Number, str] = {
     "plural": "die die denen deren",
 }
 RELATIVES: dict[tuple[Gender | Number, bool], Pronoun] = {
-    (column, person): _relative(
-        "who whom whom" if person else "that that which",
-        forms,
-        "plural" if column == "plural" else "third",
-    )
+    (column, person): _relative(column, forms, person=person)
     for column, forms in _RELATIVE_FORMS.items()
     for person in (True, False)
 }

@@ -180,11 +180,16 @@ def _any_time(draw: Draw) -> Adverbial:
         month = draw.one(_MONTHS)
         return Adverbial(f"in {month.english}", f"im {month.german}")
     if kind == 5:
-        day_number, month = draw.number(1, 30 if draw.chance(0.9) else 28), draw.one(_MONTHS)
-        return Adverbial(f"on {day_number} {month.english}", f"am {day_number}. {month.german}")
+        return _date(draw)
     if kind == 6:
         return _around_event(draw)
     return draw.one(_ANY)
+
+
+def _date(draw: Draw) -> Adverbial:
+    month = draw.one(_MONTHS)
+    day = draw.number(1, 28 if month.english == "February" else 30)
+    return Adverbial(f"on {day} {month.english}", f"am {day}. {month.german}")
 
 
 def _clock(draw: Draw) -> Adverbial:
