@@ -7,6 +7,7 @@ import typer
 
 from seq2seq_cli import __version__
 from seq2seq_cli.cli import console, data, presets, score, tokenizer, train, translate
+from seq2seq_cli.cli.options import ManyValuesCommand
 from seq2seq_cli.errors import Seq2seqError
 
 app = typer.Typer(
@@ -16,9 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel="The pipe")(train.train)
+app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(train.train)
 app.command(rich_help_panel="The pipe")(translate.translate)
-app.command(rich_help_panel="The pipe")(score.score)
+app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(score.score)
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Around it")
 app.add_typer(data.app, name="data", rich_help_panel="Around it")
 app.command(rich_help_panel="Around it")(presets.presets)

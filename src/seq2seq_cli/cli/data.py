@@ -24,7 +24,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed draws other sentences.")] = 1,
     min_words: Annotated[int, typer.Option(min=0, help="Of an English sentence.")] = 0,
     max_words: Annotated[
-        int | None, typer.Option(min=1, help="Of an English sentence. [default: no limit]")
+        int | None, typer.Option(min=1, help="Of an English sentence.", show_default="no limit")
     ] = None,
 ) -> None:
     """Write train, valid and test .en/.de from an English-German grammar.

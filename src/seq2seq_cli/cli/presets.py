@@ -16,7 +16,7 @@ def presets(
 
     \b
     seq2seq presets
-    seq2seq presets tiny > my.toml
+    seq2seq presets transformer-tiny > my.toml
     """
     from seq2seq_cli import presets as package
 

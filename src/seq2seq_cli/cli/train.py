@@ -23,7 +23,7 @@ def train(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Source text, one sentence a line; may be .gz and be repeated.",
+            help="Source text, one sentence a line; several files and .gz are fine.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help=f"See `seq2seq presets`. [default: {DEFAULT_PRESET}]", rich_help_panel=MODEL
+            help="See `seq2seq presets`.", show_default=DEFAULT_PRESET, rich_help_panel=MODEL
         ),
     ] = None,
     config: Annotated[
@@ -73,13 +73,16 @@ def train(
         int | None, typer.Option(help="Decides every random choice.", rich_help_panel=MODEL)
     ] = None,
     max_updates: Annotated[
-        int | None, typer.Option(help="0: no limit.", rich_help_panel=LIMITS)
+        int | None,
+        typer.Option(help="0: no limit.", show_default="the preset's", rich_help_panel=LIMITS),
     ] = None,
     max_epochs: Annotated[
-        int | None, typer.Option(help="0: no limit.", rich_help_panel=LIMITS)
+        int | None,
+        typer.Option(help="0: no limit.", show_default="the preset's", rich_help_panel=LIMITS),
     ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(help="0: no limit.", rich_help_panel=LIMITS)
+        float | None,
+        typer.Option(help="0: no limit.", show_default="the preset's", rich_help_panel=LIMITS),
     ] = None,
     restart: Annotated[
         bool,
@@ -92,7 +95,7 @@ def train(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Of CPU work. [default: all]", rich_help_panel=MACHINE),
+        typer.Option(min=1, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
@@ -171,6 +174,9 @@ def run(
     from seq2seq_cli.experiment import AlreadyFinishedError, train_run
     from seq2seq_cli.training import InterruptedTrainingError
 
+    # Until the trainer takes signals over there is nothing to save, and SentencePiece, which learns
+    # for minutes without asking Python, would hold Ctrl-C back.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     prepare(threads)
     listener = make_listener(config.training, quiet=quiet)
     try:
@@ -187,5 +193,9 @@ def run(
             f"stopped by {signal.Signals(number).name}, all saved; the same command goes on"
         )
         raise typer.Exit(128 + number) from None
+    except KeyboardInterrupt:
+        listener.close()
+        console.note("stopped at once; the last checkpoint is whole")
+        raise typer.Exit(128 + signal.SIGINT) from None
     finally:
         listener.close()

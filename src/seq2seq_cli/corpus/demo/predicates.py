@@ -5,14 +5,13 @@ from functools import cache
 from .adjectives import ADJECTIVES, fitting
 from .draw import Draw
 from .english_forms import cardinal as english_cardinal
-from .entries import Adjective, Noun
-from .function_words import A, BARE, HE, MANY, NAMES, SHE, SOME
+from .entries import Adjective, Noun, Number
+from .function_words import A, BARE, HE, MANY, SHE, SOME, THERE
 from .german_forms import cardinal as german_cardinal
 from .nouns import NOUNS, tagged
-from .phrases import noun_phrase, other_person, person, place, place_of
-from .structure import Adverbial, Clause, Name, NounPhrase, Phrase, Profession, Pronoun, Quality
+from .phrases import describe, noun_phrase, other_person, person, place, place_of
+from .structure import Adverbial, Clause, Degree, Name, NounPhrase, Phrase, Profession, Pronoun, Quality
 from .verbs import BE, EXIST, of_kind
-from .function_words import THERE
 
 _PEOPLE = tagged("person", "kin")
 _HUMAN = tuple(adjective for adjective in ADJECTIVES if "kin" in adjective.tags)
@@ -22,8 +21,7 @@ _THINGS = tuple(
     for noun in NOUNS
     if not noun.tags & {"person", "kin", "weather", "relation"} and fitting(noun)
 )
-_CONTAINED = tagged("device", "furniture", "instrument", "plant", "thing", "animal")
-_SITES = tagged("building", "room", "outdoor")
+_CONTAINED = tagged("device", "furniture", "instrument", "thing")
 AT_HOME = Adverbial("at home", "zu Hause")
 
 
@@ -50,3 +48,89 @@ def person_quality(draw: Draw, subject: Phrase) -> Clause:
     """Somebody is tired, very brave, too shy."""
     quality = Quality(draw.balanced(_HUMAN), _degree(draw))
     return Clause(BE, subject, complement=quality)
+
+
+def thing_quality(draw: Draw) -> Clause:
+    """The book is interesting; the car is more expensive than the bicycle."""
+    noun = draw.balanced(_THINGS)
+    subject = noun_phrase(draw, noun, None, subject=True, plain=True)
+    adjective = draw.balanced(fitting(noun))
+    if adjective.german_comparative and draw.chance(0.3):
+        rivals = _rivals(noun, adjective)
+        than = noun_phrase(draw, draw.one(rivals), None, definite=True, plain=True)
+        return Clause(BE, subject, complement=Quality(adjective, "comparative", than))
+    return Clause(BE, subject, complement=Quality(adjective, _degree(draw)))
+
+
+def quality_of(draw: Draw, subject: Phrase, noun: Noun) -> Clause:
+    """That something, already mentioned or a relative pronoun, is so."""
+    return Clause(BE, subject, complement=Quality(draw.balanced(fitting(noun)), _degree(draw)))
+
+
+def price(draw: Draw) -> Clause:
+    """The coat costs fifty euros."""
+    (cost,) = of_kind("price")
+    subject = noun_phrase(draw, draw.balanced(tagged(*cost.subject)), None, definite=True)
+    amount = draw.number(20, 99)
+    euros = Adverbial(f"{english_cardinal(amount)} euros", f"{german_cardinal(amount)} Euro")
+    if isinstance(subject, NounPhrase) and subject.number == "plural":
+        subject = NounPhrase(subject.noun, "singular", subject.determiner)
+    return Clause(cost, subject, complement=euros)
+
+
+def existence(draw: Draw) -> Clause:
+    """There are three chairs in the kitchen: where something is, and what."""
+    areas = tagged("area")
+    if draw.chance(0.4):
+        site = draw.balanced(areas)
+        noun = draw.balanced(tagged("building"))
+    else:
+        site = draw.balanced(tagged("room", "garden", "office", "house", "hotel"))
+        noun = draw.balanced(_CONTAINED)
+    number: Number = "plural" if draw.chance(0.4) else "singular"
+    determiner = draw.one((BARE, MANY, SOME)) if number == "plural" else A
+    count = draw.number(2, 12) if determiner is BARE else 0
+    phrase = NounPhrase(noun, number, determiner, count=count)
+    if draw.extra(0.3):
+        phrase = describe(draw, phrase)
+    clause = Clause(EXIST, THERE, direct=phrase, place=place_of(draw, site, THERE))
+    clause.tense = "past" if draw.chance(0.3) else "present"
+    return clause
+
+
+def _degree(draw: Draw) -> Degree:
+    return draw.weighted(((60, ""), (28, "very"), (12, "too")))
+
+
+@cache
+def _rivals(noun: Noun, adjective: Adjective) -> tuple[Noun, ...]:
+    """What a thing can be compared with: things of its kind."""
+    rivals = tuple(
+        other
+        for other in _THINGS
+        if other is not noun and other.tags & noun.tags and adjective in fitting(other)
+    )
+    return rivals or (noun,)
+
+
+def _comparison(draw: Draw, subject: Phrase) -> Quality:
+    other = other_person(draw, subject, _PEOPLE, definite=True)
+    return Quality(draw.balanced(_COMPARABLE), "comparative", other)
+
+
+def _age(draw: Draw) -> Adverbial:
+    years = draw.number(20, 99)
+    return Adverbial(
+        f"{english_cardinal(years)} years old", f"{german_cardinal(years)} Jahre alt"
+    )
+
+
+def _profession(draw: Draw, subject: Phrase) -> Profession | None:
+    """Only where the subject's gender is known to be that of the German noun."""
+    gender = None
+    if isinstance(subject, Name) or (isinstance(subject, Pronoun) and subject in (HE, SHE)):
+        gender = subject.gender
+    elif isinstance(subject, NounPhrase) and subject.number == "singular":
+        gender = subject.noun.gender if "kin" in subject.noun.tags else None
+    trades = [noun for noun in tagged("trade") if noun.gender == gender]
+    return Profession(draw.balanced(trades)) if trades else None

@@ -133,7 +133,8 @@ def surround(draw: Draw, clause: Clause) -> None:
     _add_manner(draw, clause)
     if _bears_place(clause) and draw.extra(0.35):
         clause.place = place(draw, clause.subject)
-    if _bears_time(clause) and draw.extra(0.45):
+    idle_habit = _is_habit(clause) and not clause.frequency
+    if _bears_time(clause) and (idle_habit or draw.extra(0.45)):
         _add_time(draw, clause)
     if clause.tense == "past" and not clause.modal and draw.extra(0.05):
         clause.cause = times.cause(draw)

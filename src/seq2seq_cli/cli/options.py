@@ -1,0 +1,34 @@
+"""Options that take several values at once, as in `--source a.en b.en` or `--source part-*.en`."""
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+def spread(arguments: list[str], names: set[str]) -> list[str]:
+    """Write `--source a b` as `--source a --source b`, for the options named.
+
+    A value ends where the next option begins; `-` alone, standard input, is a value.
+    """
+    result: list[str] = []
+    current = ""  # the option whose values are being read
+    values = 0
+    for argument in arguments:
+        if argument.startswith("-") and argument != "-":
+            current = argument if argument in names else ""
+            values = 0
+        elif current:
+            values += 1
+            if values > 1:
+                result.append(current)
+        result.append(argument)
+    return result
+
+
+class ManyValuesCommand(TyperCommand):
+    """A command without arguments whose repeatable options also take several values at once."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Spread the values of repeatable options before they are parsed."""
+        many = {name for option in self.params if option.multiple for name in option.opts}
+        return list(super().parse_args(ctx, spread(args, many)))

@@ -1,0 +1,299 @@
+"""Real `seq2seq` processes, a toy corpus, and one run trained on it for all tests that only read.
+
+Starting Python with torch takes two seconds, so one process imports everything and then forks a
+new `seq2seq` for each command: its own process with its own descriptors, signals and exit.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+FORKS = """
+import json, os, resource, signal, socket, sys
+import seq2seq_cli.cli, seq2seq_cli.experiment, seq2seq_cli.translator
+
+def wait_for(child, connection):
+    connection.send(child.to_bytes(4, "big"))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    connection.send(status.to_bytes(4, "big", signed=True))
+    os._exit(0)
+
+def serve(listener):
+    while True:
+        connection, _ = listener.accept()
+        message, standard, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            child = os.fork()
+            if child:
+                wait_for(child, connection)
+            for number, descriptor in enumerate(standard):
+                os.dup2(descriptor, number)
+            os.closerange(3, 1024)
+            return json.loads(message)
+        for descriptor in standard:
+            os.close(descriptor)
+        connection.close()
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+listener = socket.socket(fileno=int(sys.argv[1]))
+request = serve(listener)
+listener.detach()
+os.chdir(request["folder"])
+if request["file_size"]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"],) * 2)
+sys.argv = ["seq2seq", *request["arguments"]]
+seq2seq_cli.cli.main()
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a process ended."""
+
+    code: int  # negative: the signal that killed it
+    stdout: bytes
+    stderr: str
+
+
+class Process:
+    """A running `seq2seq`, with a pipe to its standard input and, unless said, from its output."""
+
+    def __init__(self, server: str, request: dict[str, object], stdout: int | None) -> None:
+        import json
+
+        mine, theirs = zip(*(self._pipe(i) for i in range(3)), strict=True)
+        self.stdin: BinaryIO = os.fdopen(mine[0], "wb", buffering=0)
+        self.stdout: BinaryIO = os.fdopen(mine[1], "rb", buffering=0)
+        self.stderr: BinaryIO = os.fdopen(mine[2], "rb")
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(server)
+        given = [theirs[0], theirs[1] if stdout is None else stdout, theirs[2]]
+        socket.send_fds(self._connection, [json.dumps(request).encode()], given)
+        for descriptor in theirs:
+            os.close(descriptor)
+        self.pid = int.from_bytes(self._connection.recv(4), "big")
+
+    @staticmethod
+    def _pipe(number: int) -> tuple[int, int]:
+        """Our end and its end of a pipe to one of its standard descriptors."""
+        reading, writing = os.pipe()
+        return (writing, reading) if number == 0 else (reading, writing)
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def wait(self, timeout: float = 60) -> int:
+        """The exit code; raises TimeoutError, and kills the process, if it takes longer."""
+        self._connection.settimeout(timeout)
+        try:
+            return int.from_bytes(self._connection.recv(4), "big", signed=True)
+        except TimeoutError:
+            self.send_signal(signal.SIGKILL)
+            raise
+
+    def finish(self, data: bytes = b"", timeout: float = 60) -> Done:
+        """Give it all of its input, close that, and wait for its end."""
+        import threading
+
+        def feed() -> None:
+            with contextlib.suppress(BrokenPipeError):
+                self.stdin.write(data)
+            self.stdin.close()
+
+        errors: list[bytes] = []
+        helpers = [
+            threading.Thread(target=feed),
+            threading.Thread(target=lambda: errors.append(self.stderr.read())),
+        ]
+        for helper in helpers:
+            helper.start()
+        alarm = threading.Timer(timeout, lambda: self.send_signal(signal.SIGKILL))
+        alarm.start()
+        output = b"".join(iter(lambda: self.stdout.read(1 << 16), b""))
+        for helper in helpers:
+            helper.join()
+        alarm.cancel()
+        return Done(self.wait(), output, errors[0].decode())
+
+    def wait_for_stderr(self, words: bytes) -> bytes:
+        """Read stderr up to the line with these words, and return what was read."""
+        seen = b""
+        for line in self.stderr:
+            seen += line
+            if words in line:
+                return seen
+        raise AssertionError(f"{words!r} did not come; stderr was:\n{seen.decode()}")
+
+
+@dataclass(frozen=True)
+class Seq2seq:
+    """The command line as a user has it."""
+
+    server: str
+
+    def start(
+        self,
+        *arguments: object,
+        folder: Path | None = None,
+        file_size: int = 0,
+        stdout: int | None = None,
+    ) -> Process:
+        """Start a command; `file_size` limits the bytes of a file, as a full disk does."""
+        request = {
+            "arguments": [str(argument) for argument in arguments],
+            "folder": str(folder or Path.cwd()),
+            "file_size": file_size,
+        }
+        return Process(self.server, request, stdout)
+
+    def __call__(
+        self,
+        *arguments: object,
+        stdin: bytes = b"",
+        folder: Path | None = None,
+        file_size: int = 0,
+    ) -> Done:
+        """Run a command to its end."""
+        return self.start(*arguments, folder=folder, file_size=file_size).finish(stdin)
+
+
+@pytest.fixture(scope="session")
+def seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seq2seq]:
+    path = str(tmp_path_factory.mktemp("server") / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(16)
+        number = listener.fileno()
+        server = subprocess.Popen([sys.executable, "-c", FORKS, str(number)], pass_fds=[number])
+        yield Seq2seq(path)
+        server.kill()
+        server.wait()
+
+
+DIGITS = {
+    "zero": "null", "one": "eins", "two": "zwei", "three": "drei", "four": "vier",
+    "five": "fünf", "six": "sechs", "seven": "sieben", "eight": "acht", "nine": "neun",
+}  # fmt: skip
+
+
+def number_words(seed: int, count: int) -> tuple[list[str], list[str]]:
+    """Made-up numbers, digit by digit, in English and German."""
+    draw = random.Random(seed)
+    sentences = [draw.choices(list(DIGITS), k=draw.randint(1, 8)) for _ in range(count)]
+    return (
+        [" ".join(sentence) + " ." for sentence in sentences],
+        [" ".join(DIGITS[word] for word in sentence) + " ." for sentence in sentences],
+    )
+
+
+def write_corpus(folder: Path) -> None:
+    """Write train and valid .en/.de."""
+    for name, seed, count in (("train", 1, 300), ("valid", 2, 20)):
+        for language, lines in zip(("en", "de"), number_words(seed, count), strict=True):
+            (folder / f"{name}.{language}").write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A folder with train and valid .en/.de of its own."""
+    write_corpus(tmp_path)
+    return tmp_path
+
+
+DATA = [
+    "--source", "train.en", "--target", "train.de",
+    "--valid-source", "valid.en", "--valid-target", "valid.de",
+]  # fmt: skip
+
+ARCHITECTURES = {
+    "transformer": {
+        "architecture": "transformer", "width": 32, "encoder_layers": 1, "decoder_layers": 1,
+        "heads": 2, "feed_forward": 64, "dropout": 0.1,
+    },
+    "attention-rnn": {"architecture": "attention-rnn", "width": 16, "units": 32, "dropout": 0.1},
+    "rnn": {"architecture": "rnn", "width": 16, "units": 32, "dropout": 0.1},
+}  # fmt: skip
+
+TRAINING = {"batch_tokens": 300, "learning_rate": 0.01, "warmup_updates": 20, "max_updates": 40}
+
+
+def settings_toml(architecture: str, training: dict[str, object]) -> str:
+    """A settings file of a tiny model."""
+    sections = {
+        "model": ARCHITECTURES[architecture],
+        "training": TRAINING | training,
+        "tokenizer": {"vocabulary_size": 60},
+    }
+    return "".join(
+        f"[{name}]\n" + "".join(f"{key} = {value!r}\n" for key, value in table.items())
+        for name, table in sections.items()
+    )
+
+
+@dataclass(frozen=True)
+class Command:
+    """A `seq2seq train` command that can be run again and again in one folder."""
+
+    seq2seq: Seq2seq
+    folder: Path
+
+    def arguments(self, *more: object, run: str = "run") -> list[object]:
+        fixed = ["train", *DATA, "--config", "tiny.toml", "--output", run, "--threads", "1"]
+        return [*fixed, *more]
+
+    def start(self, *more: object, run: str = "run", file_size: int = 0) -> Process:
+        arguments = self.arguments(*more, run=run)
+        return self.seq2seq.start(*arguments, folder=self.folder, file_size=file_size)
+
+    def __call__(self, *more: object, run: str = "run", file_size: int = 0) -> Done:
+        return self.start(*more, run=run, file_size=file_size).finish()
+
+
+@pytest.fixture
+def train(seq2seq: Seq2seq, corpus: Path) -> Callable[..., Command]:
+    """Make a training command in the corpus folder, from an architecture and settings."""
+
+    def make(architecture: str = "transformer", **training: object) -> Command:
+        (corpus / "tiny.toml").write_text(settings_toml(architecture, training))
+        return Command(seq2seq, corpus)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(seq2seq: Seq2seq, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder whose model has learned the toy corpus. For reading only."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_corpus(folder)
+    (folder / "tiny.toml").write_text(settings_toml("transformer", {"max_updates": 400}))
+    done = Command(seq2seq, folder)()
+    assert done.code == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def run_copy(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run, to be damaged."""
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
+    """Wait for a condition; fails if it does not come."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "what was waited for did not come"
+        time.sleep(0.005)
