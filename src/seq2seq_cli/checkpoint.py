@@ -112,6 +112,7 @@ class TrainingState:
     validated: int = 0  # the last update that was validated
     best: Validated | None = None
     without_better: int = 0  # validations since the best one
+    best_bleu: float | None = None  # to show, whatever the stop metric is
     kept: list[Validated] = field(default_factory=list)  # whose weights are in training/weights
 
     def to_json(self) -> str:

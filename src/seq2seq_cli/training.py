@@ -71,6 +71,7 @@ class Progress:
     gradient_norm: float
     tokens_per_second: float  # target tokens, PAD not counted
     seconds: float  # of training so far, over all sittings
+    best_bleu: float | None  # of the validations so far
 
 
 class Listener(Protocol):
@@ -234,6 +235,7 @@ class Trainer:
             gradient_norm=norm,
             tokens_per_second=self.window.tokens / max(self.window.seconds, 1e-9),
             seconds=self.state.seconds,
+            best_bleu=self.state.best_bleu,
         )
         self.window = _Window()
         self.run.append_metrics({"kind": "training", **vars(progress)})
@@ -256,6 +258,7 @@ class Trainer:
         weights = weights_of(self.model)
         is_best = state.best is None or entry.value > state.best.value
         state.validated = state.update
+        state.best_bleu = max(validation.bleu, state.best_bleu or 0.0)
         state.without_better = 0 if is_best else state.without_better + 1
         if is_best:
             state.best = entry
@@ -378,6 +381,7 @@ class Trainer:
             load_weights(self.model, checkpoint.weights, self.run.path)
             self._restore(checkpoint.optimizer)
             self.run.truncate_metrics(self.state.update)
+            self.listener.said(f"going on from update {self.state.update:,}")
         self.model.train()
         self.clock = time.monotonic()
 

@@ -5,6 +5,7 @@ new `seq2seq` for each command: its own process with its own descriptors, signal
 """
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -12,11 +13,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -47,13 +49,28 @@ def serve(listener):
             os.close(descriptor)
         connection.close()
 
+def kill_after_writes(count):
+    def watch(event, arguments):
+        nonlocal count
+        if event == "open":
+            writes = str(arguments[0]).startswith("run") and arguments[2] & os.O_WRONLY
+        else:
+            writes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
+        if writes and count == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if writes:
+            count -= 1
+    sys.addaudithook(watch)
+
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 listener = socket.socket(fileno=int(sys.argv[1]))
 request = serve(listener)
 listener.detach()
 os.chdir(request["folder"])
-if request["file_size"]:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"],) * 2)
+if request["largest_file"] is not None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
+if request["writes"] is not None:
+    kill_after_writes(request["writes"])
 sys.argv = ["seq2seq", *request["arguments"]]
 seq2seq_cli.cli.main()
 """
@@ -72,8 +89,6 @@ class Process:
     """A running `seq2seq`, with a pipe to its standard input and, unless said, from its output."""
 
     def __init__(self, server: str, request: dict[str, object], stdout: int | None) -> None:
-        import json
-
         mine, theirs = zip(*(self._pipe(i) for i in range(3)), strict=True)
         self.stdin: BinaryIO = os.fdopen(mine[0], "wb", buffering=0)
         self.stdout: BinaryIO = os.fdopen(mine[1], "rb", buffering=0)
@@ -107,8 +122,6 @@ class Process:
 
     def finish(self, data: bytes = b"", timeout: float = 60) -> Done:
         """Give it all of its input, close that, and wait for its end."""
-        import threading
-
         def feed() -> None:
             with contextlib.suppress(BrokenPipeError):
                 self.stdin.write(data)
@@ -149,26 +162,26 @@ class Seq2seq:
         self,
         *arguments: object,
         folder: Path | None = None,
-        file_size: int = 0,
         stdout: int | None = None,
+        largest_file: int | None = None,
+        writes: int | None = None,
     ) -> Process:
-        """Start a command; `file_size` limits the bytes of a file, as a full disk does."""
+        """Start a command.
+
+        With `largest_file`, in bytes, writing more fails as on a full disk; with `writes`, the
+        process is killed when it has changed the file system so many times.
+        """
         request = {
             "arguments": [str(argument) for argument in arguments],
             "folder": str(folder or Path.cwd()),
-            "file_size": file_size,
+            "largest_file": largest_file,
+            "writes": writes,
         }
         return Process(self.server, request, stdout)
 
-    def __call__(
-        self,
-        *arguments: object,
-        stdin: bytes = b"",
-        folder: Path | None = None,
-        file_size: int = 0,
-    ) -> Done:
+    def __call__(self, *arguments: object, stdin: bytes = b"", **how: Any) -> Done:
         """Run a command to its end."""
-        return self.start(*arguments, folder=folder, file_size=file_size).finish(stdin)
+        return self.start(*arguments, **how).finish(stdin)
 
 
 @pytest.fixture(scope="session")
@@ -184,19 +197,20 @@ def seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seq2seq]:
         server.wait()
 
 
-DIGITS = {
-    "zero": "null", "one": "eins", "two": "zwei", "three": "drei", "four": "vier",
-    "five": "fünf", "six": "sechs", "seven": "sieben", "eight": "acht", "nine": "neun",
+WORDS = {
+    "zero": "null", "one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf",
+    "six": "sechs", "seven": "sieben", "eight": "acht", "nine": "neun", ".": ".",
 }  # fmt: skip
+MAX_LENGTH = 12  # tokens, which are words here
 
 
 def number_words(seed: int, count: int) -> tuple[list[str], list[str]]:
     """Made-up numbers, digit by digit, in English and German."""
     draw = random.Random(seed)
-    sentences = [draw.choices(list(DIGITS), k=draw.randint(1, 8)) for _ in range(count)]
+    sentences = [draw.choices(list(WORDS), k=draw.randint(1, MAX_LENGTH)) for _ in range(count)]
     return (
-        [" ".join(sentence) + " ." for sentence in sentences],
-        [" ".join(DIGITS[word] for word in sentence) + " ." for sentence in sentences],
+        [" ".join(sentence) for sentence in sentences],
+        [" ".join(WORDS[word] for word in sentence) for sentence in sentences],
     )
 
 
@@ -237,6 +251,7 @@ def settings_toml(architecture: str, training: dict[str, object]) -> str:
         "model": ARCHITECTURES[architecture],
         "training": TRAINING | training,
         "tokenizer": {"vocabulary_size": 60},
+        "data": {"max_length": MAX_LENGTH},
     }
     return "".join(
         f"[{name}]\n" + "".join(f"{key} = {value!r}\n" for key, value in table.items())
@@ -246,21 +261,21 @@ def settings_toml(architecture: str, training: dict[str, object]) -> str:
 
 @dataclass(frozen=True)
 class Command:
-    """A `seq2seq train` command that can be run again and again in one folder."""
+    """A `seq2seq train` command that can be given again and again in one folder."""
 
     seq2seq: Seq2seq
     folder: Path
 
-    def arguments(self, *more: object, run: str = "run") -> list[object]:
-        fixed = ["train", *DATA, "--config", "tiny.toml", "--output", run, "--threads", "1"]
-        return [*fixed, *more]
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
 
-    def start(self, *more: object, run: str = "run", file_size: int = 0) -> Process:
-        arguments = self.arguments(*more, run=run)
-        return self.seq2seq.start(*arguments, folder=self.folder, file_size=file_size)
+    def start(self, *more: object, **how: Any) -> Process:
+        fixed = ["train", *DATA, "--config", "tiny.toml", "--output", "run", "--threads", "1"]
+        return self.seq2seq.start(*fixed, *more, folder=self.folder, **how)
 
-    def __call__(self, *more: object, run: str = "run", file_size: int = 0) -> Done:
-        return self.start(*more, run=run, file_size=file_size).finish()
+    def __call__(self, *more: object, **how: Any) -> Done:
+        return self.start(*more, **how).finish()
 
 
 @pytest.fixture

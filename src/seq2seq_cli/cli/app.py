@@ -1,5 +1,6 @@
 """The tree of commands, and how each error becomes a message and an exit code."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -50,8 +51,15 @@ def seq2seq(
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or input."""
+    # Threads that spin while they wait take the cores from other programs, and from each other
+    # where two trainings share a machine. It is read once, when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except Seq2seqError as error:
         console.error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        console.error(f"{where}{error.strerror or error}")
+        sys.exit(1)

@@ -41,7 +41,6 @@ class PlainListener:
     """One line a report; for logs and pipes."""
 
     config: TrainingConfig
-    best_bleu: float | None = None
 
     def progressed(self, progress: "Progress") -> None:
         """Print the figures of the last updates."""
@@ -49,7 +48,7 @@ class PlainListener:
 
     def line(self, progress: "Progress") -> str:
         """The figures of the last updates in one line."""
-        best = f"{self.best_bleu:.2f}" if self.best_bleu is not None else "-"
+        best = "-" if progress.best_bleu is None else f"{progress.best_bleu:.2f}"
         return (
             f"update {progress.update:,}  epoch {progress.epoch:.2f}  loss {progress.loss:.3f}  "
             f"{progress.tokens_per_second:,.0f} tokens/s  "
@@ -58,7 +57,6 @@ class PlainListener:
 
     def validated(self, update: int, validation: "Validation", *, is_best: bool) -> None:
         """Print the figures and samples of a validation."""
-        self.best_bleu = max(self.best_bleu or 0.0, validation.bleu)
         self.said(
             f"validation at update {update:,}: loss {validation.loss:.3f}  "
             f"perplexity {validation.perplexity:.2f}  BLEU {validation.bleu:.2f}  "

@@ -10,12 +10,12 @@ from . import english_forms
 from .entries import Adjective, Noun
 
 _TABLE = """
-    old          alt           älter      person animal vehicle building furniture instrument owned
+    old          alt           älter      trade adult animal vehicle building furniture owned
     young        jung          jünger     person kin animal
     new          neu           -          vehicle device clothes furniture work office
     big          groß          größer     animal building room outdoor furniture container plant
     small        klein         +          animal building room outdoor furniture container plant
-    beautiful    schön         -          clothes outdoor plant art instrument sight ring
+    beautiful    schön         -          color clothes outdoor plant art instrument sight ring
     smart        klug          klüger     person kin animal
     friendly     freundlich    +          person kin
     tired        müde/müd      -          person kin
@@ -25,7 +25,7 @@ _TABLE = """
     rich         reich         +          person kin
     poor         arm           ärmer      person kin
     happy        glücklich     +          person kin
-    sad          traurig       +          person kin work art
+    sad          traurig       +          person kin work art end
     sick         krank         -          person kin animal
     nice         nett          +          person kin
     brave        mutig         +          person kin animal
@@ -42,19 +42,19 @@ _TABLE = """
     cold         kalt          kälter     drink room
     delicious    lecker        -          food drink
     interesting  interessant   -          text art event matter
-    boring       langweilig    -          text event
-    exciting     spannend      -          work event
-    funny        lustig        +          text art
+    boring       langweilig    -          text event beginning end
+    exciting     spannend      -          work event end beginning
+    funny        lustig        +          text art title
     important    wichtig       -          text matter event
-    long         lang          länger     text event bridged
-    short        kurz          kürzer     text event
+    long         lang          länger     text event bridged title
+    short        kurz          kürzer     text event title
     expensive    teuer/teur    more/teurer clothes vehicle device instrument furniture ring home
     cheap        billig        +          clothes vehicle device instrument furniture ticket
     heavy        schwer        +          container furniture
     red          rot           -          clothes vehicle plant container
     blue         blau          -          clothes vehicle vessel stands
     green        grün          -          clothes vehicle furniture
-    white        weiß          -          clothes plant animal building
+    white        weiß          -          clothes plant animal house church castle
     black        schwarz       -          clothes vehicle pet
     clean        sauber        -          clothes vessel room
     dirty        schmutzig     -          clothes vessel room vehicle
@@ -64,11 +64,11 @@ _TABLE = """
     dangerous    gefährlich    -          wild matter climbed
     difficult    schwierig     -          matter
     easy         einfach       +          question problem task exam
-    strange      seltsam       -          matter text person
+    strange      seltsam       -          matter text person title color
     wrong        falsch        -          right
     right        richtig       -          right
     broken       kaputt        -          device vehicle instrument
-    high         hoch/hoh      höher      climbed
+    high         hoch/hoh      höher      climbed price wall gate tree
     deep         tief          +          lake river valley
     empty        leer          -          container vessel building
     comfortable  bequem        -          seat clothes

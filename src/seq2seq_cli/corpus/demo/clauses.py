@@ -72,7 +72,7 @@ def core(draw: Draw, request: Request) -> Clause:
     if kind == "copula":
         return copula(draw, request.subject)
     if kind == "passive":
-        return _passive(draw)
+        return _passive(draw, plain=request.plain)
     verb = draw.balanced(verbs(kind, personal=request.subject is not None))
     return about(draw, verb, request)
 
@@ -95,7 +95,10 @@ def verbs(kind: Kind, *, personal: bool) -> tuple[Verb, ...]:
 
 
 def resists_negation(subject: Phrase) -> bool:
-    """Whether the clause stays positive: negation is ambiguous with "every" and "all", and odd with "a" or "many"."""
+    """Whether the clause stays positive.
+
+    Negation is ambiguous with "every" and "all", and odd with "a" and "many".
+    """
     if not isinstance(subject, NounPhrase) or subject.owner:
         return False
     return subject.determiner in (EVERY, ALL) or not subject.determiner.definite
@@ -125,7 +128,7 @@ def _fill(draw: Draw, clause: Clause) -> None:
     if ditransitive:
         clause.indirect = other_person(draw, subject, PEOPLE, definite=True)
     if verb.targets or "where" in verb.traits:
-        clause.complement = target(draw, verb, subject)
+        clause.complement = target(draw, verb, subject, negated=bool(clause.negation))
 
 
 def played(draw: Draw, verb: Verb) -> NounPhrase:
@@ -135,7 +138,7 @@ def played(draw: Draw, verb: Verb) -> NounPhrase:
     return NounPhrase(instrument, "singular", PLAYED)
 
 
-def target(draw: Draw, verb: Verb, binder: Phrase) -> Prepositional:
+def target(draw: Draw, verb: Verb, binder: Phrase, *, negated: bool) -> Prepositional:
     """What follows the verb's preposition, or the place where it happens."""
     government = verb.government
     if government is None:
@@ -145,8 +148,13 @@ def target(draw: Draw, verb: Verb, binder: Phrase) -> Prepositional:
     phrase: Phrase
     if verb.targets == ("CITY",):
         phrase = draw.one(CITIES)
+    elif verb in of_kind("prepositional"):
+        scope: Scope = "definite" if negated else "free"
+        phrase = object_phrase(draw, verb, verb.targets, binder, negation=scope)
     else:
-        phrase = object_phrase(draw, verb, verb.targets, binder, negation="definite")
+        noun = draw.balanced(tagged(*verb.targets))
+        draw.govern(verb, noun)
+        phrase = noun_phrase(draw, noun, binder, definite=draw.chance(0.8), single=True)
     return Prepositional(government.english, government.german, government.case, phrase)
 
 
@@ -156,7 +164,7 @@ def target(draw: Draw, verb: Verb, binder: Phrase) -> Prepositional:
 _PASSIVE_VERBS = tuple(verb for verb in of_kind("transitive") if "passive" in verb.traits)
 
 
-def _passive(draw: Draw) -> Clause:
+def _passive(draw: Draw, *, plain: bool) -> Clause:
     verb = draw.balanced(_PASSIVE_VERBS)
     if "kin" in verb.objects and draw.chance(0.7):
         subject = person(draw)
@@ -167,7 +175,7 @@ def _passive(draw: Draw) -> Clause:
     clause = Clause(verb, subject, passive=True)
     if draw.extra(0.4):
         clause.complement = Prepositional("by", "von", "dative", _agent(draw, verb, subject))
-    if not resists_negation(subject) and draw.chance(0.1) and not clause.complement:
+    elif not plain and not resists_negation(subject) and draw.chance(0.15):
         clause.negation = "not"
     return clause
 

@@ -1,6 +1,6 @@
 """Chance, balanced over the words, and a note of what it has combined."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ class Draw:
     def __init__(self, seed: int) -> None:
         self._random = Random(seed).random
         self._uses: dict[Noun | Adjective | Verb, int] = {}
+        self._drawn: list[Noun | Adjective | Verb] = []
         self.ornament = 1.0
         self.held_out = False
 
@@ -29,6 +30,12 @@ class Draw:
         """Begins a new sentence."""
         self.ornament = ornament
         self.held_out = False
+        self._drawn.clear()
+
+    def accept(self) -> None:
+        """Counts the words of the sentence, which goes into the corpus."""
+        for word in self._drawn:
+            self._uses[word] = self._uses.get(word, 0) + 1
 
     def chance(self, probability: float) -> bool:
         """True as often as `probability` says."""
@@ -48,18 +55,35 @@ class Draw:
 
     def weighted(self, options: Sequence[tuple[float, Option]]) -> Option:
         """An option as often as its weight says."""
-        rest = self._random() * sum(weight for weight, _ in options)
+        total = 0.0
+        for weight, _ in options:
+            total += weight
+        rest = self._random() * total
         for weight, option in options:
             rest -= weight
             if rest < 0:
                 return option
         return options[-1][1]
 
+    def until(self, make: Callable[[], Option], accept: Callable[[Option], bool]) -> Option:
+        """Draws anew until the result is accepted; what was refused leaves no note."""
+        while True:
+            held_out, used = self.held_out, len(self._drawn)
+            drawn = make()
+            if accept(drawn):
+                return drawn
+            self.held_out = held_out
+            del self._drawn[used:]
+
     def balanced(self, words: Sequence[Word]) -> Word:
-        """The rarer so far of two words, so that all words become about equally frequent."""
-        first, second = self.one(words), self.one(words)
-        word = first if self._uses.get(first, 0) <= self._uses.get(second, 0) else second
-        self._uses[word] = self._uses.get(word, 0) + 1
+        """The rarest so far of three words, so that all become about equally frequent."""
+        uses = self._uses
+        word = self.one(words)
+        for _ in range(2):
+            other = self.one(words)
+            if uses.get(other, 0) < uses.get(word, 0):
+                word = other
+        self._drawn.append(word)
         return word
 
     def describe(self, adjective: Adjective, noun: Noun) -> None:

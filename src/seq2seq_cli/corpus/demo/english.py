@@ -25,6 +25,9 @@ _BE_PRESENT: dict[Agreement, str] = {"first": "am", "third": "is", "plural": "ar
 _BE_PAST: dict[Agreement, str] = {"first": "was", "third": "was", "plural": "were"}
 
 
+_MARKS = {Mood.STATEMENT: ".", Mood.QUESTION: "?", Mood.ORDER: "!"}
+
+
 def speak(sentence: Sentence) -> str:
     """The sentence with its capital and its final mark."""
     words: list[str] = []
@@ -40,16 +43,18 @@ def speak(sentence: Sentence) -> str:
 
 def punctuate(words: list[str], mood: Mood) -> str:
     """Joins words and commas, drops the commas that another mark swallows, and capitalises."""
-    text = ""
-    pending = ""
+    pieces: list[str] = []
+    comma = False
     for word in words:
         if word == ",":
-            pending = "," if text else ""
-        else:
-            text += f"{pending} {word}" if text else word
-            pending = ""
-    mark = {Mood.STATEMENT: ".", Mood.QUESTION: "?", Mood.ORDER: "!"}[mood]
-    return text[0].upper() + text[1:] + mark
+            comma = bool(pieces)
+            continue
+        if comma:
+            pieces[-1] += ","
+            comma = False
+        pieces.append(word)
+    text = " ".join(pieces)
+    return text[0].upper() + text[1:] + _MARKS[mood]
 
 
 # Phrases
@@ -230,9 +235,9 @@ def _core(clause: Clause, *, inverted: bool) -> list[str]:
     auxiliary, rest = group[:1], group[1:]
     if auxiliary == ["can"] and middle[:1] == ["not"]:
         auxiliary, middle = ["cannot"], middle[1:]
-    if not rest and clause.verb is not BE and not supported:  # "often reads", but "is often"
-        auxiliary, rest = [], group
-    elif clause.modal and clause.modal.verb and not supported:
+    if (not rest and clause.verb is not BE and not supported) or (
+        clause.modal and clause.modal.verb and not supported
+    ):  # "often reads", but "is often"
         auxiliary, rest = [], group
     if inverted:
         words = [*auxiliary, *subject, *middle, *rest]
@@ -242,16 +247,16 @@ def _core(clause: Clause, *, inverted: bool) -> list[str]:
 
 
 def _middle(clause: Clause) -> list[str]:
-    words = [clause.negation] if clause.negation else []
+    words: list[str] = [clause.negation] if clause.negation else []
     return [*words, clause.frequency.english] if clause.frequency else words
 
 
 def _after_verb(clause: Clause) -> list[str]:
     words = _objects(clause)
-    if clause.front != "complement":
-        words += _complement(clause)
     if clause.manner:
         words.append(clause.manner.english)
+    if clause.front != "complement":
+        words += _complement(clause)
     if clause.place and clause.front != "place":
         words += _prepositional(clause.place)
     if clause.time and clause.front != "time":

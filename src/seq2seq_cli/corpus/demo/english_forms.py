@@ -70,8 +70,22 @@ def indefinite_article(next_word: str) -> str:
     return "an" if vowel else "a"
 
 
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 def cardinal(number: int) -> str:

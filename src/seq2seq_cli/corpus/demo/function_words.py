@@ -50,19 +50,28 @@ IT: dict[Gender, Pronoun] = {
     "feminine": _personal("it", "sie sie ihr sich", "third"),
     "neuter": _personal("it", "es es ihm sich", "third"),
 }
+# "they" for things: spoken like THEY, but nobody who could do something.
+THESE_THINGS = _personal("they them", "sie sie ihnen sich", "plural")
 WEATHER_IT = IT["neuter"]
 THERE = _personal("there", "es es es sich", "third")
 
 PERSONAL: tuple[Pronoun, ...] = (I, YOU, HE, SHE, WE, THEY)
-POSSESSIVE_OF: dict[Pronoun, Determiner] = {I: MY, YOU: YOUR, HE: HIS, SHE: HER, WE: OUR, THEY: THEIR}
+POSSESSIVE_OF: dict[Pronoun, Determiner] = {
+    I: MY,
+    YOU: YOUR,
+    HE: HIS,
+    SHE: HER,
+    WE: OUR,
+    THEY: THEIR,
+}
 POSSESSIVES: tuple[Determiner, ...] = (MY, YOUR, HIS, HER, OUR, THEIR)
 POSSESSIVE_OF_GENDER: dict[Gender, Determiner] = {"masculine": HIS, "feminine": HER}
 
 WHO = Pronoun(
-    "who", "who", "whom", dict(zip(CASES, "wer wen wem wessen".split(), strict=True)), "third"
+    "who", "who", "whom", dict(zip(CASES, ["wer", "wen", "wem", "wessen"], strict=True)), "third"
 )
 WHAT = Pronoun(
-    "what", "what", "what", dict(zip(CASES, "was was was wessen".split(), strict=True)), "third"
+    "what", "what", "what", dict(zip(CASES, ["was", "was", "was", "wessen"], strict=True)), "third"
 )
 
 
@@ -104,11 +113,24 @@ NAMES: tuple[Name, ...] = tuple(
     + [Name(name, name, "masculine") for name in _MALE.split()]
 )
 CITIES: tuple[Name, ...] = tuple(
-    Name(*row.split("/"), None)
-    for row in (
-        "Berlin/Berlin Hamburg/Hamburg Munich/München Cologne/Köln Vienna/Wien Paris/Paris "
-        "London/London Rome/Rom Germany/Deutschland Italy/Italien Spain/Spanien France/Frankreich"
-    ).split()
+    Name(english, german, None)
+    for english, _, german in (
+        row.partition("/")
+        for row in [
+            "Berlin/Berlin",
+            "Hamburg/Hamburg",
+            "Munich/München",
+            "Cologne/Köln",
+            "Vienna/Wien",
+            "Paris/Paris",
+            "London/London",
+            "Rome/Rom",
+            "Germany/Deutschland",
+            "Italy/Italien",
+            "Spain/Spanien",
+            "France/Frankreich",
+        ]
+    )
 )
 
 AND = Conjunction("and", "und", english_comma=True)

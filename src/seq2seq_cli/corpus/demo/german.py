@@ -28,7 +28,7 @@ from .structure import (
     agreement,
     reflexive,
 )
-from .verbs import BECOME, BE, HAVE_PERFECT
+from .verbs import BE, BECOME, HAVE_PERFECT
 
 
 @dataclass(slots=True)
@@ -193,7 +193,8 @@ def main_clause(clause: Clause, *, question: bool = False, occupied: bool = Fals
         subject_inside = False
         first = [] if clause.subject_shared else _flat(_phrase(clause.subject, "nominative"))
     bracket = [group.particle] if group.particle else group.others
-    return [*first, group.finite, *_fields(clause, bracket, with_subject=subject_inside)]
+    inside = _fields(clause, bracket, with_subject=subject_inside, reflexive_first=True)
+    return [*first, group.finite, *inside]
 
 
 def _verb_final(clause: Clause) -> list[str]:
@@ -233,11 +234,18 @@ def _slot(clause: Clause, slot: str) -> Constituent:
     return Constituent([])
 
 
-def _fields(clause: Clause, bracket: list[str], *, with_subject: bool) -> list[str]:
-    """Middle field, right bracket and what follows it."""
+def _fields(
+    clause: Clause, bracket: list[str], *, with_subject: bool, reflexive_first: bool = False
+) -> list[str]:
+    """Middle field, right bracket and what follows it.
+
+    `reflexive_first`: right after the finite verb, "sich" precedes a subject that is no pronoun.
+    """
     constituents = _middle(clause)
     if with_subject and not clause.subject_shared:
-        constituents.insert(0, _phrase(clause.subject, "nominative"))
+        after = reflexive_first and not isinstance(clause.subject, Pronoun)
+        position = 1 if after and clause.verb.german.reflexive else 0
+        constituents.insert(position, _phrase(clause.subject, "nominative"))
     words: list[str] = []
     for constituent in constituents:
         words += constituent.words

@@ -35,7 +35,6 @@ CONTRACTIONS: Mapping[tuple[str, str], str] = {
     ("in", "dem"): "im",
     ("in", "das"): "ins",
     ("an", "dem"): "am",
-    ("an", "das"): "ans",
     ("zu", "dem"): "zum",
     ("zu", "der"): "zur",
     ("bei", "dem"): "beim",
@@ -44,7 +43,19 @@ CONTRACTIONS: Mapping[tuple[str, str], str] = {
 
 _VOWEL_GROUP = re.compile("[aeiouäöüy]+")
 _INSEPARABLE = ("be", "emp", "ent", "er", "ge", "unter", "über", "um", "ver", "wieder", "zer")
-_FOREIGN_GENITIVES = ("Park", "Film", "Schal", "Koch", "Zoo", "Tee", "Plan", "Schuh", "Ball")
+_FOREIGN_GENITIVES = (
+    "Park",
+    "Film",
+    "Schal",
+    "Koch",
+    "Zoo",
+    "Tee",
+    "Plan",
+    "Schuh",
+    "Ball",
+    "Lärm",
+    "Sturm",
+)
 
 
 def genitive(lemma: str) -> str:
@@ -125,12 +136,26 @@ def _weak_parts(base: str, *, separable: bool) -> tuple[str, str, str]:
     stem = _stem(base)
     if stem.endswith(("t", "d", "chn", "ffn", "gn")):  # a linking e: arbeitet, öffnet
         stem += "e"
-    unstressed = not separable and base.startswith(_INSEPARABLE) or base.endswith("ieren")
+    unstressed = (not separable and base.startswith(_INSEPARABLE)) or base.endswith("ieren")
     return stem + "t", stem + "te", ("" if unstressed else "ge") + stem + "t"
 
 
-_UNITS = "null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf".split()
-_TENS = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
+_UNITS = [
+    "null",
+    "ein",
+    "zwei",
+    "drei",
+    "vier",
+    "fünf",
+    "sechs",
+    "sieben",
+    "acht",
+    "neun",
+    "zehn",
+    "elf",
+    "zwölf",
+]
+_TENS = ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
 
 
 def cardinal(number: int) -> str:

@@ -1,8 +1,8 @@
 """The nouns of the demo grammar: English, German, gender, German plural, then tags.
 
-The heading of a table is a tag of all its nouns, and each noun is its own tag. "*" after the gender marks a weak noun
-(n-declension), "-" a noun without plural. Further tags say what a noun can take part in; places
-carry the prepositions of "where" (at:an = English "at", German "an").
+The heading of a table is a tag of all its nouns, and each noun is its own tag. "*" after the
+gender marks a weak noun (n-declension), "-" a noun without plural. Further tags say what a noun can
+take part in; places carry the prepositions of "where" (at:an = English "at", German "an").
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ _TABLES = {
         teacher            Lehrerin        f  Lehrerinnen   related trade
         doctor             Arzt            m  Ärzte         related trade
         student            Student         m* Studenten     trade
-        boy                Junge           m* Jungen
-        girl               Mädchen         n  Mädchen
-        man/men            Mann            m  Männer
-        woman/women        Frau            f  Frauen
-        child/children     Kind            n  Kinder
-        neighbor           Nachbar         m* Nachbarn      related
-        colleague          Kollegin        f  Kolleginnen   related
+        boy                Junge           m* Jungen        minor
+        girl               Mädchen         n  Mädchen       minor
+        man/men            Mann            m  Männer adult
+        woman/women        Frau            f  Frauen adult
+        child/children     Kind            n  Kinder        minor
+        neighbor           Nachbar         m* Nachbarn      related adult
+        colleague          Kollegin        f  Kolleginnen   related adult
         cook               Koch            m  Köche         trade
         farmer             Bauer           m* Bauern        trade
         artist             Künstlerin      f  Künstlerinnen trade
@@ -32,19 +32,19 @@ _TABLES = {
         journalist         Journalist      m* Journalisten  trade
         lawyer             Anwältin        f  Anwältinnen   related trade
         judge              Richterin       f  Richterinnen  trade
-        tourist            Tourist         m* Touristen
-        guest              Gast            m  Gäste         related
+        tourist            Tourist         m* Touristen adult
+        guest              Gast            m  Gäste         related adult
         policeman/policemen Polizist       m* Polizisten    trade
         waiter             Kellner         m  Kellner       trade
         engineer           Ingenieur       m  Ingenieure    trade
         scientist          Wissenschaftlerin f Wissenschaftlerinnen trade
         nurse              Krankenschwester f Krankenschwestern trade
         pilot              Pilot           m* Piloten       trade
-        customer           Kunde           m* Kunden        related
-        king               König           m  Könige
-        queen              Königin         f  Königinnen
+        customer           Kunde           m* Kunden        related adult
+        king               König           m  Könige adult
+        queen              Königin         f  Königinnen adult
         gardener           Gärtner         m  Gärtner       related trade
-        hunter             Jäger           m  Jäger
+        hunter             Jäger           m  Jäger adult
         prince             Prinz           m* Prinzen
     """,
     "kin": """
@@ -123,7 +123,7 @@ _TABLES = {
     """,
     "art": """
         picture            Bild            n  Bilder        painted shown owned
-        song               Lied            n  Lieder        heard
+        song               Lied            n  Lieder
         film               Film            m  Filme
         photo              Foto            n  Fotos         shown owned
     """,
@@ -160,11 +160,11 @@ _TABLES = {
     """,
     "clothes": """
         coat               Mantel          m  Mäntel        owned lies
-        dress              Kleid           n  Kleider       owned lies
+        costume            Kostüm          n  Kostüme       owned lies
         shirt              Hemd            n  Hemden        owned lies
         hat                Hut             m  Hüte          owned lies
         jacket             Jacke           f  Jacken        owned lies
-        skirt              Rock            m  Röcke         owned lies
+        cap                Mütze           f  Mützen        owned lies
         scarf/scarves      Schal           m  Schals        owned lies
         sweater            Pullover        m  Pullover      owned lies
     """,
@@ -198,11 +198,11 @@ _TABLES = {
         airport            Flughafen       m  Flughäfen     at:an
     """,
     "room": """
-        kitchen            Küche           f  Küchen        in:in entered owned
+        kitchen            Küche           f  Küchen        in:in entered owned single
         room               Zimmer          n  Zimmer        in:in entered owned home
-        cellar             Keller          m  Keller        in:in entered
-        bathroom           Badezimmer      n  Badezimmer    in:in entered
-        garage             Garage          f  Garagen       in:in entered
+        cellar             Keller          m  Keller        in:in entered single
+        bathroom           Badezimmer      n  Badezimmer    in:in entered single
+        garage             Garage          f  Garagen       in:in entered single
     """,
     "outdoor": """
         garden             Garten          m  Gärten        in:in entered owned
@@ -253,13 +253,13 @@ _TABLES = {
     "matter": """
         question           Frage           f  Fragen        answered
         answer             Antwort         f  Antworten     right
-        problem            Problem         n  Probleme
+        problem            Problem         n  Probleme      owned
         idea               Idee            f  Ideen         owned
         plan               Plan            m  Pläne         owned right
         mistake            Fehler          m  Fehler        owned
         secret             Geheimnis       n  Geheimnisse   owned
         dream              Traum           m  Träume        owned
-        decision           Entscheidung    f  Entscheidungen owned right
+        decision           Entscheidung    f  Entscheidungen right
         rule               Regel           f  Regeln
         task               Aufgabe         f  Aufgaben
         word               Wort            n  Wörter        right
@@ -270,7 +270,7 @@ _TABLES = {
         exam               Prüfung         f  Prüfungen
         wedding            Hochzeit        f  Hochzeiten
         trip               Reise           f  Reisen        owned
-        meal               Essen           n  -
+        meal               Essen           n  Essen
         game               Spiel           n  Spiele
         speech             Rede            f  Reden
         conversation       Gespräch        n  Gespräche

@@ -6,16 +6,15 @@ from typing import Literal
 
 from .adjectives import fitting
 from .draw import Draw
-from .entries import Determiner, Gender, Noun, Number, Verb
+from .entries import Determiner, Noun, Number, Verb
 from .function_words import (
-    A,
     ALL,
     BARE,
     CITIES,
     EVERY,
+    HE,
     HER,
     HIS,
-    I,
     IT,
     MANY,
     MY,
@@ -26,22 +25,31 @@ from .function_words import (
     POSSESSIVE_OF,
     POSSESSIVES,
     SHE,
-    HE,
     SOME,
     THE,
     THEIR,
+    THESE_THINGS,
     THEY,
     THIS,
     WE,
     YOU,
     YOUR,
+    A,
+    I,
 )
 from .nouns import NOUNS, tagged
 from .structure import Name, NounPhrase, Pair, Phrase, Prepositional, Pronoun, agreement
 
 _PEOPLE = tagged("person")
 _KIN = tagged("kin")
-_OF = {tag: tagged(tag.removeprefix("of-")) for noun in tagged("relation") for tag in noun.tags if tag.startswith("of-")}
+_WHO = tagged("who")
+_SUBJECTS = (I, *PERSONAL)  # the forms of "ich" are its own, so it comes twice as often
+_OF = {
+    tag: tagged(tag.removeprefix("of-"))
+    for noun in tagged("relation")
+    for tag in noun.tags
+    if tag.startswith("of-")
+}
 _FIRST_PERSON = (I, WE)
 
 
@@ -52,18 +60,20 @@ Scope = Literal["free", "definite", "none"]
 # People
 
 
-def person(draw: Draw) -> Phrase:
+def person(draw: Draw, *, definite: bool = False) -> Phrase:
     """Somebody as a subject."""
     kind = draw.number(1, 100)
     if kind <= 22:
         return draw.one(NAMES)
     if kind <= 46:
-        return draw.one(PERSONAL)
+        return draw.one(_SUBJECTS)
     if kind <= 50:
         return pair(draw)
-    if kind <= 66:
+    if kind <= 53:
+        return noun_phrase(draw, draw.balanced(_WHO), None, subject=True)
+    if kind <= 67:
         return noun_phrase(draw, draw.balanced(_KIN), None, subject=True)
-    return noun_phrase(draw, draw.balanced(_PEOPLE), None, subject=True)
+    return noun_phrase(draw, draw.balanced(_PEOPLE), None, subject=True, definite=definite)
 
 
 def pair(draw: Draw) -> Pair:
@@ -127,8 +137,8 @@ def object_phrase(
 
 
 def _negated(draw: Draw, noun: Noun) -> NounPhrase:
-    number: Number = "plural" if noun.countable and draw.chance(0.4) else "singular"
-    return NounPhrase(noun, number, NO)
+    several = noun.countable and "single" not in noun.tags and draw.chance(0.4)
+    return NounPhrase(noun, "plural" if several else "singular", NO)
 
 
 def noun_phrase(
@@ -139,15 +149,16 @@ def noun_phrase(
     subject: bool = False,
     definite: bool = False,
     plain: bool = False,
+    single: bool = False,
 ) -> NounPhrase:
     """A noun with a determiner that suits it, and now and then adjectives or an owner.
 
     `binder` is the subject, whose possessive is the likeliest; `definite` excludes "a" and its
-    like; `plain` excludes all that makes the phrase long.
+    like; `plain` excludes all that makes the phrase long, `single` the plural.
     """
     if "kin" in noun.tags and not plain and draw.extra(0.12):
         return NounPhrase(noun, "singular", THE, owner=draw.one(NAMES))
-    number = _number(draw, noun)
+    number: Number = "singular" if single else _number(draw, noun)
     determiner = _determiner(draw, noun, number, binder, subject=subject, definite=definite)
     count = 0
     if number == "plural" and determiner in (BARE, THE) and not definite and draw.chance(0.35):
@@ -162,7 +173,7 @@ def noun_phrase(
 def _number(draw: Draw, noun: Noun) -> Number:
     if not noun.countable or noun.tags & {"single", "weather", "relation"}:
         return "singular"
-    rare = noun.tags & {"event", "kin", "matter", "room"}
+    rare = noun.tags & {"event", "kin", "matter", "room", "part", "king", "queen"}
     return "plural" if draw.chance(0.1 if rare else 0.25) else "singular"
 
 
@@ -179,7 +190,7 @@ def _determiner(
         return _possessive(draw, binder)
     if noun.tags & {"owned", "related"} and draw.chance(0.25):
         return _possessive(draw, binder)
-    if "relation" in noun.tags:
+    if noun.tags & {"relation", "weather"}:
         return THE
     if not noun.countable:
         return THE if subject or definite or draw.chance(0.5) else BARE
@@ -190,7 +201,7 @@ def _determiner(
             return draw.weighted(((45, THE), (20, MANY), (15, SOME), (12, ALL), (8, THIS)))
         return draw.weighted(((35, THE), (40, BARE), (10, MANY), (10, SOME), (5, THIS)))
     if subject:
-        return draw.weighted(((72, THE), (14, A), (8, THIS), (6, EVERY)))
+        return draw.weighted(((76, THE), (10, A), (8, THIS), (6, EVERY)))
     return draw.weighted(((52, THE), (40, A), (8, THIS)))
 
 
@@ -219,13 +230,23 @@ def echo(phrase: Phrase) -> Pronoun | None:
     if isinstance(phrase, Pair):
         return WE if phrase.second is I else THEY
     if agreement(phrase) == "plural":
-        return THEY
+        return THEY if _is_human(phrase) else THESE_THINGS
     gender = phrase.gender if isinstance(phrase, Name) else phrase.noun.gender
-    if isinstance(phrase, NounPhrase) and not phrase.noun.tags & {"person", "kin", "who"}:
+    if isinstance(phrase, NounPhrase) and not _is_human(phrase):
         return None if "animal" in phrase.noun.tags else IT[phrase.noun.gender]
     if isinstance(phrase, NounPhrase) and phrase.determiner is EVERY:
         return None
     return {"masculine": HE, "feminine": SHE}.get(gender or "neuter")
+
+
+def person_again(phrase: Phrase) -> Pronoun | None:
+    """`echo`, but only for people, who can act."""
+    pronoun = echo(phrase)
+    return pronoun if pronoun in PERSONAL else None
+
+
+def _is_human(phrase: Phrase) -> bool:
+    return not isinstance(phrase, NounPhrase) or bool(phrase.noun.tags & {"person", "kin", "who"})
 
 
 def _echo_pronoun(pronoun: Pronoun) -> Pronoun | None:
@@ -247,7 +268,7 @@ def _adorned(draw: Draw, phrase: NounPhrase) -> NounPhrase:
     possessable = noun.tags & {"owned", "related", "kin"}
     if possessable and phrase.determiner is THE and not phrase.count and draw.extra(0.22):
         phrase = replace(phrase, owner=_owner(draw, noun))
-    if draw.extra(0.12 if "kin" in noun.tags else 0.3):
+    if draw.extra(0.12 if "kin" in noun.tags else 0.36):
         phrase = describe(draw, phrase)
     return phrase
 
@@ -316,6 +337,6 @@ def place(draw: Draw, binder: Phrase) -> Prepositional:
 
 def place_of(draw: Draw, noun: Noun, binder: Phrase) -> Prepositional:
     """Being at this noun."""
-    phrase = replace(noun_phrase(draw, noun, binder, definite=True), number="singular", count=0)
+    phrase = noun_phrase(draw, noun, binder, definite=True, single=True)
     english, german = _where(noun)
     return Prepositional(english, german, "dative", phrase)

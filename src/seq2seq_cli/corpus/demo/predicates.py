@@ -6,21 +6,30 @@ from .adjectives import ADJECTIVES, fitting
 from .draw import Draw
 from .english_forms import cardinal as english_cardinal
 from .entries import Adjective, Noun, Number
-from .function_words import A, BARE, HE, MANY, SHE, SOME, THERE
+from .function_words import BARE, HE, MANY, SHE, SOME, THERE, A
 from .german_forms import cardinal as german_cardinal
 from .nouns import NOUNS, tagged
 from .phrases import describe, noun_phrase, other_person, person, place, place_of
-from .structure import Adverbial, Clause, Degree, Name, NounPhrase, Phrase, Profession, Pronoun, Quality
+from .structure import (
+    Adverbial,
+    Clause,
+    Degree,
+    Name,
+    NounPhrase,
+    Phrase,
+    Profession,
+    Pronoun,
+    Quality,
+)
 from .verbs import BE, EXIST, of_kind
 
 _PEOPLE = tagged("person", "kin")
 _HUMAN = tuple(adjective for adjective in ADJECTIVES if "kin" in adjective.tags)
 _COMPARABLE = tuple(adjective for adjective in _HUMAN if adjective.german_comparative)
 _THINGS = tuple(
-    noun
-    for noun in NOUNS
-    if not noun.tags & {"person", "kin", "weather", "relation"} and fitting(noun)
+    noun for noun in NOUNS if not noun.tags & {"person", "kin", "weather", "who"} and fitting(noun)
 )
+_RELATIONS = tuple(noun for noun in _THINGS if "relation" in noun.tags)
 _CONTAINED = tagged("device", "furniture", "instrument", "thing")
 AT_HOME = Adverbial("at home", "zu Hause")
 
@@ -28,12 +37,12 @@ AT_HOME = Adverbial("at home", "zu Hause")
 def copula(draw: Draw, subject: Phrase | None) -> Clause:
     """Something that is so."""
     if subject is None and draw.chance(0.6):
-        return thing_quality(draw) if draw.chance(0.85) else price(draw)
+        return thing_quality(draw) if draw.chance(0.8) else price(draw)
     subject = subject or person(draw)
     kind = draw.number(1, 100)
     if kind <= 18:
         return Clause(BE, subject, complement=_comparison(draw, subject))
-    if kind <= 30:
+    if kind <= 30 and not (isinstance(subject, NounPhrase) and "minor" in subject.noun.tags):
         return Clause(BE, subject, complement=_age(draw))
     if kind <= 50:
         where = AT_HOME if draw.chance(0.25) else place(draw, subject)
@@ -52,12 +61,13 @@ def person_quality(draw: Draw, subject: Phrase) -> Clause:
 
 def thing_quality(draw: Draw) -> Clause:
     """The book is interesting; the car is more expensive than the bicycle."""
-    noun = draw.balanced(_THINGS)
-    subject = noun_phrase(draw, noun, None, subject=True, plain=True)
+    noun = draw.balanced(_RELATIONS if draw.chance(0.12) else _THINGS)
+    subject = noun_phrase(draw, noun, None, subject=True, plain="relation" not in noun.tags)
     adjective = draw.balanced(fitting(noun))
     if adjective.german_comparative and draw.chance(0.3):
         rivals = _rivals(noun, adjective)
-        than = noun_phrase(draw, draw.one(rivals), None, definite=True, plain=True)
+        rival = draw.one(rivals)
+        than = noun_phrase(draw, rival, None, definite=True, plain="relation" not in rival.tags)
         return Clause(BE, subject, complement=Quality(adjective, "comparative", than))
     return Clause(BE, subject, complement=Quality(adjective, _degree(draw)))
 
@@ -70,11 +80,10 @@ def quality_of(draw: Draw, subject: Phrase, noun: Noun) -> Clause:
 def price(draw: Draw) -> Clause:
     """The coat costs fifty euros."""
     (cost,) = of_kind("price")
-    subject = noun_phrase(draw, draw.balanced(tagged(*cost.subject)), None, definite=True)
+    noun = draw.balanced(tagged(*cost.subject))
+    subject = noun_phrase(draw, noun, None, definite=True, single=True)
     amount = draw.number(20, 99)
     euros = Adverbial(f"{english_cardinal(amount)} euros", f"{german_cardinal(amount)} Euro")
-    if isinstance(subject, NounPhrase) and subject.number == "plural":
-        subject = NounPhrase(subject.noun, "singular", subject.determiner)
     return Clause(cost, subject, complement=euros)
 
 
@@ -120,9 +129,7 @@ def _comparison(draw: Draw, subject: Phrase) -> Quality:
 
 def _age(draw: Draw) -> Adverbial:
     years = draw.number(20, 99)
-    return Adverbial(
-        f"{english_cardinal(years)} years old", f"{german_cardinal(years)} Jahre alt"
-    )
+    return Adverbial(f"{english_cardinal(years)} years old", f"{german_cardinal(years)} Jahre alt")
 
 
 def _profession(draw: Draw, subject: Phrase) -> Profession | None:

@@ -7,7 +7,7 @@ from .adjectives import fitting
 from .clauses import Request, core
 from .draw import Draw
 from .entries import Noun, Verb
-from .function_words import A, RELATIVES, THE, THIS, WHOSE
+from .function_words import RELATIVES, THE, WHOSE, A
 from .nouns import tagged
 from .phrases import person
 from .predicates import quality_of
@@ -18,14 +18,17 @@ from .verbs import of_kind
 _BELONGINGS = tagged("pet", "private", "kin")
 
 
-def with_relative(draw: Draw, phrase: Phrase, epoch: Epoch) -> Phrase:
-    """The phrase, now and then with a relative clause that helps to identify it."""
+def with_relative(draw: Draw, phrase: Phrase, verb: Verb, epoch: Epoch) -> Phrase:
+    """The phrase around `verb`, now and then with a relative clause about something else."""
     if not isinstance(phrase, NounPhrase) or not draw.extra(0.16):
         return phrase
     bare = not (phrase.owner or phrase.of or phrase.content or phrase.count)
-    if not bare or phrase.determiner not in (THE, A, THIS):
+    if not bare or phrase.determiner not in (THE, A):
         return phrase
-    relative = _relative_clause(draw, phrase, epoch)
+    relative = draw.until(
+        lambda: _relative_clause(draw, phrase, epoch),
+        lambda clause: clause is None or clause.verb.english.base != verb.english.base,
+    )
     return replace(phrase, relative=relative) if relative else phrase
 
 
@@ -43,7 +46,9 @@ def _relative_clause(draw: Draw, phrase: NounPhrase, epoch: Epoch) -> Clause | N
     elif not is_person and kind <= 25 and fitting(noun):
         clause = quality_of(draw, pronoun, noun)
     else:
-        found = _object(draw, pronoun, noun) if kind <= 88 else _after_preposition(draw, pronoun, noun)
+        found = (
+            _object(draw, pronoun, noun) if kind <= 88 else _after_preposition(draw, pronoun, noun)
+        )
         if found is None:
             return None
         clause = found
@@ -116,5 +121,7 @@ def _prepositional_verbs_on(noun: Noun) -> tuple[Verb, ...]:
     return tuple(
         verb
         for verb in of_kind("prepositional")
-        if verb.government and verb.government.english and not noun.tags.isdisjoint(verb.targets)
+        if verb.government
+        and verb.government.english.isalpha()
+        and not noun.tags.isdisjoint(verb.targets)
     )

@@ -7,7 +7,7 @@ from .draw import Draw
 from .entries import Modal, Verb
 from .function_words import BARE, PLAYED
 from .phrases import place
-from .structure import Clause, NounPhrase, Prepositional, Pronoun, Quality, Tense
+from .structure import Clause, NounPhrase, Quality, Tense
 from .verbs import (
     BE,
     CAN,
@@ -37,6 +37,7 @@ _PRESENT_MODALS: tuple[tuple[float, Modal], ...] = (
     (2, WOULD_LIKE_TO),
 )
 _PAST_MODALS: tuple[tuple[float, Modal], ...] = ((2, COULD), (2, HAD_TO), (2, WANTED_TO))
+_UNWILLED = frozenset({"stative", "punctual", "involuntary"})
 _POSITIONS = frozenset(of_kind("position"))
 # States that last for a while; only these go with "today" or "last week".
 _PASSING = frozenset({"tired", "hungry", "happy", "sad", "sick", "angry"})
@@ -59,21 +60,21 @@ def is_deliberate(clause: Clause) -> bool:
     """Whether somebody does it on purpose, so that one can want to or be told to."""
     verb = clause.verb
     personal = "person" in verb.subject or clause.passive
-    return personal and not verb.traits & {"stative", "punctual"} and _is_personal(clause)
+    return personal and not verb.traits & _UNWILLED and _is_personal(clause)
 
 
 def _is_personal(clause: Clause) -> bool:
     subject = clause.subject
     if clause.passive:
         return False
-    return not isinstance(subject, NounPhrase) or bool(subject.noun.tags & {"person", "kin"})
+    return not isinstance(subject, NounPhrase) or bool(subject.noun.tags & {"person", "kin", "who"})
 
 
 def set_tense(draw: Draw, clause: Clause, epoch: Epoch) -> None:
     """Chooses tense and modal for a main clause."""
     if epoch == "past":
         clause.tense = "past"
-        if is_deliberate(clause) and draw.chance(0.16):
+        if is_deliberate(clause) and clause.negation != "never" and draw.chance(0.16):
             clause.modal = draw.weighted(_PAST_MODALS)
         return
     plan = draw.weighted(_plans(clause))
@@ -89,20 +90,21 @@ def set_tense(draw: Draw, clause: Clause, epoch: Epoch) -> None:
     elif plan == "perfect":
         clause.tense = "perfect"
     elif plan == "simple":
-        stative = "stative" in clause.verb.traits
-        clause.tense = "present" if stative and not clause.passive else "progressive"
+        lasting = "stative" in clause.verb.traits or clause.negation == "never"
+        clause.tense = "present" if lasting and not clause.passive else "progressive"
 
 
 def _plans(clause: Clause) -> list[tuple[float, Plan]]:
     traits = clause.verb.traits
+    stative = "stative" in traits and not clause.passive
     plans: list[tuple[float, Plan]] = []
     if "punctual" not in traits:
         plans.append((36, "simple"))
-    if clause.verb not in _POSITIONS:
+    if clause.verb not in _POSITIONS and (not stative or "perfect" in traits):
         plans.append((24, "perfect"))
-    if "stative" not in traits:
+    if not stative and (clause.verb not in _POSITIONS or is_deliberate(clause)):
         plans.append((18, "future"))
-    if is_deliberate(clause):
+    if is_deliberate(clause) and clause.negation != "never":
         plans.append((20, "modal"))
     if "habit" in traits and not clause.negation and not clause.passive:
         plans.append((20, "habit"))
@@ -117,9 +119,7 @@ def _is_pastime(clause: Clause) -> bool:
         return False
     direct = clause.direct
     general = direct is None or (
-        isinstance(direct, NounPhrase)
-        and direct.determiner in (BARE, PLAYED)
-        and not direct.count
+        isinstance(direct, NounPhrase) and direct.determiner in (BARE, PLAYED) and not direct.count
     )
     return general and clause.indirect is None and clause.complement is None
 
@@ -134,9 +134,10 @@ def surround(draw: Draw, clause: Clause) -> None:
     if _bears_place(clause) and draw.extra(0.35):
         clause.place = place(draw, clause.subject)
     idle_habit = _is_habit(clause) and not clause.frequency
-    if _bears_time(clause) and (idle_habit or draw.extra(0.45)):
+    if _bears_time(clause) and not clause.frequency and (idle_habit or draw.extra(0.45)):
         _add_time(draw, clause)
-    if clause.tense == "past" and not clause.modal and draw.extra(0.05):
+    eventful = not clause.modal and "stative" not in clause.verb.traits
+    if clause.tense == "past" and eventful and draw.extra(0.08):
         clause.cause = times.cause(draw)
     if draw.chance(0.25):
         front_adverbial(clause)
@@ -179,12 +180,13 @@ def _bears_place(clause: Clause) -> bool:
 
 
 def _bears_time(clause: Clause) -> bool:
-    if clause.frequency and clause.tense == "perfect" or clause.negation == "never":
+    if clause.negation == "never":
         return False
     if clause.verb is BE:
         quality = clause.complement
-        passing = isinstance(quality, Quality) and quality.adjective.english in _PASSING
-        return passing and quality.than is None and clause.tense != "perfect"
+        if not isinstance(quality, Quality) or quality.than:
+            return False
+        return quality.adjective.english in _PASSING
     return "stative" not in clause.verb.traits
 
 

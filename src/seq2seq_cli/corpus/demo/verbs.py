@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a row of the table is one line
 """The verbs of the demo grammar, grouped by what they ask for.
 
 A row gives English | German | subject | object > place or prepositional object | traits, and
@@ -7,6 +8,8 @@ objects are tags of nouns; the subject "person" also takes names and pronouns. T
   habit    goes with "often", "every day"        place     goes with "in the garden"
   first    may open "bought it and read it"      then      may follow there
   passive  has a passive worth saying            to        never "explain him the plan"
+  perfect  a stative verb that has a perfect     involuntary  no modal, no order
+  self     also of oneself: "she says that she"
   quick, loud, careful, early: the manners that fit
 """
 
@@ -35,7 +38,7 @@ _TABLES = {
         swim/swam/swum | schwimmen schwimmt schwamm ist geschwommen | person | | habit
         wait | warten | person | | place
         get/got/gotten ~up | auf-stehen steht stand ist gestanden | person | | habit early
-        wake/woke/woken ~up | auf-wachen ist | person | | habit early
+        wake/woke/woken ~up | auf-wachen ist | person | | habit early involuntary
         fall/fell/fallen ~asleep | ein-schlafen schläft schlief ist geschlafen | person | | punctual
         arrive | an-kommen kommt kam ist gekommen | person kin public road | | punctual
         come/came/come ~back | zurück-kommen kommt kam ist gekommen | person | | punctual
@@ -51,14 +54,14 @@ _TABLES = {
         write/wrote/written | schreiben schreibt schrieb geschrieben | person | work mail | place passive
         buy/bought/bought | kaufen | person | GOODS | first
         sell/sold/sold | verkaufen | person | GOODS | passive then
-        see/saw/seen | sehen sieht sah gesehen | person | PEOPLE animal building vehicle | stative place
+        see/saw/seen | sehen sieht sah gesehen | person | PEOPLE animal building vehicle | stative place perfect
         find/found/found | finden findet fand gefunden | person | HANDY | punctual passive first
-        lose/lost/lost | verlieren verliert verlor verloren | person | owned lies | punctual
-        forget/forgot/forgotten | vergessen vergisst vergaß vergessen | person | lies title price | punctual
+        lose/lost/lost | verlieren verliert verlor verloren | person | lies device | punctual
+        forget/forgot/forgotten | vergessen vergisst vergaß vergessen | person | lies title price problem | punctual
         eat/ate/eaten | essen isst aß gegessen | person | food | habit place passive then
         drink/drank/drunk | trinken trinkt trank getrunken | person | drink | habit place passive
         love | lieben | person | PEOPLE animal art | stative
-        know/knew/known | kennen kennt kannte gekannt | person | PEOPLE art work home price title who | stative
+        know/knew/known | kennen kennt kannte gekannt | person | person art work home price title who | stative
         visit | besuchen | person | PEOPLE sight | habit
         meet/met/met | treffen trifft traf getroffen | person | PEOPLE who | habit place
         invite | ein-laden lädt lud geladen | person | PEOPLE | passive
@@ -70,7 +73,7 @@ _TABLES = {
         look :for | suchen | person | HANDY animal | place
         open | öffnen | person | container opened mail | careful passive then
         close | schließen schließt schloss geschlossen | person | container opened | careful passive
-        repair | reparieren | person | device vehicle instrument | careful passive then
+        repair | reparieren | person | device vehicle instrument roof | careful passive then
         clean | putzen | person | room vehicle opened | habit passive then
         wash | waschen wäscht wusch gewaschen | person | clothes private vessel fruit | careful passive then
         carry | tragen trägt trug getragen | person | container furniture | careful
@@ -81,14 +84,15 @@ _TABLES = {
         build/built/built | bauen | person | building boat bridge | passive
         draw/drew/drawn | zeichnen | person | picture map animal plant | place passive
         photograph | fotografieren | person | animal building plant PEOPLE | place passive then
+        sing/sang/sung | singen singt sang gesungen | person | song | habit place loud passive
         play | spielen | person | instrument | played habit place
-        hear/heard/heard | hören | person | heard animal PEOPLE | stative
-        understand/understood/understood | verstehen versteht verstand verstanden | person | matter text | stative
+        hear/heard/heard | hören | person | song animal PEOPLE | stative perfect
+        understand/understood/understood | verstehen versteht verstand verstanden | person | matter text | stative perfect
         answer | beantworten | person | answered letter message | passive then
         solve | lösen | person | problem task | passive
         translate | übersetzen | person | work letter message word | passive then
         sign | unterschreiben unterschreibt unterschrieb unterschrieben | person | signed letter | passive
-        describe | beschreiben beschreibt beschrieb beschrieben | person | PEOPLE plan picture dream color end beginning | passive
+        describe | beschreiben beschreibt beschrieb beschrieben | person | PEOPLE picture dream problem relation | passive
         discover | entdecken | person | secret mistake island | punctual passive
         chase | jagen | predator | prey | passive
         bite/bit/bitten | beißen beißt biss gebissen | predator | PEOPLE | punctual passive
@@ -96,11 +100,11 @@ _TABLES = {
         catch/caught/caught | fangen fängt fing gefangen | person | prey ball | passive
         use | benutzen | person | device private lies | passive
         need | brauchen | person | HANDY private | stative
-        have/had/had | haben hat hatte gehabt | person | owned kin | stative
+        have/had/had | haben hat hatte gehabt | person | owned | stative
         turn ~on | ein-schalten | person | switched | passive
         turn ~off | aus-schalten | person | switched | passive
         throw/threw/thrown ~away | weg-werfen wirft warf geworfen | person | press clothes lies | passive
-        order | bestellen | person | food drink | place
+        order | bestellen | person | food drink | passive
         plant | pflanzen | person | plant | place passive
         water | gießen gießt goss gegossen | person | plant | habit
         hide/hid/hidden | verstecken | person | HANDY | then passive
@@ -112,8 +116,8 @@ _TABLES = {
         leave/left/left | verlassen verlässt verließ verlassen | person | building home | punctual
         enter | betreten betritt betrat betreten | person | building room | punctual
         cut/cut/cut | schneiden schneidet schnitt geschnitten | person | fruit vegetable bread cheese cake | careful
-        steal/stole/stolen | stehlen stiehlt stahl gestohlen | person | private lies | passive
-        prepare | vor-bereiten | person | event speech | careful passive
+        steal/stole/stolen | stehlen stiehlt stahl gestohlen | person | private lies | passive involuntary
+        prepare | vor-bereiten bereitet bereitete bereitet | person | meeting trip meal wedding speech concert | careful passive
     """,
     "dative": """
         help | helfen hilft half geholfen | person | PEOPLE | habit place
@@ -142,17 +146,17 @@ _TABLES = {
         wait | warten | person | > PEOPLE public mail | place | for=auf+A
         think/thought/thought | nach-denken denkt dachte gedacht | person | > matter text | | about=über+A
         think/thought/thought | denken denkt dachte gedacht | person | > PEOPLE event | | of=an+A
-        dream | träumen | person | > PEOPLE island animal | | of=von+D
-        talk | sprechen spricht sprach gesprochen | person | > matter film work event price color | place | about=über+A
+        dream | träumen | person | > PEOPLE island animal | involuntary | of=von+D
+        talk | sprechen spricht sprach gesprochen | person | > matter film work event price color title end | place | about=über+A
         talk | sprechen spricht sprach gesprochen | person | > PEOPLE | place habit | with=mit+D
         laugh | lachen | person | > story picture film mistake PEOPLE | | about=über+A
         ask | bitten bittet bat gebeten | person | > food drink container | | for=um+A
         complain | sich beschweren | person | > weather food PEOPLE | habit | about=über+A
-        look | sich freuen | person | > event answer gift | | forward/to=auf+A
+        look | sich freuen | person | > event answer gift | stative | forward/to=auf+A
         remember | sich erinnern | person | > PEOPLE event word title beginning end | stative | =an+A
         take/took/taken | sich kümmern | person | > PEOPLE animal plant | habit | care/of=um+A
         take/took/taken | teil-nehmen nimmt nahm genommen | person | > concert meeting exam game | | part/in=an+D
-        prepare | sich vor-bereiten | person | > event | | for=auf+A
+        prepare | sich vor-bereiten bereitet bereitete bereitet | person | > event | | for=auf+A
         apologize | sich entschuldigen | person | > PEOPLE | | to=bei+D
         knock | klopfen | person | > opened | loud | on=an+A
         play | spielen | person | > ball pet | place habit | with=mit+D
@@ -166,9 +170,9 @@ _TABLES = {
         drive/drove/driven | fahren fährt fuhr ist gefahren | person | > CITY | habit | to=nach+D
         travel | reisen ist | person | > CITY | habit | to=nach+D
         fly/flew/flown | fliegen fliegt flog ist geflogen | person | > CITY | | to=nach+D
-        come/came/come | kommen kommt kam ist gekommen | ANIMATE | > building room forest | quick | out/of=aus+D
-        walk | spazieren spaziert spazierte ist spaziert | person | > crossed | quick habit | through=durch+A
-        walk | spazieren spaziert spazierte ist spaziert | person | > bridged | quick | across=über+A
+        come/came/come | kommen kommt kam ist gekommen | ANIMATE | > building room forest | quick punctual | out/of=aus+D
+        walk | laufen läuft lief ist gelaufen | person | > crossed | quick habit | through=durch+A
+        walk | laufen läuft lief ist gelaufen | person | > bridged | quick | across=über+A
         climb | klettern ist | person | > climbed tree wall | careful | onto=auf+A
         jump | springen springt sprang ist gesprungen | ANIMATE | > river lake | | into=in+A
     """,
@@ -180,26 +184,26 @@ _TABLES = {
         stand/stood/stood | stehen steht stand gestanden | person | > building vehicle tree | | in/front/of=vor+D
         stand/stood/stood | stehen steht stand gestanden | person | > opened tree vehicle | | behind=hinter+D
         hang/hung/hung | hängen hängt hing gehangen | picture mirror map | > wall | | on=an+D
-        live | wohnen | person | > home | stative | where
+        live | wohnen | person | > home | stative where
         live | wohnen | person | > CITY | stative | in=in+D
-        stay | bleiben bleibt blieb ist geblieben | person | > building room | habit | where
+        stay | bleiben bleibt blieb ist geblieben | person | > building room | habit where
     """,
     "placement": """
         put/put/put | legen | person | lies > surface | careful | on=auf+A
-        put/put/put | legen | person | lies > container cupboard | careful | in=in+A
+        put/put/put | legen | person | lies > bag suitcase box basket cupboard | careful | in=in+A
         put/put/put | legen | person | lies > table bed | careful | under=unter+A
         place | stellen | person | stands > surface | careful | on=auf+A
         place | stellen | person | stands furniture > opened wall tree | careful | next/to=neben+A
         hang/hung/hung | hängen hängt hängte gehängt | person | picture mirror map > wall | careful | on=an+A
     """,
     "clausal": """
-        say/said/said | sagen | person | | stative
+        say/said/said | sagen | person | | stative self
         know/knew/known | wissen weiß wusste gewusst | person | | stative whether
-        believe | glauben | person | | stative
-        hope | hoffen | person | | stative ahead
+        believe | glauben | person | | stative self
+        hope | hoffen | person | | stative self ahead
         hear/heard/heard | hören | person | | stative
         notice | bemerken | person | | stative
-        claim | behaupten | person | | stative
+        claim | behaupten | person | | stative self
         ask | fragen | person | | stative only-whether
         find/found/found ~out | heraus-finden findet fand gefunden | person | | punctual whether
     """,

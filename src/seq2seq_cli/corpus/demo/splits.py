@@ -1,0 +1,156 @@
+"""Draws the three parts of the demo corpus and keeps them apart."""
+
+import re
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+
+from . import english, german
+from .draw import Draw
+from .sentences import joined, sentence, statement
+from .structure import Sentence
+
+Pair = tuple[str, str]
+Vocabulary = Set[str]
+
+SHORTEST, LONGEST = 3, 200
+_HELD_PAIRS = 500
+_PATIENCE = 20_000  # draws in a row without a new sentence
+_COVERED_FROM = 20_000  # training pairs from which on valid and test bring no new word form
+_PLAIN_BELOW = 9  # English words: below this the upper bound asks for plainer sentences
+_JOINED_FROM = 12  # English words: a lower bound from here on asks for joined sentences
+_WORD = re.compile(r"[\w'-]+")
+
+
+@dataclass(frozen=True)
+class DemoSplits:
+    """Pairs of an English and a German sentence, all distinct in either language."""
+
+    train: list[Pair]
+    valid: list[Pair]
+    test: list[Pair]
+
+
+def generate(
+    pairs: int, seed: int, *, min_words: int = 0, max_words: int | None = None
+) -> DemoSplits:
+    """Draws `pairs` training pairs, and up to 500 each to validate and to test.
+
+    `min_words` and `max_words` bound the words of the English side. The same arguments give the
+    same pairs everywhere. No sentence of valid or test, in either language, is in train.
+
+    The last quarter of test combines what neither train nor valid combines, though they know
+    either part: an adjective before a noun, a verb with an object, or a verb in the future, in a
+    question or in a relative clause (see `holdout`). The rest of test has no such combination.
+
+    Raises ValueError where the length range is empty or the grammar has too few sentences in it.
+    """
+    _check(pairs, min_words, max_words)
+    source = _Source(Draw(seed), min_words, max_words)
+    held = max(10, min(_HELD_PAIRS, pairs // 20))
+    surprises = held // 4
+    train = source.take(pairs)
+    vocabulary = set().union(*map(_words, train)) if pairs >= _COVERED_FROM else None
+    valid = source.take(held, vocabulary)
+    test = source.take(held - surprises, vocabulary)
+    return DemoSplits(train, valid, test + source.take_surprises(surprises, vocabulary))
+
+
+def _check(pairs: int, min_words: int, max_words: int | None) -> None:
+    if pairs < 1:
+        raise ValueError(f"pairs is {pairs}; it must be at least 1")
+    if not 0 <= min_words <= LONGEST:
+        raise ValueError(f"min_words is {min_words}; allowed are 0 to {LONGEST}")
+    if max_words is not None and max_words < max(min_words, SHORTEST):
+        least = max(min_words, SHORTEST)
+        raise ValueError(
+            f"max_words is {max_words}; with min_words {min_words} it must be at least {least}"
+        )
+
+
+def _words(pair: Pair) -> set[str]:
+    """The word forms of a pair, those of the German side marked as such."""
+    english_side, german_side = pair
+    return {*_WORD.findall(english_side), *(f"de:{word}" for word in _WORD.findall(german_side))}
+
+
+class _Source:
+    """Gives new pairs of one grammar and length; surprises met on the way are kept for test."""
+
+    def __init__(self, draw: Draw, min_words: int, max_words: int | None) -> None:
+        self._draw = draw
+        self._min_words = min_words
+        self._max_words = max_words
+        self._seen: set[str] = set()
+        self._surprises: list[Pair] = []
+
+    def take(self, count: int, vocabulary: Vocabulary | None = None) -> list[Pair]:
+        """New pairs without surprises, and within the vocabulary."""
+        return self._take(count, self._usual, vocabulary)
+
+    def take_surprises(self, count: int, vocabulary: Vocabulary | None = None) -> list[Pair]:
+        """New pairs with held-out combinations, and within the vocabulary."""
+        return self._take(count, self._surprise, vocabulary)
+
+    def _take(
+        self, count: int, new_pair: Callable[[], Pair | None], vocabulary: Vocabulary | None
+    ) -> list[Pair]:
+        taken: list[Pair] = []
+        failures = 0
+        while len(taken) < count:
+            pair = new_pair()
+            if pair and (vocabulary is None or _words(pair) <= vocabulary):
+                taken.append(pair)
+                failures = 0
+            elif (failures := failures + 1) == _PATIENCE:
+                raise ValueError(self._exhaustion())
+        return taken
+
+    def _usual(self) -> Pair | None:
+        pair = self._new_pair()
+        if pair and self._draw.held_out:
+            self._surprises.append(pair)
+            return None
+        if pair:
+            self._draw.accept()
+        return pair
+
+    def _surprise(self) -> Pair | None:
+        if self._surprises:
+            return self._surprises.pop()
+        pair = self._new_pair()
+        return pair if self._draw.held_out else None
+
+    def _new_pair(self) -> Pair | None:
+        drawn = self._sentence()
+        english_side = english.speak(drawn)
+        high = self._max_words or LONGEST
+        if english_side in self._seen or not self._min_words <= _length(english_side) <= high:
+            return None
+        pair = english_side, german.speak(drawn)
+        if not self._seen.isdisjoint(pair):
+            return None
+        self._seen.update(pair)
+        return pair
+
+    def _sentence(self) -> Sentence:
+        """A sentence near the right length; a long one is joined from several main clauses."""
+        low, high = self._min_words, self._max_words or LONGEST
+        self._draw.start(0.4 if high < _PLAIN_BELOW else 1.0)
+        if low < _JOINED_FROM:
+            return sentence(self._draw)
+        drawn = statement(self._draw)
+        target = self._draw.number(low, min(high, 2 * low))
+        while _length(english.speak(drawn)) < target:
+            drawn = joined(self._draw, drawn)
+        return drawn
+
+    def _exhaustion(self) -> str:
+        bounds = f"{self._min_words} to {self._max_words or LONGEST} English words"
+        return (
+            f"the demo grammar ran out after {len(self._seen) // 2} different sentences of "
+            f"{bounds}; ask for fewer pairs or for a wider range of lengths"
+        )
+
+
+def _length(text: str) -> int:
+    return text.count(" ") + 1

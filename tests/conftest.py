@@ -1,0 +1,78 @@
+"""What several tests share: one thread for torch, and a tiny model of every kind."""
+
+import pytest
+import torch
+
+from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build, model_config
+
+SEPARATE = Vocabulary(source=9, target=7, joint=False)
+JOINT = Vocabulary(source=7, target=7, joint=True)
+
+RNN = {"architecture": "rnn", "width": 6, "units": 8}
+ATTENTION_RNN = {"architecture": "attention-rnn", "width": 6, "units": 8}
+TRANSFORMER = {"architecture": "transformer", "width": 8, "heads": 2, "feed_forward": 12}
+TRANSFORMER |= {"encoder_layers": 2, "decoder_layers": 2}
+ONE_WAY = {"bidirectional": False, "encoder_layers": 2, "decoder_layers": 2}
+
+
+Variant = tuple[ModelConfig, Vocabulary]  # what a model is built from
+
+
+def _variant(vocabulary: Vocabulary, *tables: dict[str, object]) -> Variant:
+    table: dict[str, object] = {"dropout": 0.3}
+    for options in tables:
+        table |= options
+    return model_config(table), vocabulary
+
+
+VARIANTS = {
+    "rnn": _variant(SEPARATE, RNN),
+    "rnn-gru": _variant(JOINT, RNN, {"cell": "gru", "decoder_layers": 2}),
+    "rnn-initial-one-way": _variant(JOINT, RNN, ONE_WAY, {"context": "initial"}),
+    "attention-rnn": _variant(JOINT, ATTENTION_RNN),
+    "attention-rnn-dot-gru": _variant(SEPARATE, ATTENTION_RNN, {"cell": "gru", "score": "dot"}),
+    "attention-rnn-scaled-one-way": _variant(
+        JOINT, ATTENTION_RNN, ONE_WAY, {"score": "scaled-dot", "tie_source": False}
+    ),
+    "attention-rnn-additive": _variant(SEPARATE, ATTENTION_RNN, {"score": "additive"}),
+    "attention-rnn-feeding": _variant(
+        JOINT, ATTENTION_RNN, {"score": "additive", "input_feeding": True}
+    ),
+    "attention-rnn-feeding-gru": _variant(
+        SEPARATE, ATTENTION_RNN, ONE_WAY, {"cell": "gru", "input_feeding": True}
+    ),
+    "transformer": _variant(JOINT, TRANSFORMER),
+    "transformer-post": _variant(SEPARATE, TRANSFORMER, {"norm": "post", "activation": "gelu"}),
+    "transformer-odd-width": _variant(
+        JOINT, TRANSFORMER, {"width": 9, "heads": 3, "encoder_layers": 1, "decoder_layers": 1}
+    ),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def variants() -> list[Variant]:
+    return list(VARIANTS.values())
+
+
+@pytest.fixture(scope="session", params=VARIANTS.values(), ids=VARIANTS.keys())
+def variant(request: pytest.FixtureRequest) -> Variant:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def model(variant: Variant) -> TranslationModel:
+    """The variant's model in eval mode, every weight shaken.
+
+    A fresh model's biases are zero and its predictions much alike, which would hide mistakes.
+    """
+    torch.manual_seed(20)
+    model = build(*variant).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.5)
+    return model

@@ -1,0 +1,226 @@
+"""Training that is killed, stopped or raised ends as if nothing had happened."""
+
+import hashlib
+import json
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq_cli.checkpoint import RunFolder
+
+# Dropout, accumulation, an average of the best weights; updates, checkpoints, validations and
+# epochs that end at different updates.
+KILLED = {"accumulate": 2, "checkpoint_every": 3, "validate_every": 7, "average_count": 3}
+
+# No checkpoint but the first and those that a signal or the end asks for.
+STOPPED = {"checkpoint_every": 1000, "validate_every": 50, "valid_beam": 5, "max_updates": 120}
+
+Result = dict[str, object]
+
+
+def result(run: Path) -> Result:
+    """All that training leaves but the times it took: weights, optimizer and states."""
+    found: Result = {
+        str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(run.rglob("*.safetensors"))
+    }
+    (state,) = run.glob("training/update-*/state.json")
+    return {**found, **json.loads(state.read_text()), "seconds": None}
+
+
+def reports(run: Path) -> list[tuple[str, int]]:
+    """Kind and update of each line of metrics.jsonl."""
+    records = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [(record["kind"], record["update"]) for record in records]
+
+
+def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    """Every file with its bytes and when it was changed."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def last_update(run: Path) -> int:
+    return max(int(path.name.removeprefix("update-")) for path in run.glob("training/update-*"))
+
+
+def assert_loadable(run: Path) -> None:
+    """Once a validation was reported there are whole weights to translate with."""
+    folder = RunFolder(run)
+    if (run / "metrics.jsonl").exists() and "validation" in (run / "metrics.jsonl").read_text():
+        folder.load_model()
+    elif folder.exists():
+        folder.load_tokenizers()
+
+
+@pytest.fixture(scope="session")
+def known() -> dict[str, tuple[Result, list[tuple[str, int]]]]:
+    return {}
+
+
+@pytest.fixture
+def unbroken(
+    train: Callable[..., Any],
+    known: dict[str, tuple[Result, list[tuple[str, int]]]],
+) -> Callable[..., tuple[Result, list[tuple[str, int]]]]:
+    """What a run without a break leaves: its result and its reports."""
+
+    def make(architecture: str, **training: object) -> tuple[Result, list[tuple[str, int]]]:
+        key = repr((architecture, training))
+        if key not in known:
+            command = train(architecture, **training)
+            done = command()
+            assert done.code == 0, done.stderr
+            known[key] = result(command.run), reports(command.run)
+            command.run.rename(command.folder / "unbroken")
+        return known[key]
+
+    return make
+
+
+@pytest.mark.parametrize("architecture", ["transformer", "attention-rnn"])
+def test_kills_at_random_moments_change_nothing(architecture, train, unbroken):
+    expected = unbroken(architecture, **KILLED)
+    command = train(architecture, **KILLED)
+    draw = random.Random(1)
+    kills = 0
+    while True:
+        process = command.start()
+        process.wait_for_stderr(b"device:")
+        time.sleep(draw.uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        code = process.wait()
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        kills += 1
+        assert_loadable(command.run)
+        if kills == 8:
+            assert command().code == 0
+            break
+    assert kills >= 2
+    assert (result(command.run), reports(command.run)) == expected
+
+
+def test_kills_between_any_two_writes_change_nothing(train, unbroken):
+    expected = unbroken("transformer", **KILLED)
+    command = train("transformer", **KILLED)
+    draw = random.Random(1)
+    for _ in range(100):
+        done = command(writes=draw.randint(0, 30))
+        assert_loadable(command.run)
+        if done.code == 0:
+            break
+        assert done.code == -signal.SIGKILL, done.stderr
+    assert (result(command.run), reports(command.run)) == expected
+
+
+@pytest.mark.parametrize("writes", range(12))
+def test_a_kill_while_the_run_folder_is_made_leaves_one_to_go_on_with(writes, train):
+    command = train(max_updates=2)
+    killed = command(writes=writes)
+    assert killed.code == -signal.SIGKILL, killed.stderr
+    done = command()
+    assert done.code == 0, done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_a_signal_saves_first(where, number, code, train, unbroken):
+    expected = unbroken("transformer", **STOPPED)
+    command = train("transformer", **STOPPED)
+    process = command.start()
+    # The report of update 50 comes right before its validation, whose report comes after it.
+    process.wait_for_stderr(b"update 50 " if where == "validation" else b"validation at update 50")
+    time.sleep(0.05)
+    process.send_signal(number)
+    done = process.finish()
+    assert done.code == code
+    assert f"stopped by {number.name}, all saved; the same command goes on" in done.stderr
+    assert "Traceback" not in done.stderr
+    update = last_update(command.run)
+    assert update == 50 if where == "validation" else 50 < update < 100
+    assert command().code == 0
+    assert (result(command.run), reports(command.run)) == expected
+
+
+def test_a_finished_run_says_so_and_is_left_alone(train):
+    command = train()
+    assert command().code == 0
+    before = contents(command.run)
+    done = command()
+    assert done.code == 0
+    assert "finished since update 40: 40 updates were done" in done.stderr
+    assert contents(command.run) == before
+
+
+def test_a_raised_limit_continues_as_if_it_had_been_that_high_from_the_start(train, unbroken):
+    settings = {"checkpoint_every": 10, "validate_every": 20}
+    expected, _ = unbroken("transformer", **settings, max_updates=70)
+    command = train("transformer", **settings, max_updates=30)
+    assert command().code == 0
+    assert command("--max-updates", 70, writes=25).code == -signal.SIGKILL
+    assert last_update(command.run) < 70
+    assert command("--max-updates", 70).code == 0
+    assert result(command.run) == expected
+    lines = reports(command.run)
+    assert len(lines) == len(set(lines))
+
+
+def test_other_settings_are_refused_by_name_until_restart(train):
+    command = train()
+    assert command().code == 0
+    before = contents(command.run)
+    changed = ["--set", "model.dropout=0.3", "--set", "training.accumulate=2", "--seed", "7"]
+    done = command(*changed)
+    assert done.code == 2
+    assert "model.dropout: 0.1 before, 0.3 now" in done.stderr
+    assert "training.accumulate: 1 before, 2 now" in done.stderr
+    assert "training.seed: 1 before, 7 now" in done.stderr
+    assert done.stderr.count("before,") == 3
+    assert contents(command.run) == before
+
+    assert command(*changed, "--restart").code == 0
+    assert "dropout = 0.3" in (command.run / "config.toml").read_text()
+    assert len(reports(command.run)) == len(set(reports(command.run)))
+    assert command(*changed).code == 0
+
+
+@pytest.mark.parametrize("name", ["train.de", "valid.en"])
+def test_other_data_in_the_same_files_is_refused(name, train):
+    command = train(checkpoint_every=10)
+    assert command(writes=40).code == -signal.SIGKILL
+    lines = (command.folder / name).read_text().splitlines()
+    (command.folder / name).write_text("".join(f"{line}\n" for line in reversed(lines)))
+    before = {path: data for path, (data, _) in contents(command.run).items()}
+    done = command()
+    assert done.code == 2
+    assert "data is not what this run began with" in done.stderr
+    assert {path: data for path, (data, _) in contents(command.run).items()} == before
+
+
+def test_restart_removes_nothing_before_the_new_run_can_begin(train):
+    command = train()
+    assert command().code == 0
+    before = contents(command.run)
+    (command.folder / "train.de").unlink()
+    assert command("--restart").code == 2
+    assert contents(command.run) == before
+
+
+def test_restart_touches_no_folder_that_is_no_run(train):
+    command = train()
+    (command.run / "training").mkdir(parents=True)
+    (command.run / "training" / "notes.txt").write_text("mine")
+    done = command("--restart")
+    assert done.code == 2
+    assert "is no run folder" in done.stderr
+    assert (command.run / "training" / "notes.txt").read_text() == "mine"

@@ -1,0 +1,92 @@
+"""The fused loss is the plain one, however the batch is cut and padded."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from seq2seq_cli import loss
+from seq2seq_cli.symbols import PAD
+
+V, D = 11, 6
+ROW_BYTES = V * 4  # logits of one token
+TARGETS = {
+    "padded": [[4, 5, 3, PAD, PAD], [6, 7, 8, 9, 3]],
+    "one-token": [[3]],
+    "all-padding": [[PAD, PAD]],
+}
+
+
+def gradients(value: Tensor, of: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(value / 7, of)  # scaled, as training does
+
+
+@pytest.fixture(params=TARGETS.values(), ids=TARGETS.keys())
+def target(request: pytest.FixtureRequest) -> Tensor:
+    return torch.tensor(request.param)
+
+
+@pytest.fixture
+def inputs(target: Tensor) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(1)
+    features = torch.randn(*target.shape, D, requires_grad=True)
+    return features, torch.randn(V, D, requires_grad=True)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 3 * ROW_BYTES, 8 << 20])  # 1, 3 and all tokens at once
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_and_gradients_equal_the_plain_ones(
+    monkeypatch: pytest.MonkeyPatch,
+    inputs: tuple[Tensor, Tensor],
+    target: Tensor,
+    smoothing: float,
+    chunk_bytes: int,
+) -> None:
+    monkeypatch.setattr(loss, "CHUNK_BYTES", chunk_bytes)
+    fused, _ = loss.cross_entropy(*inputs, target, smoothing)
+    plain = loss.plain_cross_entropy(*inputs, target, smoothing)
+    torch.testing.assert_close(fused, plain)
+    torch.testing.assert_close(gradients(fused, inputs), gradients(plain, inputs))
+
+
+def test_the_second_value_is_the_unsmoothed_likelihood(
+    inputs: tuple[Tensor, Tensor], target: Tensor
+) -> None:
+    features, weight = inputs
+    _, plain = loss.cross_entropy(features, weight, target, 0.3)
+    log_probabilities = (features @ weight.t()).log_softmax(dim=2)
+    gold = log_probabilities.gather(2, target[..., None])[..., 0]
+    torch.testing.assert_close(plain, -gold[target != PAD].sum())
+    assert not plain.requires_grad
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 8 << 20])
+def test_bfloat16_features_meet_float32_weights(
+    monkeypatch: pytest.MonkeyPatch, inputs: tuple[Tensor, Tensor], target: Tensor, chunk_bytes: int
+) -> None:
+    """Under autocast features may be bfloat16, while weights and their gradients stay float32."""
+    monkeypatch.setattr(loss, "CHUNK_BYTES", chunk_bytes)
+    features, weight = inputs
+    rounded = features.detach().bfloat16().requires_grad_()
+    fused, _ = loss.cross_entropy(rounded, weight, target, 0.1)
+    plain = loss.plain_cross_entropy(features, weight, target, 0.1)
+    torch.testing.assert_close(fused, plain, rtol=0.03, atol=0.03)
+    of_features, of_weight = gradients(fused, (rounded, weight))
+    assert (of_features.dtype, of_weight.dtype) == (torch.bfloat16, torch.float32)
+    expected = gradients(plain, inputs)
+    torch.testing.assert_close(of_features.float(), expected[0], rtol=0.05, atol=0.03)
+    torch.testing.assert_close(of_weight, expected[1], rtol=0.05, atol=0.03)
+
+
+def test_chunks_are_never_larger_than_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logits of the whole batch are never there at once."""
+    sizes = []
+    logsumexp = Tensor.logsumexp
+
+    def spy(logits: Tensor, *arguments: object, **options: object) -> Tensor:
+        sizes.append(logits.numel() * logits.element_size())
+        return logsumexp(logits, *arguments, **options)
+
+    monkeypatch.setattr(Tensor, "logsumexp", spy)
+    monkeypatch.setattr(loss, "CHUNK_BYTES", 3 * ROW_BYTES)
+    loss.cross_entropy(torch.randn(2, 4, D), torch.randn(V, D), torch.full((2, 4), 5))
+    assert sizes == [3 * ROW_BYTES, 3 * ROW_BYTES, 2 * ROW_BYTES]
