@@ -53,10 +53,10 @@ for preset in "$@"; do
         ;;
     esac
     run="runs/multi30k/$preset"
-    seq2seq translate "$run" --input "$data/test_2016_flickr.en" --output "$run/test_2016_flickr.de"
-    seq2seq score --reference "$data/test_2016_flickr.de" --hypothesis "$run/test_2016_flickr.de" \
+    seq2seq translate "$run" --input "$data/test_2016_flickr.en" --output "$run.test.de"
+    seq2seq score --reference "$data/test_2016_flickr.de" --hypothesis "$run.test.de" \
         --confidence 1000
     python recipes/report.py "$run" --reference "$data/test_2016_flickr.de" \
-        --hypothesis "$run/test_2016_flickr.de" --least "$least" || status=1
+        --hypothesis "$run.test.de" --least "$least" || status=1
 done
 exit $status

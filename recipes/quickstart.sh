@@ -24,9 +24,9 @@ train || { [ $? -eq 2 ] && train --restart; }
 echo
 head -n 3 "$corpus/test.en" | tee /dev/stderr | seq2seq translate "$run"
 echo
-seq2seq translate "$run" --input "$corpus/test.en" --output "$run/test.de"
-seq2seq score --reference "$corpus/test.de" --hypothesis "$run/test.de" --confidence 1000
-seq2seq score --reference "$corpus/test.de" --hypothesis "$run/test.de" --metrics bleu --format json |
+seq2seq translate "$run" --input "$corpus/test.en" --output "$corpus/translated.de"
+seq2seq score --reference "$corpus/test.de" --hypothesis "$corpus/translated.de" --confidence 1000
+seq2seq score --reference "$corpus/test.de" --hypothesis "$corpus/translated.de" --metrics bleu --format json |
     python -c 'import json, sys
 bleu = json.load(sys.stdin)[0]["value"]
 sys.exit(f"BLEU {bleu:.1f} is below the 90 that this recipe states" if bleu < 90 else 0)'

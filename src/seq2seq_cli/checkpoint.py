@@ -45,6 +45,8 @@ from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
+TOKENIZERS = ("tokenizer.model", "source.model", "target.model")
+TRAINING = "training"
 SECTIONS = ("data", "tokenizer", "model", "training")
 
 
@@ -195,7 +197,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.training = path / "training"
+        self.training = path / TRAINING
         self.kept = self.training / "weights"
 
     # What translating needs
@@ -203,6 +205,16 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a training run began here."""
         return (self.path / CONFIG).is_file()
+
+    def is_free(self) -> bool:
+        """Whether a run may begin here: nothing is there, or what a run cut off at once left."""
+        if not self.path.exists():
+            return True
+        own = {WEIGHTS, METRICS, TRAINING, *TOKENIZERS}
+        return self.path.is_dir() and all(
+            entry.name in own or (entry.name.startswith(".") and entry.suffix == ".tmp")
+            for entry in self.path.iterdir()
+        )
 
     def create(self, config: RunConfig, tokenizers: Tokenizers) -> None:
         """Begin a run: tokenizers first, the settings, which make it a run folder, last."""
@@ -213,7 +225,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove all that a run wrote here, and nothing else."""
-        for name in (CONFIG, "tokenizer.model", "source.model", "target.model", WEIGHTS, METRICS):
+        for name in (CONFIG, *TOKENIZERS, WEIGHTS, METRICS):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.training, ignore_errors=True)
 

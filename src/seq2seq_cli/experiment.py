@@ -76,9 +76,7 @@ def train_run(
     Raises InputError where the folder holds another run or the data cannot be used.
     """
     run = RunFolder(path)
-    if restart:
-        run.clear()
-    resumed = run.exists()
+    resumed = run.exists() and not restart
     if resumed:
         refuse_changes(run.load_config(), config, path)
         finished = run.finished()
@@ -88,7 +86,7 @@ def train_run(
                 f"{path} is finished since update {update:,}: {reason}. Raise a limit to train "
                 "further, or --restart to begin anew"
             )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif not run.exists() and not run.is_free():
         raise InputError(
             f"{path} exists and is no run folder; choose another --output (nothing was changed)"
         )
@@ -111,6 +109,7 @@ def train_run(
     if resumed:
         run.save_config(config, tokenizers)
     else:
+        run.clear()  # not before all input was found good
         run.create(config, tokenizers)
     translator = Translator(
         model, tokenizers, config.data.max_length, SearchOptions(beam=config.training.valid_beam)

@@ -99,33 +99,29 @@ def split_line(line: str, tokenizer: Tokenizer, max_length: int) -> list[str]:
     """Split a line into parts of at most `max_length` tokens that hold all of its words.
 
     At sentence ends where that is enough, else at spaces, else between characters; neighbours are
-    joined again while they fit, so parts are as long as they may be.
+    joined again while they fit. A single character of more tokens is a part of its own.
     """
 
     def fits(text: str) -> bool:
         return len(tokenizer.encode([text])[0]) <= max_length
 
     sentences = _cut(line, [m.end() for m in SENTENCE_END.finditer(line)])
-    return _split(sentences, tokenizer, max_length, fits)
+    return [part.strip() for part in _split(sentences, fits) if part.strip()]
 
 
-def _split(
-    parts: list[str], tokenizer: Tokenizer, max_length: int, fits: Callable[[str], bool]
-) -> list[str]:
-    counts = [len(ids) for ids in tokenizer.encode(parts)]
+def _split(parts: list[str], fits: Callable[[str], bool]) -> list[str]:
     result: list[str] = []
-    pending, pending_count = "", 0
-    for part, count in zip(parts, counts, strict=True):
-        if pending and pending_count + count > max_length:
-            result.append(pending)
-            pending, pending_count = "", 0
-        if count <= max_length:
-            pending, pending_count = pending + part, pending_count + count
-        else:
-            result.extend(_split(_smaller(part), tokenizer, max_length, fits))
-    if pending:
+    pending = ""
+    for part in parts:
+        # Not by sums of counts: inside a word, text can have more tokens than its two halves.
+        if fits(pending + part):
+            pending += part
+            continue
         result.append(pending)
-    return [part.strip() for part in result if part.strip()]
+        pending = part if fits(part) else ""
+        if not pending:
+            result.extend(_split(_smaller(part), fits) if len(part) > 1 else [part])
+    return [*result, pending]
 
 
 def _smaller(part: str) -> list[str]:

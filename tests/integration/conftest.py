@@ -191,7 +191,11 @@ def seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seq2seq]:
         listener.bind(path)
         listener.listen(16)
         number = listener.fileno()
-        server = subprocess.Popen([sys.executable, "-c", FORKS, str(number)], pass_fds=[number])
+        server = subprocess.Popen(
+            [sys.executable, "-c", FORKS, str(number)],
+            pass_fds=[number],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
         yield Seq2seq(path)
         server.kill()
         server.wait()
@@ -271,7 +275,7 @@ class Command:
         return self.folder / "run"
 
     def start(self, *more: object, **how: Any) -> Process:
-        fixed = ["train", *DATA, "--config", "tiny.toml", "--output", "run", "--threads", "1"]
+        fixed = ["train", *DATA, "--config", "tiny.toml", "--output", "run"]
         return self.seq2seq.start(*fixed, *more, folder=self.folder, **how)
 
     def __call__(self, *more: object, **how: Any) -> Done:

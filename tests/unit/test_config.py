@@ -91,6 +91,23 @@ def test_what_is_wrong_is_named_with_what_is_allowed(table: dict[str, Any], mess
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", -1),
+        ("clip_norm", -1.0),
+        ("weight_decay", -0.1),
+        ("epsilon", 0.0),
+        ("valid_samples", -1),
+        ("learning_rate", float("inf")),
+        ("max_minutes", float("nan")),
+    ],
+)
+def test_numbers_that_cannot_be_trained_with_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"training\.{name} = {value}: .* is allowed"):
+        settings_from(TrainingConfig, "training", {name: value})
+
+
 def test_an_unknown_key_like_no_other_gets_the_whole_list() -> None:
     with pytest.raises(InputError, match=r"unknown setting data\.🦆; allowed are data\.source, "):
         settings_from(DataConfig, "data", {"🦆": 1})
@@ -151,6 +168,7 @@ def test_model_settings_that_do_not_fit_are_refused(table: dict[str, Any], messa
         ('model.cell="gru"', ("model", "cell", "gru")),
         ("data.source=a=b.en", ("data", "source", "a=b.en")),
         ('data.source=["a", "b"]', ("data", "source", ["a", "b"])),
+        ("model.cell = gru", ("model", "cell", "gru")),
         (" model.cell =gru", ("model", "cell", "gru")),
         ("data.valid_source=", ("data", "valid_source", "")),
     ],

@@ -1,7 +1,8 @@
 """The adjectives of the demo grammar: English, German (with an irregular stem), comparative, tags.
 
-An adjective fits a noun that shares a tag with it. A comparative is given where the grammar may
-compare: "+" is the regular one, and what stands before a slash is the English one.
+An adjective fits a noun that shares a tag with it; an "absolute" one is not graded by "very". A
+comparative is given where the grammar may compare: "+" is the regular one, and what stands before a
+slash is the English one.
 """
 
 from functools import cache
@@ -34,7 +35,7 @@ _TABLE = """
     angry        wütend        -          person kin
     curious      neugierig     -          person kin animal
     polite       höflich       -          person kin
-    wild         wild          -          wild
+    wild         wild          -          wild absolute
     fresh        frisch        -          food
     sweet        süß           +          fruit
     ripe         reif          -          fruit vegetable
@@ -48,14 +49,14 @@ _TABLE = """
     important    wichtig       -          text matter event
     long         lang          länger     text event bridged title
     short        kurz          kürzer     text event title
-    expensive    teuer/teur    more/teurer clothes vehicle device instrument furniture ring home
+    expensive    teuer/teur    more/teurer clothes vehicle device instrument furniture ring hotel
     cheap        billig        +          clothes vehicle device instrument furniture ticket
     heavy        schwer        +          container furniture
-    red          rot           -          clothes vehicle plant container
-    blue         blau          -          clothes vehicle vessel stands
-    green        grün          -          clothes vehicle furniture
-    white        weiß          -          clothes plant animal house church castle
-    black        schwarz       -          clothes vehicle pet
+    red          rot           -          clothes vehicle plant container absolute
+    blue         blau          -          clothes vehicle vessel stands absolute
+    green        grün          -          clothes vehicle furniture absolute
+    white        weiß          -          clothes plant animal castle church absolute
+    black        schwarz       -          clothes vehicle pet absolute
     clean        sauber        -          clothes vessel room
     dirty        schmutzig     -          clothes vessel room vehicle
     dark         dunkel/dunkl  dunkler    room forest part
@@ -65,12 +66,12 @@ _TABLE = """
     difficult    schwierig     -          matter
     easy         einfach       +          question problem task exam
     strange      seltsam       -          matter text person title color
-    wrong        falsch        -          right
-    right        richtig       -          right
-    broken       kaputt        -          device vehicle instrument
+    wrong        falsch        -          right absolute
+    right        richtig       -          right absolute
+    broken       kaputt        -          device vehicle instrument absolute
     high         hoch/hoh      höher      climbed price wall gate tree
     deep         tief          +          lake river valley
-    empty        leer          -          container vessel building
+    empty        leer          -          container vessel building absolute
     comfortable  bequem        -          seat clothes
     good         gut           better/besser text art
     bad          schlecht      worse/schlechter text art

@@ -2,10 +2,12 @@
 
 from .clauses import Request, core, resists_negation
 from .draw import Draw
+from .function_words import IT, THESE_THINGS, WEATHER_IT
+from .phrases import person_again
 from .relatives import with_relative
-from .structure import Clause
-from .tenses import set_tense, simple_tense, surround
-from .verbs import BE
+from .structure import Clause, NounPhrase, Phrase, Pronoun
+from .tenses import Epoch, is_deliberate, set_tense, simple_tense, surround
+from .verbs import BE, of_kind
 
 
 def _goes_on(clause: Clause) -> bool:
@@ -38,3 +40,38 @@ def event(draw: Draw, request: Request) -> Clause:
         if request.subject is None:
             clause.subject = with_relative(draw, clause.subject, clause.verb, request.epoch)
     return clause
+
+
+def any_epoch(draw: Draw) -> Epoch:
+    return "past" if draw.chance(0.5) else "present"
+
+
+def is_action(clause: Clause) -> bool:
+    """Something that people do or suffer, or that starts or ends: it has reasons and results."""
+    if clause.verb is BE:
+        return False
+    human = person_again(clause.subject) is not None or clause.verb.subject == ("person",)
+    return human or clause.passive or clause.verb in of_kind("intransitive")
+
+
+def action(draw: Draw, epoch: Epoch, *, plain: bool = False) -> Clause:
+    """An event that has reasons and results."""
+    return draw.until(lambda: event(draw, Request(epoch, plain=plain)), is_action)
+
+
+def deed(draw: Draw, subject: Phrase) -> Clause:
+    """Something that somebody does on purpose."""
+    return draw.until(
+        lambda: core(draw, Request("present", subject, plain=True)),
+        is_deliberate,
+    )
+
+
+def weather(draw: Draw, epoch: Epoch) -> Clause:
+    clause = Clause(draw.one(of_kind("impersonal")), WEATHER_IT)
+    clause.tense = "past progressive" if epoch == "past" else "progressive"
+    return clause
+
+
+def it_again(phrase: NounPhrase) -> Pronoun:
+    return THESE_THINGS if phrase.number == "plural" else IT[phrase.noun.gender]

@@ -159,14 +159,14 @@ _TABLES = {
         blanket            Decke           f  Decken        owned lies
     """,
     "clothes": """
-        coat               Mantel          m  Mäntel        owned lies
-        costume            Kostüm          n  Kostüme       owned lies
-        shirt              Hemd            n  Hemden        owned lies
+        coat               Mantel          m  Mäntel        owned lies garment
+        costume            Kostüm          n  Kostüme       owned lies garment
+        shirt              Hemd            n  Hemden        owned lies garment
         hat                Hut             m  Hüte          owned lies
-        jacket             Jacke           f  Jacken        owned lies
+        jacket             Jacke           f  Jacken        owned lies garment
         cap                Mütze           f  Mützen        owned lies
         scarf/scarves      Schal           m  Schals        owned lies
-        sweater            Pullover        m  Pullover      owned lies
+        sweater            Pullover        m  Pullover      owned lies garment
     """,
     "vehicle": """
         car                Auto            n  Autos         owned private road
@@ -285,10 +285,10 @@ _TABLES = {
         noise              Lärm            m  -
     """,
     "relation": """
-        owner              Besitzer        m  Besitzer      who of-vehicle of-building of-pet
+        owner              Besitzer        m  Besitzer who of-private of-pet of-hotel of-shop
         director           Direktor        m  Direktoren    who of-sight
         color              Farbe           f  Farben        of-vehicle of-clothes of-plant
-        price              Preis           m  Preise        of-vehicle of-clothes of-instrument
+        price              Preis           m  Preise        of-private of-clothes of-instrument
         end                Ende            n  Enden         of-work of-event
         beginning          Anfang          m  Anfänge       of-work of-event
         author             Autorin         f  Autorinnen    who of-work

@@ -130,7 +130,9 @@ def object_phrase(
         if negation == "none" and draw.chance(0.5) and not noun.tags & {"kin", "relation"}:
             phrase = _negated(draw, noun)
         else:
-            phrase = noun_phrase(draw, noun, binder, definite=negation != "free")
+            single = "one" in verb.traits
+            definite = negation != "free"
+            phrase = noun_phrase(draw, noun, binder, definite=definite, single=single)
     if isinstance(phrase, NounPhrase):
         draw.govern(verb, phrase.noun)
     return phrase

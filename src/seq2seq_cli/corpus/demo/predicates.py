@@ -55,13 +55,13 @@ def copula(draw: Draw, subject: Phrase | None) -> Clause:
 
 def person_quality(draw: Draw, subject: Phrase) -> Clause:
     """Somebody is tired, very brave, too shy."""
-    quality = Quality(draw.balanced(_HUMAN), _degree(draw))
-    return Clause(BE, subject, complement=quality)
+    adjective = draw.balanced(_HUMAN)
+    return Clause(BE, subject, complement=Quality(adjective, _degree(draw, adjective)))
 
 
 def thing_quality(draw: Draw) -> Clause:
     """The book is interesting; the car is more expensive than the bicycle."""
-    noun = draw.balanced(_RELATIONS if draw.chance(0.12) else _THINGS)
+    noun = draw.balanced(_RELATIONS if draw.chance(0.16) else _THINGS)
     subject = noun_phrase(draw, noun, None, subject=True, plain="relation" not in noun.tags)
     adjective = draw.balanced(fitting(noun))
     if adjective.german_comparative and draw.chance(0.3):
@@ -69,12 +69,13 @@ def thing_quality(draw: Draw) -> Clause:
         rival = draw.one(rivals)
         than = noun_phrase(draw, rival, None, definite=True, plain="relation" not in rival.tags)
         return Clause(BE, subject, complement=Quality(adjective, "comparative", than))
-    return Clause(BE, subject, complement=Quality(adjective, _degree(draw)))
+    return Clause(BE, subject, complement=Quality(adjective, _degree(draw, adjective)))
 
 
 def quality_of(draw: Draw, subject: Phrase, noun: Noun) -> Clause:
     """That something, already mentioned or a relative pronoun, is so."""
-    return Clause(BE, subject, complement=Quality(draw.balanced(fitting(noun)), _degree(draw)))
+    adjective = draw.balanced(fitting(noun))
+    return Clause(BE, subject, complement=Quality(adjective, _degree(draw, adjective)))
 
 
 def price(draw: Draw) -> Clause:
@@ -107,7 +108,9 @@ def existence(draw: Draw) -> Clause:
     return clause
 
 
-def _degree(draw: Draw) -> Degree:
+def _degree(draw: Draw, adjective: Adjective) -> Degree:
+    if "absolute" in adjective.tags:
+        return ""
     return draw.weighted(((60, ""), (28, "very"), (12, "too")))
 
 

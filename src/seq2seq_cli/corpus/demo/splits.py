@@ -14,7 +14,7 @@ Vocabulary = Set[str]
 
 SHORTEST, LONGEST = 3, 200
 _HELD_PAIRS = 500
-_PATIENCE = 20_000  # draws in a row without a new sentence
+_PATIENCE = 10_000  # draws in a row without a new sentence
 _COVERED_FROM = 20_000  # training pairs from which on valid and test bring no new word form
 _PLAIN_BELOW = 9  # English words: below this the upper bound asks for plainer sentences
 _JOINED_FROM = 12  # English words: a lower bound from here on asks for joined sentences

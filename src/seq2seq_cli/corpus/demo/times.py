@@ -77,6 +77,7 @@ PERFECT_FREQUENCY = _adverbials("""
 """)
 MANNERS: dict[str, tuple[Adverbial, ...]] = {
     "quick": _adverbials("quickly = schnell\nslowly = langsam"),
+    "fast": _adverbials("quickly = schnell"),
     "loud": _adverbials("loudly = laut\nquietly = leise"),
     "careful": _adverbials("carefully = vorsichtig\nslowly = langsam"),
     "early": _adverbials("early = früh\nlate = spät"),

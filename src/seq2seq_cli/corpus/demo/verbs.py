@@ -10,7 +10,8 @@ objects are tags of nouns; the subject "person" also takes names and pronouns. T
   passive  has a passive worth saying            to        never "explain him the plan"
   perfect  a stative verb that has a perfect     involuntary  no modal, no order
   self     also of oneself: "she says that she"
-  quick, loud, careful, early: the manners that fit
+  one      never of several things at once
+  quick, fast, loud, careful, early: the manners that fit
 """
 
 from collections.abc import Iterator
@@ -77,10 +78,10 @@ _TABLES = {
         clean | putzen | person | room vehicle opened | habit passive then
         wash | waschen wäscht wusch gewaschen | person | clothes private vessel fruit | careful passive then
         carry | tragen trägt trug getragen | person | container furniture | careful
-        wear/wore/worn | tragen trägt trug getragen | person | clothes | habit then
-        put/put/put ~on | an-ziehen zieht zog gezogen | person | clothes |
-        take/took/taken ~off | aus-ziehen zieht zog gezogen | person | clothes |
-        try ~on | an-probieren probiert probierte probiert | person | clothes | then
+        wear/wore/worn | tragen trägt trug getragen | person | clothes | habit then one
+        put/put/put ~on | an-ziehen zieht zog gezogen | person | garment | one
+        take/took/taken ~off | aus-ziehen zieht zog gezogen | person | garment | one
+        try ~on | an-probieren probiert probierte probiert | person | clothes | then one
         build/built/built | bauen | person | building boat bridge | passive
         draw/drew/drawn | zeichnen | person | picture map animal plant | place passive
         photograph | fotografieren | person | animal building plant PEOPLE | place passive then
@@ -100,7 +101,7 @@ _TABLES = {
         catch/caught/caught | fangen fängt fing gefangen | person | prey ball | passive
         use | benutzen | person | device private lies | passive
         need | brauchen | person | HANDY private | stative
-        have/had/had | haben hat hatte gehabt | person | owned | stative
+        have/had/had | haben hat hatte gehabt | person | private lies stands instrument idea plan problem dream | stative
         turn ~on | ein-schalten | person | switched | passive
         turn ~off | aus-schalten | person | switched | passive
         throw/threw/thrown ~away | weg-werfen wirft warf geworfen | person | press clothes lies | passive
@@ -164,8 +165,8 @@ _TABLES = {
     "motion": """
         go/went/gone | gehen geht ging ist gegangen | person | > entered | quick | into=in+A
         go/went/gone | gehen geht ging ist gegangen | person | > building visited | habit | to=zu+D
-        run/ran/run | rennen rennt rannte ist gerannt | person | > entered | quick | into=in+A
-        run/ran/run | rennen rennt rannte ist gerannt | person | > building visited river lake | quick | to=zu+D
+        run/ran/run | rennen rennt rannte ist gerannt | person | > entered | fast | into=in+A
+        run/ran/run | rennen rennt rannte ist gerannt | person | > building visited | fast | to=zu+D
         drive/drove/driven | fahren fährt fuhr ist gefahren | person | > building visited | quick habit | to=zu+D
         drive/drove/driven | fahren fährt fuhr ist gefahren | person | > CITY | habit | to=nach+D
         travel | reisen ist | person | > CITY | habit | to=nach+D

@@ -1,0 +1,124 @@
+"""The translator: order kept, nothing lost, long lines in parts that fit."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from seq2seq_cli.checkpoint import Tokenizers
+from seq2seq_cli.search import SearchOptions
+from seq2seq_cli.symbols import EOS, PAD
+from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from seq2seq_cli.translator import Translator, split_line
+
+MAX_LENGTH = 12  # tokens
+
+
+class Echo(nn.Module):
+    """A model whose translation is the source; it remembers which sources it was asked."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(vocabulary, vocabulary, bias=False)
+        nn.init.eye_(self.output.weight)
+        self.asked: list[list[int]] = []
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        self.asked += [[token for token in row if token != PAD] for row in source.tolist()]
+        return source, torch.zeros(len(source), 1, dtype=torch.long)
+
+    def decode(self, target: Tensor, state: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        rows = memory.repeat_interleave(len(target) // len(memory), dim=0)
+        tokens = rows.gather(1, state.clamp(max=rows.size(1) - 1))
+        tokens = tokens.masked_fill(tokens == PAD, EOS)
+        return 100 * nn.functional.one_hot(tokens, self.output.in_features).float(), state + 1
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    lines = ["ab abc bca.", "cab! dabc? ddd", "。a。 b", "a b c d", "e f g é"] * 5
+    return train_tokenizer(lines, TokenizerSettings(vocabulary_size=40)).tokenizer
+
+
+@pytest.fixture(scope="module")
+def make(tokenizer: Tokenizer) -> Callable[..., Translator]:
+    def make(beam: int = 1, batch_tokens: int = 4096) -> Translator:
+        return Translator(
+            Echo(len(tokenizer)),  # type: ignore[arg-type]
+            Tokenizers(tokenizer, tokenizer),
+            MAX_LENGTH,
+            SearchOptions(beam=beam),
+            batch_tokens,
+        )
+
+    return make
+
+
+def unexpected(message: str) -> None:
+    raise AssertionError(message)
+
+
+KNOWN = "abcd .!?。"
+SHORT = st.text(KNOWN, max_size=6)
+LONG = st.text(KNOWN, max_size=120)
+ANY = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=60)
+
+
+@given(lines=st.lists(SHORT, max_size=20), batch_tokens=st.integers(1, 60), beam=st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_translations_come_in_the_order_of_the_lines(lines, batch_tokens, beam, make, tokenizer):
+    found = make(beam, batch_tokens).translate(lines, unexpected)
+    assert found == [tokenizer.normalize(line) for line in lines]
+
+
+@given(lines=st.lists(LONG, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_a_long_line_loses_nothing_and_no_part_is_too_long(lines, make, tokenizer):
+    translator = make()
+    found = translator.translate(lines, warn=lambda message: None)
+    assert [line.replace(" ", "") for line in found] == [
+        tokenizer.normalize(line).replace(" ", "") for line in lines
+    ]
+    assert all(len(ids) <= MAX_LENGTH + 1 for ids in translator.model.asked)
+
+
+def test_only_lines_that_are_too_long_are_warned_of_with_their_number(make):
+    warnings = []
+    lines = ["a", "a b c d " * 4, "", "b"]
+    make().translate(lines, warnings.append, first_number=101)
+    assert warnings == [
+        "line 102 has 16 tokens, the model reads 12: translated in 2 parts"
+    ]
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\t", "\0", "\u2028", "\x85\x0c"])
+def test_the_model_is_not_asked_about_blank_lines(blank, make):
+    translator = make()
+    assert translator.translate([blank, blank], unexpected) == ["", ""]
+    assert translator.model.asked == []
+
+
+@given(line=st.one_of(ANY, LONG), max_length=st.integers(1, 20))
+@settings(max_examples=200, deadline=None)
+def test_parts_fit_and_hold_all_characters_in_order(line, max_length, tokenizer):
+    parts = split_line(line, tokenizer, max_length)
+    assert "".join("".join(parts).split()) == "".join(line.split())
+    for part in parts:
+        assert len(tokenizer.encode([part])[0]) <= max_length or len(part) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("a b. c d! a b? c d.", ["a b. c d!", "a b? c d."]),  # as many sentences as fit
+        ('a b c." d a b c.', ['a b c."', "d a b c."]),  # the quotation mark stays with its sentence
+        ("a b c。a b c d。", ["a b c。", "a b c d。"]),  # no space after the sentence
+        ("a b c d a b c d a", ["a b c d a b", "c d a"]),  # no sentence end: at spaces
+        ("a. b c d a b c d a", ["a.", "b c d a b c", "d a"]),  # only where it must be
+    ],
+)
+def test_lines_are_split_at_sentence_ends_else_at_spaces(line, parts, tokenizer):
+    assert split_line(line, tokenizer, 6) == parts
