@@ -5,6 +5,7 @@ new `seq2seq` for each command: its own process with its own descriptors, signal
 """
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -14,8 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -122,6 +122,7 @@ class Process:
 
     def finish(self, data: bytes = b"", timeout: float = 60) -> Done:
         """Give it all of its input, close that, and wait for its end."""
+
         def feed() -> None:
             with contextlib.suppress(BrokenPipeError):
                 self.stdin.write(data)
@@ -232,10 +233,10 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path
 
 
-DATA = [
-    "--source", "train.en", "--target", "train.de",
-    "--valid-source", "valid.en", "--valid-target", "valid.de",
-]  # fmt: skip
+FILES = {
+    "--source": "train.en", "--target": "train.de",
+    "--valid-source": "valid.en", "--valid-target": "valid.de",
+}  # fmt: skip
 
 ARCHITECTURES = {
     "transformer": {
@@ -274,8 +275,10 @@ class Command:
     def run(self) -> Path:
         return self.folder / "run"
 
-    def start(self, *more: object, **how: Any) -> Process:
-        fixed = ["train", *DATA, "--config", "tiny.toml", "--output", "run"]
+    def start(self, *more: object, files: Mapping[str, str] | None = None, **how: Any) -> Process:
+        """Start it with more options, and with other `files` than FILES."""
+        data = itertools.chain.from_iterable((FILES | dict(files or {})).items())
+        fixed = ["train", *data, "--config", "tiny.toml", "--output", "run"]
         return self.seq2seq.start(*fixed, *more, folder=self.folder, **how)
 
     def __call__(self, *more: object, **how: Any) -> Done:
@@ -308,11 +311,3 @@ def trained(seq2seq: Seq2seq, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_copy(trained: Path, tmp_path: Path) -> Path:
     """A copy of the trained run, to be damaged."""
     return Path(shutil.copytree(trained, tmp_path / "copy"))
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
-    """Wait for a condition; fails if it does not come."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "what was waited for did not come"
-        time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Every architecture learns to copy, reverse and sort: the pipe of training and search, in seconds."""
+"""Every architecture learns to copy, reverse and sort: all of training and search, in seconds."""
 
 import random
 from collections.abc import Callable
@@ -27,11 +27,11 @@ TASKS: dict[str, Callable[[Words], Words]] = {
     "sort": lambda words: tuple(sorted(words)),
 }
 MODELS: dict[str, dict[str, Any]] = {
-    "rnn": {"width": 48, "units": 96, "cell": "gru"},
+    "rnn": {"width": 32, "units": 64, "cell": "gru"},
     "attention-rnn": {"width": 32, "units": 48},
     "transformer": {"width": 32, "feed_forward": 64, "encoder_layers": 2, "decoder_layers": 2},
 }
-UPDATES = {"rnn": 700, "attention-rnn": 300, "transformer": 500}
+UPDATES = {"rnn": 450, "attention-rnn": 450, "transformer": 350}
 
 
 def sequences(count: int) -> list[Words]:

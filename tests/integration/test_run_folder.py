@@ -1,4 +1,4 @@
-"""A run folder stands alone, runs no code, and is refused by name when something is wrong with it."""
+"""A run folder stands alone, runs no code, and is refused by name of what is wrong with it."""
 
 import ast
 import itertools

@@ -71,7 +71,10 @@ def test_the_translation_of_a_line_depends_on_no_other(seq2seq, trained):
 
 def test_a_line_that_is_too_long_is_translated_in_parts_with_a_warning(seq2seq, trained):
     lines = [
-        ("one two three . " * 7, ["one two three . " * 3, "one two three . " * 3, "one two three ."]),
+        (
+            "one two three . " * 7,
+            ["one two three . " * 3, "one two three . " * 3, "one two three ."],
+        ),
         ("four five six " * 9, ["four five six " * 4, "four five six " * 4, "four five six "]),
         ("seven" * 8, ["seven" * 2] * 4),
     ]
@@ -99,9 +102,15 @@ def test_files_in_and_out(seq2seq, trained, tmp_path):
     ("arguments", "message"),
     [
         (["-i", "lime.en"], "lime.en: no such file; did you mean line.en?"),
-        (["-i", "line.en", "-o", "no/out"], "no/out: cannot be written: no is no writable directory"),
+        (
+            ["-i", "line.en", "-o", "no/out"],
+            "no/out: cannot be written: no is no writable directory",
+        ),
         (["-i", "line.en", "-o", "."], ".: cannot be written: it is a directory"),
-        (["-i", "line.en", "-o", "line.en"], "line.en is both input and output; write to another file"),
+        (
+            ["-i", "line.en", "-o", "line.en"],
+            "line.en is both input and output; write to another file",
+        ),
         (["--beam", "0"], "greater than or equal to 1"),
         (["--device", "gpu"], "--device gpu cannot be used here"),
     ],
@@ -194,9 +203,7 @@ def test_a_closed_stdout_is_an_error_and_no_traceback(trained):
         ["sh", "-c", '"$@" >&-', "sh", *command], input="one .", capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr == (
-        "seq2seq: error: standard output is closed; give it a file or a pipe\n"
-    )
+    assert done.stderr == ("seq2seq: error: standard output is closed; give it a file or a pipe\n")
 
 
 def test_a_full_disk_is_an_error_and_no_traceback(seq2seq, trained):
@@ -208,7 +215,9 @@ def test_a_full_disk_is_an_error_and_no_traceback(seq2seq, trained):
 
 def test_on_a_terminal_it_prompts_line_by_line(trained):
     ours, its = pty.openpty()
-    process = subprocess.Popen(seq2seq_command("translate", trained), stdin=its, stdout=its, stderr=its)
+    process = subprocess.Popen(
+        seq2seq_command("translate", trained), stdin=its, stdout=its, stderr=its
+    )
     os.close(its)
 
     def read_until(words: bytes) -> bytes:

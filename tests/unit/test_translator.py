@@ -89,9 +89,7 @@ def test_only_lines_that_are_too_long_are_warned_of_with_their_number(make):
     warnings = []
     lines = ["a", "a b c d " * 4, "", "b"]
     make().translate(lines, warnings.append, first_number=101)
-    assert warnings == [
-        "line 102 has 16 tokens, the model reads 12: translated in 2 parts"
-    ]
+    assert warnings == ["line 102 has 16 tokens, the model reads 12: translated in 2 parts"]
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\t", "\0", "\u2028", "\x85\x0c"])

@@ -47,7 +47,7 @@ _SUBJECTS = (I, *PERSONAL)  # the forms of "ich" are its own, so it comes twice 
 _OF = {
     tag: tagged(tag.removeprefix("of-"))
     for noun in tagged("relation")
-    for tag in noun.tags
+    for tag in sorted(noun.tags)
     if tag.startswith("of-")
 }
 _FIRST_PERSON = (I, WE)
@@ -123,8 +123,7 @@ def object_phrase(
     """What a verb acts on: a noun among the tags, or a person where the tags allow people."""
     nouns = tagged(*tags)
     if "kin" in tags and draw.chance(0.75):
-        people = tuple(noun for noun in nouns if noun.tags & {"person", "kin", "who"})
-        phrase = other_person(draw, binder, people, definite=negation != "free")
+        phrase = other_person(draw, binder, _people_among(nouns), definite=negation != "free")
     else:
         noun = _different_noun(draw, nouns, binder)
         if negation == "none" and draw.chance(0.5) and not noun.tags & {"kin", "relation"}:
@@ -136,6 +135,11 @@ def object_phrase(
     if isinstance(phrase, NounPhrase):
         draw.govern(verb, phrase.noun)
     return phrase
+
+
+@cache
+def _people_among(nouns: tuple[Noun, ...]) -> tuple[Noun, ...]:
+    return tuple(noun for noun in nouns if noun.tags & {"person", "kin", "who"})
 
 
 def _negated(draw: Draw, noun: Noun) -> NounPhrase:

@@ -13,12 +13,14 @@ from .verbs import CAN, COULD, of_kind
 
 
 def tailed(draw: Draw) -> Sentence:
+    """The main clause first."""
     epoch = any_epoch(draw)
     main = action(draw, epoch, plain=draw.chance(0.6))
     return Sentence([with_tail(draw, main, epoch)])
 
 
 def with_tail(draw: Draw, main: Clause, epoch: Epoch) -> Clause:
+    """The main clause with a dependent one after it, and without what that makes superfluous."""
     conjunctions = _PAST_CONJUNCTIONS if epoch == "past" else _PRESENT_CONJUNCTIONS
     if "stative" in main.verb.traits:
         conjunctions = ((2, BECAUSE), (1, ALTHOUGH))

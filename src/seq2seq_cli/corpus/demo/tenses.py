@@ -7,7 +7,7 @@ from .draw import Draw
 from .entries import Modal, Verb
 from .function_words import BARE, PLAYED
 from .phrases import place
-from .structure import Clause, NounPhrase, Quality, Tense
+from .structure import Clause, NounPhrase, Quality, Tense, agreement
 from .verbs import (
     BE,
     CAN,
@@ -90,6 +90,9 @@ def set_tense(draw: Draw, clause: Clause, epoch: Epoch) -> None:
     elif plan == "perfect":
         clause.tense = "perfect"
     elif plan == "simple":
+        if clause.negation == "never" and _hides_past(clause):
+            clause.tense = "perfect"
+            return
         lasting = "stative" in clause.verb.traits or clause.negation == "never"
         clause.tense = "present" if lasting and not clause.passive else "progressive"
 
@@ -106,11 +109,17 @@ def _plans(clause: Clause) -> list[tuple[float, Plan]]:
         plans.append((18, "future"))
     if is_deliberate(clause) and clause.negation != "never":
         plans.append((20, "modal"))
-    if "habit" in traits and not clause.negation and not clause.passive:
+    if "habit" in traits and not (clause.negation or clause.passive or _hides_past(clause)):
         plans.append((20, "habit"))
     if _is_pastime(clause):
         plans.append((14, "liking"))
     return plans
+
+
+def _hides_past(clause: Clause) -> bool:
+    """Whether the English present looks like the past ("they read"), unlike the German."""
+    verb = clause.verb.english
+    return verb.base == verb.past and agreement(clause.subject) != "third"
 
 
 def _is_pastime(clause: Clause) -> bool:

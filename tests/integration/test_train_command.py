@@ -1,0 +1,183 @@
+"""`seq2seq train`: what it refuses and how, what it reports, and that a run can be given again."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+REFUSED_FILES = {
+    "no such file": (
+        {"--source": "trian.en"}, "trian.en: no such file; did you mean train.en?"
+    ),
+    "unequal sides": (
+        {"--target": "short.de"},
+        "train.en has 300 lines but short.de has 299; line k of the one must be the translation",
+    ),
+    "nothing in it": (
+        {"--source": "empty", "--target": "empty"},
+        "empty and empty hold no sentence pair (0 blank ones)",
+    ),
+    "only blank lines": (
+        {"--valid-source": "blank", "--valid-target": "blank"},
+        "blank and blank hold no sentence pair (3 blank ones)",
+    ),
+    "all too long": (
+        {"--source": "long.en"},
+        "none of the 300 pairs is left: 300 are longer than data.max_length = 12 tokens",
+    ),
+}  # fmt: skip
+
+REFUSED_OPTIONS = {
+    "unknown preset": (
+        ["--preset", "transfomer-tiny"],
+        "unknown preset 'transfomer-tiny'; did you mean transformer-tiny?",
+    ),
+    "unknown key": (
+        ["--set", "training.max_update=5"],
+        "unknown setting training.max_update; did you mean training.max_updates?",
+    ),
+    "unknown section": (
+        ["--set", "modle.width=5"],
+        "unknown setting [modle]; did you mean [model]?",
+    ),
+    "no section": (["--set", "width=5"], "--set width=5: section.key=value is wanted"),
+    "wrong type": (
+        ["--set", "training.max_updates=many"],
+        'training.max_updates = "many": a whole number is allowed',
+    ),
+    "wrong choice": (["--set", "training.schedule=cosin"], 'did you mean "cosine"?'),
+    "out of range": (["--set", "model.dropout=1.5"], "model.dropout = 1.5: at least 0 and below 1"),
+    "one tokenizer": (
+        ["--source-tokenizer", "a.model"],
+        "data.source_tokenizer and data.target_tokenizer belong together",
+    ),
+    "no device": (["--device", "gpu"], "--device gpu cannot be used here"),
+    "no settings file": (["--config", "tini.toml"], "no such file; did you mean tiny.toml?"),
+    "no TOML": (["--config", "train.en"], "train.en is no valid TOML"),
+    "a folder of others": (["--output", "others"], "others exists and is no run folder"),
+    "a file": (["--output", "train.en"], "train.en exists and is no run folder"),
+    "in a file": (["--output", "train.en/run"], "train.en"),
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "message"),
+    [
+        *[pytest.param(files, [], text, id=id) for id, (files, text) in REFUSED_FILES.items()],
+        *[pytest.param({}, given, text, id=id) for id, (given, text) in REFUSED_OPTIONS.items()],
+    ],
+)
+def test_what_cannot_be_trained_is_refused_with_a_message(files, options, message, train):
+    command = train()
+    german = (command.folder / "train.de").read_text()
+    (command.folder / "short.de").write_text(german.removesuffix("\n").rpartition("\n")[0] + "\n")
+    (command.folder / "long.en").write_text(("one two " * 7 + "\n") * 300)
+    (command.folder / "empty").touch()
+    (command.folder / "blank").write_text("\n \n\t\n")
+    (command.folder / "others").mkdir()
+    (command.folder / "others" / "notes").write_text("mine")
+    before = sorted(command.folder.rglob("*"))
+    done = command(*options, files=files)
+    assert done.code == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(command.folder.rglob("*")) == before
+
+
+def test_without_output_it_says_what_is_wanted(seq2seq):
+    done = seq2seq("train", "--source", "a", "--target", "b")
+    assert done.code == 2
+    assert "--output" in done.stderr
+    assert "a run folder to write is wanted" in done.stderr
+
+
+def test_plain_lines_tell_of_data_model_progress_and_validation(train):
+    command = train(max_updates=100, validate_every=50, valid_samples=1)
+    for name, change in (("train.en", "\n \none"), ("train.de", "eins\n\nzwei")):
+        text = (command.folder / name).read_text()
+        (command.folder / name).write_text(f"{change}\n{text}")
+    done = command()
+    assert (done.code, done.stdout) == (0, b"")
+    assert "\x1b" not in done.stderr
+    lines = iter(done.stderr.splitlines())
+    for beginning in (
+        "tokenizer: vocabulary size: ",
+        "training pairs: 303 read, 301 used",
+        "  dropped 2 with a blank side",
+        "  source: ",
+        "  target: ",
+        "  length ratio target/source: 1.0",
+        "model: transformer, ",
+        "device: CPU, 1 thread, ",
+        "update 50  epoch ",
+        "validation at update 50: loss ",
+        "  BLEU|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:",
+        "  source:     ",
+        "  reference:  ",
+        "  hypothesis: ",
+        "update 100  epoch ",
+        "validation at update 100: loss ",
+        "done: 100 updates were done. Translate with: seq2seq translate run",
+    ):
+        assert any(line.startswith(beginning) for line in lines), f"{beginning!r} not in this order"
+
+
+def test_quiet_says_nothing_and_metrics_say_all(train):
+    command = train(validate_every=20)
+    done = command("--quiet")
+    assert (done.code, done.stdout, done.stderr) == (0, b"", "")
+    records = [json.loads(line) for line in (command.run / "metrics.jsonl").open(encoding="utf-8")]
+    assert [(record["kind"], record["update"]) for record in records] == [
+        ("validation", 20), ("training", 40), ("validation", 40),
+    ]  # fmt: skip
+    training, validation = records[1:]
+    assert {
+        "loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds", "epoch"
+    } <= training.keys()  # fmt: skip
+    assert {"loss", "perplexity", "bleu", "chrf", "is_best", "seconds"} <= validation.keys()
+    assert [signature.split("|")[0] for signature in validation["signatures"]] == ["BLEU", "chrF"]
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_gzip_and_settings_of_a_run_given_back_train_the_same_model(train, seq2seq):
+    command = train(max_updates=10)
+    assert command().code == 0
+
+    again = ["train", "--config", "run/config.toml", "--output", "again"]
+    assert seq2seq(*again, folder=command.folder).code == 0
+    assert weights(command.folder / "again") == weights(command.run)
+
+    for name in ("train.en", "train.de", "valid.en", "valid.de"):
+        plain = command.folder / name
+        (command.folder / f"{name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    packed = {"--source": "train.en.gz", "--target": "train.de.gz", "--valid-source": "valid.en.gz"}
+    assert command("--output", "packed", files=packed).code == 0
+    assert weights(command.folder / "packed") == weights(command.run)
+
+
+def test_vocabularies_are_joint_separate_or_given(train, seq2seq):
+    command = train(max_updates=1)
+
+    def tokenizers(*options: str, output: str) -> set[str]:
+        done = command(*options, "--output", output)
+        assert done.code == 0, done.stderr
+        return {path.name for path in (command.folder / output).glob("*.model")}
+
+    assert tokenizers(output="joint") == {"tokenizer.model"}
+    separate = ["--set", "data.joint_vocabulary=false"]
+    assert tokenizers(*separate, output="separate") == {"source.model", "target.model"}
+
+    for language in ("en", "de"):
+        made = ["tokenizer", "train", f"train.{language}", "-o", f"{language}.model"]
+        assert seq2seq(*made, "--model-type", "char", folder=command.folder).code == 0
+    given = ["--source-tokenizer", "en.model", "--target-tokenizer", "de.model"]
+    assert tokenizers(*given, output="given") == {"source.model", "target.model"}
+    for name, model in (("source", "en"), ("target", "de")):
+        used = (command.folder / "given" / f"{name}.model").read_bytes()
+        assert used == (command.folder / f"{model}.model").read_bytes()
+    one = ["--source-tokenizer", "en.model", "--target-tokenizer", "en.model"]
+    assert tokenizers(*one, output="one") == {"tokenizer.model"}
