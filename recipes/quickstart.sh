@@ -16,7 +16,8 @@ train() {
         --source "$corpus/train.en" --target "$corpus/train.de" \
         --valid-source "$corpus/valid.en" --valid-target "$corpus/valid.de" \
         --source-tokenizer "$corpus/joint.model" --target-tokenizer "$corpus/joint.model" \
-        --max-updates 900 --set training.validate_every=300 "$@"
+        --max-updates 1800 --set training.schedule=cosine --set training.validate_every=600 \
+        --set model.dropout=0 --set training.label_smoothing=0.05 "$@"
 }
 # Goes on where an earlier try was cut off. Exit code 2: it was begun with other settings.
 train || { [ $? -eq 2 ] && train --restart; }

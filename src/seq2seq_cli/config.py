@@ -8,6 +8,7 @@ dataclass too, beside the architecture in `models`.
 import dataclasses
 import difflib
 import json
+import math
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
@@ -80,22 +81,24 @@ class TrainingConfig:
     average_count: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("batch_tokens", "accumulate", "checkpoint_every", "validate_every"):
+        for name in (
+            *("batch_tokens", "accumulate", "checkpoint_every", "validate_every"),
+            *("valid_beam", "average_count"),
+        ):
             value = getattr(self, name)
             require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
-        for name in ("valid_beam", "average_count"):
+        for name in (
+            *("seed", "max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"),
+            *("weight_decay", "clip_norm", "valid_samples"),
+        ):
             value = getattr(self, name)
-            require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
-        for name in ("max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"):
-            value = getattr(self, name)
-            require(value >= 0, f"training.{name} = {value}: 0 or more is allowed")
+            require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")
         for name in ("label_smoothing", "beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name} = {value}: at least 0 and below 1 is allowed")
-        require(
-            self.learning_rate > 0,
-            f"training.learning_rate = {self.learning_rate}: a number above 0 is allowed",
-        )
+        for name in ("learning_rate", "epsilon"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"training.{name} = {value}: a number above 0 is allowed")
         require(
             self.schedule != "cosine" or self.max_updates > 0,
             'training.schedule = "cosine" falls to zero at training.max_updates, which is 0; '
@@ -170,7 +173,10 @@ def _describe(hint: Any) -> str:
 def _unknown(name: str, valid: Iterable[str]) -> str:
     """The message for an unknown key."""
     valid = list(valid)
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    # Keys are compared without their section, or anything of the section would be near.
+    keys = {each.rpartition(".")[2]: each for each in valid}
+    near = difflib.get_close_matches(name.rpartition(".")[2], keys, n=1, cutoff=0.5)
+    close = [keys[key] for key in near]
     if close:
         return f"unknown setting {name}; did you mean {close[0]}?"
     return f"unknown setting {name}; allowed are {', '.join(valid)}"
@@ -202,7 +208,7 @@ def parse_assignment(assignment: str) -> tuple[str, str, object]:
     try:
         return section, key, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return section, key, text
+        return section, key, text.strip()
 
 
 def merged(*layers: Mapping[str, Table]) -> dict[str, Table]:

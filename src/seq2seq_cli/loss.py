@@ -25,11 +25,12 @@ class _FusedCrossEntropy(torch.autograd.Function):
         total = features.new_zeros((), dtype=torch.float32)
         smoothed_total = torch.zeros_like(total)
         feature_gradient = torch.empty_like(features) if needs_gradient else None
+        rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
         weight_gradient = torch.zeros_like(weight) if needs_gradient else None
         for start in range(0, rows, chunk):
             part = features[start : start + chunk]
             gold = target[start : start + chunk, None]
-            logits = (part @ weight.t()).float()
+            logits = (part @ rounded.t()).float()
             normaliser = logits.logsumexp(dim=1, keepdim=True)
             gold_loss = (normaliser - logits.gather(1, gold)).sum()
             total += gold_loss
@@ -43,8 +44,11 @@ class _FusedCrossEntropy(torch.autograd.Function):
                     slope.sub_(smoothing / size)
                 slope.scatter_add_(1, gold, slope.new_full(gold.shape, smoothing - 1))
                 slope = slope.to(features.dtype)
-                torch.mm(slope, weight, out=feature_gradient[start : start + chunk])
-                weight_gradient.addmm_(slope.t(), part)
+                torch.mm(slope, rounded, out=feature_gradient[start : start + chunk])
+                if slope.dtype == weight_gradient.dtype:
+                    weight_gradient.addmm_(slope.t(), part)
+                else:  # the sum over chunks stays exact
+                    weight_gradient += slope.t() @ part
         ctx.save_for_backward(feature_gradient, weight_gradient)
         ctx.mark_non_differentiable(total)
         return smoothed_total, total

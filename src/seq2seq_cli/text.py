@@ -265,11 +265,15 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a file in one step: write beside, fsync, rename. A kill leaves the old or the new."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:  # a full disk wants its room back
+        temporary.unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
 
 

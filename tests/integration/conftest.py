@@ -111,7 +111,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = 240) -> int:
         """The exit code; raises TimeoutError, and kills the process, if it takes longer."""
         self._connection.settimeout(timeout)
         try:
@@ -120,7 +120,7 @@ class Process:
             self.send_signal(signal.SIGKILL)
             raise
 
-    def finish(self, data: bytes = b"", timeout: float = 60) -> Done:
+    def finish(self, data: bytes = b"", timeout: float = 240) -> Done:
         """Give it all of its input, close that, and wait for its end."""
 
         def feed() -> None:

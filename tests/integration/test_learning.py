@@ -86,5 +86,4 @@ def test_learns(architecture: str, task: str) -> None:
     right = sum(
         best.tokens == TASKS[task](words) for words, [best] in zip(held_out, found, strict=True)
     )
-    print("RIGHT", right)
     assert right >= THRESHOLD * HELD_OUT

@@ -103,7 +103,7 @@ def test_kills_at_random_moments_change_nothing(architecture, train, unbroken):
         assert code == -signal.SIGKILL
         kills += 1
         assert_loadable(command.run)
-        if kills == 8:
+        if kills == 5:
             assert command().code == 0
             break
     assert kills >= 2
@@ -123,31 +123,43 @@ def test_kills_between_any_two_writes_change_nothing(train, unbroken):
     assert (result(command.run), reports(command.run)) == expected
 
 
-@pytest.mark.parametrize("writes", range(12))
+@pytest.mark.parametrize("writes", [1, 3, 5, 7])
 def test_a_kill_while_the_run_folder_is_made_leaves_one_to_go_on_with(writes, train):
-    command = train(max_updates=2)
+    command = train(max_updates=1)
     killed = command(writes=writes)
     assert killed.code == -signal.SIGKILL, killed.stderr
     done = command()
     assert done.code == 0, done.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("where", ["training", "validation"])
-def test_a_signal_saves_first(where, number, code, train, unbroken):
+@pytest.mark.parametrize(
+    ("number", "where"),
+    [
+        (signal.SIGINT, "training"),
+        (signal.SIGINT, "validation"),
+        (signal.SIGTERM, "training"),
+        (signal.SIGTERM, "validation"),
+    ],
+)
+def test_a_signal_saves_first(number, where, train, unbroken):
     expected = unbroken("transformer", **STOPPED)
     command = train("transformer", **STOPPED)
     process = command.start()
     # The report of update 50 comes right before its validation, whose report comes after it.
     process.wait_for_stderr(b"update 50 " if where == "validation" else b"validation at update 50")
-    time.sleep(0.05)
+    time.sleep(0.02)
     process.send_signal(number)
     done = process.finish()
-    assert done.code == code
+    assert done.code == 128 + number
     assert f"stopped by {number.name}, all saved; the same command goes on" in done.stderr
     assert "Traceback" not in done.stderr
     update = last_update(command.run)
     assert update == 50 if where == "validation" else 50 < update < 100
+    if where == "validation":  # which is done again, and again after a kill, but counts once
+        process = command.start()
+        process.wait_for_stderr(b"validation at update 50")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert command().code == 0
     assert (result(command.run), reports(command.run)) == expected
 

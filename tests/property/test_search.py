@@ -156,6 +156,30 @@ def test_stopping_early_never_costs_a_better_hypothesis(
     assert tokens(early) == tokens(beam_search(model, sources, options))
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("width", [2, 4])
+def test_a_finished_hypothesis_keeps_its_place_in_the_beam(width: int, seed: int) -> None:
+    """The textbook's beam search, in lists, over a table of random probabilities."""
+    random = torch.Generator().manual_seed(seed)
+    table = torch.rand(7, 7, generator=random).pow(3)
+    table /= table.sum(dim=1, keepdim=True)
+    hypotheses, finished = [((BOS,), 0.0)], []
+    for length in range(1, LIMIT + 1):
+        extended = [
+            ((*words, token), score + float(table[words[-1], token].log()))
+            for words, score in hypotheses
+            for token in ((EOS,) if length == LIMIT else (*WORDS, EOS))
+        ]
+        kept = sorted(extended, key=lambda each: -each[1])[: width - len(finished)]
+        finished += [each for each in kept if each[0][-1] == EOS]
+        hypotheses = [each for each in kept if each[0][-1] != EOS]
+
+    options = to_limit(beam=width, n_best=width, length_penalty=0.0)
+    [found] = beam_search(TableModel(dict(enumerate(table.tolist()))), pad([[4, EOS]]), options)
+    expected = {words[1:-1]: score for words, score in finished}
+    assert {h.tokens: h.score for h in found} == pytest.approx(expected, abs=1e-4)
+
+
 def test_search_ends_as_soon_as_nothing_better_can_come() -> None:
     """After two steps one hypothesis has ended; what is still open has no chance left."""
     model = TableModel({BOS: only(4, 0.99, 5), 4: only(EOS, 0.99, 5), 5: only(5, 0.9, 6)})

@@ -164,7 +164,7 @@ def test_impossible_ranges_are_named(arguments: dict[str, int], message: str) ->
 
 
 def test_an_exhausted_grammar_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splits, "_PATIENCE", 30)
+    monkeypatch.setattr(splits, "_REPEATS", 5)
     with pytest.raises(ValueError, match=r"ran out after .* of 0 to 3 English words; ask for"):
         generate(10_000, 1, max_words=3)
 

@@ -18,7 +18,8 @@ Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the 
 
 def check_paths(source: Path, target: Path) -> None:
     """Raise InputError, before anything is loaded, if the paths cannot be read and written."""
-    text.open_input(source).close()
+    if source != text.STDIN:
+        text.open_input(source).close()
     if target == text.STDIN:
         return
     if target.exists() and source != text.STDIN and target.samefile(source):

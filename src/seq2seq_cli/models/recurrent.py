@@ -4,7 +4,7 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; s
 """
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,14 @@ def initialise(model: nn.Module) -> None:
                     nn.init.ones_(parameter.data[forget])
 
 
+def _run(layer: nn.Module, *inputs: object) -> tuple[Any, Any]:
+    """Run a recurrent layer in float32: most CPUs have no bfloat16 kernel for it."""
+    device = next(layer.parameters()).device.type
+    with torch.autocast(device, enabled=False):
+        output, state = layer(*inputs)
+    return output, state
+
+
 class Encoder(nn.Module):
     """Recurrent layers over the source."""
 
@@ -82,9 +90,9 @@ class Encoder(nn.Module):
         length = x.size(1)
         for layer in self.layers:
             packed = pack_padded_sequence(
-                self.dropout(x), lengths.cpu(), batch_first=True, enforce_sorted=False
+                self.dropout(x).float(), lengths.cpu(), batch_first=True, enforce_sorted=False
             )
-            output, state = layer(packed)
+            output, state = _run(layer, packed)
             x, _ = pad_packed_sequence(
                 cast(PackedSequence, output), batch_first=True, total_length=length
             )
@@ -113,7 +121,7 @@ class Decoder(nn.Module):
 
     def start(self, last: Tensor) -> Tree:
         """The state before the first token, from the encoder's last output (B, U)."""
-        parts = torch.split(torch.tanh(self.bridge(last)), self.units, dim=1)
+        parts = torch.split(torch.tanh(self.bridge(last).float()), self.units, dim=1)
         return tuple(
             tuple(part.contiguous() for part in parts[i : i + self.parts])
             for i in range(0, len(parts), self.parts)
@@ -126,7 +134,7 @@ class Decoder(nn.Module):
             self.layers, cast(tuple[tuple[Tensor, ...], ...], state), strict=True
         ):
             h, *c = (part[None] for part in before)
-            x, following = layer(self.dropout(x), (h, *c) if c else h)
+            x, following = _run(layer, self.dropout(x).float(), (h, *c) if c else h)
             parts = following if isinstance(following, tuple) else (following,)
             after.append(tuple(part[0] for part in parts))
         return x, tuple(after)

@@ -27,10 +27,10 @@ from .verbs import BE, of_kind
 def reported(draw: Draw) -> Sentence:
     epoch = any_epoch(draw)
     verb = draw.balanced(of_kind("clausal"))
-    main = Clause(verb, person(draw), tense=simple_tense(draw, verb, epoch))
     asking = "only-whether" in verb.traits or ("whether" in verb.traits and draw.chance(0.6))
-    if asking and verb.english.base == "know":
-        main.negation = "not"
+    ignorant = asking and verb.english.base == "know"
+    main = Clause(verb, person(draw, definite=ignorant), tense=simple_tense(draw, verb, epoch))
+    main.negation = "not" if ignorant else ""
     if asking and draw.chance(0.6):
         main.tail = Subordinate(None, interrogative(draw, epoch))
     elif asking:
@@ -61,9 +61,9 @@ def infinitive(draw: Draw) -> Sentence:
     """Try, decide, forget to do something; stop doing it."""
     verb = draw.balanced(of_kind("infinitival"))
     epoch = any_epoch(draw)
-    main = Clause(verb, person(draw), tense=simple_tense(draw, verb, epoch))
-    if draw.chance(0.1) and "gerund" not in verb.traits:
-        main.negation = "not"
+    negated = draw.chance(0.1) and "gerund" not in verb.traits
+    main = Clause(verb, person(draw, definite=negated), tense=simple_tense(draw, verb, epoch))
+    main.negation = "not" if negated else ""
     conjunction = STOP_DOING if "gerund" in verb.traits else TO
     main.tail = Subordinate(conjunction, deed(draw, main.subject))
     return Sentence([main])
@@ -84,10 +84,16 @@ def purposeful(draw: Draw) -> Sentence:
     else:
         omitted = draw.until(
             lambda: deed(draw, subject),
-            lambda clause: clause.verb not in of_kind("motion"),
+            lambda clause: clause.verb not in of_kind("motion") and not _begins_with_um(clause),
         )
     main.tail = Subordinate(conjunction, omitted)
     return Sentence([main])
+
+
+def _begins_with_um(clause: Clause) -> bool:
+    """To ask for something: "um um ... zu bitten" would stumble."""
+    government = clause.verb.government
+    return bool(government and government.german == "um" and not clause.verb.german.reflexive)
 
 
 def _people_do(*bases: str) -> tuple[Verb, ...]:

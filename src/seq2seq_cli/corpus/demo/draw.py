@@ -65,24 +65,31 @@ class Draw:
                 return option
         return options[-1][1]
 
-    def until(self, make: Callable[[], Option], accept: Callable[[Option], bool]) -> Option:
-        """Draws anew until the result is accepted; what was refused leaves no note."""
+    def until(
+        self, make: Callable[[], Option], accept: Callable[[Option], bool], tries: int = 0
+    ) -> Option:
+        """Draws anew until the result is accepted; what was refused leaves no note.
+
+        With `tries`, the last of so many draws is taken as it is.
+        """
         while True:
             held_out, used = self.held_out, len(self._drawn)
             drawn = make()
-            if accept(drawn):
+            tries -= 1
+            if tries == 0 or accept(drawn):
                 return drawn
             self.held_out = held_out
             del self._drawn[used:]
 
     def balanced(self, words: Sequence[Word]) -> Word:
         """The rarest so far of three words, so that all become about equally frequent."""
-        uses = self._uses
-        word = self.one(words)
+        random, uses, size = self._random, self._uses, len(words)
+        word = words[int(random() * size)]
+        fewest = uses.get(word, 0)
         for _ in range(2):
-            other = self.one(words)
-            if uses.get(other, 0) < uses.get(word, 0):
-                word = other
+            other = words[int(random() * size)]
+            if uses.get(other, 0) < fewest:
+                word, fewest = other, uses.get(other, 0)
         self._drawn.append(word)
         return word
 

@@ -252,8 +252,8 @@ _TABLES = {
     """,
     "matter": """
         question           Frage           f  Fragen        answered
-        answer             Antwort         f  Antworten     right
         problem            Problem         n  Probleme      owned
+        answer             Antwort         f  Antworten     right
         idea               Idee            f  Ideen         owned
         plan               Plan            m  Pläne         owned right
         mistake            Fehler          m  Fehler        owned

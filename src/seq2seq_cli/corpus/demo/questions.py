@@ -204,5 +204,5 @@ def order(draw: Draw) -> Sentence:
     """Please open the window!"""
     clause = draw.until(lambda: core(draw, Request("present", subject=YOU)), is_deliberate)
     if draw.extra(0.25):
-        clause.time = times.future_time(draw)
+        clause.time = times.near_time(draw)
     return Sentence([clause], mood=Mood.ORDER)

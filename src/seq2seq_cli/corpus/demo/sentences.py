@@ -34,6 +34,11 @@ def sentence(draw: Draw) -> Sentence:
     return draw.weighted(_KINDS)(draw)
 
 
+def brief(draw: Draw) -> Sentence:
+    """A sentence of the kinds that can be very short."""
+    return draw.weighted(_BRIEF_KINDS)(draw)
+
+
 def statement(draw: Draw) -> Sentence:
     """A sentence that others can be joined to."""
     return draw.weighted(_STATEMENTS)(draw)
@@ -168,6 +173,14 @@ _STATEMENTS: tuple[tuple[float, Callable[[Draw], Sentence]], ...] = (
     (5, _shared_subject),
     (3, _there_is),
     (1, _weather_report),
+)
+_BRIEF_KINDS: tuple[tuple[float, Callable[[Draw], Sentence]], ...] = (
+    (50, _simple),
+    (8, infinitive),
+    (1, _weather_report),
+    (10, yes_no),
+    (10, open_question),
+    (8, order),
 )
 _KINDS = (
     *_STATEMENTS,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from . import english, german
 from .draw import Draw
-from .sentences import joined, sentence, statement
+from .sentences import brief, joined, sentence, statement
 from .structure import Sentence
 
 Pair = tuple[str, str]
@@ -14,10 +14,14 @@ Vocabulary = Set[str]
 
 SHORTEST, LONGEST = 3, 200
 _HELD_PAIRS = 500
-_PATIENCE = 10_000  # draws in a row without a new sentence
+_PATIENCE = 10_000  # draws in a row that brought nothing
+_REPEATS = 500  # known sentences, three less for each new one: beyond, the grammar is exhausted
 _COVERED_FROM = 20_000  # training pairs from which on valid and test bring no new word form
+_BRIEF_BELOW = 7  # English words: below this the upper bound leaves room for one clause only
 _PLAIN_BELOW = 9  # English words: below this the upper bound asks for plainer sentences
 _JOINED_FROM = 12  # English words: a lower bound from here on asks for joined sentences
+_SHORT_CLAUSE = 4  # English words of a clause that is easy to find, with its connector
+_TRIES = 10  # clauses drawn for one place in a long sentence
 _WORD = re.compile(r"[\w'-]+")
 
 
@@ -82,6 +86,7 @@ class _Source:
         self._max_words = max_words
         self._seen: set[str] = set()
         self._surprises: list[Pair] = []
+        self._repeats = 0
 
     def take(self, count: int, vocabulary: Vocabulary | None = None) -> list[Pair]:
         """New pairs without surprises, and within the vocabulary."""
@@ -101,7 +106,9 @@ class _Source:
             if pair and (vocabulary is None or _words(pair) <= vocabulary):
                 taken.append(pair)
                 failures = 0
-            elif (failures := failures + 1) == _PATIENCE:
+                continue
+            failures += 1
+            if failures == _PATIENCE or self._repeats >= _REPEATS:
                 raise ValueError(self._exhaustion())
         return taken
 
@@ -123,26 +130,43 @@ class _Source:
     def _new_pair(self) -> Pair | None:
         drawn = self._sentence()
         english_side = english.speak(drawn)
-        high = self._max_words or LONGEST
-        if english_side in self._seen or not self._min_words <= _length(english_side) <= high:
+        if not self._min_words <= _length(english_side) <= (self._max_words or LONGEST):
             return None
         pair = english_side, german.speak(drawn)
         if not self._seen.isdisjoint(pair):
+            self._repeats += 1
             return None
+        self._repeats = max(0, self._repeats - 3)
         self._seen.update(pair)
         return pair
 
     def _sentence(self) -> Sentence:
         """A sentence near the right length; a long one is joined from several main clauses."""
-        low, high = self._min_words, self._max_words or LONGEST
-        self._draw.start(0.4 if high < _PLAIN_BELOW else 1.0)
+        draw, low, high = self._draw, self._min_words, self._max_words or LONGEST
+        draw.start(0.2 if high < _PLAIN_BELOW else 1.0)
+        if high < _BRIEF_BELOW:
+            return brief(draw)
         if low < _JOINED_FROM:
-            return sentence(self._draw)
-        drawn = statement(self._draw)
-        target = self._draw.number(low, min(high, 2 * low))
+            return sentence(draw)
+        target = draw.number(low, min(high, 2 * low))
+        drawn = draw.until(lambda: statement(draw), lambda first: self._fits(first, target), _TRIES)
         while _length(english.speak(drawn)) < target:
-            drawn = joined(self._draw, drawn)
+            drawn = self._extended(drawn, target)
         return drawn
+
+    def _extended(self, drawn: Sentence, target: int) -> Sentence:
+        """One clause more; a surprising one, too, would leave hardly any usual long sentence."""
+        draw, surprising = self._draw, self._draw.held_out
+        return draw.until(
+            lambda: joined(draw, drawn),
+            lambda longer: draw.held_out == surprising and self._fits(longer, target),
+            _TRIES,
+        )
+
+    def _fits(self, drawn: Sentence, target: int) -> bool:
+        """Whether the sentence is long enough, or leaves room for another clause."""
+        length = _length(english.speak(drawn))
+        return target <= length <= (self._max_words or LONGEST) or length <= target - _SHORT_CLAUSE
 
     def _exhaustion(self) -> str:
         bounds = f"{self._min_words} to {self._max_words or LONGEST} English words"

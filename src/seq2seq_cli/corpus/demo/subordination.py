@@ -22,7 +22,7 @@ def tailed(draw: Draw) -> Sentence:
 def with_tail(draw: Draw, main: Clause, epoch: Epoch) -> Clause:
     """The main clause with a dependent one after it, and without what that makes superfluous."""
     conjunctions = _PAST_CONJUNCTIONS if epoch == "past" else _PRESENT_CONJUNCTIONS
-    if "stative" in main.verb.traits:
+    if "stative" in main.verb.traits or main.negation or main.tense == "perfect":
         conjunctions = ((2, BECAUSE), (1, ALTHOUGH))
     conjunction = draw.weighted(conjunctions)
     if conjunction in _TEMPORAL:
@@ -51,9 +51,13 @@ def opened(draw: Draw) -> Sentence:
     if conjunction is BECAUSE and draw.chance(0.3):
         first = weather(draw, epoch)
     again = person_again(first.subject) if draw.chance(0.5) else None
+
+    def fits(clause: Clause) -> bool:
+        return conjunction is not WHILE or clause.tense != "perfect"
+
     main = draw.until(
         lambda: event(draw, Request(epoch, subject=again, plain=conjunction in _TEMPORAL)),
-        lambda clause: is_action(clause) and "stative" not in clause.verb.traits,
+        lambda clause: is_action(clause) and not _is_state(clause) and fits(clause),
     )
     if conjunction in (IF, AS_SOON_AS) and main.modal is None:
         postpone(draw, main)

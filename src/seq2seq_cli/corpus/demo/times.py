@@ -44,6 +44,14 @@ _FUTURE = _adverbials("""
     next summer = nächsten Sommer
     today = heute
 """)
+_NEAR = _adverbials("""
+    now = jetzt
+    today = heute
+    tonight = heute Abend
+    tomorrow = morgen
+    on Monday = am Montag
+    on the weekend = am Wochenende
+""")
 _HABITUAL = _adverbials("""
     every day = jeden Tag
     every week = jede Woche
@@ -139,6 +147,11 @@ def future_time(draw: Draw) -> Adverbial:
             f"in {german_cardinal(count)} {span.german}",
         )
     return _any_time(draw)
+
+
+def near_time(draw: Draw) -> Adverbial:
+    """A time that suits an order."""
+    return draw.one(_NEAR)
 
 
 def present_time(draw: Draw) -> Adverbial:
