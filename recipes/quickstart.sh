@@ -23,7 +23,8 @@ train() {
 train || { [ $? -eq 2 ] && train --restart; }
 
 echo
-head -n 3 "$corpus/test.en" | tee /dev/stderr | seq2seq translate "$run"
+head -n 3 "$corpus/test.en"
+head -n 3 "$corpus/test.en" | seq2seq translate "$run"
 echo
 seq2seq translate "$run" --input "$corpus/test.en" --output "$corpus/translated.de"
 seq2seq score --reference "$corpus/test.de" --hypothesis "$corpus/translated.de" --confidence 1000

@@ -46,7 +46,9 @@ def test_any_string_survives_being_written(files: list[str], file: str) -> None:
     assert written_and_read(settings) == settings
 
 
-@given(st.floats(min_value=0, exclude_min=True), st.integers(1, 2**62), st.floats(0, 0.999))
+@given(
+    st.floats(0, exclude_min=True, allow_infinity=False), st.integers(1, 2**62), st.floats(0, 0.999)
+)
 def test_any_number_survives_being_written(rate: float, updates: int, smoothing: float) -> None:
     settings = TrainingConfig(learning_rate=rate, max_updates=updates, label_smoothing=smoothing)
     assert written_and_read(settings) == settings
