@@ -18,7 +18,8 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from seq2seq_cli.config import (
     TrainingConfig,
     check_sections,
     parse_toml,
+    require,
     settings_from,
     to_toml,
 )
@@ -105,7 +107,7 @@ class Validated:
 class TrainingState:
     """Where training stands: together with weights, optimizer and random state, all of it."""
 
-    data: str = ""  # fingerprint of the tokenised pairs
+    data: str = ""  # fingerprint of all tokenised pairs
     update: int = 0
     epoch: int = 0
     batch: int = 0  # batches of this epoch that are done
@@ -181,12 +183,12 @@ def load_weights(model: TranslationModel, tensors: Mapping[str, Tensor], path: P
     parameters = dict(model.named_parameters())
     for name in sorted(parameters.keys() ^ tensors.keys()):
         fault = "lacks" if name in parameters else "has an unknown"
-        raise InputError(f"{path} does not fit {CONFIG}: it {fault} tensor {name}")
+        raise InputError(f"{path} does not fit config.toml: it {fault} tensor {name}")
     with torch.no_grad():
         for name, parameter in parameters.items():
             if parameter.shape != tensors[name].shape:
                 raise InputError(
-                    f"{path} does not fit {CONFIG}: {name} is {list(tensors[name].shape)}, "
+                    f"{path} does not fit config.toml: {name} is {list(tensors[name].shape)}, "
                     f"{list(parameter.shape)} by the settings"
                 )
             parameter.copy_(tensors[name])
@@ -211,9 +213,13 @@ class RunFolder:
         if not self.path.exists():
             return True
         own = {WEIGHTS, METRICS, TRAINING, *TOKENIZERS}
-        return self.path.is_dir() and all(
-            entry.name in own or (entry.name.startswith(".") and entry.suffix == ".tmp")
-            for entry in self.path.iterdir()
+        return (
+            self.path.is_dir()
+            and not any(path.is_file() for path in self.training.rglob("*"))
+            and all(
+                entry.name in own or (entry.name.startswith(".") and entry.suffix == ".tmp")
+                for entry in self.path.iterdir()
+            )
         )
 
     def create(self, config: RunConfig, tokenizers: Tokenizers) -> None:
@@ -239,7 +245,16 @@ class RunFolder:
     def load_config(self) -> RunConfig:
         """The settings. Raises InputError if this is no run folder or they are damaged."""
         tables = self._config_tables()
-        return RunConfig.from_tables({name: tables.get(name, {}) for name in SECTIONS})
+        with self._config_named():
+            return RunConfig.from_tables({name: tables[name] for name in SECTIONS})
+
+    @contextmanager
+    def _config_named(self) -> Iterator[None]:
+        """Name the file in errors about its settings."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(f"{self.path / CONFIG}: {error}") from None
 
     def _config_tables(self) -> dict[str, Table]:
         path = self.path / CONFIG
@@ -251,12 +266,16 @@ class RunFolder:
             tables = parse_toml(path.read_text(encoding="utf-8"), str(path))
         except UnicodeDecodeError:
             raise InputError(f"{path} is damaged: it is no UTF-8 text") from None
-        check_sections(tables, (*SECTIONS, "vocabulary", "sha256"))
+        sections = (*SECTIONS, "vocabulary", "sha256")
+        with self._config_named():
+            check_sections(tables, sections)
+            for section in sections:
+                require(section in tables, f"its section [{section}] is missing")
         return tables
 
     def load_tokenizers(self) -> Tokenizers:
         """The tokenizers. Raises InputError if one is missing, damaged or not the run's own."""
-        hashes = self._config_tables().get("sha256", {})
+        hashes = self._config_tables()["sha256"]
         if set(hashes) not in ({"tokenizer.model"}, {"source.model", "target.model"}):
             raise InputError(f"{self.path / CONFIG} is damaged: its section [sha256] is incomplete")
         loaded = {}
@@ -275,8 +294,11 @@ class RunFolder:
         Raises InputError for a folder that is incomplete, damaged or mismatched.
         """
         config = self.load_config()
-        table = self._config_tables().get("vocabulary", {})
-        model = build(config.model, settings_from(Vocabulary, "vocabulary", table))
+        table = self._config_tables()["vocabulary"]
+        with self._config_named():
+            for key in ("source", "target", "joint"):
+                require(key in table, f"vocabulary.{key} is missing")
+            model = build(config.model, settings_from(Vocabulary, "vocabulary", table))
         path = self.path / WEIGHTS
         if not path.is_file():
             raise InputError(
@@ -360,17 +382,19 @@ class RunFolder:
         with (self.path / METRICS).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-    def truncate_metrics(self, update: int) -> None:
-        """Drop the lines of updates after this one, which will be done again, and half lines."""
+    def truncate_metrics(self, state: TrainingState | None) -> None:
+        """Drop half lines, and those of updates and validations that will be done again."""
+        done = {"training": state.update, "validation": state.validated} if state else {}
         path = self.path / METRICS
         if not path.exists():
             return
         kept = []
         for line in path.read_text(encoding="utf-8").split("\n"):
             try:
-                if json.loads(line).get("update", 0) <= update:
+                record = json.loads(line)
+                if record["update"] <= done.get(record["kind"], -1):
                     kept.append(line)
-            except ValueError:
+            except (ValueError, KeyError, TypeError):
                 continue
         replace_file(path, "".join(f"{line}\n" for line in kept).encode())
 
@@ -378,6 +402,10 @@ class RunFolder:
         """Note that training came to its end."""
         text = json.dumps({"update": update, "reason": reason}, indent=1)
         replace_file(self.training / "finished.json", text.encode())
+
+    def unfinish(self) -> None:
+        """Forget that training came to its end: it goes on."""
+        (self.training / "finished.json").unlink(missing_ok=True)
 
     def finished(self) -> tuple[int, str] | None:
         """The update and the reason with which training ended, or None."""

@@ -98,6 +98,8 @@ def train_run(
         listener.said(line)
     valid_pairs = _encode(valid, tokenizers)
 
+    data = pairs.fingerprint() + valid_pairs.fingerprint()
+
     precision = choose_precision(config.training.precision, device)
     torch.manual_seed(config.training.seed)
     model = build(config.model, tokenizers.vocabulary)
@@ -105,8 +107,12 @@ def train_run(
     listener.said(f"model: {config.model.architecture}, {count:,} parameters")
     listener.said(f"device: {describe(device, precision)}")
 
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error.strerror}") from None
     if resumed:
+        run.unfinish()
         run.save_config(config, tokenizers)
     else:
         run.clear()  # not before all input was found good
@@ -117,7 +123,9 @@ def train_run(
     validator = Validator(
         valid, valid_pairs, translator, config.training.batch_tokens, config.training.valid_samples
     )
-    trainer = Trainer(model, pairs, config.training, run, validator, listener, device, precision)
+    trainer = Trainer(
+        model, pairs, config.training, run, validator, listener, device, precision, data
+    )
     return trainer.train()
 
 

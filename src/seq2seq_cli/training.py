@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
 
@@ -110,10 +110,11 @@ class Trainer:
     listener: Listener
     device: torch.device
     precision: torch.dtype
-    state: TrainingState = field(default_factory=TrainingState)
+    data: str  # fingerprint of all data: training resumes only on what it began with
 
     def __post_init__(self) -> None:
         self.model.to(self.device)
+        self.state = TrainingState(data=self.data)
         self.optimizer = make_optimizer(self.model, self.config)
         self.window = _Window()
         self.saved: TrainingState | None = None
@@ -121,7 +122,6 @@ class Trainer:
         self.order: list[Indices] = []
         self.order_epoch = -1
         self.clock = time.monotonic()
-        self.state.data = self.pairs.fingerprint()
 
     # The loop
 
@@ -369,18 +369,18 @@ class Trainer:
         """Go to where the last checkpoint stands; without one, this is the beginning."""
         checkpoint = self.run.load_checkpoint()
         if checkpoint is None:
-            self.run.truncate_metrics(-1)
+            self.run.truncate_metrics(None)
         else:
             if checkpoint.state.data != self.state.data:
                 raise InputError(
-                    "the training data is not what this run began with; give the same files, "
+                    "the data is not what this run began with; give the same files, "
                     "or --restart to begin anew"
                 )
             self.state = checkpoint.state
             self.saved = TrainingState.from_json(self.state.to_json())
             load_weights(self.model, checkpoint.weights, self.run.path)
             self._restore(checkpoint.optimizer)
-            self.run.truncate_metrics(self.state.update)
+            self.run.truncate_metrics(self.state)
             self.listener.said(f"going on from update {self.state.update:,}")
         self.model.train()
         self.clock = time.monotonic()

@@ -99,7 +99,7 @@ DAMAGES = {
         change("tokenizer.model", lambda data: data[:-20]), f"{TOKENIZER}"
     ),
     "another tokenizer": (other_tokenizer, f"{TOKENIZER} is not the tokenizer"),
-    "another vocabulary": (config("joint = true", "joint = false"), CONFIG),
+    "another vocabulary": (config("joint = true", "joint = false"), "it lacks tensor"),
 }  # fmt: skip
 
 

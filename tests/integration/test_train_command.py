@@ -136,7 +136,7 @@ def test_quiet_says_nothing_and_metrics_say_all(train):
         "loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds", "epoch"
     } <= training.keys()  # fmt: skip
     assert {"loss", "perplexity", "bleu", "chrf", "is_best", "seconds"} <= validation.keys()
-    assert [signature.split("|")[0] for signature in validation["signatures"]] == ["BLEU", "chrF"]
+    assert [signature.split("|")[0] for signature in validation["signatures"]] == ["BLEU", "chrF2"]
 
 
 def weights(folder: Path) -> bytes:

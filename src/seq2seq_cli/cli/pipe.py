@@ -1,5 +1,6 @@
 """A command as a pipe: lines in, as many lines out, in order and as soon as they arrive."""
 
+import io
 import os
 import signal
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
@@ -37,14 +38,15 @@ def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> No
     traceback, with whole lines written.
     """
     interactive = source == text.STDIN and sys.stdin.isatty() and sys.stdout.isatty()
-    with _ended_by_signals(), text.open_input(source) as reader, _opened_output(target) as writer:
+    with text.open_input(source) as reader, _opened_output(target) as stream:
         number = 1
-        _prompt(interactive)
         name = text.display_name(source)
-        for lines in text.arriving_lines(reader, name, lines_at_once, console.warn):
-            _write(writer, "".join(f"{line}\n" for line in convert(lines, number)).encode())
-            number += len(lines)
+        with _Writer(stream) as writer:
             _prompt(interactive)
+            for lines in text.arriving_lines(reader, name, lines_at_once, console.warn):
+                writer.write("".join(f"{line}\n" for line in convert(lines, number)).encode())
+                number += len(lines)
+                _prompt(interactive)
 
 
 def _prompt(interactive: bool) -> None:
@@ -52,15 +54,44 @@ def _prompt(interactive: bool) -> None:
         print("> ", end="", file=sys.stderr, flush=True)
 
 
-def _write(writer: BinaryIO, data: bytes) -> None:
-    """Write and flush: whoever waits for the answer to one line gets it now."""
-    try:
-        writer.write(data)
-        writer.flush()
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(128 + signal.SIGPIPE) from None
+class _Writer:
+    """Writes whole lines, and ends the process on Ctrl-C and SIGTERM: at once, or after the write.
+
+    A second signal does not wait for a reader that does not read.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.writing = False
+        self.signal = 0  # that came while lines were written
+
+    def __enter__(self) -> Self:
+        self.before = {n: signal.signal(n, self._stop) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.writing and not self.signal:
+            self.signal = number
+            return
+        raise SystemExit(128 + number)
+
+    def write(self, data: bytes) -> None:
+        """Write and flush: whoever waits for the answer to one line gets it now."""
+        self.writing = True
+        try:
+            self.stream.write(data)
+            self.stream.flush()
+        except BrokenPipeError:
+            # The interpreter flushes stdout once more at exit; let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(128 + signal.SIGPIPE) from None
+        self.writing = False
+        if self.signal:
+            raise SystemExit(128 + self.signal)
 
 
 @contextmanager
@@ -68,7 +99,7 @@ def _opened_output(path: Path) -> Iterator[BinaryIO]:
     if path == text.STDIN:
         if sys.stdout is None:
             raise InputError("standard output is closed; give it a file or a pipe")
-        yield sys.stdout.buffer
+        yield _standard_output()
         return
     try:
         stream = path.open("wb")
@@ -78,16 +109,10 @@ def _opened_output(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process where it stands: every list of lines is flushed."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+def _standard_output() -> BinaryIO:
+    """A buffered stream to stdout: Python's own has no buffer where PYTHONUNBUFFERED is set, and
+    then writes a part only when a signal comes."""
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return open(sys.stdout.fileno(), "wb", closefd=False)
+    except io.UnsupportedOperation:  # no descriptor beneath: a test put text in its place
+        return sys.stdout.buffer
