@@ -39,6 +39,7 @@ from seq2seq_cli.optimization import (
 )
 
 REPORT_EVERY = 50  # updates between lines of metrics.jsonl
+SHOW_EVERY = 1.0  # seconds between redraws of a live display
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Listener(Protocol):
     """Who wants to know how training goes."""
 
     def progressed(self, progress: Progress) -> None: ...
+    def ticked(self, progress: Progress) -> None: ...
     def validated(self, update: int, validation: Validation, *, is_best: bool) -> None: ...
     def said(self, message: str) -> None: ...
 
@@ -121,6 +123,7 @@ class Trainer:
         self.signal: int | None = None
         self.order: list[Indices] = []
         self.order_epoch = -1
+        self.shown = 0.0
         self.clock = time.monotonic()
 
     # The loop
@@ -225,8 +228,10 @@ class Trainer:
         self.clock = now
         self.window.loss += loss
         self.window.tokens += tokens
-        if self.state.update % REPORT_EVERY and not self.end_reason():
+        due = self.state.update % REPORT_EVERY == 0 or self.end_reason() is not None
+        if not due and now < self.shown + SHOW_EVERY:
             return
+        self.shown = now
         progress = Progress(
             update=self.state.update,
             epoch=self.state.epoch + self.state.batch / max(1, len(self.order)),
@@ -237,6 +242,9 @@ class Trainer:
             seconds=self.state.seconds,
             best_bleu=self.state.best_bleu,
         )
+        if not due:
+            self.listener.ticked(progress)
+            return
         self.window = _Window()
         self.run.append_metrics({"kind": "training", **vars(progress)})
         self.listener.progressed(progress)

@@ -28,6 +28,7 @@ def result(run: Path) -> Result:
     found: Result = {
         str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(run.rglob("*.safetensors"))
+        if ".tmp" not in str(path.relative_to(run))
     }
     (state,) = run.glob("training/update-*/state.json")
     return {**found, **json.loads(state.read_text()), "seconds": None}
@@ -212,11 +213,11 @@ def test_other_data_in_the_same_files_is_refused(name, train):
     assert command(writes=40).code == -signal.SIGKILL
     lines = (command.folder / name).read_text().splitlines()
     (command.folder / name).write_text("".join(f"{line}\n" for line in reversed(lines)))
-    before = {path: data for path, (data, _) in contents(command.run).items()}
+    before = result(command.run)
     done = command()
     assert done.code == 2
     assert "data is not what this run began with" in done.stderr
-    assert {path: data for path, (data, _) in contents(command.run).items()} == before
+    assert result(command.run) == before
 
 
 def test_restart_removes_nothing_before_the_new_run_can_begin(train):
@@ -228,11 +229,13 @@ def test_restart_removes_nothing_before_the_new_run_can_begin(train):
     assert contents(command.run) == before
 
 
-def test_restart_touches_no_folder_that_is_no_run(train):
+@pytest.mark.parametrize("name", ["training/notes.txt", "config.toml"])
+@pytest.mark.parametrize("options", [[], ["--restart"]])
+def test_a_folder_that_is_no_run_is_left_alone(options, name, train):
     command = train()
     (command.run / "training").mkdir(parents=True)
-    (command.run / "training" / "notes.txt").write_text("mine")
-    done = command("--restart")
+    (command.run / name).write_text("[mine]")
+    done = command(*options)
     assert done.code == 2
-    assert "is no run folder" in done.stderr
-    assert (command.run / "training" / "notes.txt").read_text() == "mine"
+    assert str(command.run.name) in done.stderr
+    assert list(contents(command.run)) == [command.run / name]

@@ -130,6 +130,8 @@ def processor_seconds(*arguments: str) -> float:
     return os.times().children_user - before
 
 
+SLACK = 1.7  # times as long as an empty program; a single import of torch would make it eight
+
 EMPTY = """
 import typer
 app = typer.Typer()
@@ -148,6 +150,6 @@ def test_help_answers_as_fast_as_that_of_an_empty_program(command: tuple[str, ..
     for _ in range(5):
         empty.append(processor_seconds("-c", EMPTY, "one", "--help"))
         ours.append(processor_seconds("-m", PACKAGE, *command, "--help"))
-        if min(ours) < 1.4 * min(empty):
+        if min(ours) < SLACK * min(empty):
             return
-    assert min(ours) < 1.4 * min(empty)
+    assert min(ours) < SLACK * min(empty)

@@ -47,6 +47,8 @@ def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> No
                 writer.write("".join(f"{line}\n" for line in convert(lines, number)).encode())
                 number += len(lines)
                 _prompt(interactive)
+            if interactive:
+                print(file=sys.stderr)  # Ctrl-D leaves the shell its own line
 
 
 def _prompt(interactive: bool) -> None:

@@ -46,6 +46,9 @@ class PlainListener:
         """Print the figures of the last updates."""
         console.note(self.line(progress))
 
+    def ticked(self, progress: "Progress") -> None:
+        """A log gets no lines between reports."""
+
     def line(self, progress: "Progress") -> str:
         """The figures of the last updates in one line."""
         best = "-" if progress.best_bleu is None else f"{progress.best_bleu:.2f}"
@@ -94,6 +97,10 @@ class TerminalListener(PlainListener):
     bar: "Bar | None" = field(default=None)
 
     def progressed(self, progress: "Progress") -> None:
+        """Redraw the live line."""
+        self.ticked(progress)
+
+    def ticked(self, progress: "Progress") -> None:
         """Redraw the live line."""
         if self.bar is None:
             self.bar = self._open()
