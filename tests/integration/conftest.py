@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import pytest
 
 FORKS = """
-import json, os, resource, signal, socket, sys
+import gc, json, os, resource, signal, socket, sys
 import seq2seq_cli.cli, seq2seq_cli.experiment, seq2seq_cli.translator
 
 def wait_for(child, connection):
@@ -63,6 +63,7 @@ def kill_after_writes(count):
     sys.addaudithook(watch)
 
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+gc.freeze()  # or each child would touch, and so copy, all memory when it ends
 listener = socket.socket(fileno=int(sys.argv[1]))
 request = serve(listener)
 listener.detach()
