@@ -208,6 +208,14 @@ class RunFolder:
         """Whether a training run began here."""
         return (self.path / CONFIG).is_file()
 
+    def is_own(self) -> bool:
+        """Whether the settings here are a run's, of any version, and may be removed."""
+        try:
+            tables = parse_toml((self.path / CONFIG).read_text(encoding="utf-8"), CONFIG)
+        except (OSError, UnicodeDecodeError, InputError):
+            return False
+        return {"model", "training", "sha256"} <= tables.keys()
+
     def is_free(self) -> bool:
         """Whether a run may begin here: nothing is there, or what a run cut off at once left."""
         if not self.path.exists():
@@ -231,9 +239,9 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove all that a run wrote here, and nothing else."""
-        for name in (CONFIG, *TOKENIZERS, WEIGHTS, METRICS):
-            (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.training, ignore_errors=True)
+        for name in (*TOKENIZERS, WEIGHTS, METRICS, CONFIG):  # what makes it a run goes last
+            (self.path / name).unlink(missing_ok=True)
 
     def save_config(self, config: RunConfig, tokenizers: Tokenizers) -> None:
         """Write the settings and what the model carries of its tokenizers."""
@@ -357,11 +365,13 @@ class RunFolder:
             raise InputError(
                 f"{path / 'state.json'} is damaged ({error}); --restart begins anew"
             ) from None
-        return Checkpoint(
+        checkpoint = Checkpoint(
             weights=load_tensors(path / "weights.safetensors"),
             optimizer=load_tensors(path / "optimizer.safetensors"),
             state=state,
         )
+        self._remove_stale(state)  # which a kill after the last rename left
+        return checkpoint
 
     def keep_weights(self, update: int, weights: Mapping[str, Tensor]) -> None:
         """Put validated weights aside, to be averaged."""

@@ -86,7 +86,7 @@ def train_run(
                 f"{path} is finished since update {update:,}: {reason}. Raise a limit to train "
                 "further, or --restart to begin anew"
             )
-    elif not run.exists() and not run.is_free():
+    elif not (run.is_own() if run.exists() else run.is_free()):
         raise InputError(
             f"{path} exists and is no run folder; choose another --output (nothing was changed)"
         )
