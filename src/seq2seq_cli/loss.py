@@ -16,12 +16,16 @@ class _FusedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, target: Tensor, smoothing: float
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        target: Tensor,
+        smoothing: float,
+        needs_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
         rows = target.size(0)
         size = weight.size(0)
         chunk = max(1, CHUNK_BYTES // (size * features.element_size()))
-        needs_gradient = features.requires_grad or weight.requires_grad
         total = features.new_zeros((), dtype=torch.float32)
         smoothed_total = torch.zeros_like(total)
         feature_gradient = torch.empty_like(features) if needs_gradient else None
@@ -57,10 +61,10 @@ class _FusedCrossEntropy(torch.autograd.Function):
         return smoothed_total, total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         feature_gradient, weight_gradient = ctx.saved_tensors
         scale = gradients[0]
-        return feature_gradient * scale, weight_gradient * scale, None, None
+        return feature_gradient * scale, weight_gradient * scale, None, None, None
 
 
 def cross_entropy(
@@ -75,7 +79,7 @@ def cross_entropy(
     return cast(
         tuple[Tensor, Tensor],
         _FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            features[real], weight, target[real], smoothing
+            features[real], weight, target[real], smoothing, torch.is_grad_enabled()
         ),
     )
 
