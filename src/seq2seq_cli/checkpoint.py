@@ -49,6 +49,7 @@ WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 TOKENIZERS = ("tokenizer.model", "source.model", "target.model")
 TRAINING = "training"
+LABEL = "seq2seq"  # the one metadata entry of our safetensors files, JSON
 SECTIONS = ("data", "tokenizer", "model", "training")
 
 
@@ -153,10 +154,23 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors with their hash, in one step."""
-    data = safetensors_bytes(dict(tensors), metadata={"sha256": digest(tensors)})
-    replace_file(path, data)
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], settings: Table | None = None) -> None:
+    """Write tensors in one step, with their hash and the model's settings, if given, as a label."""
+    # One label, not two: safetensors writes them in random order, and runs are to be alike.
+    label = json.dumps({"sha256": digest(tensors), "model": settings})
+    replace_file(path, safetensors_bytes(dict(tensors), metadata={LABEL: label}))
+
+
+def read_label(path: Path) -> Table:
+    """What `save_tensors` noted beside the tensors. Raises InputError if it is another's file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            label = json.loads((file.metadata() or {})[LABEL])
+        return {"sha256": str(label["sha256"]), "model": label["model"]}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"{path} carries no hash of its weights; it was written by another program"
+        ) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -164,15 +178,11 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            expected = (file.metadata() or {}).get("sha256")
+        expected = read_label(path)["sha256"]
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    if expected is None:
-        raise InputError(
-            f"{path} carries no hash of its weights; it was written by another program"
-        )
     if digest(tensors) != expected:
         raise InputError(f"{path} is damaged: its weights do not have the hash it was saved with")
     return tensors
@@ -192,6 +202,23 @@ def load_weights(model: TranslationModel, tensors: Mapping[str, Tensor], path: P
                     f"{list(parameter.shape)} by the settings"
                 )
             parameter.copy_(tensors[name])
+
+
+def refuse_other_settings(config: ModelConfig, path: Path) -> None:
+    """Raise InputError where config.toml has other settings than the weights were trained with.
+
+    Such as the number of heads, which no shape tells. Dropout may differ: only training uses it.
+    """
+    try:
+        trained = model_config(read_label(path)["model"] or {})
+    except InputError as error:
+        raise InputError(f"{path} does not fit config.toml: {error}") from None
+    for name, value in dataclasses.asdict(trained).items():
+        if name != "dropout" and getattr(config, name, None) != value:
+            raise InputError(
+                f"{path} does not fit config.toml: the weights were trained with model.{name} = "
+                f"{value!r}, the file says {getattr(config, name, None)!r}; put it back"
+            )
 
 
 class RunFolder:
@@ -314,11 +341,12 @@ class RunFolder:
                 "or the file was lost"
             )
         load_weights(model, load_tensors(path), path)
+        refuse_other_settings(config.model, path)
         return model.eval()
 
     def save_model(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace the weights to translate with."""
-        save_tensors(self.path / WEIGHTS, weights)
+        """Replace the weights to translate with; they carry the settings they belong to."""
+        save_tensors(self.path / WEIGHTS, weights, dataclasses.asdict(self.load_config().model))
 
     # What training needs
 

@@ -206,9 +206,12 @@ def parse_assignment(assignment: str) -> tuple[str, str, object]:
             f"--set {assignment}: section.key=value is wanted, as in training.max_updates=2000"
         )
     try:
-        return section, key, tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return section, key, text.strip()
+    if len(parsed) > 1:
+        raise InputError(f"--set {assignment}: one setting at a time; give --set several times")
+    return section, key, parsed["value"]
 
 
 def merged(*layers: Mapping[str, Table]) -> dict[str, Table]:

@@ -134,26 +134,31 @@ class Trainer:
         Raises InterruptedTrainingError after a signal, and Seq2seqError where the loss is no number
         or the disk is full; the last good checkpoint stays whole.
         """
-        self._resume()
-        with self._signals():
-            try:
-                while True:
-                    if self._validation_due():
-                        self._validate()
-                    if self._checkpoint_due():
-                        self._save()
-                    reason = self.end_reason()
-                    if reason:
-                        self._save()
-                        return self._finish(reason)
-                    if self.signal is not None:
-                        raise InterruptedTrainingError(self.signal)
-                    self._update()
-            except InterruptedTrainingError:
-                self._save()
-                raise
-            except OSError as error:
-                raise disk_error(error, self.saved) from error
+        try:
+            self._resume()
+            with self._signals():
+                return self._loop()
+        except OSError as error:
+            raise disk_error(error, self.saved) from error
+
+    def _loop(self) -> str:
+        """Validate, save and update, each when it is due, until there is a reason to end."""
+        try:
+            while True:
+                if self._validation_due():
+                    self._validate()
+                if self._checkpoint_due():
+                    self._save()
+                reason = self.end_reason()
+                if reason:
+                    self._save()
+                    return self._finish(reason)
+                if self.signal is not None:
+                    raise InterruptedTrainingError(self.signal)
+                self._update()
+        except InterruptedTrainingError:
+            self._save()
+            raise
 
     def end_reason(self) -> str | None:
         """Why training is at its end, or None if it is not."""

@@ -89,6 +89,12 @@ DAMAGES = {
     "other depth": (
         config("encoder_layers = 1", "encoder_layers = 2"), f"{WEIGHTS} does not fit config.toml"
     ),
+    "other heads": (
+        config("heads = 2", "heads = 4"),
+        f"{WEIGHTS} does not fit config.toml: the weights were trained with model.heads = 2, the "
+        "file says 4; put it back",
+    ),
+    "other activation": (config('"relu"', '"gelu"'), "trained with model.activation = 'relu'"),
     **{
         f"section {name} missing": (without_section(name), CONFIG)
         for name in ("data", "tokenizer", "model", "training", "vocabulary", "sha256")

@@ -185,6 +185,11 @@ def test_assignments_that_are_none(assignment: str) -> None:
         parse_assignment(assignment)
 
 
+def test_two_assignments_in_one_are_refused() -> None:
+    with pytest.raises(InputError, match="one setting at a time"):
+        parse_assignment("training.seed=1\nmax_updates=2")
+
+
 def test_later_layers_win_key_by_key_and_none_is_changed() -> None:
     preset = {"model": {"width": 1, "dropout": 0.1}, "training": {"seed": 1}}
     file = {"model": {"width": 2}, "data": {"source": ["a"]}}
