@@ -12,6 +12,7 @@ RNN = {"architecture": "rnn", "width": 6, "units": 8}
 ATTENTION_RNN = {"architecture": "attention-rnn", "width": 6, "units": 8}
 TRANSFORMER = {"architecture": "transformer", "width": 8, "heads": 2, "feed_forward": 12}
 TRANSFORMER |= {"encoder_layers": 2, "decoder_layers": 2}
+CONV = {"architecture": "conv", "width": 6, "channels": 8, "encoder_layers": 2}
 ONE_WAY = {"bidirectional": False, "encoder_layers": 2, "decoder_layers": 2}
 
 
@@ -29,6 +30,7 @@ VARIANTS = {
     "rnn": _variant(SEPARATE, RNN),
     "rnn-gru": _variant(JOINT, RNN, {"cell": "gru", "decoder_layers": 2}),
     "rnn-initial-one-way": _variant(JOINT, RNN, ONE_WAY, {"context": "initial"}),
+    "rnn-reversed": _variant(SEPARATE, RNN, ONE_WAY, {"reverse_source": True}),
     "attention-rnn": _variant(JOINT, ATTENTION_RNN),
     "attention-rnn-dot-gru": _variant(SEPARATE, ATTENTION_RNN, {"cell": "gru", "score": "dot"}),
     "attention-rnn-scaled-one-way": _variant(
@@ -41,8 +43,36 @@ VARIANTS = {
     "attention-rnn-feeding-gru": _variant(
         SEPARATE, ATTENTION_RNN, ONE_WAY, {"cell": "gru", "input_feeding": True}
     ),
+    "attention-rnn-location": _variant(
+        JOINT, ATTENTION_RNN, {"score": "location-base", "location_length": 4}
+    ),
+    "attention-rnn-content-local-p": _variant(
+        JOINT, ATTENTION_RNN, {"score": "content-base", "scope": "local-p", "window": 2}
+    ),
+    "attention-rnn-multi-head-local-m-feeding": _variant(
+        SEPARATE,
+        ATTENTION_RNN,
+        {"score": "multi-head", "scope": "local-m", "window": 1, "input_feeding": True},
+    ),
+    "attention-rnn-multi-head": _variant(JOINT, ATTENTION_RNN, {"score": "multi-head"}),
+    "conv": _variant(JOINT, CONV),
+    "conv-wide": _variant(SEPARATE, CONV, {"kernel": 5, "decoder_layers": 1, "max_positions": 4}),
     "transformer": _variant(JOINT, TRANSFORMER),
     "transformer-post": _variant(SEPARATE, TRANSFORMER, {"norm": "post", "activation": "gelu"}),
+    "transformer-modern": _variant(
+        JOINT,
+        TRANSFORMER,
+        {"normalisation": "rms", "activation": "swiglu", "positions": "rotary"},
+    ),
+    "transformer-deep-average-learned": _variant(
+        SEPARATE,
+        TRANSFORMER,
+        {"norm": "deep", "decoder_attention": "average", "positions": "learned"}
+        | {"activation": "swish", "max_positions": 4},
+    ),
+    "transformer-ssru": _variant(
+        JOINT, TRANSFORMER, {"decoder_attention": "ssru", "encoder_layers": 3, "decoder_layers": 1}
+    ),
     "transformer-odd-width": _variant(
         JOINT, TRANSFORMER, {"width": 9, "heads": 3, "encoder_layers": 1, "decoder_layers": 1}
     ),

@@ -167,7 +167,11 @@ class Tokenizer:
 
     def pieces(self, line: str) -> list[str]:
         """The pieces of a line as the vocabulary names them; what it lacks is <unk>."""
-        return [self.vocabulary[number] for number in self.encode([line])[0]]
+        return self.named(self.encode([line])[0])
+
+    def named(self, ids: Sequence[int]) -> list[str]:
+        """The pieces with these ids. Raises IndexError for an id that is not in the vocabulary."""
+        return [self.vocabulary[number] for number in ids]
 
     def piece_ids(self, pieces: Sequence[str]) -> list[int]:
         """The ids of pieces. Raises InputError for a piece that is not in the vocabulary."""

@@ -142,7 +142,7 @@ def test_tokenizers_are_given_for_both_sides() -> None:
 
 
 def test_an_unknown_architecture_gets_the_list() -> None:
-    with pytest.raises(InputError, match="rnn, attention-rnn, transformer is allowed"):
+    with pytest.raises(InputError, match="rnn, attention-rnn, conv, transformer is"):
         model_config({"architecture": "rmm"})
 
 

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli import __version__
-from seq2seq_cli.cli import console, data, presets, score, tokenizer, train, translate
+from seq2seq_cli.cli import (
+    console,
+    data,
+    info,
+    inspect,
+    presets,
+    score,
+    tokenizer,
+    train,
+    translate,
+)
 from seq2seq_cli.cli.options import ManyValuesCommand
 from seq2seq_cli.errors import Seq2seqError
 
@@ -21,6 +31,8 @@ app = typer.Typer(
 app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(train.train)
 app.command(rich_help_panel="The pipe")(translate.translate)
 app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(score.score)
+app.add_typer(inspect.app, name="inspect", rich_help_panel="Around it")
+app.command(rich_help_panel="Around it")(info.info)
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Around it")
 app.add_typer(data.app, name="data", rich_help_panel="Around it")
 app.command(rich_help_panel="Around it")(presets.presets)

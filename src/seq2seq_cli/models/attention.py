@@ -1,39 +1,150 @@
-"""Score functions of recurrent attention: how well a target position fits a source position.
+"""Attention of an RNN's decoder to the source: score functions, and which positions are in sight.
 
-Each has `keys`, done once a sentence, and `attend`, done for every target position. Rows of one
-sentence are further queries: B sentences, Q queries of each, S source positions, U units.
+Each has `keys` and `values`, done once a sentence, and `forward`, done for every target position.
+Rows of one sentence are further queries: B sentences, Q queries of each, S source positions, U
+units, H heads.
 """
 
 import math
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ScoreName = Literal["dot", "scaled-dot", "general", "additive"]
+from seq2seq_cli.models.layers import SourceAttention, join_heads, split_heads
+
+ScoreName = Literal[
+    "additive", "dot", "scaled-dot", "general", "location-base", "content-base", "multi-head"
+]
+ScopeName = Literal["global", "local-m", "local-p"]
 
 
-class Attention(nn.Module):
+class AttentionConfig(Protocol):
+    """The settings that attention is built from; see `attention_rnn.AttentionRnnConfig`."""
+
+    @property
+    def units(self) -> int: ...
+    @property
+    def score(self) -> ScoreName: ...
+    @property
+    def scope(self) -> ScopeName: ...
+    @property
+    def window(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def location_length(self) -> int: ...
+
+
+class Window(nn.Module):
+    """Local attention (Luong 2015): only positions around a centre are in sight.
+
+    local-m takes the target position as the centre, local-p predicts it and lets weights fall off
+    from there as a Gaussian. The centre stays inside the sentence, so a window is never empty.
+    """
+
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__()
+        self.reach = config.window
+        self.predictive = config.scope == "local-p"
+        if self.predictive:
+            self.inner = nn.Linear(config.units, config.units, bias=False)
+            self.outer = nn.Linear(config.units, 1, bias=False)
+
+    def distance(self, query: Tensor, mask: Tensor, position: Tensor) -> Tensor:
+        """How far each source position is from the centre, (B, Q, S).
+
+        Queries (B, Q, U), mask (B, S), target positions (Q,).
+        """
+        last = mask.sum(dim=1)[:, None] - 1.0
+        if self.predictive:
+            share = torch.sigmoid(self.outer(torch.tanh(self.inner(query))))[..., 0]
+            centre = last * share.float()
+        else:
+            centre = torch.minimum(position.float()[None, :], last)
+        places = torch.arange(mask.size(1), device=mask.device)
+        return places - centre[..., None]
+
+    def fall_off(self, distance: Tensor) -> Tensor:
+        """What weights are multiplied with; the deviation is half the reach (Luong 2015)."""
+        return torch.exp(-2.0 * (distance / self.reach) ** 2)
+
+
+class Attention(SourceAttention):
     """Weighs the encoder's outputs by a score and sums them."""
+
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__()
+        self.window = None if config.scope == "global" else Window(config)
 
     def keys(self, encoded: Tensor) -> Tensor:
         """(B, S, U) -> what scores compare queries with."""
         return encoded
 
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """Queries (B, Q, U), values (B, S, U), mask (B, S) -> contexts (B, Q, U)."""
+    def values(self, encoded: Tensor) -> Tensor:
+        """(B, S, U) -> what is summed."""
+        return encoded
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Queries (B, Q, U) -> (B, H, Q, S); one head but for multi-head."""
         raise NotImplementedError
+
+    def weights(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, position: Tensor
+    ) -> Tensor:
+        """Queries (B, Q, U), mask (B, S), target positions (Q,) -> weights (B, H, Q, S)."""
+        scores = self.scores(query, keys)
+        visible = mask[:, None, None, :]
+        if self.window is None:
+            return scores.masked_fill(~visible, -torch.inf).softmax(dim=3)
+        distance = self.window.distance(query, mask, position)[:, None]  # (B, 1, Q, S)
+        visible = visible & (distance.abs() <= self.window.reach)
+        weights = scores.masked_fill(~visible, -torch.inf).softmax(dim=3)
+        if self.window.predictive:
+            weights = weights * self.window.fall_off(distance).to(weights)
+        return weights
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, position: Tensor
+    ) -> Tensor:
+        """As `weights`, and values (B, S, U) -> contexts (B, Q, U)."""
+        weights = self.weights(query, keys, values, mask, position)
+        return torch.matmul(weights[:, 0].to(values), values)
+
+
+class AdditiveAttention(Attention):
+    """v . tanh(W query + U key) (Bahdanau 2015)."""
+
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__(config)
+        self.query_weight = nn.Linear(config.units, config.units)
+        self.key_weight = nn.Linear(config.units, config.units, bias=False)
+        self.score = nn.Linear(config.units, 1, bias=False)
+
+    def keys(self, encoded: Tensor) -> Tensor:
+        return cast(Tensor, self.key_weight(encoded))
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        joined = self.query_weight(query)[:, :, None] + keys[:, None]  # (B, Q, S, U)
+        return cast(Tensor, self.score(torch.tanh(joined)))[:, None, ..., 0]
 
 
 class DotAttention(Attention):
     """query . key (Luong 2015), or that over the root of the width (Vaswani 2017)."""
 
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__(config)
+        self.scale = config.units**-0.5 if config.score == "scaled-dot" else 1.0
 
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        return torch.matmul(query, keys.transpose(1, 2))[:, None] * self.scale
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, position: Tensor
+    ) -> Tensor:
+        if self.window is not None:
+            return super().forward(query, keys, values, mask, position)
         return F.scaled_dot_product_attention(
             query[:, None], keys[:, None], values[:, None], mask[:, None, None, :], scale=self.scale
         )[:, 0]
@@ -42,37 +153,94 @@ class DotAttention(Attention):
 class GeneralAttention(DotAttention):
     """query . W key (Luong 2015); W is applied to the keys, once a sentence."""
 
-    def __init__(self, units: int) -> None:
-        super().__init__(scale=1.0)
-        self.weight = nn.Linear(units, units, bias=False)
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__(config)
+        self.weight = nn.Linear(config.units, config.units, bias=False)
 
     def keys(self, encoded: Tensor) -> Tensor:
         return cast(Tensor, self.weight(encoded))
 
 
-class AdditiveAttention(Attention):
-    """v . tanh(W query + U key) (Bahdanau 2015)."""
+class LocationAttention(Attention):
+    """W query, a score for each place in the source, whatever stands there (Luong 2015).
 
-    def __init__(self, units: int) -> None:
-        super().__init__()
-        self.query_weight = nn.Linear(units, units)
-        self.key_weight = nn.Linear(units, units, bias=False)
-        self.score = nn.Linear(units, 1, bias=False)
+    Places beyond `location_length` are never looked at.
+    """
+
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__(config)
+        self.weight = nn.Linear(config.units, config.location_length, bias=False)
+
+    def keys(self, encoded: Tensor) -> Tensor:
+        return encoded[..., :0]  # only the number of places counts
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        scores = self.weight(query)[:, None]
+        beyond = keys.size(1) - scores.size(3)
+        return F.pad(scores, (0, beyond), value=-torch.inf)  # a negative number cuts
+
+
+class ContentAttention(Attention):
+    """The cosine of query and key, times a strength read from the query (Graves 2014)."""
+
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__(config)
+        self.strength = nn.Linear(config.units, 1)
+
+    def keys(self, encoded: Tensor) -> Tensor:
+        return F.normalize(encoded, dim=2)
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        cosine = torch.matmul(F.normalize(query, dim=2), keys.transpose(1, 2))
+        # A cosine is at most 1: from a strength of 8 on, one position can have most of the weight.
+        return (cosine * (8 + F.softplus(self.strength(query))))[:, None]
+
+
+class MultiHeadAttention(Attention):
+    """Scaled dot products in several projections at once (Vaswani 2017)."""
+
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__(config)
+        self.heads = config.heads
+        self.query_weight = nn.Linear(config.units, config.units)
+        self.key_weight = nn.Linear(config.units, config.units)
+        self.value_weight = nn.Linear(config.units, config.units)
+        self.output = nn.Linear(config.units, config.units)
 
     def keys(self, encoded: Tensor) -> Tensor:
         return cast(Tensor, self.key_weight(encoded))
 
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        joined = self.query_weight(query)[:, :, None] + keys[:, None]  # (B, Q, S, U)
-        scores = self.score(torch.tanh(joined))[..., 0]
-        weights = scores.masked_fill(~mask[:, None, :], -torch.inf).softmax(dim=2)
-        return torch.matmul(weights, values)
+    def values(self, encoded: Tensor) -> Tensor:
+        return cast(Tensor, self.value_weight(encoded))
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        queries = split_heads(self.query_weight(query), self.heads)
+        key_heads = split_heads(keys, self.heads)
+        return torch.matmul(queries, key_heads.transpose(2, 3)) / math.sqrt(queries.size(3))
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, position: Tensor
+    ) -> Tensor:
+        value_heads = split_heads(values, self.heads)
+        if self.window is None:
+            context = F.scaled_dot_product_attention(
+                split_heads(self.query_weight(query), self.heads),
+                split_heads(keys, self.heads),
+                value_heads,
+                mask[:, None, None, :],
+            )
+        else:
+            weights = self.weights(query, keys, values, mask, position)
+            context = torch.matmul(weights.to(value_heads), value_heads)
+        return cast(Tensor, self.output(join_heads(context)))
 
 
-def attention(name: ScoreName, units: int) -> Attention:
-    """The attention with this score function; `units` is the width of queries and keys."""
-    if name == "additive":
-        return AdditiveAttention(units)
-    if name == "general":
-        return GeneralAttention(units)
-    return DotAttention(scale=1.0 if name == "dot" else 1 / math.sqrt(units))
+SCORES: dict[ScoreName, type[Attention]] = {
+    "additive": AdditiveAttention,
+    "dot": DotAttention,
+    "scaled-dot": DotAttention,
+    "general": GeneralAttention,
+    "location-base": LocationAttention,
+    "content-base": ContentAttention,
+    "multi-head": MultiHeadAttention,
+}

@@ -9,9 +9,10 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.models.attention import ScoreName, attention
+from seq2seq_cli.config import require
+from seq2seq_cli.models.attention import SCORES, ScopeName, ScoreName
 from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
-from seq2seq_cli.models.layers import Dropout, source_mask
+from seq2seq_cli.models.layers import Dropout, nothing_read, read_more, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
 
 
@@ -21,14 +22,35 @@ class AttentionRnnConfig(RecurrentConfig):
 
     architecture: Literal["attention-rnn"] = "attention-rnn"
     score: ScoreName = "general"
+    scope: ScopeName = "global"
+    window: int = 10  # source tokens in sight on each side of the centre, with a local scope
+    heads: int = 4  # with multi-head scores
+    location_length: int = 200  # source tokens that location-base scores can tell apart
     input_feeding: bool = False  # the last attended vector is read with the next token
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("window", "heads", "location_length"):
+            value = getattr(self, name)
+            require(value >= 1, f"model.{name} = {value}: 1 or more is allowed")
+        require(
+            self.score != "multi-head" or self.units % self.heads == 0,
+            f"model.units = {self.units} cannot be split over model.heads = {self.heads}; "
+            "choose units that are a multiple of the heads",
+        )
+        require(
+            self.score != "location-base" or self.scope == "global",
+            f'model.score = "location-base" does not go with model.scope = "{self.scope}": it '
+            "chooses places by itself, and a window elsewhere would hide them; use global",
+        )
 
 
 class AttentionRnn(TranslationModel):
     """Bahdanau et al. 2015 and Luong et al. 2015.
 
     Memory: keys (B, S, U), values (B, S, U), mask (B, S).
-    State: the decoder's, see `recurrent.Decoder`, and with input feeding the last features (N, D).
+    State: the decoder's, see `recurrent.Decoder`; the count of tokens read, where the scope is
+    local-m; and the last features (N, D), where they are fed.
     Without input feeding attention runs over all T at once, after the recurrence.
     """
 
@@ -37,9 +59,10 @@ class AttentionRnn(TranslationModel):
     def __init__(self, config: AttentionRnnConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.input_feeding = config.input_feeding
+        self.counts = config.scope == "local-m"
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, config.width * (2 if config.input_feeding else 1))
-        self.attention = attention(config.score, config.units)
+        self.attention = SCORES[config.score](config)
         self.features = nn.Linear(2 * config.units, config.width)
         self.dropout = Dropout(config.dropout)
         initialise(self)
@@ -48,29 +71,41 @@ class AttentionRnn(TranslationModel):
         mask = source_mask(source)
         encoded, last = self.encoder(self.source_embedding(source), mask.sum(dim=1))
         encoded = self.dropout(encoded)
-        state = self.decoder.start(last)
+        memory = (self.attention.keys(encoded), self.attention.values(encoded), mask)
+        read = nothing_read(encoded) if self.counts else ()
         feed = encoded.new_zeros(encoded.size(0), self.features.out_features)
-        memory = (self.attention.keys(encoded), encoded, mask)
-        return memory, (state, feed) if self.input_feeding else state
+        return memory, (self.decoder.start(last), read, feed if self.input_feeding else ())
 
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+        before, read, feed = cast(tuple[Tree, Tensor, Tensor], state)
+        first = read.size(1) if self.counts else 0
         x = self.target_embedding(target)
-        if not self.input_feeding:
-            hidden, state = self.decoder(x, state)
-            return self._attend(hidden, memory), state
-        state, feed = cast(tuple[Tree, Tensor], state)
+        if self.input_feeding:
+            features, before, feed = self._feed(x, before, feed, memory, first)
+        else:
+            hidden, before = self.decoder(x, before)
+            features = self._attend(hidden, memory, first)
+        return features, (before, read_more(read, target.size(1)) if self.counts else (), feed)
+
+    def _feed(
+        self, x: Tensor, before: Tree, feed: Tensor, memory: Tree, first: int
+    ) -> tuple[Tensor, Tree, Tensor]:
+        """Read (N, T, D) token by token, each with the features of the one before."""
         steps = []
-        for token in x.split(1, dim=1):
-            hidden, state = self.decoder(torch.cat((token, feed[:, None]), dim=2), state)
-            step = self._attend(hidden, memory)
+        for place, token in enumerate(torch.split(x, 1, dim=1)):
+            hidden, before = self.decoder(torch.cat((token, feed[:, None]), dim=2), before)
+            step = self._attend(hidden, memory, first + place)
             feed = step[:, 0]
             steps.append(step)
-        return torch.cat(steps, dim=1), (state, feed)
+        return torch.cat(steps, dim=1), before, feed
 
-    def _attend(self, hidden: Tensor, memory: Tree) -> Tensor:
-        """Decoder outputs (N, T, U) -> attended features (N, T, D)."""
+    def _attend(self, hidden: Tensor, memory: Tree, first: int) -> Tensor:
+        """Decoder outputs (N, T, U) at positions first, first + 1, … -> features (N, T, D)."""
         keys, values, mask = cast(tuple[Tensor, Tensor, Tensor], memory)
-        query = hidden.reshape(keys.size(0), -1, hidden.size(2))  # beams are further queries
-        context = self.attention.attend(query, keys, values, mask)
+        rows, length, units = hidden.shape
+        query = hidden.reshape(keys.size(0), -1, units)  # beams are further queries
+        position = torch.arange(first, first + length, device=hidden.device)
+        position = position.repeat(rows // keys.size(0))
+        context = self.attention(query, keys, values, mask, position)
         joined = torch.cat((context.reshape(hidden.shape), hidden), dim=2)
         return torch.tanh(self.features(self.dropout(joined)))

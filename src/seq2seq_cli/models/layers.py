@@ -4,6 +4,7 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import torch
@@ -52,6 +53,59 @@ class Dropout(nn.Module):
         return f"probability={self.threshold / 256:.3f}"
 
 
+class SourceAttention(nn.Module, ABC):
+    """What looks at the encoder's outputs. Inspection finds it by this type.
+
+    `weights` takes what `forward` takes and returns the weights (B, H, Q, S) that `forward` sums
+    with, without needing to compute them: forward may use a fused kernel, which never has them.
+    Rows of one sentence are further queries Q.
+    """
+
+    @abstractmethod
+    def weights(self, *inputs: Any) -> Tensor:
+        """The weights (B, H, Q, S) for the inputs of `forward`."""
+
+
+class HeadedSourceAttention(SourceAttention):
+    """Scaled dot-product attention with heads (Vaswani 2017), through the fused kernel."""
+
+    def weights(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """Queries (B, H, Q, D / H), keys and values (B, H, S, D / H), mask (B, 1, 1, S)."""
+        scores = torch.matmul(query, key.transpose(2, 3)) / math.sqrt(query.size(3))
+        return scores.masked_fill(~mask, -torch.inf).softmax(dim=3)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """As `weights` -> (B, H, Q, D / H)."""
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+
+def nothing_read(encoded: Tensor) -> Tensor:
+    """The count of target tokens read so far, as part of a state: rows (B, 0, 0) of no size.
+
+    The count is the second dimension. So it is known without asking the device, and takes no room.
+    """
+    return encoded.new_empty(encoded.size(0), 0, 0)
+
+
+def read_more(read: Tensor, length: int) -> Tensor:
+    """The count after `length` more tokens."""
+    return read.new_empty(read.size(0), read.size(1) + length, 0)
+
+
+class LearnedPositions(nn.Module):
+    """A learned vector for each position (Gehring 2017); those beyond the last share its vector."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(count, width)
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """(length, D) of positions start, start + 1, …"""
+        weight = self.embedding.weight
+        places = torch.arange(start, start + length, device=weight.device)
+        return cast(Tensor, self.embedding(places.clamp(max=weight.size(0) - 1)))
+
+
 def source_mask(source: Tensor) -> Tensor:
     """True where a source position (B, S) holds a token, False where it holds PAD."""
     return source != PAD
@@ -64,6 +118,20 @@ def sinusoids(start: int, length: int, width: int, device: torch.device) -> Tens
     rate = torch.exp(torch.arange(half, device=device) * (-math.log(10000.0) / half))
     angle = position[:, None] * rate
     return torch.cat((angle.sin(), angle.cos()), dim=1)[:, :width]
+
+
+def rotations(start: int, length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (length, width / 2) of the angles of positions start, … (Su 2021)."""
+    return cast(
+        tuple[Tensor, Tensor], sinusoids(start, length, width, device).chunk(2, dim=1)[::-1]
+    )
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn the pairs of dimensions i and i + width / 2 of (N, H, T, width) by their angles."""
+    first, second = x.chunk(2, dim=3)
+    cosine, sine = cosine.to(x), sine.to(x)
+    return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=3)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from seq2seq_cli.config import require
 from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
 from seq2seq_cli.models.layers import Dropout, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
@@ -20,6 +21,22 @@ class RnnConfig(RecurrentConfig):
 
     architecture: Literal["rnn"] = "rnn"
     context: Literal["initial", "every-step"] = "every-step"  # where the decoder gets it
+    reverse_source: bool = False  # so that the first words are near each other (Sutskever 2014)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            not (self.reverse_source and self.bidirectional),
+            "model.reverse_source does not go with model.bidirectional: such an encoder reads "
+            "from both ends; set model.bidirectional = false",
+        )
+
+
+def reverse(source: Tensor, lengths: Tensor) -> Tensor:
+    """Rows of ids (B, S) from last to first; EOS, the last of its length, and PAD stay in place."""
+    place = torch.arange(source.size(1), device=source.device).expand_as(source)
+    mirrored = lengths[:, None] - 2 - place
+    return source.gather(1, torch.where(mirrored >= 0, mirrored, place))
 
 
 class Rnn(TranslationModel):
@@ -33,6 +50,7 @@ class Rnn(TranslationModel):
 
     def __init__(self, config: RnnConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
+        self.reverse_source = config.reverse_source
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, config.width)
         self.features = nn.Linear(config.units, config.width)
@@ -47,6 +65,8 @@ class Rnn(TranslationModel):
 
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
         lengths = source_mask(source).sum(dim=1)
+        if self.reverse_source:
+            source = reverse(source, lengths)
         _, context = self.encoder(self.source_embedding(source), lengths)
         return context, self.decoder.start(context)
 

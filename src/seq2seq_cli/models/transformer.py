@@ -1,9 +1,10 @@
-"""The Transformer: multi-head self-attention on both sides (Vaswani et al. 2017).
+"""The Transformer: multi-head self-attention on both sides (Vaswani et al. 2017), and variants.
 
 Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; see `base`.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -13,7 +14,28 @@ from torch.nn import functional as F
 
 from seq2seq_cli.config import require
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
-from seq2seq_cli.models.layers import Dropout, join_heads, sinusoids, source_mask, split_heads
+from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
+from seq2seq_cli.models.layers import (
+    Dropout,
+    HeadedSourceAttention,
+    LearnedPositions,
+    join_heads,
+    nothing_read,
+    read_more,
+    rotate,
+    rotations,
+    sinusoids,
+    source_mask,
+    split_heads,
+)
+
+Rotations = tuple[Tensor, Tensor]  # cosines and sines, each (T, D / H / 2)
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "swish": F.silu,
+    "swiglu": F.silu,
+}
 
 
 @dataclass(frozen=True)
@@ -25,12 +47,20 @@ class TransformerConfig(ModelConfig):
     decoder_layers: int = 3
     heads: int = 4
     feed_forward: int = 1024  # inner width of the position-wise layers
-    norm: Literal["pre", "post"] = "pre"  # pre-norm trains without care (Xiong 2020)
-    activation: Literal["relu", "gelu"] = "relu"
+    # pre trains without care (Xiong 2020); deep is post with DeepNorm's scaling (Wang 2022)
+    norm: Literal["pre", "post", "deep"] = "pre"
+    normalisation: Literal["layer", "rms"] = "layer"  # LayerNorm, or RMSNorm (Zhang 2019)
+    activation: Literal["relu", "gelu", "swish", "swiglu"] = (
+        "relu"  # swiglu is gated (Shazeer 2020)
+    )
+    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"  # rotary: Su 2021
+    max_positions: int = 512  # with learned positions: tokens beyond share the last one's vector
+    # what the decoder looks at its past with: average (Zhang 2018) and ssru (Kim 2019) are faster
+    decoder_attention: Literal["self", "average", "ssru"] = "self"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("encoder_layers", "decoder_layers", "heads", "feed_forward"):
+        for name in ("encoder_layers", "decoder_layers", "heads", "feed_forward", "max_positions"):
             value = getattr(self, name)
             require(value >= 1, f"model.{name} = {value}: 1 or more is allowed")
         require(
@@ -38,6 +68,17 @@ class TransformerConfig(ModelConfig):
             f"model.width = {self.width} cannot be split over model.heads = {self.heads}; "
             "choose a width that is a multiple of the heads",
         )
+        if self.positions == "rotary":
+            require(
+                self.width // self.heads % 2 == 0,
+                f"model.width = {self.width} over model.heads = {self.heads} gives heads of odd "
+                "width, which cannot be rotated in pairs; choose others or another model.positions",
+            )
+            require(
+                self.decoder_attention != "average",
+                'model.positions = "rotary" does not go with model.decoder_attention = "average": '
+                "an average has no order, and nothing to rotate; use sinusoidal or learned",
+            )
 
 
 class SelfAttention(nn.Module):
@@ -49,40 +90,57 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(config.width, 3 * config.width)
         self.output = nn.Linear(config.width, config.width)
 
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, rotation: Rotations | None) -> tuple[Tensor, Tensor, Tensor]:
         """(N, T, D) -> queries, keys and values, each (N, H, T, D / H)."""
-        query, key, value = self.query_key_value(x).chunk(3, dim=-1)
-        return (
-            split_heads(query, self.heads),
-            split_heads(key, self.heads),
-            split_heads(value, self.heads),
+        query, key, value = (
+            split_heads(part, self.heads) for part in self.query_key_value(x).chunk(3, dim=-1)
         )
+        if rotation is not None:
+            query, key = rotate(query, *rotation), rotate(key, *rotation)
+        return query, key, value
 
-    def encoder(self, x: Tensor, mask: Tensor) -> Tensor:
+    def joined(self, heads: Tensor) -> Tensor:
+        """(N, H, T, D / H) -> (N, T, D)."""
+        return cast(Tensor, self.output(join_heads(heads)))
+
+    def forward(self, x: Tensor, mask: Tensor, rotation: Rotations | None) -> Tensor:
         """Every position sees every token: (B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
-        query, key, value = self.project(x)
-        return cast(
-            Tensor,
-            self.output(
-                join_heads(F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
-            ),
-        )
+        query, key, value = self.project(x, rotation)
+        return self.joined(F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
 
-    def decoder(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
-        """Every position sees the past: (N, T, D), keys and values -> (N, T, D), both grown."""
+
+class CausalAttention(SelfAttention):
+    """Self-attention to the past, for the decoder.
+
+    State: keys and values (N, H, T so far, D / H).
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        self.head_width = config.width // config.heads
+        self.rotary = config.positions == "rotary"
+
+    def start(self, encoded: Tensor) -> Tree:
+        """The state before the first token, for the encoder's outputs (B, S, D)."""
+        empty = encoded.new_empty(encoded.size(0), self.heads, 0, self.head_width)
+        return empty, empty
+
+    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:  # type: ignore[override]
+        """(N, T, D) -> (N, T, D), and the state after it."""
         past_key, past_value = cast(tuple[Tensor, Tensor], state)
-        query, key, value = self.project(x)
         past, length = past_key.size(2), x.size(1)
+        rotation = rotations(past, length, self.head_width, x.device) if self.rotary else None
+        query, key, value = self.project(x, rotation)
         if past:
             key = torch.cat((past_key, key), dim=2)
             value = torch.cat((past_value, value), dim=2)
         mask = None
         if past and length > 1:
             mask = x.new_ones(length, past + length, dtype=torch.bool).tril(past)
-        attended = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=past == 0 and length > 1
+        heads = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, is_causal=not past and length > 1
         )
-        return self.output(join_heads(attended)), (key, value)
+        return self.joined(heads), (key, value)
 
 
 class CrossAttention(nn.Module):
@@ -94,6 +152,7 @@ class CrossAttention(nn.Module):
         self.query = nn.Linear(config.width, config.width)
         self.key_value = nn.Linear(config.width, 2 * config.width)
         self.output = nn.Linear(config.width, config.width)
+        self.attention = HeadedSourceAttention()
 
     def memory(self, encoded: Tensor) -> Tree:
         """(B, S, D) -> keys and values, each (B, H, S, D / H)."""
@@ -107,7 +166,7 @@ class CrossAttention(nn.Module):
         key, value = cast(tuple[Tensor, Tensor], memory)
         rows, length, width = x.shape
         query = split_heads(self.query(x).view(key.size(0), -1, width), self.heads)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        attended = self.attention(query, key, value, mask)
         return cast(Tensor, self.output(join_heads(attended).view(rows, length, width)))
 
 
@@ -116,63 +175,110 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.inner = nn.Linear(config.width, config.feed_forward)
+        self.gated = config.activation == "swiglu"
+        self.inner = nn.Linear(config.width, config.feed_forward * (2 if self.gated else 1))
         self.outer = nn.Linear(config.feed_forward, config.width)
-        self.activation = F.relu if config.activation == "relu" else F.gelu
+        self.activation = ACTIVATIONS[config.activation]
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.outer(self.dropout(self.activation(self.inner(x)))))
+        inner = self.inner(x)
+        if self.gated:
+            gate, inner = inner.chunk(2, dim=-1)
+            inner = self.activation(gate) * inner
+        else:
+            inner = self.activation(inner)
+        return cast(Tensor, self.outer(self.dropout(inner)))
+
+
+def normalisation(config: TransformerConfig) -> nn.Module:
+    """The norm that the settings name, over the width."""
+    if config.normalisation == "rms":
+        return nn.RMSNorm(config.width, eps=1e-5)
+    return nn.LayerNorm(config.width)
 
 
 class Sublayer(nn.Module):
     """The residual connection, norm and dropout around an attention or feed-forward layer."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, scale: float) -> None:
         super().__init__()
         self.pre = config.norm == "pre"
-        self.norm = nn.LayerNorm(config.width)
+        self.scale = scale  # of the residual
+        self.norm = normalisation(config)
         self.dropout = Dropout(config.dropout)
 
     def enter(self, x: Tensor) -> Tensor:
         """What the layer reads."""
-        return self.norm(x) if self.pre else x
+        return cast(Tensor, self.norm(x)) if self.pre else x
 
     def leave(self, x: Tensor, result: Tensor) -> Tensor:
         """What the next layer gets."""
+        if self.scale != 1.0:
+            x = x * self.scale
         x = x + self.dropout(result)
-        return x if self.pre else self.norm(x)
+        return x if self.pre else cast(Tensor, self.norm(x))
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Of residuals and of initial weights, for each side."""
+
+    encoder_residual: float = 1.0
+    encoder_weight: float = 1.0
+    decoder_residual: float = 1.0
+    decoder_weight: float = 1.0
+
+    @classmethod
+    def of(cls, config: TransformerConfig) -> "Scaling":
+        """DeepNorm's (Wang 2022, table 1) for norm = "deep", all 1 otherwise."""
+        if config.norm != "deep":
+            return cls()
+        encoder, decoder = config.encoder_layers, config.decoder_layers
+        both = (encoder**4 * decoder) ** (1 / 16)
+        return cls(0.81 * both, 0.87 / both, (3 * decoder) ** 0.25, (12 * decoder) ** -0.25)
 
 
 class EncoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        scale = Scaling.of(config).encoder_residual
         self.attention = SelfAttention(config)
-        self.attention_sublayer = Sublayer(config)
+        self.attention_sublayer = Sublayer(config, scale)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_sublayer = Sublayer(config)
+        self.feed_forward_sublayer = Sublayer(config, scale)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, rotation: Rotations | None) -> Tensor:
         """(B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
-        attended = self.attention.encoder(self.attention_sublayer.enter(x), mask)
+        attended = self.attention(self.attention_sublayer.enter(x), mask, rotation)
         x = self.attention_sublayer.leave(x, attended)
         fed = self.feed_forward(self.feed_forward_sublayer.enter(x))
         return self.feed_forward_sublayer.leave(x, fed)
 
 
+def past_attention(config: TransformerConfig) -> nn.Module:
+    """What a decoder layer looks at its past with."""
+    if config.decoder_attention == "average":
+        return AverageAttention(config.width, config.feed_forward, config.dropout)
+    if config.decoder_attention == "ssru":
+        return SimplerRecurrentUnit(config.width)
+    return CausalAttention(config)
+
+
 class DecoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.self_attention = SelfAttention(config)
-        self.self_sublayer = Sublayer(config)
+        scale = Scaling.of(config).decoder_residual
+        self.self_attention = past_attention(config)
+        self.self_sublayer = Sublayer(config, scale)
         self.cross_attention = CrossAttention(config)
-        self.cross_sublayer = Sublayer(config)
+        self.cross_sublayer = Sublayer(config, scale)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_sublayer = Sublayer(config)
+        self.feed_forward_sublayer = Sublayer(config, scale)
 
     def forward(self, x: Tensor, state: Tree, memory: Tree, mask: Tensor) -> tuple[Tensor, Tree]:
         """(N, T, D) -> (N, T, D) and the state after it."""
-        attended, state = self.self_attention.decoder(self.self_sublayer.enter(x), state)
+        attended, state = self.self_attention(self.self_sublayer.enter(x), state)
         x = self.self_sublayer.leave(x, attended)
         crossed = self.cross_attention(self.cross_sublayer.enter(x), memory, mask)
         x = self.cross_sublayer.leave(x, crossed)
@@ -184,7 +290,7 @@ class Transformer(TranslationModel):
     """Vaswani et al. 2017, "Attention is all you need".
 
     Memory: the mask (B, 1, 1, S), then keys and values (B, H, S, D / H) of each decoder layer.
-    State: keys and values (N, H, T so far, D / H) of each decoder layer.
+    State: the count of tokens read, then the state of each decoder layer.
     """
 
     Config = TransformerConfig
@@ -192,51 +298,88 @@ class Transformer(TranslationModel):
     def __init__(self, config: TransformerConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.scale = math.sqrt(config.width)
+        self.head_width = config.width // config.heads
+        self.positions = config.positions
+        if config.positions == "learned":
+            self.source_positions = LearnedPositions(config.max_positions, config.width)
+            self.target_positions = LearnedPositions(config.max_positions, config.width)
         self.dropout = Dropout(config.dropout)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         pre = config.norm == "pre"  # pre-norm leaves the last layer's sum to be normed here
-        self.encoder_norm = nn.LayerNorm(config.width) if pre else nn.Identity()
-        self.decoder_norm = nn.LayerNorm(config.width) if pre else nn.Identity()
-        self.head_width = config.width // config.heads
-        self._initialise()
+        self.encoder_norm = normalisation(config) if pre else nn.Identity()
+        self.decoder_norm = normalisation(config) if pre else nn.Identity()
+        self._initialise(Scaling.of(config))
 
-    def _initialise(self) -> None:
+    def _initialise(self, scaling: Scaling) -> None:
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
                 continue
-            if "embedding" in name:
+            if "positions" in name:
+                nn.init.normal_(parameter, std=0.02 * self.scale)
+            elif "embedding" in name:
                 nn.init.normal_(parameter, std=parameter.size(1) ** -0.5)
             else:
                 nn.init.xavier_uniform_(parameter)
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            for side, factor in (
+                (self.encoder, scaling.encoder_weight),
+                (self.decoder, scaling.decoder_weight),
+            ):
+                for module in side.modules():
+                    _scale_weights(module, factor)
 
-    def _embed(self, embedding: nn.Module, ids: Tensor, start: int) -> Tensor:
+    def _embed(
+        self, embedding: nn.Module, positions: nn.Module | None, ids: Tensor, start: int
+    ) -> Tensor:
         """(N, T) ids at positions start, start + 1, … -> (N, T, D)."""
         x = embedding(ids) * self.scale
-        return cast(
-            Tensor, self.dropout(x + sinusoids(start, ids.size(1), x.size(2), ids.device).to(x))
-        )
+        if positions is not None:
+            x = x + positions(start, ids.size(1))
+        elif self.positions == "sinusoidal":
+            x = x + sinusoids(start, ids.size(1), x.size(2), ids.device).to(x)
+        return cast(Tensor, self.dropout(x))
 
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
         mask = source_mask(source)[:, None, None, :]
-        x = self._embed(self.source_embedding, source, 0)
+        x = self._embed(self.source_embedding, getattr(self, "source_positions", None), source, 0)
+        rotation = None
+        if self.positions == "rotary":
+            rotation = rotations(0, source.size(1), self.head_width, source.device)
         for layer in self.encoder:
-            x = layer(x, mask)
+            x = layer(x, mask, rotation)
         x = self.encoder_norm(x)
         layers = cast(list[DecoderLayer], list(self.decoder))
-        empty = x.new_empty(x.size(0), layers[0].self_attention.heads, 0, self.head_width)
         memory = (mask, *(layer.cross_attention.memory(x) for layer in layers))
-        return memory, tuple((empty, empty) for _ in layers)
+        starts = (cast(CausalAttention, layer.self_attention).start(x) for layer in layers)
+        return memory, (nothing_read(x), *starts)
 
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
         mask, *memories = cast(tuple[Tensor, Tree], memory)
-        states = cast(tuple[tuple[Tensor, Tensor], ...], state)
-        x = self._embed(self.target_embedding, target, states[0][0].size(2))
-        after = []
+        read, *states = cast(tuple[Tensor, Tree], state)
+        x = self._embed(
+            self.target_embedding, getattr(self, "target_positions", None), target, read.size(1)
+        )
+        after: list[Tree] = [read_more(read, target.size(1))]
         for layer, layer_state, layer_memory in zip(self.decoder, states, memories, strict=True):
             x, grown = layer(x, layer_state, layer_memory, mask)
             after.append(grown)
         return self.decoder_norm(x), tuple(after)
+
+
+def _scale_weights(module: nn.Module, factor: float) -> None:
+    """Scale what DeepNorm scales: feed-forward, value and output projections."""
+    if factor == 1.0:
+        return
+    if isinstance(module, FeedForward):
+        module.inner.weight.mul_(factor)
+        module.outer.weight.mul_(factor)
+    elif isinstance(module, SelfAttention):
+        module.query_key_value.weight.chunk(3)[2].mul_(factor)
+        module.output.weight.mul_(factor)
+    elif isinstance(module, CrossAttention):
+        module.key_value.weight.chunk(2)[1].mul_(factor)
+        module.output.weight.mul_(factor)

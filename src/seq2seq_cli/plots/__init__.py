@@ -1,0 +1,1 @@
+"""Draws what inspection returns, as figures (matplotlib) and as self-contained pages."""

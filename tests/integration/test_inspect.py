@@ -1,0 +1,120 @@
+"""`seq2seq inspect` and `seq2seq info` as a user has them, the page in a real browser too."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+CHROMIUM = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
+LINES = b"one two three .\nfour five\n"
+DIGITS = ["eins", "zwei", "drei", "."]
+
+# Does what a user does, and leaves what he then sees in the title.
+VISITOR = """<script>
+const target = [...document.querySelectorAll("#target li")];
+const colours = () => [...document.querySelectorAll("#source li")].map(i => i.style.background);
+target[1].dispatchEvent(new Event("mouseenter"));
+const hovered = colours(), mean = document.querySelectorAll("#map td")[2].title;
+element("head").value = "1";
+element("head").dispatchEvent(new Event("change"));
+const head = colours();
+element("sentence").value = "1";
+element("sentence").dispatchEvent(new Event("change"));
+const second = [...document.querySelectorAll("#target li")].map(i => i.textContent);
+document.title = JSON.stringify({hovered, mean, head, second, names: target.map(i => i.textContent),
+  chosen: target.map(i => i.className), head_kept: element("head").value});
+</script>"""
+
+
+def plain(pieces: list[str]) -> list[str]:
+    return [piece.removeprefix("▁") for piece in pieces if piece not in ("▁", "</s>")]
+
+
+def test_json_holds_all_layers_and_heads(seq2seq, trained, tmp_path):
+    output = tmp_path / "maps.json"
+    done = seq2seq("inspect", "attention", trained, "--output", output, stdin=LINES)
+    assert (done.code, done.stdout) == (0, b"")
+    first, second = json.loads(output.read_text())
+    assert plain(first["source"]) == ["one", "two", "three", "."]
+    assert plain(first["target"]) == DIGITS
+    assert plain(second["target"]) == ["vier", "fünf"]
+    [layer] = first["weights"]
+    assert len(layer) == 2
+    for head in layer:
+        assert len(head) == len(first["target"])
+        assert all(sum(row) == pytest.approx(1, abs=0.01) for row in head)
+
+
+def test_a_given_target_is_looked_at_instead(seq2seq, trained, tmp_path):
+    (tmp_path / "target").write_text("sieben\nnull null\n")
+    command = ("inspect", "attention", trained, "--target", tmp_path / "target")
+    done = seq2seq(*command, stdin=LINES)
+    assert done.code == 0
+    assert "sieben" in done.stdout.decode()
+    assert done.stdout.decode().count("null") == 2
+    done = seq2seq(*command, stdin=b"one\n")
+    assert (done.code, done.stdout) == (2, b"")
+    assert "standard input has 1 lines" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
+def test_figures_are_drawn(name, start, seq2seq, trained, tmp_path):
+    pytest.importorskip("matplotlib", reason="pip install 'seq2seq-cli[plots]' to draw figures")
+    output = tmp_path / name
+    assert seq2seq("inspect", "attention", trained, "-o", output, stdin=LINES).code == 0
+    assert output.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--layer", "9"), "--layer 9: 1 to 1 is allowed for this model"),
+        (("--output", "a.pdf"), "a.pdf: a name that ends in .png, .svg, .html, .json is wanted"),
+        (("--output", "no/a.png"), "no/a.png: cannot be written: no is no directory"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(options, message, seq2seq, trained, tmp_path):
+    done = seq2seq("inspect", "attention", trained, *options, stdin=LINES, folder=tmp_path)
+    assert (done.code, done.stderr) == (2, f"seq2seq: error: {message}\n")
+
+
+def test_a_model_without_attention_says_so(seq2seq, train):
+    command = train("rnn", max_updates=1)
+    assert command().code == 0
+    done = seq2seq("inspect", "attention", command.run, stdin=LINES)
+    assert done.code == 2
+    assert "the architecture rnn has no attention to look at" in done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open the page with")
+def test_a_visitor_of_the_page_sees_where_each_token_looked(seq2seq, trained, tmp_path):
+    page = tmp_path / "page.html"
+    assert seq2seq("inspect", "attention", trained, "-o", page, stdin=LINES).code == 0
+    page.write_text(page.read_text().replace("</body>", f"{VISITOR}</body>"))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000"]
+    command = [str(CHROMIUM), *options, f"--user-data-dir={tmp_path / 'user'}", "--dump-dom"]
+    shown = subprocess.run(
+        [*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    seen = json.loads(shown.partition("<title>")[2].partition("</title>")[0].replace("&lt;", "<")
+                      .replace("&gt;", ">"))  # fmt: skip
+    assert plain(seen["names"]) == DIGITS
+    assert seen["chosen"] == ["", "chosen", *[""] * (len(seen["names"]) - 2)]
+    assert all("rgba" in colour for colour in seen["hovered"])
+    assert len(set(seen["hovered"])) > 1
+    assert seen["head"] != seen["hovered"]
+    assert plain(seen["second"]) == ["vier", "fünf"]
+    assert seen["head_kept"] == "1"
+    assert "→" in seen["mean"]
+
+
+def test_info_tells_size_and_cost(seq2seq, trained):
+    done = seq2seq("info", trained, "--format", "json")
+    record = json.loads(done.stdout)
+    assert record["architecture"] == "transformer"
+    assert record["parameters"] == sum(tensor["count"] for tensor in record["tensors"])
+    assert record["flops"]["target_token"] > 2 * 32 * 32
+    text = seq2seq("info", trained).stdout.decode()
+    assert f"{record['parameters']:,}" in text
+    assert "architecture     transformer" in text
