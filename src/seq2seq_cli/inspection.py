@@ -1,9 +1,11 @@
-"""What is inside a trained model, as numbers: its parameters, its cost, where it looks."""
+"""What is inside a run, as numbers: parameters, cost, where the model looks, how it learned."""
 
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq_cli.batching import pad
+from seq2seq_cli.checkpoint import METRICS
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, source_attentions
 from seq2seq_cli.search import beam_search
@@ -159,3 +162,63 @@ def attention_maps(
             tuple(tokenizers.target.named([*chosen, EOS])),
             attention_weights(model, source, target),
         )
+
+
+OVER = {"updates": "update", "tokens": "target_tokens", "minutes": "seconds"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One figure of one run over its training."""
+
+    run: str
+    figure: str  # loss, validation loss, perplexity, BLEU, chrF or learning rate
+    x: tuple[float, ...]  # updates, target tokens or minutes
+    y: tuple[float, ...]
+
+
+# Of each figure: the kind of record in metrics.jsonl, and its key there.
+FIGURES = {
+    "loss": ("training", "loss"),
+    "validation loss": ("validation", "loss"),
+    "perplexity": ("validation", "perplexity"),
+    "BLEU": ("validation", "bleu"),
+    "chrF": ("validation", "chrf"),
+    "learning rate": ("training", "learning_rate"),
+}
+
+
+def curves(run: Path, over: str = "updates") -> list[Curve]:
+    """The figures of a run's training, those that it has; `over` is a key of OVER.
+
+    Raises InputError for a folder without any.
+    """
+    path = run / METRICS
+    if not path.is_file():
+        raise InputError(f"{run} is no run folder, or training there has not begun: no {METRICS}")
+    records = list(_records(path))
+    scale = 1 / 60 if over == "minutes" else 1.0
+    found = []
+    for figure, (kind, key) in FIGURES.items():
+        points = [
+            (record[OVER[over]] * scale, record[key])
+            for record in records
+            if record.get("kind") == kind and {key, OVER[over]} <= record.keys()
+        ]
+        if points:
+            x, y = zip(*points, strict=True)
+            found.append(Curve(run.name, figure, x, y))
+    if not found:
+        raise InputError(f"{path} holds no figures over {over} yet")
+    return found
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of metrics.jsonl; the last one may be half written."""
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            yield record

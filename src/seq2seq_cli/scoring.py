@@ -8,11 +8,13 @@ import difflib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
+from sacrebleu.significance import PairedTest, Result
 
 from seq2seq_cli.errors import InputError
 
@@ -21,6 +23,8 @@ TOKENIZERS = tuple(BLEU.TOKENIZERS)
 
 # sacreBLEU warns from this many lines on; in proper text not a single one ends so.
 TOKENIZED_LINES = 100
+
+COMPARISON_SAMPLES = 1000  # of the paired bootstrap where no other number is asked for
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,96 @@ def score(
     return [
         _corpus_score(metric, hypotheses, references, options.bootstrap_samples)
         for metric in build_metrics(metrics, options)
+    ]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The scores of the lines of similar length."""
+
+    least: int  # words, both ends included
+    most: int
+    lines: int
+    scores: list[Score]
+
+
+def score_by_length(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    texts: Sequence[str],
+    metrics: Sequence[str] = ("bleu", "chrf"),
+    options: ScoreOptions | None = None,
+    width: int = 10,
+) -> list[Bucket]:
+    """Score lines in buckets of `width` words of their text in `texts`: 1 to 10, 11 to 20, …
+
+    Buckets without lines are left out; a line without words is in the first. Raises InputError as
+    `score` does.
+    """
+    check_lengths(hypotheses, [*references, texts])
+    rows: dict[int, list[int]] = {}
+    for row, text in enumerate(texts):
+        rows.setdefault(max(0, len(text.split()) - 1) // width, []).append(row)
+    return [
+        Bucket(
+            least=number * width + 1,
+            most=(number + 1) * width,
+            lines=len(chosen),
+            scores=score(
+                [hypotheses[row] for row in chosen],
+                [[reference[row] for row in chosen] for reference in references],
+                metrics,
+                options,
+            ),
+        )
+        for number, chosen in sorted(rows.items())
+    ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two translations of one text under one metric."""
+
+    metric: str
+    value: float
+    other: float
+    p_value: float  # how often chance alone would make such a difference
+    signature: str
+
+
+def compare(
+    hypotheses: Sequence[str],
+    others: Sequence[str],
+    references: Sequence[Sequence[str]],
+    metrics: Sequence[str] = ("bleu", "chrf"),
+    options: ScoreOptions | None = None,
+) -> list[Comparison]:
+    """Compare two translations by paired bootstrap resampling (Koehn 2004).
+
+    Raises InputError as `score` does.
+    """
+    check_lengths(hypotheses, [*references, others])
+    options = options or ScoreOptions()
+    built = {str(number): m for number, m in enumerate(build_metrics(metrics, options))}
+    test = PairedTest(
+        [("hypothesis", hypotheses), ("other", others)],
+        built,
+        references,
+        test_type="bs",
+        n_samples=options.bootstrap_samples or COMPARISON_SAMPLES,
+    )
+    signatures, results = test()
+    del results["System"]  # the names
+    pairs = cast(dict[str, list[Result]], results)
+    return [
+        Comparison(
+            name,
+            float(mine.score),
+            float(other.score),
+            float(other.p_value or 0),
+            str(signatures[name]),
+        )
+        for name, (mine, other) in pairs.items()
     ]
 
 

@@ -72,6 +72,7 @@ class Progress:
     gradient_norm: float
     tokens_per_second: float  # target tokens, PAD not counted
     seconds: float  # of training so far, over all sittings
+    target_tokens: int  # predicted so far
     best_bleu: float | None  # of the validations so far
 
 
@@ -245,6 +246,7 @@ class Trainer:
             gradient_norm=norm,
             tokens_per_second=self.window.tokens / max(self.window.seconds, 1e-9),
             seconds=self.state.seconds,
+            target_tokens=self.state.target_tokens,
             best_bleu=self.state.best_bleu,
         )
         if not due:

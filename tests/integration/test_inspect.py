@@ -109,6 +109,24 @@ def test_a_visitor_of_the_page_sees_where_each_token_looked(seq2seq, trained, tm
     assert "→" in seen["mean"]
 
 
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.html", b"<!DOCTYPE")]
+)
+def test_curves_are_drawn(name, start, seq2seq, trained, tmp_path):
+    pytest.importorskip("matplotlib", reason="pip install 'seq2seq-cli[plots]' to draw figures")
+    output = tmp_path / name
+    done = seq2seq("inspect", "curves", trained, trained, "--over", "tokens", "-o", output)
+    assert (done.code, done.stdout) == (0, b"")
+    assert output.read_bytes().startswith(start)
+
+
+def test_curves_are_shown_in_the_terminal(seq2seq, trained):
+    done = seq2seq("inspect", "curves", trained)
+    assert done.code == 0
+    for figure in ("loss", "learning rate"):
+        assert f"\n{figure}, " in "\n" + done.stdout.decode()
+
+
 def test_info_tells_size_and_cost(seq2seq, trained):
     done = seq2seq("info", trained, "--format", "json")
     record = json.loads(done.stdout)

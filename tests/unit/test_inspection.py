@@ -1,11 +1,14 @@
 """Costs are counted right, and maps drawn so that they can be read."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
-from seq2seq_cli.cli.heat_map import heat_map
+from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.inspection import AttentionMap, cost, parameters
+from seq2seq_cli.inspection import AttentionMap, cost, curves, parameters
 from seq2seq_cli.models import Vocabulary, build, model_config
 from seq2seq_cli.plots.page import attention_data, attention_page
 
@@ -80,3 +83,45 @@ def test_a_page_holds_its_data_and_no_markup_from_it() -> None:
     assert "\\u003c/s>" in page
     assert attention_data([MAP])[0]["target"] == ["▁ein", "</s>"]
     assert "http" not in page
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder whose training wrote four reports, and was killed in the middle of a line."""
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    lines = [
+        json.dumps({"kind": kind, "update": update, "seconds": 6.0 * update, "loss": loss} | more)
+        for kind, update, loss, more in (
+            ("training", 50, 8.0, {"learning_rate": 0.1, "target_tokens": 1000}),
+            ("training", 100, 4.0, {"learning_rate": 0.2, "target_tokens": 2000}),
+            ("validation", 100, 5.0, {"bleu": 1.5, "target_tokens": 2000}),
+            ("training", 150, 2.0, {"learning_rate": 0.1}),
+        )
+    ]
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + '\n{"kind": "trai')
+    return folder
+
+
+def test_curves_hold_what_training_wrote(run: Path) -> None:
+    by_name = {curve.figure: curve for curve in curves(run)}
+    assert set(by_name) == {"loss", "validation loss", "BLEU", "learning rate"}
+    assert by_name["loss"].x == (50, 100, 150)
+    assert by_name["loss"].y == (8.0, 4.0, 2.0)
+    assert by_name["BLEU"].y == (1.5,)
+    assert curves(run, "minutes")[0].x == (5.0, 10.0, 15.0)
+    assert curves(run, "tokens")[0].x == (1000, 2000)
+
+
+def test_a_terminal_shows_runs_on_shared_axes(run: Path) -> None:
+    lines = list(curve_lines(curves(run)[:1], "updates"))
+    assert lines[0] == "loss, 2 to 8, over 150 updates"
+    assert lines[1] == "  begun  " + " " * 19 + "█" * 20 + "▃" * 20 + "▁" + "  last 2"
+
+
+def test_a_folder_without_figures_is_refused(tmp_path: Path, run: Path) -> None:
+    with pytest.raises(InputError, match="is no run folder, or training there has not begun"):
+        curves(tmp_path)
+    (run / "metrics.jsonl").write_text("")
+    with pytest.raises(InputError, match="holds no figures over tokens yet"):
+        curves(run, "tokens")

@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -179,3 +180,56 @@ def test_text_that_looks_tokenized_gives_one_warning(
 def test_unequal_sequences_are_refused() -> None:
     with pytest.raises(InputError, match="hypotheses has 1 line, reference 2 has 2 lines"):
         score(["a"], [["a"], ["a", "b"]])
+
+
+def test_two_translations_are_compared_as_sacrebleu_does(files: dict[str, str]) -> None:
+    """Paired bootstrap resampling, as `sacrebleu --paired-bs` has it."""
+    other = Path(files["second"]).with_name("other")
+    lines = Path(files["hypothesis"]).read_bytes().decode().split("\n")[:-1]
+    other.write_text("".join(f"{line.replace('Frau', 'Mann')}\n" for line in lines), newline="\n")
+    command = [sys.executable, "-m", "sacrebleu", files["first"], "-m", "bleu", "chrf", "--force"]
+    command += ["-i", files["hypothesis"], str(other), "--paired-bs", "--paired-bs-n", "100"]
+    done = subprocess.run(
+        [*command, "--format", "text", "-w", "4"], capture_output=True, text=True, check=True
+    )
+    result = run(
+        *("-r", files["first"], "--hypothesis", files["hypothesis"], "--compare", str(other)),
+        *("--confidence", "100", "--format", "json"),
+    )
+    ours = json.loads(result.stdout)["comparisons"]
+    figures = re.findall(r"([0-9.]+) \([0-9.]+ ± ", done.stdout)
+    assert figures == [f"{one[key]:.4f}" for key in ("value", "other") for one in ours]
+    assert re.findall(r"p = ([0-9.]+)", done.stdout) == [f"{one['p_value']:.4f}" for one in ours]
+
+
+def test_buckets_hold_the_lines_of_their_length(files: dict[str, str]) -> None:
+    arguments = ("-r", files["first"], "--hypothesis", files["hypothesis"], "--by-length")
+    result = run(*arguments, "--source", files["second"], "--bucket", "4", "--format", "json")
+    [buckets] = json.loads(result.stdout)["by_length"].values()
+    texts = {name: Path(file).read_bytes().decode().split("\n") for name, file in files.items()}
+    assert sum(bucket["lines"] for bucket in buckets) == 60
+    for bucket in buckets:
+        rows = [
+            row
+            for row, line in enumerate(texts["second"][:60])
+            if bucket["least"] <= max(1, len(line.split())) <= bucket["most"]
+        ]
+        hypotheses, references = (
+            [texts[name][row] for row in rows] for name in ("hypothesis", "first")
+        )
+        bleu, _ = score(hypotheses, [references])
+        assert bucket["scores"][0]["value"] == bleu.value
+
+
+def test_a_curve_over_length_is_drawn(files: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'seq2seq-cli[plots]' to draw figures")
+    arguments = ("-r", files["first"], "--hypothesis", files["hypothesis"], "--by-length")
+    plot = tmp_path / "curve.png"
+    assert run(*arguments, "--compare", files["second"], "--plot", str(plot)).exit_code == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_options_by_length_that_do_not_fit_are_refused(files: dict[str, str]) -> None:
+    arguments = ("-r", files["first"], "--hypothesis", files["hypothesis"])
+    assert "--source and --plot belong to --by-length" in failure(*arguments, "--plot", "a.png")
+    assert "ends in .png or .svg" in failure(*arguments, "--by-length", "--plot", "a.pdf")

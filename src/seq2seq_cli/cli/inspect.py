@@ -1,31 +1,32 @@
-"""`seq2seq inspect`: see what a model looks at."""
+"""`seq2seq inspect`: see what a model looks at, and how it learned."""
 
 import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.heat_map import heat_map, shows_colour
+from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines, replace_file
 
 if TYPE_CHECKING:
     from seq2seq_cli.inspection import AttentionMap
 
-app = typer.Typer(no_args_is_help=True, help="See what a model looks at.")
+app = typer.Typer(no_args_is_help=True, help="See what a model looks at, and how it learned.")
 
 WHAT, FILES, SEARCH, MACHINE = "What to show", "Files", "Search", "Machine"
-FORMATS = (".png", ".svg", ".html", ".json")
+MAP_FORMATS = (".png", ".svg", ".html", ".json")
+CURVE_FORMATS = (".png", ".svg", ".html")
 MOST_LINES = 1000  # in one file: a page holds all weights
 
 
 @app.callback()
 def inspect() -> None:
-    """See what a model looks at."""
+    """See what a model looks at, and how it learned."""
 
 
 @app.command()
@@ -76,10 +77,7 @@ def attention(
     head -n 20 test.en | seq2seq inspect attention runs/en-de --output attention.html
     seq2seq inspect attention runs/en-de -i test.en --target test.de --layer 2 -o layer-2.png
     """
-    if output is not None and output.suffix not in FORMATS:
-        raise InputError(f"{output}: a name that ends in {', '.join(FORMATS)} is wanted")
-    if output is not None and not output.absolute().parent.is_dir():
-        raise InputError(f"{output}: cannot be written: {output.parent} is no directory")
+    _check_output(output, MAP_FORMATS)
     from seq2seq_cli.devices import prepare
     from seq2seq_cli.inspection import attention_maps
     from seq2seq_cli.search import SearchOptions
@@ -104,6 +102,58 @@ def attention(
     if not found:
         raise InputError(f"{display_name(input_)} is empty: nothing to draw")
     _write(found, output, layer, head, f"Attention of {run.name}")
+
+
+@app.command()
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; those of running ones too.")],
+    over: Annotated[
+        Literal["updates", "tokens", "minutes"],
+        typer.Option(help="What to draw over; tokens are of the target.", rich_help_panel=WHAT),
+    ] = "updates",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="FILE.png, .svg or .html, instead of the terminal.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+) -> None:
+    """Show how training went: loss, perplexity, BLEU, chrF and learning rate of one or more runs.
+
+    \b
+    seq2seq inspect curves runs/en-de
+    seq2seq inspect curves runs/rnn runs/transformer --over minutes --output curves.png
+    """
+    _check_output(output, CURVE_FORMATS)
+    from seq2seq_cli import inspection
+
+    found = [curve for run in runs for curve in inspection.curves(run, over)]
+    if output is None:
+        for line in curve_lines(found, over):
+            print(line)
+        return
+    from seq2seq_cli.plots import figures
+
+    drawing = figures.curve_figure(found, over)
+    if output.suffix == ".html":
+        title = f"Training of {', '.join(run.name for run in runs)}"
+        replace_file(output, figures.as_page(drawing, title).encode())
+    else:
+        figures.save(drawing, output)
+    console.note(f"{output}: {len(runs)} run{'s' if len(runs) > 1 else ''}")
+
+
+def _check_output(output: Path | None, formats: Sequence[str]) -> None:
+    """Raise InputError, before anything is computed, for a file that cannot be written."""
+    if output is None:
+        return
+    if output.suffix not in formats:
+        raise InputError(f"{output}: a name that ends in {', '.join(formats)} is wanted")
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"{output}: cannot be written: {output.parent} is no directory")
 
 
 def _print(maps: "Iterable[AttentionMap]", layer: int | None, head: int | None) -> None:

@@ -1,0 +1,85 @@
+"""Pictures made of characters: heat maps of attention, curves of training."""
+
+import sys
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
+
+if TYPE_CHECKING:
+    from seq2seq_cli.inspection import Curve
+
+BARS = "▁▂▃▄▅▆▇█"
+COLUMNS = 60  # of a curve
+SHADES = " ░▒▓█"
+STEPS = 23  # of grey in the 256 colours of a terminal
+
+
+def cell_width(text: str) -> int:
+    """Columns that text takes in a terminal."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def heat_map(
+    source: Sequence[str],
+    target: Sequence[str],
+    weights: Sequence[Sequence[float]],
+    *,
+    colour: bool,
+) -> Iterator[str]:
+    """Lines to print; a cell is two columns wide. Source tokens stand upright above theirs."""
+    margin = max(map(cell_width, target)) + 1
+    height = max(map(len, source))
+    for level in range(height):
+        letters = [piece.rjust(height)[level] for piece in source]
+        cells = [letter + " " * (2 - cell_width(letter)) for letter in letters]
+        yield (" " * margin + "".join(cells)).rstrip()
+    for piece, row in zip(target, weights, strict=True):
+        label = " " * (margin - 1 - cell_width(piece)) + piece + " "
+        yield label + "".join(_cell(weight, colour) for weight in row)
+
+
+def _cell(weight: float, colour: bool) -> str:
+    share = min(1.0, max(0.0, weight))
+    if colour:
+        return f"\x1b[48;5;{232 + round(share * STEPS)}m  \x1b[0m"
+    return SHADES[round(share * (len(SHADES) - 1))] * 2
+
+
+def shows_colour() -> bool:
+    """Whether standard output is a terminal that shows 256 colours."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout).color_system in ("256", "truecolor")
+
+
+def curve_lines(curves: "Sequence[Curve]", over: str) -> Iterator[str]:
+    """A block a figure, a line a run: the curve, then its last value.
+
+    All runs of a figure share both axes, so that their lines can be compared.
+    """
+    width = max(cell_width(curve.run) for curve in curves)
+    for figure in dict.fromkeys(curve.figure for curve in curves):
+        chosen = [curve for curve in curves if curve.figure == figure]
+        end = max(curve.x[-1] for curve in chosen)
+        low, high = min(min(c.y) for c in chosen), max(max(c.y) for c in chosen)
+        yield f"{figure}, {low:.4g} to {high:.4g}, over {end:,.4g} {over}"
+        for curve in chosen:
+            padding = " " * (width - cell_width(curve.run))
+            last = f"last {curve.y[-1]:.4g}"
+            yield f"  {curve.run}{padding}  {_bars(curve, end, low, high):<{COLUMNS}}  {last}"
+        yield ""
+
+
+def _bars(curve: "Curve", end: float, low: float, high: float) -> str:
+    """The last value known at each column, as a bar; blank before the first and after the last."""
+    bars = []
+    for column in range(COLUMNS):
+        x = end * (column + 1) / COLUMNS
+        known = bisect_right(curve.x, x * (1 + 1e-9))
+        if known == 0 or end * column / COLUMNS > curve.x[-1]:
+            bars.append(" ")
+            continue
+        share = (curve.y[known - 1] - low) / ((high - low) or 1.0)
+        bars.append(BARS[round(share * (len(BARS) - 1))])
+    return "".join(bars).rstrip()
