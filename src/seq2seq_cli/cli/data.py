@@ -19,7 +19,9 @@ def data() -> None:
 
 @app.command()
 def demo(
-    directory: Annotated[Path, typer.Argument(help="Directory to write; made if missing.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory to write; made if missing.")
+    ],
     pairs: Annotated[int, typer.Option(min=1, help="Sentence pairs to train on.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed draws other sentences.")] = 1,
     min_words: Annotated[int, typer.Option(min=0, help="Of an English sentence.")] = 0,

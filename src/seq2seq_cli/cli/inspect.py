@@ -31,7 +31,7 @@ def inspect() -> None:
 
 @app.command()
 def attention(
-    run: Annotated[Path, typer.Argument(help="Run folder of `seq2seq train`.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
     input_: Annotated[
         Path, typer.Option("--input", "-i", help="Source text.", rich_help_panel=FILES)
     ] = STDIN,
@@ -106,7 +106,9 @@ def attention(
 
 @app.command()
 def curves(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; those of running ones too.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="Run folders; those of running ones too.")
+    ],
     over: Annotated[
         Literal["updates", "tokens", "minutes"],
         typer.Option(help="What to draw over; tokens are of the target.", rich_help_panel=WHAT),

@@ -14,7 +14,7 @@ WINDOW_LINES = 1024  # lines read ahead, and sorted by length among each other
 
 
 def translate(
-    run: Annotated[Path, typer.Argument(help="Run folder of `seq2seq train`.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
     input_: Annotated[
         Path, typer.Option("--input", "-i", help="Text to translate.", rich_help_panel=FILES)
     ] = STDIN,
