@@ -111,7 +111,7 @@ def test_files_in_and_out(seq2seq, trained, tmp_path):
             ["-i", "line.en", "-o", "line.en"],
             "line.en is both input and output; write to another file",
         ),
-        (["--beam", "0"], "greater than or equal to 1"),
+        (["--beam", "0"], "Invalid value for '--beam'"),
         (["--device", "gpu"], "--device gpu cannot be used here"),
     ],
 )

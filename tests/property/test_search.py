@@ -60,7 +60,7 @@ def test_a_beam_as_wide_as_all_targets_finds_what_enumeration_finds(
             / ((5 + len(target) + 1) / 6) ** length_penalty
             for target in ALL_TARGETS
         }
-        assert {h.tokens: h.score for h in hypotheses} == pytest.approx(scores, abs=1e-4)
+        assert {h.tokens: h.score for h in hypotheses} == pytest.approx(scores, abs=1e-4, rel=1e-4)
         assert first.tokens == max(scores, key=scores.__getitem__)
 
 
@@ -177,7 +177,7 @@ def test_a_finished_hypothesis_keeps_its_place_in_the_beam(width: int, seed: int
     options = to_limit(beam=width, n_best=width, length_penalty=0.0)
     [found] = beam_search(TableModel(dict(enumerate(table.tolist()))), pad([[4, EOS]]), options)
     expected = {words[1:-1]: score for words, score in finished}
-    assert {h.tokens: h.score for h in found} == pytest.approx(expected, abs=1e-4)
+    assert {h.tokens: h.score for h in found} == pytest.approx(expected, abs=1e-4, rel=1e-4)
 
 
 def test_search_ends_as_soon_as_nothing_better_can_come() -> None:
