@@ -4,9 +4,9 @@
 #   bash recipes/bottleneck.sh [DIR]
 #
 # Trains rnn (fixed context), attention-rnn, conv and transformer, of about equal size and on the
-# same number of target tokens, on Multi30k (DIR as in multi30k.sh) and on a demo corpus of longer
-# sentences; then scores them by source length, times training by sequence length, and draws what
-# each looked at. Writes runs/bottleneck/report.md, its pictures, and figures.json.
+# same number of target tokens, on Multi30k (DIR as in multi30k.sh) and on a demo corpus of which
+# half the sentences are long; then scores them by source length, times training by sequence length,
+# and draws what each looked at. Writes runs/bottleneck/report.md, its pictures, and figures.json.
 #
 # Shape to show (Bahdanau 2015, figure 2), on both corpora: from short to long sentences the
 # fixed-context rnn keeps a smaller share of its BLEU than attention-rnn does, by at least a tenth.
@@ -20,9 +20,13 @@ if [ -z "${multi30k:-}" ]; then
     python recipes/multi30k_data.py "$multi30k"
 fi
 report=runs/bottleneck
-long=$report/long-corpus
+long=$report/demo-corpus
 mkdir -p "$report"
-seq2seq data demo "$long" --pairs 20000 --seed 1 --min-words 4 --max-words 40
+seq2seq data demo "$long/short" --pairs 10000 --max-words 14
+seq2seq data demo "$long/long" --pairs 10000 --min-words 15 --max-words 40
+for file in {train,valid,test}.{en,de}; do
+    cat "$long"/{short,long}/"$file" >"$long/$file"
+done
 
 architectures=(rnn attention-rnn conv transformer)
 
