@@ -5,6 +5,7 @@
       tokenizer.model         or source.model and target.model
       model.safetensors       the weights to translate with
       metrics.jsonl           a line for each report of training
+      shortlist.safetensors   the likeliest translations of each source token
       training/
         update-00001000/      the last checkpoint: weights, optimizer, random and loop state
         weights/              validated weights that may yet be averaged
@@ -47,6 +48,7 @@ from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings
 CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
+SHORTLIST = "shortlist.safetensors"
 TOKENIZERS = ("tokenizer.model", "source.model", "target.model")
 TRAINING = "training"
 LABEL = "seq2seq"  # the one metadata entry of our safetensors files, JSON
@@ -247,7 +249,7 @@ class RunFolder:
         """Whether a run may begin here: nothing is there, or what a run cut off at once left."""
         if not self.path.exists():
             return True
-        own = {WEIGHTS, METRICS, TRAINING, *TOKENIZERS}
+        own = {WEIGHTS, METRICS, SHORTLIST, TRAINING, *TOKENIZERS}
         return (
             self.path.is_dir()
             and not any(path.is_file() for path in self.training.rglob("*"))
@@ -267,8 +269,28 @@ class RunFolder:
     def clear(self) -> None:
         """Remove all that a run wrote here, and nothing else."""
         shutil.rmtree(self.training, ignore_errors=True)
-        for name in (*TOKENIZERS, WEIGHTS, METRICS, CONFIG):  # what makes it a run goes last
+        for name in (
+            *TOKENIZERS,
+            WEIGHTS,
+            METRICS,
+            SHORTLIST,
+            CONFIG,
+        ):  # what makes it a run goes last
             (self.path / name).unlink(missing_ok=True)
+
+    def save_shortlist(self, translations: Tensor, common: Tensor) -> None:
+        """Write the likeliest translations (V, n) of source tokens, and the common targets (m,)."""
+        save_tensors(self.path / SHORTLIST, {"translations": translations, "common": common})
+
+    def load_shortlist(self) -> tuple[Tensor, Tensor]:
+        """What `save_shortlist` wrote. Raises InputError if it is missing or damaged."""
+        path = self.path / SHORTLIST
+        if not path.is_file():
+            raise InputError(
+                f"{path} is missing: the run was trained without one; leave out --shortlist"
+            )
+        tensors = load_tensors(path)
+        return tensors["translations"], tensors["common"]
 
     def save_config(self, config: RunConfig, tokenizers: Tokenizers) -> None:
         """Write the settings and what the model carries of its tokenizers."""

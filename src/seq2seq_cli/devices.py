@@ -46,9 +46,24 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
+def choose_search_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type of matrix products in search: as in training, or int8 on a CPU.
+
+    Raises InputError for int8 elsewhere, and where this build of torch has no products for it.
+    """
+    if name != "int8":
+        return choose_precision(name, device)
+    if device.type != "cpu" or "fbgemm" not in torch.backends.quantized.supported_engines:
+        raise InputError(
+            f"--precision int8 is not to be had on {device.type} here; auto, float32 and bfloat16 "
+            "are allowed"
+        )
+    return torch.int8
+
+
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
     """A context in which matrix products run in this precision; weights stay float32."""
-    if precision == torch.float32:
+    if precision in (torch.float32, torch.int8):
         return nullcontext()
     return torch.autocast(device.type, dtype=precision)
 

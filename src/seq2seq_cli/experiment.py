@@ -13,14 +13,18 @@ from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.corpus.parallel import ParallelText, read_parallel
 from seq2seq_cli.devices import choose_precision, describe
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.lexicon import likeliest_translations
 from seq2seq_cli.models import build
-from seq2seq_cli.search import SearchOptions
-from seq2seq_cli.symbols import UNK
+from seq2seq_cli.search import Predictor, SearchOptions
+from seq2seq_cli.symbols import PIECES, UNK
 from seq2seq_cli.text import Warn
 from seq2seq_cli.tokenizer import Tokenizer, train_tokenizer
 from seq2seq_cli.training import Listener, Trainer
 from seq2seq_cli.translator import Translator
 from seq2seq_cli.validation import Validator
+
+SHORTLIST_TRANSLATIONS = 50  # of each source token
+SHORTLIST_COMMON = 100  # target tokens on every list
 
 # Limits that a user may raise to train a finished run further.
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience")
@@ -117,8 +121,12 @@ def train_run(
     else:
         run.clear()  # not before all input was found good
         run.create(config, tokenizers)
+        save_shortlist(run, pairs, tokenizers)
     translator = Translator(
-        model, tokenizers, config.data.max_length, SearchOptions(beam=config.training.valid_beam)
+        Predictor([model]),
+        tokenizers,
+        config.data.max_length,
+        SearchOptions(beam=config.training.valid_beam),
     )
     validator = Validator(
         valid, valid_pairs, translator, config.training.batch_tokens, config.training.valid_samples
@@ -127,6 +135,16 @@ def train_run(
         model, pairs, config.training, run, validator, listener, device, precision, data
     )
     return trainer.train()
+
+
+def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) -> None:
+    """Learn from the training pairs which words `translate --shortlist` chooses from."""
+    sizes = tokenizers.vocabulary
+    translations = likeliest_translations(pairs, sizes.source, sizes.target, SHORTLIST_TRANSLATIONS)
+    counts = np.bincount(pairs.target.ids, minlength=sizes.target)
+    counts[: len(PIECES)] = counts.max() + 1  # control symbols first
+    common = np.sort(np.argsort(-counts, kind="stable")[:SHORTLIST_COMMON]).astype(np.int64)
+    run.save_shortlist(torch.from_numpy(translations), torch.from_numpy(common))
 
 
 class AlreadyFinishedError(Exception):

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from seq2seq_cli.batching import pad
 from seq2seq_cli.checkpoint import METRICS
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import TranslationModel, source_attentions
+from seq2seq_cli.models import TranslationModel, source_attentions, watched_attention
 from seq2seq_cli.search import beam_search
 from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.translator import Translator
@@ -110,27 +110,15 @@ def attention_weights(model: TranslationModel, source: Tensor, target: Tensor) -
 
     Raises InputError for a model without attention to the source.
     """
-    modules = source_attentions(model)
-    if not modules:
+    if not source_attentions(model):
         raise InputError(
             f"the architecture {model.config.architecture} has no attention to look at: it reads "
             "the source through one vector. Architectures with attention: attention-rnn, conv, "
             "transformer"
         )
-    seen: dict[int, list[Tensor]] = {id(module): [] for module in modules}
-
-    def look(module: Any, inputs: tuple[Tensor, ...]) -> None:
-        seen[id(module)].append(module.weights(*inputs)[0])
-
-    hooks = [module.register_forward_pre_hook(look) for module in modules]
-    try:
-        with torch.inference_mode():
-            model(source, target)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    # With input feeding a layer is asked once a token.
-    layers = [torch.cat(seen[id(module)], dim=1) for module in modules]
+    with torch.inference_mode(), watched_attention(model) as seen:
+        model(source, target)
+    layers = [torch.cat([weights[0] for weights in calls], dim=1) for calls in seen]
     return torch.stack(layers).float().cpu()
 
 
@@ -141,7 +129,7 @@ def attention_maps(
 
     Raises InputError for a line longer than the model reads.
     """
-    tokenizers, model = translator.tokenizers, translator.model
+    tokenizers, model = translator.tokenizers, translator.predictor.models[0]
     device = next(model.parameters()).device
     for number, line in enumerate(lines, start=1):
         ids = tokenizers.source.encode([line])[0]
@@ -153,7 +141,9 @@ def attention_maps(
         if targets is not None:
             chosen = tokenizers.target.encode([targets[number - 1]])[0]
         elif ids:
-            chosen = list(beam_search(model, source, translator.options)[0][0].tokens)
+            chosen = list(
+                beam_search(translator.predictor, source, translator.options)[0][0].tokens
+            )
         else:
             chosen = []
         target = pad([[BOS, *chosen]]).to(device)

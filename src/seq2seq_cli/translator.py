@@ -1,8 +1,9 @@
 """Lines in, lines out: tokenizer, batches and search together. Order kept, nothing lost."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,19 @@ import torch
 
 from seq2seq_cli.batching import pad, split_by_tokens
 from seq2seq_cli.checkpoint import RunFolder, Tokenizers
-from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.search import SearchOptions, beam_search
-from seq2seq_cli.symbols import EOS
+from seq2seq_cli.config import require
+from seq2seq_cli.devices import autocast, choose_search_precision
+from seq2seq_cli.models import source_attentions
+from seq2seq_cli.models.quantization import with_int8
+from seq2seq_cli.search import (
+    Hypothesis,
+    Predictor,
+    SearchOptions,
+    Shortlist,
+    attention_to_source,
+    search,
+)
+from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.text import Warn
 from seq2seq_cli.tokenizer import Tokenizer
 
@@ -21,78 +32,265 @@ SENTENCE_END = re.compile(r"(?<=[.!?…;])[\"'”’»)\]]*\s+|(?<=[。！？])"
 
 DEFAULT_OPTIONS = SearchOptions()
 
+Alignment = tuple[tuple[int, int], ...]  # places of a source and a target word that belong together
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One translation of a line."""
+
+    text: str
+    score: float = 0.0  # a line in parts has the sum of its parts' scores
+    pieces: tuple[str, ...] = ()
+    token_scores: tuple[float, ...] = ()  # log-probabilities of the pieces, each part's EOS too
+    alignment: Alignment | None = None  # of words as spaces divide them, after normalisation
+    words: tuple[int, int] = (0, 0)  # of source and translation, counted where they are aligned
+
+
+@dataclass
+class Translation:
+    """What became of one line."""
+
+    source: str
+    candidates: list[Candidate] = field(default_factory=list)  # best first; one for a blank line
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return self.candidates[0].text
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is searched at a time: a line, or a part of one that is too long."""
+
+    owner: int  # the line
+    number: int  # tells random draws apart
+    tokens: list[int]
+    prefix: list[int]
+
 
 @dataclass(frozen=True)
 class Translator:
-    """A model with its tokenizers, ready to translate lines."""
+    """Models with their tokenizers, ready to translate lines."""
 
-    model: TranslationModel
+    predictor: Predictor
     tokenizers: Tokenizers
-    max_length: int  # source tokens the model has learned to read
+    max_length: int  # source tokens the models have learned to read
     options: SearchOptions = DEFAULT_OPTIONS
-    batch_tokens: int = 4096  # source tokens searched at a time, padding included
+    batch_tokens: int = 2048  # source tokens searched at a time, padding included
+    workers: int = 1  # batches searched at the same time
+    aligns: bool = False
+    precision: torch.dtype = torch.float32  # of matrix products
 
     @classmethod
     def load(
         cls,
-        run: Path,
+        runs: Sequence[Path],
         options: SearchOptions = DEFAULT_OPTIONS,
-        batch_tokens: int = 4096,
+        *,
+        weights: Sequence[float] = (),
         device: torch.device | None = None,
+        batch_tokens: int = 2048,
+        workers: int = 1,
+        aligns: bool = False,
+        aligns_if_possible: bool = False,
+        precision: str = "auto",
+        shortlist: bool = False,
     ) -> "Translator":
-        """Load a run folder. Raises InputError, naming what is wrong with it."""
-        folder = RunFolder(run)
-        config = folder.load_config()
-        tokenizers = folder.load_tokenizers()
-        model = folder.load_model().to(device or torch.device("cpu"))
-        return cls(model, tokenizers, config.data.max_length, options, batch_tokens)
+        """Load run folders, several as an ensemble. Raises InputError, naming what is wrong.
 
-    def translate(self, lines: Sequence[str], warn: Warn, first_number: int = 1) -> list[str]:
-        """Translate lines; line k of the result belongs to line k given, blank ones stay blank.
-
-        `first_number` is the number that warnings give to the first line.
+        `precision` is auto, float32, bfloat16 or int8; `shortlist` narrows the vocabulary to the
+        first run's list. `aligns` adds alignments, and is refused for models without attention;
+        `aligns_if_possible` leaves them out there.
         """
-        pieces: list[str] = []  # what is searched: lines, or parts of lines that are too long
-        owners: list[int] = []  # the line of each
-        tokens = self.tokenizers.source.encode(lines)
-        encoded: list[list[int]] = []
-        for index, (line, ids) in enumerate(zip(lines, tokens, strict=True)):
+        device = device or torch.device("cpu")
+        dtype = choose_search_precision(precision, device)
+        folders = [RunFolder(run) for run in runs]
+        configs = [folder.load_config() for folder in folders]
+        tokenizers = folders[0].load_tokenizers()
+        for run, folder in zip(runs[1:], folders[1:], strict=True):
+            other = folder.load_tokenizers()
+            for side in ("source", "target"):
+                require(
+                    getattr(other, side).sha256 == getattr(tokenizers, side).sha256,
+                    f"{runs[0]} and {run} have different {side} tokenizers; only models that share "
+                    "theirs (train with --source-tokenizer and --target-tokenizer) can vote on "
+                    "the same words",
+                )
+        models = [folder.load_model().to(device) for folder in folders]
+        if dtype == torch.int8:
+            models = [with_int8(model) for model in models]
+        chosen = None
+        if shortlist:
+            translations, common = folders[0].load_shortlist()
+            chosen = Shortlist(translations.to(device), common.to(device), len(tokenizers.target))
+        predictor = Predictor(
+            models, weights, chosen, follows_attention=options.coverage_penalty > 0
+        )
+        attentive = all(source_attentions(model) for model in models)
+        require(
+            attentive or not aligns,
+            f"{' and '.join(map(str, runs))}: no alignment without attention to the source, which "
+            "attention-rnn, conv and transformer have",
+        )
+        aligns = aligns or (aligns_if_possible and attentive)
+        max_length = min(config.data.max_length for config in configs)
+        return cls(predictor, tokenizers, max_length, options, batch_tokens, workers, aligns, dtype)
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        warn: Warn,
+        first_number: int = 1,
+        prefixes: Sequence[str] | None = None,
+    ) -> list[Translation]:
+        """Translate lines; item k of the result belongs to line k given, blank ones stay blank.
+
+        `first_number` is the number of the first line, in warnings and for drawing. Translations
+        begin with their prefix, if there is one.
+        """
+        translations = [Translation(line) for line in lines]
+        parts = list(self._parts(translations, warn, first_number, prefixes))
+        found: list[list[Candidate]] = [[] for _ in parts]
+        batches = self._batches(parts)
+        if self.workers > 1 and len(batches) > 1:
+            pool = ThreadPoolExecutor(self.workers)
+            try:
+                results = list(pool.map(self._search, ([parts[i] for i in b] for b in batches)))
+            finally:  # Ctrl-C does not wait for batches that have not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+        else:
+            results = [self._search([parts[i] for i in batch]) for batch in batches]
+        for batch, candidates in zip(batches, results, strict=True):
+            for place, each in zip(batch, candidates, strict=True):
+                found[place] = each
+        of_line: dict[int, list[list[Candidate]]] = {}
+        for part, each in zip(parts, found, strict=True):
+            of_line.setdefault(part.owner, []).append(each)
+        for index, translation in enumerate(translations):
+            translation.candidates = _joined(of_line.get(index, [[Candidate("")]]))
+        return translations
+
+    def _parts(
+        self,
+        translations: list[Translation],
+        warn: Warn,
+        first_number: int,
+        prefixes: Sequence[str] | None,
+    ) -> Iterable[_Part]:
+        """What is to be searched for lines; a line that is too long in parts, with a warning."""
+        source = self.tokenizers.source
+        begun = self.tokenizers.target.encode(prefixes) if prefixes is not None else None
+        encoded = source.encode([translation.source for translation in translations])
+        for index, (translation, ids) in enumerate(zip(translations, encoded, strict=True)):
+            prefix = begun[index] if begun is not None else []
             if not ids:
                 continue
+            number = first_number + index
             if len(ids) <= self.max_length:
-                pieces.append(line)
-                encoded.append(ids)
-                owners.append(index)
+                yield _Part(index, number, ids, prefix)
                 continue
-            parts = split_line(line, self.tokenizers.source, self.max_length)
-            warn(
-                f"line {first_number + index} has {len(ids):,} tokens, the model reads "
-                f"{self.max_length:,}: translated in {len(parts):,} parts"
+            texts = split_line(translation.source, source, self.max_length)
+            message = (
+                f"line {number} has {len(ids):,} tokens, the model reads "
+                f"{self.max_length:,}: translated in {len(texts):,} parts"
             )
-            pieces.extend(parts)
-            encoded.extend(self.tokenizers.source.encode(parts))
-            owners.extend([index] * len(parts))
-        results: list[list[str]] = [[] for _ in lines]
-        for owner, text in zip(owners, self._search(encoded), strict=True):
-            results[owner].append(text)
-        return [" ".join(parts) for parts in results]
+            translation.warnings.append(message)
+            warn(message)
+            for place, tokens in enumerate(source.encode(texts)):
+                yield _Part(index, number + (place << 40), tokens, prefix if place == 0 else [])
 
-    def _search(self, encoded: Sequence[Sequence[int]]) -> list[str]:
-        """Translate token sequences, longest first in batches of similar length."""
-        if not encoded:
+    def _batches(self, parts: Sequence[_Part]) -> list[list[int]]:
+        """The places of parts of similar length, longest first."""
+        if not parts:
             return []
-        lengths = np.array([len(ids) + 1 for ids in encoded])
+        lengths = np.array([len(part.tokens) + 1 for part in parts])
         order = np.argsort(-lengths, kind="stable")
-        found: list[Sequence[int]] = [()] * len(encoded)
-        device = next(self.model.parameters()).device
-        for part in split_by_tokens(lengths[order], self.batch_tokens):
-            rows = order[part]
-            source = pad([[*encoded[row], EOS] for row in rows]).to(device)
-            for row, hypotheses in zip(
-                rows, beam_search(self.model, source, self.options), strict=True
-            ):
-                found[row] = hypotheses[0].tokens
-        return self.tokenizers.target.decode(found)
+        return [order[part].tolist() for part in split_by_tokens(lengths[order], self.batch_tokens)]
+
+    def _search(self, parts: Sequence[_Part]) -> list[list[Candidate]]:
+        source = pad([[*part.tokens, EOS] for part in parts]).to(self.predictor.device)
+        prefixes = [part.prefix for part in parts]
+        with autocast(self.predictor.device, self.precision):  # a thread's own, so not outside
+            found = search(
+                self.predictor,
+                source,
+                self.options,
+                prefixes if any(prefixes) else (),
+                [part.number for part in parts],
+            )
+        flat = [(row, hypothesis) for row, each in enumerate(found) for hypothesis in each]
+        texts = self.tokenizers.target.decode([hypothesis.tokens for _, hypothesis in flat])
+        alignments: Sequence[Alignment | None] = [None] * len(flat)
+        if self.aligns:
+            alignments = self._align(parts, source, flat)
+        candidates: list[list[Candidate]] = [[] for _ in found]
+        for (row, hypothesis), text, alignment in zip(flat, texts, alignments, strict=True):
+            pieces = tuple(self.tokenizers.target.named(hypothesis.tokens))
+            words = (0, 0)
+            if alignment is not None:
+                named = self.tokenizers.source.named(parts[row].tokens)
+                words = (len(set(word_places(named))), len(set(word_places(pieces))))
+            candidates[row].append(
+                Candidate(text, hypothesis.score, pieces, hypothesis.token_scores, alignment, words)
+            )
+        return candidates
+
+    def _align(
+        self,
+        parts: Sequence[_Part],
+        source: torch.Tensor,
+        found: Sequence[tuple[int, Hypothesis]],
+    ) -> list[Alignment]:
+        """The words that belong together in each (row of the source, hypothesis).
+
+        Every piece of a target word brings the word it looked at most; EOS is no word.
+        """
+        rows = torch.tensor([row for row, _ in found], device=source.device)
+        targets = pad([[BOS, *hypothesis.tokens] for _, hypothesis in found]).to(source.device)
+        weights = attention_to_source(self.predictor.models, source.index_select(0, rows), targets)
+        alignments = []
+        for place, (row, hypothesis) in enumerate(found):
+            source_words = word_places(self.tokenizers.source.named(parts[row].tokens))
+            target_words = word_places(self.tokenizers.target.named(hypothesis.tokens))
+            looked = weights[place, : len(target_words), : len(source_words)].argmax(dim=1).tolist()
+            pairs = {(source_words[s], target_words[t]) for t, s in enumerate(looked)}
+            alignments.append(tuple(sorted(pairs)))
+        return alignments
+
+
+def word_places(pieces: Sequence[str]) -> list[int]:
+    """The place of the word, as spaces divide a line, that each piece belongs to."""
+    places, place = [], -1
+    for piece in pieces:
+        place += piece.startswith("▁") or place < 0
+        places.append(place)
+    return places
+
+
+def _joined(parts: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """The candidates of a line from those of its parts: the best of each, the second best, …"""
+    if len(parts) == 1:
+        return list(parts[0])
+    joined = []
+    for rank in range(max(map(len, parts))):
+        chosen = [part[min(rank, len(part) - 1)] for part in parts]
+        pairs, source, target = [], 0, 0
+        for each in chosen:
+            pairs += [(source + s, target + t) for s, t in each.alignment or ()]
+            source, target = source + each.words[0], target + each.words[1]
+        joined.append(
+            Candidate(
+                " ".join(each.text for each in chosen),
+                sum(each.score for each in chosen),
+                tuple(piece for each in chosen for piece in each.pieces),
+                tuple(score for each in chosen for score in each.token_scores),
+                None if chosen[0].alignment is None else tuple(pairs),
+                (source, target),
+            )
+        )
+    return joined
 
 
 def split_line(line: str, tokenizer: Tokenizer, max_length: int) -> list[str]:

@@ -12,6 +12,7 @@ from seq2seq_cli.corpus.parallel import ParallelText
 from seq2seq_cli.loss import cross_entropy
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.scoring import Score, score
+from seq2seq_cli.search import Predictor
 from seq2seq_cli.training import Validation
 from seq2seq_cli.translator import Translator
 
@@ -27,8 +28,9 @@ class Validator:
     samples: int  # translations to show
 
     def __call__(self, model: TranslationModel) -> Validation:
-        translator = replace(self.translator, model=model)
-        hypotheses = translator.translate(self.text.source, warn=lambda message: None)
+        translator = replace(self.translator, predictor=Predictor([model]))
+        found = translator.translate(self.text.source, warn=lambda message: None)
+        hypotheses = [translation.text for translation in found]
         bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"))
         shown = np.linspace(0, len(hypotheses) - 1, min(self.samples, len(hypotheses))).astype(int)
         return Validation(

@@ -25,6 +25,7 @@ from seq2seq_cli.models import (
     build,
     select,
 )
+from seq2seq_cli.models.cache import Cache
 from seq2seq_cli.models.layers import Dropout
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
@@ -60,6 +61,8 @@ def assert_same(actual: Any, expected: Any) -> None:
 
 
 def tensors(tree: Tree) -> list[Tensor]:
+    if isinstance(tree, Cache):
+        return [buffer.tensor[: tree.length] for buffer in (tree.keys, tree.values)]
     return [tree] if isinstance(tree, Tensor) else [t for branch in tree for t in tensors(branch)]
 
 

@@ -3,14 +3,21 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from seq2seq_cli import search
 from seq2seq_cli.batching import pad
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel, Tree, Vocabulary
-from seq2seq_cli.search import Hypothesis, SearchOptions, beam, beam_search
+from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
+from seq2seq_cli.search.candidates import best_extensions
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
 
 WORDS = (4, 5, 6)  # all that tiny models can say
@@ -25,6 +32,12 @@ PENALTIES = [0.0, 0.6, 1.0, 2.5]
 def to_limit(**options: float) -> SearchOptions:
     """Options under which every hypothesis has at most LIMIT tokens, EOS included."""
     return SearchOptions(max_ratio=0, max_extra=LIMIT, **options)
+
+
+def beam_search(
+    model: TranslationModel, source: Tensor, options: SearchOptions
+) -> list[list[Hypothesis]]:
+    return search.beam_search(Predictor([model]), source, options)
 
 
 def random_sources(count: int, seed: int = 3) -> list[list[int]]:
@@ -45,19 +58,18 @@ def tokens(hypotheses: list[list[Hypothesis]]) -> list[list[tuple[int, ...]]]:
     return [[hypothesis.tokens for hypothesis in row] for row in hypotheses]
 
 
-@pytest.mark.parametrize("length_penalty", PENALTIES)
+@pytest.mark.parametrize("alpha", PENALTIES)
 def test_a_beam_as_wide_as_all_targets_finds_what_enumeration_finds(
-    model: TranslationModel, length_penalty: float
+    model: TranslationModel, alpha: float
 ) -> None:
-    every = to_limit(beam=40, n_best=len(ALL_TARGETS), length_penalty=length_penalty)
-    best = to_limit(beam=40, length_penalty=length_penalty)
+    every = to_limit(beam=40, n_best=len(ALL_TARGETS), alpha=alpha)
+    best = to_limit(beam=40, alpha=alpha)
     found = beam_search(model, pad(SOURCES), every)
     for source, hypotheses, [first] in zip(
         SOURCES, found, beam_search(model, pad(SOURCES), best), strict=True
     ):
         scores = {
-            target: log_probability(model, source, target)
-            / ((5 + len(target) + 1) / 6) ** length_penalty
+            target: log_probability(model, source, target) / ((5 + len(target) + 1) / 6) ** alpha
             for target in ALL_TARGETS
         }
         assert {h.tokens: h.score for h in hypotheses} == pytest.approx(scores, abs=1e-4, rel=1e-4)
@@ -71,7 +83,7 @@ def test_a_beam_of_one_is_greedy_search(model: TranslationModel) -> None:
     @torch.inference_mode()
     def greedy(source: list[int]) -> tuple[int, ...]:
         words: list[int] = []
-        while len(words) + 1 < options.limit(len(source)):
+        while len(words) + 1 < options.longest(len(source)):
             features = model(torch.tensor([source]), torch.tensor([[BOS, *words]]))
             logits = model.output(features[0, -1])
             best = max((*WORDS, EOS), key=lambda token: float(logits[token]))
@@ -85,7 +97,7 @@ def test_a_beam_of_one_is_greedy_search(model: TranslationModel) -> None:
 
 
 def test_the_score_reported_is_that_of_a_forward_pass(model: TranslationModel) -> None:
-    options = SearchOptions(beam=4, n_best=4, length_penalty=0.8)
+    options = SearchOptions(beam=4, n_best=4, alpha=0.8)
     sources = random_sources(4)
     for source, hypotheses in zip(sources, beam_search(model, pad(sources), options), strict=True):
         for hypothesis in hypotheses:
@@ -102,7 +114,8 @@ def test_a_batch_of_1_equals_a_batch_of_64(model: TranslationModel) -> None:
     alone = [beam_search(model, pad([source]), options)[0] for source in sources]
     assert tokens(together) == tokens(alone)
     for row, single in zip(together, alone, strict=True):
-        assert [h.score for h in row] == pytest.approx([h.score for h in single], rel=1e-4)
+        expected = [h.score for h in single]
+        assert [h.score for h in row] == pytest.approx(expected, abs=1e-4, rel=1e-4)
 
 
 def test_n_best_are_complete_different_and_best_first(model: TranslationModel) -> None:
@@ -135,23 +148,21 @@ def test_what_is_never_said_is_forbidden_and_not_just_unlikely() -> None:
     assert hypothesis.log_probability == pytest.approx(3 * math.log(0.05) + math.log(0.02))
 
 
-@pytest.mark.parametrize("length_penalty", [-0.5, *PENALTIES])
+@pytest.mark.parametrize("alpha", [-0.5, *PENALTIES])
 @pytest.mark.parametrize("n_best", [1, 3])
 def test_stopping_early_never_costs_a_better_hypothesis(
     model: TranslationModel,
     monkeypatch: pytest.MonkeyPatch,
-    length_penalty: float,
+    alpha: float,
     n_best: int,
 ) -> None:
     sources = pad(random_sources(16))
-    options = SearchOptions(
-        beam=4, n_best=n_best, length_penalty=length_penalty, max_ratio=1, max_extra=6
-    )
+    options = SearchOptions(beam=4, n_best=n_best, alpha=alpha, max_ratio=1, max_extra=6)
     early = beam_search(model, sources, options)
     monkeypatch.setattr(
-        beam._Sentence,
-        "done",
-        lambda self, best_open, length, _: best_open == -math.inf or length >= self.limit,
+        beam._Searched,
+        "is_over",
+        lambda self, best_open, length, _: best_open == -math.inf or length >= self.longest,
     )
     assert tokens(early) == tokens(beam_search(model, sources, options))
 
@@ -174,7 +185,7 @@ def test_a_finished_hypothesis_keeps_its_place_in_the_beam(width: int, seed: int
         finished += [each for each in kept if each[0][-1] == EOS]
         hypotheses = [each for each in kept if each[0][-1] != EOS]
 
-    options = to_limit(beam=width, n_best=width, length_penalty=0.0)
+    options = to_limit(beam=width, n_best=width, alpha=0.0)
     [found] = beam_search(TableModel(dict(enumerate(table.tolist()))), pad([[4, EOS]]), options)
     expected = {words[1:-1]: score for words, score in finished}
     assert {h.tokens: h.score for h in found} == pytest.approx(expected, abs=1e-4, rel=1e-4)
@@ -183,7 +194,7 @@ def test_a_finished_hypothesis_keeps_its_place_in_the_beam(width: int, seed: int
 def test_search_ends_as_soon_as_nothing_better_can_come() -> None:
     """After two steps one hypothesis has ended; what is still open has no chance left."""
     model = TableModel({BOS: only(4, 0.99, 5), 4: only(EOS, 0.99, 5), 5: only(5, 0.9, 6)})
-    options = SearchOptions(beam=3, length_penalty=1.0, max_ratio=0, max_extra=20)
+    options = SearchOptions(beam=3, alpha=1.0, max_ratio=0, max_extra=20)
     [[best]] = beam_search(model, pad([[4, EOS]]), options)
     assert best.tokens == (4,)
     assert model.steps == 2
@@ -192,7 +203,7 @@ def test_search_ends_as_soon_as_nothing_better_can_come() -> None:
 def test_two_beams_find_what_greed_misses() -> None:
     """The likelier first word leads nowhere: 0.6 x 0.5 against 0.4 x 0.9."""
     model = TableModel({BOS: only(4, 0.6, 5), 4: only(6, 0.5, EOS), 5: only(EOS, 0.9, 6)})
-    options = {"length_penalty": 0.0, "max_ratio": 0, "max_extra": 3}
+    options = {"alpha": 0.0, "max_ratio": 0, "max_extra": 3}
     [[greedy]] = beam_search(model, pad([[4, EOS]]), SearchOptions(beam=1, **options))
     [[best]] = beam_search(model, pad([[4, EOS]]), SearchOptions(beam=2, **options))
     assert greedy.tokens[0] == 4
@@ -223,3 +234,219 @@ class TableModel(TranslationModel):
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
         self.steps += 1
         return nn.functional.one_hot(target, 7).float(), state
+
+
+def repeats(words: Sequence[int], size: int) -> bool:
+    grams = [tuple(words[i : i + size]) for i in range(len(words) - size + 1)]
+    return len(set(grams)) < len(grams)
+
+
+def enumerated(
+    model: TranslationModel, source: list[int], options: SearchOptions, prefix: tuple[int, ...]
+) -> dict[tuple[int, ...], float]:
+    """The score of every target that the options allow, by forward passes and their formulas."""
+    scores = {}
+    for words in ALL_TARGETS:
+        length = len(words) + 1
+        if length < options.min_ratio * len(source) and length < LIMIT:
+            continue
+        if options.no_repeat_ngram and repeats(words, options.no_repeat_ngram):
+            continue
+        if words[: len(prefix)] != prefix:
+            continue
+        given, target = torch.tensor([source]), torch.tensor([[BOS, *words, EOS]])
+        each = Predictor([model]).token_scores(given, target)[0].tolist()
+        for place, word in enumerate(words):
+            if word in words[:place]:
+                each[place] *= options.repetition_penalty
+        divisor = {"gnmt": (5 + length) / 6, "power": length, "none": 1}[options.length_penalty]
+        score = sum(each) / divisor**options.alpha
+        if options.coverage_penalty:
+            attention = search.attention_to_source([model], given, target[:, :-1])[0]
+            covered = attention.sum(dim=0).clamp(1e-6, 1.0).log().sum()
+            score += options.coverage_penalty * float(covered)
+        scores[words] = score
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("options", "prefix"),
+    [
+        ({"length_penalty": "power", "alpha": 0.8}, ()),
+        ({"length_penalty": "none"}, ()),
+        ({"repetition_penalty": 1.7}, ()),
+        ({"no_repeat_ngram": 1}, ()),
+        ({"no_repeat_ngram": 2, "alpha": 0.3}, ()),
+        ({"min_ratio": 0.7, "max_ratio": 0.7}, ()),
+        ({}, (5, 4)),
+        ({"coverage_penalty": 0.4}, ()),
+    ],
+    ids=str,
+)
+def test_every_penalty_and_constraint_is_what_its_formula_says(
+    model: TranslationModel, options: dict[str, float], prefix: tuple[int, ...]
+) -> None:
+    if "coverage_penalty" in options and model.config.architecture == "rnn":
+        pytest.skip("a fixed context has no attention")
+    source = [4, 5, 6, EOS]
+    extra = LIMIT - int(options.get("max_ratio", 0) * len(source))
+    wide = SearchOptions(
+        **{"max_ratio": 0.0, "max_extra": extra, "beam": 40, "n_best": 40} | options
+    )
+    follows = wide.coverage_penalty > 0
+    predictor = Predictor([model], follows_attention=follows)
+    [found] = search.beam_search(predictor, pad([source]), wide, [prefix])
+    expected = enumerated(model, source, wide, prefix)
+    assert {h.tokens: h.score for h in found} == pytest.approx(expected, abs=2e-4, rel=2e-4)
+
+
+def test_an_ensemble_takes_the_weighted_mean_of_probabilities() -> None:
+    one = TableModel({BOS: only(4, 0.9, 5), 4: only(EOS, 0.6, 5), 5: only(EOS, 1.0, 6)})
+    two = TableModel({BOS: only(4, 0.1, 5), 4: only(EOS, 0.4, 6), 5: only(EOS, 1.0, 6)})
+    options = to_limit(beam=4, n_best=2, alpha=0.0)
+    [found] = search.beam_search(Predictor([one, two], [3, 1]), pad([[4, EOS]]), options)
+    probabilities = {h.tokens: math.exp(h.log_probability) for h in found}
+    first = 0.75 * 0.9 + 0.25 * 0.1
+    assert probabilities == pytest.approx(
+        {(4,): first * (0.75 * 0.6 + 0.25 * 0.4), (5,): 1 - first}, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0]])
+def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
+    model = TableModel({})
+    with pytest.raises(InputError, match="one above 0 for each"):
+        Predictor([model, model], weights)
+
+
+def test_a_shortlist_of_everything_changes_nothing(model: TranslationModel) -> None:
+    every = torch.arange(7, dtype=torch.int32).expand(9, 7)
+    listed = Predictor([model], shortlist=Shortlist(every, torch.arange(4), 7))
+    sources = pad(random_sources(8))
+    options = SearchOptions(beam=3, n_best=3, max_ratio=1, max_extra=3, no_repeat_ngram=2)
+    plain = search.beam_search(Predictor([model]), sources, options)
+    short = search.beam_search(listed, sources, options)
+    assert tokens(short) == tokens(plain)
+    for row, other in zip(short, plain, strict=True):
+        assert [h.score for h in row] == pytest.approx([h.score for h in other], abs=1e-4)
+
+
+def test_a_shortlist_holds_what_translates_the_sentence_and_no_neighbours_words(
+    model: TranslationModel,
+) -> None:
+    """Token t is translated by t alone: what is said is a word of the source."""
+    own = torch.arange(9, dtype=torch.int32)[:, None].clamp(max=6)
+    listed = Predictor([model], shortlist=Shortlist(own, torch.arange(4), 7))
+    sources = [[4, 4, EOS], [5, 6, EOS], [6, EOS]]
+    options = SearchOptions(beam=2, n_best=2, max_ratio=1, max_extra=2)
+    together = search.beam_search(listed, pad(sources), options)
+    for source, hypotheses in zip(sources, together, strict=True):
+        for hypothesis in hypotheses:
+            assert set(hypothesis.tokens) <= set(source)
+    alone = [search.beam_search(listed, pad([source]), options)[0] for source in sources]
+    assert tokens(together) == tokens(alone)
+
+
+@given(
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 2500)),
+    count=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_best_extensions_are_those_of_a_full_sort(
+    sizes: tuple[int, int, int], count: int, seed: int
+) -> None:
+    batch, beam, columns = sizes
+    torch.manual_seed(seed)
+    logits = torch.randn(batch * beam, columns)
+    logits[torch.rand_like(logits) < 0.1] = -torch.inf
+    offsets = torch.randn(batch, beam)
+    offsets[:, 1:][torch.rand_like(offsets[:, 1:]) < 0.3] = -torch.inf
+    best, rows, chosen = best_extensions(logits, offsets, count)
+    sums = (logits.view(batch, beam, columns) + offsets[..., None]).view(batch, -1)
+    possible = min(count, beam * columns)
+    assert torch.equal(best[:, :possible], sums.topk(possible, dim=1).values)
+    assert (best[:, possible:] == -torch.inf).all()
+    for sentence in range(batch):
+        real = best[sentence] > -torch.inf
+        places = (rows[sentence] * columns + chosen[sentence])[real]
+        assert torch.equal(sums[sentence][places], best[sentence][real])
+        assert len(places.unique()) == len(places)
+
+
+def draws(count: int, **options: float) -> list[Hypothesis]:
+    model = TableModel(
+        {BOS: [0, 0, 0, 0.1, 0.2, 0.3, 0.4], **{w: only(EOS, 1.0, 4) for w in WORDS}}
+    )
+    chosen = SearchOptions(sample=True, n_best=count, **options)
+    [found] = search.sample(Predictor([model]), pad([[4, EOS]]), chosen)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [0.1, 0.2, 0.3, 0.4]),
+        ({"temperature": 0.5}, [0.01 / 0.3, 0.04 / 0.3, 0.09 / 0.3, 0.16 / 0.3]),
+        ({"top_k": 2}, [0, 0, 3 / 7, 4 / 7]),
+        ({"top_p": 0.65}, [0, 0, 3 / 7, 4 / 7]),
+        ({"top_p": 0.75}, [0, 2 / 9, 3 / 9, 4 / 9]),
+    ],
+    ids=str,
+)
+def test_words_are_drawn_as_often_as_the_model_says(
+    options: dict[str, float], expected: list[float]
+) -> None:
+    """Chi-square at 0.1 %, with a fixed seed."""
+    count = 4000
+    found = draws(count, **options)
+    seen = [sum(h.tokens == words for h in found) for words in ((), (4,), (5,), (6,))]
+    assert sum(seen) == count
+    assert all((number > 0) == (share > 0) for number, share in zip(seen, expected, strict=True))
+    statistic = sum(
+        (number - count * share) ** 2 / (count * share)
+        for number, share in zip(seen, expected, strict=True)
+        if share
+    )
+    assert statistic < {2: 10.83, 3: 13.82, 4: 16.27}[sum(share > 0 for share in expected)]
+
+
+def test_what_is_drawn_depends_on_seed_and_line_alone(model: TranslationModel) -> None:
+    sources = random_sources(12)
+    options = SearchOptions(sample=True, n_best=2, max_ratio=1, max_extra=3, seed=5)
+    predictor = Predictor([model])
+    together = search.sample(predictor, pad(sources), options, numbers=range(100, 112))
+    alone = [
+        search.sample(predictor, pad([source]), options, numbers=[number])[0]
+        for number, source in enumerate(sources, start=100)
+    ]
+    assert tokens(together) == tokens(alone)
+    other = search.sample(
+        predictor, pad(sources), replace(options, seed=6), numbers=range(100, 112)
+    )
+    assert tokens(other) != tokens(together)
+
+
+def test_the_score_of_what_is_drawn_is_the_models_own(model: TranslationModel) -> None:
+    options = SearchOptions(sample=True, temperature=1.5, top_k=3, max_ratio=1, max_extra=3)
+    sources = random_sources(6)
+    for source, [drawn] in zip(
+        sources, search.sample(Predictor([model]), pad(sources), options), strict=True
+    ):
+        expected = log_probability(model, source, drawn.tokens)
+        assert drawn.log_probability == pytest.approx(expected, abs=1e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beam": 2, "n_best": 3}, "3 best of a beam of 2: 1 to 2 is allowed"),
+        ({"temperature": 0.5}, "temperature 0.5 is for drawing; add --sample"),
+        ({"sample": True, "top_p": 0.0}, "top-p 0.0: above 0 to 1 is allowed"),
+        ({"repetition_penalty": 0.5}, "repetition-penalty 0.5: 1 to 100 is allowed"),
+        ({"min_ratio": 3.0}, "min-ratio 3.0: 0 to 2 is allowed"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SearchOptions(**options)

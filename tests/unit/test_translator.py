@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from seq2seq_cli.checkpoint import Tokenizers
-from seq2seq_cli.search import SearchOptions
+from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
-from seq2seq_cli.translator import Translator, split_line
+from seq2seq_cli.translator import Translation, Translator, split_line
 
 MAX_LENGTH = 12  # tokens
 
@@ -47,7 +47,7 @@ def tokenizer() -> Tokenizer:
 def make(tokenizer: Tokenizer) -> Callable[..., Translator]:
     def make(beam: int = 1, batch_tokens: int = 4096) -> Translator:
         return Translator(
-            Echo(len(tokenizer)),  # type: ignore[arg-type]
+            Predictor([Echo(len(tokenizer))]),  # type: ignore[list-item]
             Tokenizers(tokenizer, tokenizer),
             MAX_LENGTH,
             SearchOptions(beam=beam),
@@ -61,6 +61,10 @@ def unexpected(message: str) -> None:
     raise AssertionError(message)
 
 
+def texts(translations: list[Translation]) -> list[str]:
+    return [translation.text for translation in translations]
+
+
 KNOWN = "abcd .!?。"
 SHORT = st.text(KNOWN, max_size=6)
 LONG = st.text(KNOWN, max_size=120)
@@ -70,7 +74,7 @@ ANY = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=60
 @given(lines=st.lists(SHORT, max_size=20), batch_tokens=st.integers(1, 60), beam=st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
 def test_translations_come_in_the_order_of_the_lines(lines, batch_tokens, beam, make, tokenizer):
-    found = make(beam, batch_tokens).translate(lines, unexpected)
+    found = texts(make(beam, batch_tokens).translate(lines, unexpected))
     assert found == [tokenizer.normalize(line) for line in lines]
 
 
@@ -78,11 +82,11 @@ def test_translations_come_in_the_order_of_the_lines(lines, batch_tokens, beam, 
 @settings(max_examples=60, deadline=None)
 def test_a_long_line_loses_nothing_and_no_part_is_too_long(lines, make, tokenizer):
     translator = make()
-    found = translator.translate(lines, warn=lambda message: None)
+    found = texts(translator.translate(lines, warn=lambda message: None))
     assert [line.replace(" ", "") for line in found] == [
         tokenizer.normalize(line).replace(" ", "") for line in lines
     ]
-    assert all(len(ids) <= MAX_LENGTH + 1 for ids in translator.model.asked)
+    assert all(len(ids) <= MAX_LENGTH + 1 for ids in translator.predictor.models[0].asked)
 
 
 def test_only_lines_that_are_too_long_are_warned_of_with_their_number(make):
@@ -95,8 +99,8 @@ def test_only_lines_that_are_too_long_are_warned_of_with_their_number(make):
 @pytest.mark.parametrize("blank", ["", "  ", "\t", "\0", "\u2028", "\x85\x0c"])
 def test_the_model_is_not_asked_about_blank_lines(blank, make):
     translator = make()
-    assert translator.translate([blank, blank], unexpected) == ["", ""]
-    assert translator.model.asked == []
+    assert texts(translator.translate([blank, blank], unexpected)) == ["", ""]
+    assert translator.predictor.models[0].asked == []
 
 
 @given(line=st.one_of(ANY, LONG), max_length=st.integers(1, 20))

@@ -10,8 +10,10 @@ from seq2seq_cli import __version__
 from seq2seq_cli.cli import (
     console,
     data,
+    export,
     info,
     inspect,
+    likelihood,
     presets,
     score,
     tokenizer,
@@ -31,8 +33,10 @@ app = typer.Typer(
 app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(train.train)
 app.command(rich_help_panel="The pipe")(translate.translate)
 app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(score.score)
+app.command(rich_help_panel="Around it")(likelihood.likelihood)
 app.add_typer(inspect.app, name="inspect", rich_help_panel="Around it")
 app.command(rich_help_panel="Around it")(info.info)
+app.command(rich_help_panel="Around it")(export.export)
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Around it")
 app.add_typer(data.app, name="data", rich_help_panel="Around it")
 app.command(rich_help_panel="Around it")(presets.presets)

@@ -84,7 +84,7 @@ def attention(
     from seq2seq_cli.translator import Translator
 
     prepare(threads)
-    translator = Translator.load(run, SearchOptions(beam=beam))
+    translator = Translator.load([run], SearchOptions(beam=beam))
     lines = list(islice(read_lines(input_, console.warn), MOST_LINES + 1))
     if len(lines) > MOST_LINES:
         raise InputError(f"{display_name(input_)}: more than {MOST_LINES:,} lines; give fewer")

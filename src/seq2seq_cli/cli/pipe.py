@@ -25,6 +25,11 @@ def check_paths(source: Path, target: Path) -> None:
         return
     if target.exists() and source != text.STDIN and target.samefile(source):
         raise InputError(f"{target} is both input and output; write to another file")
+    check_output(target)
+
+
+def check_output(target: Path) -> None:
+    """Raise InputError if a file cannot be written."""
     folder = target.parent
     if target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         reason = "it is a directory" if target.is_dir() else f"{folder} is no writable directory"

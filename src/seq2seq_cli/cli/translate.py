@@ -1,40 +1,176 @@
 """`seq2seq translate`: lines in, as many lines out, in order and at once."""
 
+import json
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.pipe import check_paths, pipe
-from seq2seq_cli.text import STDIN
+from seq2seq_cli.cli.pipe import check_output, check_paths, pipe
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.text import STDIN, display_name, read_lines
 
-SEARCH, FILES, MACHINE = "Search", "Files", "Machine"
+if TYPE_CHECKING:
+    from seq2seq_cli.translator import Translation
+
+SEARCH, DRAWING, FILES, MACHINE = "Search", "Drawing at random", "Files", "Machine"
 WINDOW_LINES = 1024  # lines read ahead, and sorted by length among each other
+MOST_WORKERS = 4  # by default: Python's part of the work is done by one at a time
+
+Format = Literal["text", "tsv", "jsonl"]
 
 
 def translate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN…", help="Run folder of `seq2seq train`; several vote."),
+    ],
     input_: Annotated[
         Path, typer.Option("--input", "-i", help="Text to translate.", rich_help_panel=FILES)
     ] = STDIN,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write.", rich_help_panel=FILES)
     ] = STDIN,
+    format_: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="text: the best translation. tsv: line number, rank, score, translation. "
+            "jsonl: all that is known, a line for each line.",
+            rich_help_panel=FILES,
+        ),
+    ] = "text",
+    alignment: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for alignments: i-j, source word i gave word j (Pharaoh).",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    prefix: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with what each translation begins with, line by line.", rich_help_panel=FILES
+        ),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="W,…",
+            help="Of several runs' votes.",
+            show_default="equal",
+            rich_help_panel=SEARCH,
+        ),
+    ] = "",
     beam: Annotated[
         int, typer.Option(min=1, help="Hypotheses kept; 1 is greedy.", rich_help_panel=SEARCH)
     ] = 5,
+    n_best: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Translations of a line, in tsv or jsonl.", rich_help_panel=SEARCH
+        ),
+    ] = 1,
     length_penalty: Annotated[
+        Literal["gnmt", "power", "none"],
+        typer.Option(
+            help="What log-probabilities are divided by: ((5+L)/6)^alpha (Wu 2016), L^alpha or 1.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = "gnmt",
+    alpha: Annotated[
+        float,
+        typer.Option(help="More favours longer translations.", rich_help_panel=SEARCH),
+    ] = 1.0,
+    coverage_penalty: Annotated[
         float,
         typer.Option(
-            help="Alpha of ((5+L)/6)^alpha (Wu 2016); more favours longer translations.",
+            help="Beta of Wu 2016: how much it counts that source words were not looked at.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float,
+        typer.Option(
+            help="What repeated words' log-probabilities are multiplied with (Keskar 2019).",
             rich_help_panel=SEARCH,
         ),
     ] = 1.0,
+    no_repeat_ngram: Annotated[
+        int,
+        typer.Option(help="Tokens in a row that come only once; 0: any.", rich_help_panel=SEARCH),
+    ] = 0,
+    min_ratio: Annotated[
+        float,
+        typer.Option(help="Least length, in source lengths (tokens).", rich_help_panel=SEARCH),
+    ] = 0.0,
+    max_ratio: Annotated[
+        float,
+        typer.Option(help="Greatest length, in source lengths …", rich_help_panel=SEARCH),
+    ] = 2.0,
+    max_extra: Annotated[
+        int, typer.Option(help="… and this many tokens more.", rich_help_panel=SEARCH)
+    ] = 20,
+    sample: Annotated[
+        bool,
+        typer.Option(
+            "--sample",
+            help="Draw each word; the same for the same line and seed.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = False,
+    temperature: Annotated[
+        float,
+        typer.Option(help="Below 1, likely words become likelier.", rich_help_panel=DRAWING),
+    ] = 1.0,
+    top_k: Annotated[
+        int,
+        typer.Option(
+            help="Draw among this many likeliest words (Fan 2018).",
+            show_default="all",
+            rich_help_panel=DRAWING,
+        ),
+    ] = 0,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            help="Draw among the fewest words of this probability (Holtzman 2020).",
+            rich_help_panel=DRAWING,
+        ),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, rich_help_panel=DRAWING)] = 1,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "int8"],
+        typer.Option(
+            help="Of matrix products; int8 is for CPUs: faster, and nearly as good.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = "auto",
+    shortlist: Annotated[
+        bool,
+        typer.Option(
+            "--shortlist",
+            help="Choose only among likely translations of the line's words: faster.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = False,
     batch_tokens: Annotated[
         int,
         typer.Option(min=1, help="Source tokens searched at a time.", rich_help_panel=MACHINE),
-    ] = 4096,
+    ] = 2048,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Batches searched side by side, with the threads divided.",
+            show_default=f"one a thread, at most {MOST_WORKERS}",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
     ] = "auto",
@@ -49,17 +185,123 @@ def translate(
     echo "A man rides a bicycle." | seq2seq translate runs/en-de
     seq2seq translate runs/en-de --input book.en --output book.de
     tail -f log.en | seq2seq translate runs/en-de --beam 1 | tee log.de
+    seq2seq translate runs/en-de -i test.en --n-best 5 --format jsonl | jq .
+    seq2seq translate runs/a runs/b --weights 2,1 < test.en
     """
+    if n_best > 1 and format_ == "text":
+        raise InputError("--n-best is for --format tsv or jsonl: text has one line for each line")
+    votes = _numbers(weights)
     check_paths(input_, output)
+    if alignment is not None:
+        check_output(alignment)
     from seq2seq_cli.devices import choose_device, prepare
     from seq2seq_cli.search import SearchOptions
     from seq2seq_cli.translator import Translator
 
-    prepare(threads)
-    options = SearchOptions(beam=beam, length_penalty=length_penalty)
-    translator = Translator.load(run, options, batch_tokens, choose_device(device))
+    options = SearchOptions(
+        beam=beam,
+        n_best=n_best,
+        length_penalty=length_penalty,
+        alpha=alpha,
+        coverage_penalty=coverage_penalty,
+        repetition_penalty=repetition_penalty,
+        no_repeat_ngram=no_repeat_ngram,
+        min_ratio=min_ratio,
+        max_ratio=max_ratio,
+        max_extra=max_extra,
+        sample=sample,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+    )
+    where = choose_device(device)
+    available = threads or len(os.sched_getaffinity(0))
+    side_by_side = workers or (min(available, MOST_WORKERS) if where.type == "cpu" else 1)
+    prepare(max(1, available // side_by_side))
+    translator = Translator.load(
+        runs,
+        options,
+        weights=votes,
+        device=where,
+        batch_tokens=batch_tokens,
+        workers=side_by_side,
+        aligns=alignment is not None,
+        aligns_if_possible=format_ == "jsonl",
+        precision=precision,
+        shortlist=shortlist,
+    )
+    begun = list(read_lines(prefix, console.warn)) if prefix is not None else None
+    with ExitStack() as files:
+        aligned = files.enter_context(alignment.open("w")) if alignment is not None else None
 
-    def convert(lines: list[str], first: int) -> list[str]:
-        return translator.translate(lines, console.warn, first)
+        def convert(lines: list[str], first: int) -> list[str]:
+            prefixes = None
+            if begun is not None:
+                prefixes = begun[first - 1 : first - 1 + len(lines)]
+                if len(prefixes) < len(lines):
+                    raise InputError(
+                        f"{prefix} has {len(begun):,} lines, {display_name(input_)} more: they "
+                        "belong together line by line"
+                    )
+            found = translator.translate(lines, console.warn, first, prefixes)
+            if aligned is not None:
+                aligned.writelines(f"{_pharaoh(each)}\n" for each in found)
+                aligned.flush()
+            show = SHOW[format_]
+            return [show(each, number) for number, each in enumerate(found, start=first)]
 
-    pipe(input_, output, WINDOW_LINES, convert)
+        pipe(input_, output, WINDOW_LINES, convert)
+
+
+def _numbers(weights: str) -> list[float]:
+    try:
+        return [float(weight) for weight in weights.split(",")] if weights else []
+    except ValueError:
+        raise InputError(
+            f"--weights {weights}: numbers with commas between are allowed, as in 2,1"
+        ) from None
+
+
+def _pharaoh(translation: "Translation") -> str:
+    pairs = translation.candidates[0].alignment or ()
+    return " ".join(f"{source}-{target}" for source, target in pairs)
+
+
+def _as_text(translation: "Translation", number: int) -> str:
+    return translation.text
+
+
+def _as_tsv(translation: "Translation", number: int) -> str:
+    return "\n".join(
+        f"{number}\t{rank}\t{candidate.score:.6f}\t{candidate.text}"
+        for rank, candidate in enumerate(translation.candidates, start=1)
+    )
+
+
+def _as_json(translation: "Translation", number: int) -> str:
+    hypotheses = [
+        {
+            "text": candidate.text,
+            "score": candidate.score,
+            "log_probability": sum(candidate.token_scores),
+            "tokens": candidate.pieces,
+            "token_scores": candidate.token_scores,
+            "alignment": candidate.alignment,
+        }
+        for candidate in translation.candidates
+    ]
+    record = {
+        "line": number,
+        "source": translation.source,
+        "hypotheses": hypotheses,
+        "warnings": translation.warnings,
+    }
+    return json.dumps(record, ensure_ascii=False)
+
+
+SHOW: dict[Format, Callable[["Translation", int], str]] = {
+    "text": _as_text,
+    "tsv": _as_tsv,
+    "jsonl": _as_json,
+}

@@ -8,9 +8,9 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.models.attention_rnn import AttentionRnn
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary, select
 from seq2seq_cli.models.conv import Conv
-from seq2seq_cli.models.layers import SourceAttention
 from seq2seq_cli.models.rnn import Rnn
 from seq2seq_cli.models.transformer import Transformer
+from seq2seq_cli.models.watching import source_attentions, watched_attention
 
 __all__ = [
     "ARCHITECTURES",
@@ -22,6 +22,7 @@ __all__ = [
     "model_config",
     "select",
     "source_attentions",
+    "watched_attention",
 ]
 
 ARCHITECTURES: dict[str, type[TranslationModel]] = {
@@ -45,8 +46,3 @@ def model_config(table: Mapping[str, Any]) -> ModelConfig:
 def build(config: ModelConfig, vocabulary: Vocabulary) -> TranslationModel:
     """Make the model, with fresh weights from torch's random state."""
     return ARCHITECTURES[config.architecture](config, vocabulary)
-
-
-def source_attentions(model: TranslationModel) -> list[SourceAttention]:
-    """All that looks at the source in a model, the first layer's first; none in some models."""
-    return [module for module in model.modules() if isinstance(module, SourceAttention)]

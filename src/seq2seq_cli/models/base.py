@@ -11,14 +11,17 @@ from typing import ClassVar, TypeAlias
 from torch import Tensor, nn
 
 from seq2seq_cli.config import require
+from seq2seq_cli.models.cache import Cache
 
-Tree: TypeAlias = "Tensor | tuple[Tree, ...]"
+Tree: TypeAlias = "Tensor | Cache | tuple[Tree, ...]"
 
 
 def select(tree: Tree, rows: Tensor) -> Tree:
-    """Gather rows along axis 0 of every tensor in a tree: reorder, repeat or drop them."""
+    """Gather rows along axis 0 of everything in a tree: reorder, repeat or drop them."""
     if isinstance(tree, Tensor):
         return tree.index_select(0, rows)
+    if isinstance(tree, Cache):
+        return tree.select(rows)
     return tuple(select(branch, rows) for branch in tree)
 
 

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from seq2seq_cli.symbols import PAD
 
+# Fewer queries, as in a step of search, cost the fused kernel more than plain products on a CPU.
+FEW_QUERIES = 16
+
 
 class _ByteDropout(torch.autograd.Function):
     """Drops an element where its random byte is below the threshold."""
@@ -71,11 +74,13 @@ class HeadedSourceAttention(SourceAttention):
 
     def weights(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """Queries (B, H, Q, D / H), keys and values (B, H, S, D / H), mask (B, 1, 1, S)."""
-        scores = torch.matmul(query, key.transpose(2, 3)) / math.sqrt(query.size(3))
-        return scores.masked_fill(~mask, -torch.inf).softmax(dim=3)
+        scores = torch.matmul(query * query.size(3) ** -0.5, key.transpose(2, 3))
+        return scores.masked_fill_(~mask, -torch.inf).softmax(dim=3)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """As `weights` -> (B, H, Q, D / H)."""
+        if query.size(2) < FEW_QUERIES and not torch.is_grad_enabled():
+            return torch.matmul(self.weights(query, key, value, mask), value)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from seq2seq_cli.config import require
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
+from seq2seq_cli.models.cache import Cache
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
 from seq2seq_cli.models.layers import (
     Dropout,
@@ -110,10 +111,7 @@ class SelfAttention(nn.Module):
 
 
 class CausalAttention(SelfAttention):
-    """Self-attention to the past, for the decoder.
-
-    State: keys and values (N, H, T so far, D / H).
-    """
+    """Self-attention to the past, for the decoder. State: a cache of keys and values."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)
@@ -122,25 +120,16 @@ class CausalAttention(SelfAttention):
 
     def start(self, encoded: Tensor) -> Tree:
         """The state before the first token, for the encoder's outputs (B, S, D)."""
-        empty = encoded.new_empty(encoded.size(0), self.heads, 0, self.head_width)
-        return empty, empty
+        return Cache.empty(encoded, self.heads, self.head_width)
 
     def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:  # type: ignore[override]
         """(N, T, D) -> (N, T, D), and the state after it."""
-        past_key, past_value = cast(tuple[Tensor, Tensor], state)
-        past, length = past_key.size(2), x.size(1)
-        rotation = rotations(past, length, self.head_width, x.device) if self.rotary else None
-        query, key, value = self.project(x, rotation)
-        if past:
-            key = torch.cat((past_key, key), dim=2)
-            value = torch.cat((past_value, value), dim=2)
-        mask = None
-        if past and length > 1:
-            mask = x.new_ones(length, past + length, dtype=torch.bool).tril(past)
-        heads = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=not past and length > 1
-        )
-        return self.joined(heads), (key, value)
+        cache = cast(Cache, state)
+        rotation = None
+        if self.rotary:
+            rotation = rotations(cache.length, x.size(1), self.head_width, x.device)
+        heads, after = cache.attend(*self.project(x, rotation))
+        return self.joined(heads), after
 
 
 class CrossAttention(nn.Module):

@@ -4,126 +4,169 @@ So a beam of 1 is greedy search, and a beam as wide as the number of possible ta
 best of all. A sentence ends when its beam is full of finished hypotheses, or as soon as no open
 one can still beat them under the same score: stopping never costs a better hypothesis.
 
-Dimensions: B sentences still searched, K beam, N = B x K rows, V vocabulary.
+Dimensions: B sentences in the batch, K beam, N = B x K rows, S source tokens, T target tokens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from seq2seq_cli.models import TranslationModel, select
-from seq2seq_cli.search.hypothesis import Hypothesis, SearchOptions
-from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
+from seq2seq_cli.batching import pad
+from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
+from seq2seq_cli.search.constraints import Sentence, constrain
+from seq2seq_cli.search.hypothesis import Hypothesis
+from seq2seq_cli.search.options import SearchOptions
+from seq2seq_cli.search.predictor import Predictor
+from seq2seq_cli.symbols import BOS, EOS, PAD
 
-NEVER = [PAD, UNK, BOS]  # no translation holds them
+LEAST_COVERAGE = 1e-6  # a source token that nothing looked at would cost infinitely much
+DROPPED_SHARE = 8  # sentences that are done leave the batch when they are one in so many
 
 
 @dataclass
-class _Sentence:
-    """What is known of one sentence while it is searched."""
+class _Searched(Sentence):
+    """A sentence and the hypotheses of it that have ended."""
 
-    index: int  # in the batch given
-    limit: int  # the greatest length
     finished: list[Hypothesis] = field(default_factory=list)
+    done: bool = False
 
-    def done(self, best_open: float, length: int, options: SearchOptions) -> bool:
+    def is_over(self, best_open: float, length: int, options: SearchOptions) -> bool:
         """Whether nothing better can come from open hypotheses of this length."""
-        if best_open == -torch.inf or length >= self.limit:
+        if best_open == -torch.inf or length >= self.longest:
             return True
         if len(self.finished) < options.n_best:
             return False
-        worst = sorted((h.score for h in self.finished), reverse=True)[options.n_best - 1]
-        return worst >= options.bound(best_open, length, self.limit)
+        worst = self.best(options.n_best)[-1].score
+        return worst >= options.bound(best_open, length, self.longest)
+
+    def best(self, count: int) -> list[Hypothesis]:
+        return sorted(self.finished, key=lambda h: h.score, reverse=True)[:count]
 
 
-@torch.inference_mode()
 def beam_search(
-    model: TranslationModel, source: Tensor, options: SearchOptions
-) -> list[list[Hypothesis]]:
-    """Translate (B, S) ids: for each row the `n_best` best hypotheses found, best first."""
-    beam = options.beam
-    lengths = (source != PAD).sum(dim=1).tolist()
-    results: list[list[Hypothesis]] = [[] for _ in lengths]
-    sentences = [_Sentence(i, options.limit(length)) for i, length in enumerate(lengths)]
-
-    memory, state = model.encode(source)
-    rows = torch.arange(len(sentences), device=source.device).repeat_interleave(beam)
-    state = select(state, rows)
-    scores = source.new_full((len(sentences), beam), -torch.inf, dtype=torch.float32)
-    scores[:, 0] = 0.0  # all rows of a sentence are the same at first
-    tokens = source.new_full((len(rows), 1), BOS)
-
-    length = 0
-    while sentences:
-        length += 1
-        features, state = model.decode(tokens[:, -1:], state, memory)
-        logits = model.output(features[:, 0]).float()
-        scores, origin, chosen = _extend(scores, logits, sentences, length, beam)
-        tokens = torch.cat((tokens.index_select(0, origin), chosen.view(-1, 1)), dim=1)
-        _collect(sentences, scores, tokens, length, options)
-        scores = scores.masked_fill(chosen == EOS, -torch.inf)
-
-        best_open = scores.amax(dim=1).tolist()
-        going = [i for i, s in enumerate(sentences) if not s.done(best_open[i], length, options)]
-        if len(going) < len(sentences):
-            for sentence in sentences:
-                ranked = sorted(sentence.finished, key=lambda h: h.score, reverse=True)
-                results[sentence.index] = ranked[: options.n_best]
-            sentences = [sentences[i] for i in going]
-            if not sentences:
-                break
-            kept = torch.tensor(going, device=source.device)
-            memory = select(memory, kept)
-            scores = scores.index_select(0, kept)
-            kept_rows = (kept[:, None] * beam + torch.arange(beam, device=kept.device)).view(-1)
-            origin = origin.index_select(0, kept_rows)
-            tokens = tokens.index_select(0, kept_rows)
-            state = select(state, origin)
-        elif beam > 1:
-            state = select(state, origin)
-    return results
-
-
-def _extend(
-    scores: Tensor, logits: Tensor, sentences: list[_Sentence], length: int, beam: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Choose each sentence's next hypotheses among all one-token extensions of the open ones.
-
-    Returns their log-probabilities (B, K), -inf where a place is taken by a finished one; the row
-    (N,) each came from; and its new token (B, K).
-    """
-    normaliser = logits.logsumexp(dim=1, keepdim=True)
-    logits[:, NEVER] = -torch.inf
-    at_limit = [i for i, sentence in enumerate(sentences) if length == sentence.limit]
-    if at_limit:
-        end = logits.view(len(sentences), beam, -1)
-        only_end = torch.full_like(end[at_limit], -torch.inf)
-        only_end[..., EOS] = end[at_limit][..., EOS]
-        end[at_limit] = only_end
-    top, ids = logits.topk(min(beam, logits.size(1)), dim=1)  # (N, K): more of a row cannot win
-    candidates = (top - normaliser + scores.view(-1, 1)).view(len(sentences), -1)
-    best, places = candidates.topk(beam, dim=1)  # (B, K)
-    chosen = ids.view(len(sentences), -1).gather(1, places)
-    first = torch.arange(len(sentences), device=places.device)[:, None] * beam
-    origin = (first + places // top.size(1)).view(-1)
-    free = torch.tensor([beam - len(s.finished) for s in sentences], device=best.device)
-    taken = torch.arange(beam, device=best.device) >= free[:, None]
-    return best.masked_fill(taken, -torch.inf), origin, chosen
-
-
-def _collect(
-    sentences: list[_Sentence],
-    scores: Tensor,
-    tokens: Tensor,
-    length: int,
+    predictor: Predictor,
+    source: Tensor,
     options: SearchOptions,
-) -> None:
-    """Move hypotheses that have just ended from the beam to their sentence."""
-    beam = options.beam
-    ended = (tokens[:, -1].view(-1, beam) == EOS) & (scores > -torch.inf)
-    for place, place_in_beam in ended.nonzero().tolist():
-        log_probability = float(scores[place, place_in_beam])
-        ids = tokens[place * beam + place_in_beam, 1:-1].tolist()
-        score = log_probability / options.normaliser(length)
-        sentences[place].finished.append(Hypothesis(tuple(ids), score, log_probability))
+    prefixes: Sequence[Sequence[int]] = (),
+) -> list[list[Hypothesis]]:
+    """Translate (B, S) ids: for each row the `n_best` best hypotheses found, best first.
+
+    `prefixes` are the tokens, one sequence for each row, that its hypotheses begin with.
+    """
+    with torch.inference_mode():
+        search = _BeamSearch(predictor, source, options, prefixes)
+        while not all(sentence.done for sentence in search.sentences):
+            search.step()
+    return search.results
+
+
+class _BeamSearch:
+    """The open hypotheses of a batch, and those that have ended."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        source: Tensor,
+        options: SearchOptions,
+        prefixes: Sequence[Sequence[int]],
+    ) -> None:
+        self.options = options
+        real = source != PAD
+        lengths = real.sum(dim=1).tolist()
+        self.results: list[list[Hypothesis]] = [[] for _ in lengths]
+        self.sentences = [
+            _Searched(
+                index,
+                options.shortest(length),
+                options.longest(length),
+                prefixes[index] if prefixes else (),
+            )
+            for index, length in enumerate(lengths)
+        ]
+        forced = pad(prefixes).to(source.device) if any(prefixes) else None
+        # At first there is one hypothesis of each sentence, the empty one; then K.
+        self.decoding = predictor.begin(source, 1, forced)
+        self.tokens = source.new_full((len(lengths), 1), BOS)  # (N, T)
+        self.token_scores = torch.empty(len(lengths), 0, device=source.device)  # (N, T - 1)
+        # What hypotheses are ranked by; -inf: the place is taken by one that has ended, or empty.
+        self.scores = torch.zeros(len(lengths), 1, device=source.device)  # (B, K)
+        self.coverage: Tensor | None = None  # (N, S), the sum of the attention so far
+        if options.coverage_penalty:
+            self.coverage = torch.zeros(real.shape, device=source.device).masked_fill(~real, 1.0)
+
+    def step(self) -> None:
+        """Extend every open hypothesis by a token, and keep the best of each sentence."""
+        origin, ended = self._extend()
+        for place, place_in_beam in ended.nonzero().tolist():
+            self._finish(place, place_in_beam)
+        self.scores = self.scores.masked_fill(ended, -torch.inf)
+
+        length = self.tokens.size(1) - 1
+        for sentence, best_open in zip(
+            self.sentences, self.scores.amax(dim=1).tolist(), strict=True
+        ):
+            if not sentence.done and sentence.is_over(best_open, length, self.options):
+                sentence.done = True
+                self.results[sentence.index] = sentence.best(self.options.n_best)
+        done = sum(sentence.done for sentence in self.sentences)
+        if done * DROPPED_SHARE >= len(self.sentences):
+            self._drop_done(origin)
+        elif self.options.beam > 1:
+            self.decoding.reorder(origin)
+
+    def _extend(self) -> tuple[Tensor, Tensor]:
+        """The row (N,) each hypothesis came from, and whether it has ended (B, K)."""
+        options = self.options
+        logits = self.decoding.step(self.tokens[:, -1])
+        normaliser = log_sum_exp(logits)
+        plain = logits.clone() if options.repetition_penalty != 1.0 else logits
+        constrain(logits, normaliser, self.tokens, self.sentences, self.decoding, options)
+        offsets = self.scores - normaliser.view_as(self.scores)
+        best, places, columns = best_extensions(logits, offsets, options.beam)
+
+        device = logits.device
+        first = torch.arange(len(self.sentences), device=device)[:, None] * self.scores.size(1)
+        origin = (first + places).view(-1)
+        flat = columns.view(-1)
+        token_scores = plain[origin, flat, None] - normaliser.index_select(0, origin)
+        chosen = flat if self.decoding.columns is None else self.decoding.columns[flat]
+        self.tokens = torch.cat((self.tokens.index_select(0, origin), chosen[:, None]), dim=1)
+        self.token_scores = torch.cat(
+            (self.token_scores.index_select(0, origin), token_scores), dim=1
+        )
+        if self.coverage is not None:
+            self.coverage = (self.coverage + self.decoding.attended).index_select(0, origin)
+
+        free = torch.tensor([options.beam - len(s.finished) for s in self.sentences], device=device)
+        taken = torch.arange(options.beam, device=device) >= free[:, None]
+        self.scores = best.masked_fill(taken, -torch.inf)
+        return origin, (chosen.view_as(best) == EOS) & (self.scores > -torch.inf)
+
+    def _finish(self, place: int, place_in_beam: int) -> None:
+        """Move a hypothesis that has ended from its place in the beam to its sentence."""
+        row = place * self.options.beam + place_in_beam
+        ids = tuple(self.tokens[row, 1:-1].tolist())
+        score = float(self.scores[place, place_in_beam]) / self.options.divisor(len(ids) + 1)
+        if self.coverage is not None:
+            covered = self.coverage[row].clamp(LEAST_COVERAGE, 1.0).log().sum()
+            score += self.options.coverage_penalty * float(covered)
+        found = Hypothesis(ids, score, tuple(self.token_scores[row].tolist()))
+        self.sentences[place].finished.append(found)
+
+    def _drop_done(self, origin: Tensor) -> None:
+        """Leave out sentences that are done; row i of the rest goes on from the row origin[i]."""
+        going = [i for i, sentence in enumerate(self.sentences) if not sentence.done]
+        self.sentences = [self.sentences[i] for i in going]
+        if not going:
+            return
+        beam = self.options.beam
+        kept = torch.tensor(going, device=origin.device)
+        rows = (kept[:, None] * beam + torch.arange(beam, device=origin.device)).view(-1)
+        self.decoding.keep(kept, origin.index_select(0, rows))
+        self.scores = self.scores.index_select(0, kept)
+        self.tokens = self.tokens.index_select(0, rows)
+        self.token_scores = self.token_scores.index_select(0, rows)
+        if self.coverage is not None:
+            self.coverage = self.coverage.index_select(0, rows)

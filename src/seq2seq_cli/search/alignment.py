@@ -1,0 +1,34 @@
+"""Which source token each target token comes from, read from a model's attention."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.config import require
+from seq2seq_cli.models import TranslationModel, source_attentions, watched_attention
+
+
+@torch.inference_mode()
+def attention_to_source(
+    models: Sequence[TranslationModel], source: Tensor, target: Tensor
+) -> Tensor:
+    """Where models look in (B, S) ids when they predict what follows each of (B, T), BOS first.
+
+    Returns (B, T, S), the mean over models, layers and heads. Raises InputError for models without
+    attention to the source.
+    """
+    total = torch.zeros((), device=source.device)
+    count = 0
+    for model in models:
+        require(
+            bool(source_attentions(model)),
+            f"the architecture {model.config.architecture} has no attention to the source, which "
+            "alignments are made of; attention-rnn, conv and transformer have",
+        )
+        with watched_attention(model) as seen:
+            model(source, target)
+        for calls in seen:
+            total = total + torch.cat(calls, dim=2).float().mean(dim=1)
+            count += 1
+    return total / count

@@ -1,0 +1,98 @@
+"""What search is asked for."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from seq2seq_cli.config import require
+
+LengthPenalty = Literal["gnmt", "power", "none"]
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search. Lengths are in tokens, the final EOS counted.
+
+    A hypothesis' score is its log-probability over the divisor of its length, less the coverage
+    penalty. With `sample` there is no beam: each hypothesis is drawn word by word.
+    """
+
+    beam: int = 5  # hypotheses kept; 1 is greedy search
+    n_best: int = 1  # hypotheses returned; with `sample`, drawn
+
+    # gnmt: ((5 + L) / 6)^alpha (Wu 2016); power: L^alpha (as in OpenNMT and Marian); none: 1
+    length_penalty: LengthPenalty = "gnmt"
+    alpha: float = 1.0  # 0 prefers short hypotheses, more prefers longer ones
+    coverage_penalty: float = 0.0  # beta of Wu 2016: dislikes source tokens hardly looked at
+    repetition_penalty: float = 1.0  # a repeated token's log-probability times this (Keskar 2019)
+    no_repeat_ngram: int = 0  # no n-gram of this many tokens comes twice (Paulus 2018); 0: any may
+
+    min_ratio: float = 0.0  # a hypothesis is at least min_ratio x source length long
+    max_ratio: float = 2.0  # and at most max_ratio x source length + max_extra
+    max_extra: int = 20
+
+    sample: bool = False
+    temperature: float = 1.0  # below 1 makes likely words likelier; with `sample`, as the next two
+    top_k: int = 0  # drawn among this many likeliest words (Fan 2018); 0: all
+    top_p: float = 1.0  # drawn among the fewest words of this probability (Holtzman 2020)
+    seed: int = 1  # of drawing
+
+    def __post_init__(self) -> None:
+        require(self.beam >= 1, f"a beam of {self.beam}: 1 or more is allowed")
+        most = math.inf if self.sample else self.beam
+        require(
+            1 <= self.n_best <= most,
+            f"{self.n_best} best of a beam of {self.beam}: 1 to {self.beam} is allowed; "
+            "a wider beam finds more",
+        )
+        for name, low, high in (
+            ("alpha", -10, 10),
+            ("coverage_penalty", 0, 100),
+            ("repetition_penalty", 1, 100),
+            ("no_repeat_ngram", 0, 1000),
+            ("max_ratio", 0, 1000),
+            ("min_ratio", 0, self.max_ratio),
+            ("max_extra", 0, 1_000_000),
+            ("top_k", 0, 2**31),
+            ("seed", 0, 2**63 - 1),
+        ):
+            value = getattr(self, name)
+            require(
+                low <= value <= high,
+                f"{name.replace('_', '-')} {value}: {low} to {high:g} is allowed",
+            )
+        require(
+            0 < self.temperature < math.inf,
+            f"temperature {self.temperature}: a number above 0 is allowed",
+        )
+        require(0 < self.top_p <= 1, f"top-p {self.top_p}: above 0 to 1 is allowed")
+        for name, value, off in (
+            ("temperature", self.temperature, 1.0),
+            ("top-k", self.top_k, 0),
+            ("top-p", self.top_p, 1.0),
+        ):
+            require(self.sample or value == off, f"{name} {value} is for drawing; add --sample")
+
+    def divisor(self, length: int) -> float:
+        """What a log-probability is divided by."""
+        if self.length_penalty == "gnmt":
+            return float(((5 + length) / 6) ** self.alpha)
+        if self.length_penalty == "power":
+            return float(length**self.alpha)
+        return 1.0
+
+    def shortest(self, source_length: int) -> int:
+        """The least length of a hypothesis for a source of this length."""
+        return max(1, min(math.ceil(self.min_ratio * source_length), self.longest(source_length)))
+
+    def longest(self, source_length: int) -> int:
+        """The greatest length of a hypothesis for a source of this length."""
+        return max(1, int(self.max_ratio * source_length) + self.max_extra)
+
+    def bound(self, log_probability: float, length: int, longest: int) -> float:
+        """The best score that a hypothesis of this length can still reach by growing.
+
+        Its log-probability can only fall, and so can what coverage takes off; the divisor is
+        monotonic, so greatest at an end.
+        """
+        return log_probability / max(self.divisor(length + 1), self.divisor(longest))

@@ -1,0 +1,151 @@
+"""What models say comes next: one model or several, over the whole vocabulary or a shortlist.
+
+Dimensions: B sentences still searched, N rows of hypotheses, S source tokens, V columns of logits.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.config import require
+from seq2seq_cli.models import (
+    TranslationModel,
+    Tree,
+    select,
+    source_attentions,
+    watched_attention,
+)
+from seq2seq_cli.models.quantization import narrowed
+from seq2seq_cli.search.shortlist import Shortlist
+from seq2seq_cli.symbols import PAD
+
+
+class Predictor:
+    """One model, or an ensemble: the weighted mean of the models' probabilities.
+
+    Raises InputError for weights that do not fit the models, and where attention is to be followed
+    in models that have none.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[TranslationModel],
+        weights: Sequence[float] = (),
+        shortlist: Shortlist | None = None,
+        *,
+        follows_attention: bool = False,
+    ) -> None:
+        require(
+            len(weights) in (0, len(models)) and all(weight > 0 for weight in weights),
+            f"{len(weights)} weights for {len(models)} models: one above 0 for each is allowed",
+        )
+        self.models = tuple(models)
+        each = list(weights) or [1.0] * len(models)
+        self.log_weights = [float(torch.tensor(weight / sum(each)).log()) for weight in each]
+        self.shortlist = shortlist
+        self.follows_attention = follows_attention
+        for model in models if follows_attention else ():
+            require(
+                bool(source_attentions(model)),
+                f"the architecture {model.config.architecture} has no attention to the source, "
+                "which the coverage penalty is made of",
+            )
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.models[0].parameters()).device
+
+    @torch.inference_mode()
+    def token_scores(self, source: Tensor, target: Tensor) -> Tensor:
+        """The natural log-probability of each token of targets (B, T + 1), BOS first and then EOS,
+        given (B, S) ids: (B, T), 0 where the token is PAD. Over the whole vocabulary.
+        """
+        found = []
+        for model, weight in zip(self.models, self.log_weights, strict=True):
+            features = model(source, target[:, :-1])
+            # Sentence by sentence: the logits of a whole batch would take much memory.
+            scores = [model.output(each).float().log_softmax(dim=1) for each in features]
+            gold = [s.gather(1, t[1:, None])[:, 0] for s, t in zip(scores, target, strict=True)]
+            found.append(torch.stack(gold) + weight)
+        return torch.stack(found).logsumexp(dim=0).masked_fill(target[:, 1:] == PAD, 0.0)
+
+    def begin(self, source: Tensor, rows: int, forced: Tensor | None = None) -> "Decoding":
+        """Read (B, S) ids, to predict the targets of so many hypotheses of each.
+
+        `forced` (B, any) are tokens that a shortlist must not leave out, PAD where there is none.
+        """
+        return Decoding(self, source, rows, forced)
+
+
+class Decoding:
+    """The targets of a batch while they are predicted, token by token."""
+
+    def __init__(
+        self, predictor: Predictor, source: Tensor, rows: int, forced: Tensor | None
+    ) -> None:
+        self._predictor = predictor
+        self.columns: Tensor | None = None  # the token of each column of logits; None: its number
+        self._absent: Tensor | None = None  # (B, V), columns not on a sentence's own list
+        # Where the last step looked, if that is followed: (N, S), the mean over all heads
+        self.attended = torch.empty(0)
+        if predictor.shortlist is not None:
+            self.columns, self._absent = predictor.shortlist.of(source, forced)
+            self._outputs = [narrowed(model.output, self.columns) for model in predictor.models]
+        memories, states = zip(*(model.encode(source) for model in predictor.models), strict=True)
+        self._memories: tuple[Tree, ...] = memories
+        places = torch.arange(source.size(0), device=source.device).repeat_interleave(rows)
+        self._states: tuple[Tree, ...] = cast(tuple[Tree, ...], select(states, places))
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Read the next token (N,) of every hypothesis; logits (N, V) of the one after it.
+
+        Those of an ensemble are log-probabilities.
+        """
+        found, states = [], []
+        attended: list[Tensor] = []
+        for place, model in enumerate(self._predictor.models):
+            given = tokens[:, None], self._states[place], self._memories[place]
+            if self._predictor.follows_attention:
+                with watched_attention(model) as seen:
+                    features, state = model.decode(*given)
+                # (B, H, K, S) of each layer, which is called once
+                attended += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in seen]
+            else:
+                features, state = model.decode(*given)
+            states.append(state)
+            if self.columns is None:
+                logits: Tensor = model.output(features[:, 0])
+            else:
+                logits = self._outputs[place](features[:, 0])
+            found.append(logits.float())
+        if attended:
+            self.attended = torch.stack(attended).mean(dim=0)
+        self._states = tuple(states)
+        if self._absent is not None:
+            for logits in found:
+                each = logits.view(self._absent.size(0), -1, logits.size(1))
+                each.masked_fill_(self._absent[:, None], -torch.inf)
+        if len(found) == 1:
+            return found[0]
+        parts = [
+            logits.log_softmax(dim=1) + weight
+            for logits, weight in zip(found, self._predictor.log_weights, strict=True)
+        ]
+        return torch.stack(parts).logsumexp(dim=0)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Let row i go on with the state of row rows[i] of the same sentence."""
+        self._states = cast(tuple[Tree, ...], select(self._states, rows))
+
+    def keep(self, sentences: Tensor, rows: Tensor) -> None:
+        """Go on with these sentences only; row i of them with the state of row rows[i]."""
+        self._memories = cast(tuple[Tree, ...], select(self._memories, sentences))
+        if self._absent is not None:
+            self._absent = self._absent.index_select(0, sentences)
+        self._states = cast(tuple[Tree, ...], select(self._states, rows))
+
+    def column_of(self, tokens: Tensor) -> Tensor:
+        """The columns of tokens that are on every list."""
+        return tokens if self.columns is None else torch.searchsorted(self.columns, tokens)

@@ -1,0 +1,203 @@
+"""What `seq2seq translate` can be asked for, and `seq2seq likelihood`, on a trained toy model."""
+
+import json
+
+import pytest
+
+LINES = b"one two .\n\nthree four five six .\n"
+TRANSLATIONS = ["eins zwei .", "", "drei vier fünf sechs ."]
+
+
+def records(done) -> list[dict]:
+    assert done.code == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_json_lines_hold_all_that_is_known_of_each_line(seq2seq, trained):
+    arguments = ["--format", "jsonl", "--n-best", 2, "--alpha", 0.5]
+    found = records(seq2seq("translate", trained, *arguments, stdin=LINES))
+    assert [each["hypotheses"][0]["text"] for each in found] == TRANSLATIONS
+    assert [each["source"] for each in found] == LINES.decode().split("\n")[:3]
+    assert [each["line"] for each in found] == [1, 2, 3]
+    for each in (found[0], found[2]):
+        best, second = each["hypotheses"]
+        assert best["score"] >= second["score"]
+        assert best["text"] != second["text"]
+        for hypothesis in (best, second):
+            assert len(hypothesis["token_scores"]) == len(hypothesis["tokens"]) + 1  # EOS
+            total = sum(hypothesis["token_scores"])
+            assert hypothesis["log_probability"] == pytest.approx(total)
+            length = len(hypothesis["token_scores"])
+            assert hypothesis["score"] == pytest.approx(total / ((5 + length) / 6) ** 0.5, rel=1e-4)
+
+
+def test_tsv_has_a_row_for_each_rank(seq2seq, trained):
+    done = seq2seq("translate", trained, "--format", "tsv", "--n-best", 2, stdin=LINES)
+    rows = [line.split("\t") for line in done.stdout.decode().splitlines()]
+    assert [row[:2] for row in rows] == [["1", "1"], ["1", "2"], ["2", "1"], ["3", "1"], ["3", "2"]]
+    assert [row[3] for row in rows if row[1] == "1"] == TRANSLATIONS
+
+
+def test_a_word_is_aligned_with_its_translation(seq2seq, trained, tmp_path):
+    """The toy language is translated word by word; a line in parts is counted on."""
+    lines = LINES + b"one two three . " * 7 + b"\n"
+    done = seq2seq("translate", trained, "--alignment", "pairs", folder=tmp_path, stdin=lines)
+    assert done.code == 0
+    aligned = (tmp_path / "pairs").read_text().split("\n")
+    words = [line.split() for line in lines.decode().split("\n")]
+    translated = [line.split() for line in done.stdout.decode().split("\n")]
+    assert len(aligned) == 5
+    assert aligned[1] == ""
+    right = everything = 0
+    for pairs, source, target in zip(aligned, words, translated, strict=True):
+        for pair in pairs.split():
+            i, j = map(int, pair.split("-"))
+            assert i < len(source)
+            assert j < len(target)
+            right += i == j
+            everything += 1
+    assert everything >= 30
+    assert right / everything > 0.8
+
+
+def test_a_prefix_begins_its_translation(seq2seq, trained, tmp_path):
+    (tmp_path / "begin").write_text("neun\n\nacht acht\n")
+    done = seq2seq("translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES)
+    first, blank, third = done.stdout.decode().splitlines()
+    assert (first.split()[0], blank, third.split()[:2]) == ("neun", "", ["acht", "acht"])
+    short = seq2seq(
+        "translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES + b"one .\n"
+    )
+    assert short.code == 2
+    assert "begin has 3 lines, standard input more" in short.stderr
+
+
+def test_draws_repeat_whatever_the_batch(seq2seq, trained):
+    arguments = ["--sample", "--temperature", 2, "--format", "tsv", "--n-best", 3]
+    many = LINES * 20
+    together = seq2seq("translate", trained, *arguments, stdin=many)
+    alone = seq2seq("translate", trained, *arguments, "--batch-tokens", 1, stdin=many)
+    assert together.code == 0
+    texts = [line.split(b"\t")[3] for line in together.stdout.splitlines()]
+    assert texts == [line.split(b"\t")[3] for line in alone.stdout.splitlines()]
+    assert len(set(texts)) > 20
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--workers", 3, "--batch-tokens", 8], ["--precision", "int8"], ["--shortlist"]],
+    ids=str,
+)
+def test_what_makes_it_faster_leaves_the_translations_as_they_are(seq2seq, trained, arguments):
+    done = seq2seq("translate", trained, *arguments, stdin=LINES * 30)
+    assert done.code == 0, done.stderr
+    assert done.stdout.decode().splitlines() == TRANSLATIONS * 30
+
+
+def test_runs_that_share_their_tokenizer_vote(seq2seq, trained):
+    done = seq2seq("translate", trained, trained, "--weights", "2,1", stdin=LINES)
+    assert done.stdout.decode().splitlines() == TRANSLATIONS
+
+
+def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
+    (tmp_path / "source").write_bytes(LINES)
+    found = records(seq2seq("translate", trained, "--format", "jsonl", stdin=LINES))
+    texts = "".join(f"{each['hypotheses'][0]['text']}\n" for each in found).encode()
+    arguments = ["likelihood", trained, "--source", "source"]
+    done = seq2seq(*arguments, "--format", "jsonl", folder=tmp_path, stdin=texts)
+    for each, record in zip(found, records(done), strict=True):
+        if each["source"]:
+            best = each["hypotheses"][0]
+            assert record["token_scores"] == pytest.approx(best["token_scores"], abs=1e-4)
+            assert record["log_probability"] == pytest.approx(best["log_probability"], abs=1e-4)
+    assert "3 pairs, " in done.stderr
+    assert "perplexity " in done.stderr
+    plain = seq2seq(*arguments, folder=tmp_path, stdin=texts).stdout.decode().splitlines()
+    assert [float(line.split("\t")[0]) for line in plain] == pytest.approx(
+        [record["log_probability"] for record in records(done)], abs=1e-5
+    )
+    fewer = seq2seq(*arguments, folder=tmp_path, stdin=b"eins zwei .\n")
+    assert fewer.code == 2
+    assert "source has 3 lines, standard input has 1" in fewer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n-best", "2"], "--n-best is for --format tsv or jsonl"),
+        (["--n-best", "9", "--format", "tsv"], "9 best of a beam of 5: 1 to 5 is allowed"),
+        (["--top-k", "3"], "top-k 3 is for drawing; add --sample"),
+        (["--weights", "1,x"], "--weights 1,x: numbers with commas between are allowed"),
+        (["--weights", "1,2"], "2 weights for 1 models"),
+        (["--alignment", "no/file"], "no/file: cannot be written: no is no writable directory"),
+        (["--prefix", "lime.en"], "lime.en: no such file"),
+        (["--min-ratio", "5"], "min-ratio 5.0: 0 to 2 is allowed"),
+        (["--repetition-penalty", "0"], "repetition-penalty 0.0: 1 to 100 is allowed"),
+        (["--precision", "int4"], "Invalid value for '--precision'"),
+    ],
+    ids=str,
+)
+def test_options_that_do_not_fit_are_refused_before_anything_is_written(
+    seq2seq, trained, tmp_path, arguments, message
+):
+    done = seq2seq("translate", trained, *arguments, "-o", "out", folder=tmp_path, stdin=LINES)
+    assert (done.code, done.stdout) == (2, b"")
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_needs_attention_is_refused_without_it(seq2seq, train, tmp_path):
+    command = train("rnn")
+    assert command().code == 0
+    for arguments in (["--alignment", "pairs"], ["--coverage-penalty", "0.2"]):
+        done = seq2seq("translate", command.run, *arguments, folder=tmp_path, stdin=LINES)
+        assert done.code == 2
+        assert "attention to the source" in done.stderr
+    found = records(seq2seq("translate", command.run, "--format", "jsonl", stdin=LINES))
+    assert found[0]["hypotheses"][0]["alignment"] is None
+
+
+def test_runs_with_other_tokenizers_do_not_vote(seq2seq, trained, train):
+    command = train("rnn", max_updates=5)
+    (command.folder / "tiny.toml").write_text(
+        (command.folder / "tiny.toml")
+        .read_text()
+        .replace("vocabulary_size = 60", 'model_type = "char"')
+    )
+    assert command().code == 0
+    done = seq2seq("translate", trained, command.run, stdin=LINES)
+    assert done.code == 2
+    assert "have different source tokenizers" in done.stderr
+
+
+def test_an_exported_run_translates_alike(seq2seq, trained, tmp_path):
+    ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra bench is not installed")
+    done = seq2seq("export", trained, "served", folder=tmp_path)
+    assert done.code == 0, done.stderr
+    assert {"model.bin", "tokenizer.model"} <= {
+        path.name for path in (tmp_path / "served").iterdir()
+    }
+    found = records(
+        seq2seq("translate", trained, "--format", "jsonl", "--alpha", 0, stdin=LINES * 9)
+    )
+    from seq2seq_cli.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(tmp_path / "served" / "tokenizer.model")
+    engine = ctranslate2.Translator(str(tmp_path / "served"), compute_type="float32")
+    sources = [each["source"] for each in found if each["source"]]
+    pieces = [tokenizer.pieces(source) for source in sources]
+    theirs = engine.translate_batch(pieces, beam_size=5, length_penalty=0, return_scores=True)
+    ours = [each["hypotheses"][0] for each in found if each["source"]]
+    assert [result.hypotheses[0] for result in theirs] == [each["tokens"] for each in ours]
+    again = seq2seq("export", trained, "served", folder=tmp_path)
+    assert again.code == 2
+    assert "served exists already" in again.stderr
+
+
+def test_what_the_engine_cannot_hold_is_not_exported(seq2seq, train):
+    command = train("rnn", max_updates=5)
+    assert command().code == 0
+    done = seq2seq("export", command.run, "served", folder=command.folder)
+    assert done.code == 2
+    assert 'model.architecture = "rnn" cannot be exported' in done.stderr
+    assert not (command.folder / "served").exists()

@@ -1,0 +1,44 @@
+"""Weights of eight bits predict nearly what the float ones predict."""
+
+import pytest
+import torch
+
+from seq2seq_cli.batching import pad
+from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.models.quantization import Int8Linear, narrowed, with_int8
+from seq2seq_cli.symbols import BOS, EOS
+
+pytestmark = pytest.mark.skipif(
+    "fbgemm" not in torch.backends.quantized.supported_engines,
+    reason="this build of torch has no 8-bit products",
+)
+
+
+@torch.inference_mode()
+def test_an_int8_layer_is_within_a_fiftieth_of_the_float_one() -> None:
+    torch.manual_seed(3)
+    layer = torch.nn.Linear(256, 300)
+    x = torch.randn(40, 256)
+    exact, near = layer(x), Int8Linear(layer.weight, layer.bias)(x)
+    assert float((near - exact).norm() / exact.norm()) < 0.02
+
+
+@torch.inference_mode()
+def test_every_architecture_predicts_nearly_the_same_with_int8(model: TranslationModel) -> None:
+    source = pad([[4, 5, 6, EOS], [5, EOS], [6, 6, 4, 5, EOS]])
+    target = pad([[BOS, 4, 5], [BOS, 6, 6], [BOS, 5, 4]])
+    exact = model.output(model(source, target))
+    quick = with_int8(model)
+    near = quick.output(quick(source, target))
+    assert float((near - exact).norm() / exact.norm()) < 0.2  # of another model it would be 1.4
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("eight_bits", [False, True])
+def test_a_narrowed_layer_gives_the_outputs_chosen(eight_bits: bool) -> None:
+    torch.manual_seed(4)
+    layer: torch.nn.Module = torch.nn.Linear(32, 50, bias=False)
+    if eight_bits:
+        layer = Int8Linear(layer.weight, None)
+    x, chosen = torch.randn(7, 32), torch.tensor([0, 3, 49, 20])
+    torch.testing.assert_close(narrowed(layer, chosen)(x), layer(x)[:, chosen])
