@@ -23,7 +23,7 @@ if [ ! -f "$stamp" ]; then
     fi
     echo "installing into .venv (some minutes the first time; torch is large)" >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        --constraint constraints.txt --editable '.[plots,dev]'
+        --constraint constraints.txt --editable '.[plots,bench,dev]'
     rm -f .venv/installed-*
     touch "$stamp"
 fi

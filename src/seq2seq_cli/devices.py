@@ -79,6 +79,11 @@ def describe(device: torch.device, precision: torch.dtype) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {precision_name}"
 
 
+def usable_threads() -> int:
+    """How many threads the process may use for CPU work."""
+    return torch.get_num_threads()
+
+
 def prepare(threads: int | None) -> None:
     """Set the threads of CPU work (None: as many as the process may use) and the allocator.
 

@@ -107,7 +107,7 @@ def attention(
 @app.command()
 def curves(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN…", help="Run folders; those of running ones too.")
+        list[Path], typer.Argument(metavar="RUN", help="Run folders; those of running ones too.")
     ],
     over: Annotated[
         Literal["updates", "tokens", "minutes"],

@@ -17,7 +17,7 @@ FILES, MACHINE = "Files", "Machine"
 def likelihood(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN…", help="Run folder of `seq2seq train`; several vote."),
+        typer.Argument(metavar="RUN...", help="Run folder of `seq2seq train`; several vote."),
     ],
     source: Annotated[Path, typer.Option(help="Source text.", rich_help_panel=FILES)],
     target: Annotated[

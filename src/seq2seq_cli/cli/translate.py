@@ -1,7 +1,6 @@
 """`seq2seq translate`: lines in, as many lines out, in order and at once."""
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +26,7 @@ Format = Literal["text", "tsv", "jsonl"]
 def translate(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN…", help="Run folder of `seq2seq train`; several vote."),
+        typer.Argument(metavar="RUN...", help="Run folder of `seq2seq train`; several vote."),
     ],
     input_: Annotated[
         Path, typer.Option("--input", "-i", help="Text to translate.", rich_help_panel=FILES)
@@ -194,7 +193,7 @@ def translate(
     check_paths(input_, output)
     if alignment is not None:
         check_output(alignment)
-    from seq2seq_cli.devices import choose_device, prepare
+    from seq2seq_cli.devices import choose_device, prepare, usable_threads
     from seq2seq_cli.search import SearchOptions
     from seq2seq_cli.translator import Translator
 
@@ -216,7 +215,7 @@ def translate(
         seed=seed,
     )
     where = choose_device(device)
-    available = threads or len(os.sched_getaffinity(0))
+    available = threads or usable_threads()
     side_by_side = workers or (min(available, MOST_WORKERS) if where.type == "cpu" else 1)
     prepare(max(1, available // side_by_side))
     translator = Translator.load(

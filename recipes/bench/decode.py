@@ -1,0 +1,248 @@
+"""How fast runs translate, beside CTranslate2 with the same weights, tokenizer and threads.
+
+    python recipes/bench/decode.py RUN --source test.en --reference test.de
+
+Each engine is a process of its own, and they take turns, several times, so that a noisy machine
+cannot decide. Printed are medians over the rounds and ratios to CTranslate2's fastest setting;
+then the floor: the time of the model's matrix products alone, in float32, at the same shapes.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+TRIED = 4  # settings are chosen on every many lines, one
+
+Lines = list[str]
+Translate = Callable[[Lines], Lines]
+
+
+def our_engine(run: Path, beam: int, threads: int, settings: dict[str, Any]) -> Translate:
+    from seq2seq_cli.devices import prepare
+    from seq2seq_cli.search import SearchOptions
+    from seq2seq_cli.translator import Translator
+
+    workers = settings.pop("workers")
+    prepare(threads // workers)
+    translator = Translator.load([run], SearchOptions(beam=beam), workers=workers, **settings)
+
+    def translate(lines: Lines) -> Lines:
+        return [each.text for each in translator.translate(lines, warn=lambda message: None)]
+
+    return translate
+
+
+def ctranslate2_engine(
+    folder: Path, beam: int, threads: int, settings: dict[str, Any]
+) -> Translate:
+    import ctranslate2
+
+    from seq2seq_cli.tokenizer import Tokenizer
+
+    names = sorted(path.name for path in folder.glob("*.model"))
+    source, target = Tokenizer.load(folder / names[0]), Tokenizer.load(folder / names[-1])
+    batch, workers = settings.pop("batch"), settings.pop("workers")
+    engine = ctranslate2.Translator(
+        str(folder), inter_threads=workers, intra_threads=threads // workers, **settings
+    )
+
+    def translate(lines: Lines) -> Lines:
+        pieces = [source.named(ids) for ids in source.encode(lines)]
+        found = engine.translate_batch(pieces, beam_size=beam, max_batch_size=batch)
+        return target.decode([target.piece_ids(each.hypotheses[0]) for each in found])
+
+    return translate
+
+
+ENGINES = {"seq2seq": our_engine, "ctranslate2": ctranslate2_engine}
+
+
+def serve(pipe: Any, name: str, folder: Path, beam: int, threads: int, settings: Any) -> None:
+    """Load an engine, then answer each list of lines with its translation and the seconds."""
+    translate = ENGINES[name](folder, beam, threads, dict(settings))
+    translate(["a ."])
+    pipe.send("ready")
+    for lines in iter(pipe.recv, None):
+        began = time.perf_counter()
+        found = translate(lines)
+        seconds = time.perf_counter() - began
+        pipe.send((found, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+class Engine:
+    """An engine in a process of its own."""
+
+    def __init__(self, label: str, name: str, folder: Path, beam: int, threads: int, **how: Any):
+        self.label = label
+        self.folder = folder
+        self.pipe, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        self.process = context.Process(
+            target=serve, args=(theirs, name, folder, beam, threads, how), daemon=True
+        )
+        self.process.start()
+        assert self.pipe.recv() == "ready"
+        self.seconds: list[float] = []
+        self.latencies: list[float] = []
+        self.megabytes = 0.0
+        self.output: Lines = []
+        self.bleu = 0.0
+
+    def translate(self, lines: Lines) -> float:
+        self.pipe.send(lines)
+        self.output, seconds, self.megabytes = self.pipe.recv()
+        return seconds
+
+    def stop(self) -> None:
+        self.pipe.send(None)
+        self.process.join()
+
+
+def fastest(engines: Sequence[Engine], lines: Lines) -> Engine:
+    """The fastest of several settings, in the better of two runs of some lines; the others stop."""
+    some = lines[::TRIED]
+    times = {id(engine): min(engine.translate(some) for _ in range(2)) for engine in engines}
+    best = min(engines, key=lambda engine: times[id(engine)])
+    for engine in engines:
+        if engine is not best:
+            engine.stop()
+    return best
+
+
+def start_up(command: list[str], line: str) -> float:
+    """Seconds from the shell's command to the first translated line; the better of two."""
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        subprocess.run(command, input=f"{line}\n".encode(), check=True, capture_output=True)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def floor(run: Path, lines: Lines, output: Lines, beam: int, threads: int) -> float:
+    """Seconds of the float32 products alone: every token of the output in a full beam."""
+    import torch
+    from torch import nn
+
+    from seq2seq_cli.checkpoint import RunFolder
+
+    torch.set_num_threads(threads)
+    model, tokenizers = RunFolder(run).load_model(), RunFolder(run).load_tokenizers()
+    source = sum(len(ids) + 1 for ids in tokenizers.source.encode(lines))
+    target = beam * sum(len(ids) + 1 for ids in tokenizers.target.encode(output))
+    total, batch = 0.0, 400
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Linear):
+            continue
+        x, seconds = torch.randn(batch, module.in_features), []
+        with torch.inference_mode():
+            for _ in range(5):
+                began = time.perf_counter()
+                module(x)
+                seconds.append(time.perf_counter() - began)
+        once = name.startswith("encoder") or ("key_value" in name and "cross" in name)
+        total += min(seconds) * (source if once else target) / batch
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--reference", type=Path, required=True)
+    parser.add_argument("--beam", type=int, nargs="+", default=[5, 1])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--single-lines", type=int, default=100)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    given = parser.parse_args()
+    from seq2seq_cli.scoring import score
+
+    lines = given.source.read_text().splitlines()
+    reference = given.reference.read_text().splitlines()
+    folder = Path(tempfile.mkdtemp()) / "exported"
+    served = subprocess.run(
+        [sys.executable, "-m", "seq2seq_cli", "export", given.run, folder], capture_output=True
+    )
+    if served.returncode:
+        print(f"without CTranslate2: {served.stderr.decode().strip()}")
+    figures: list[dict[str, Any]] = []
+    outputs: dict[int, Lines] = {}  # of each beam
+    for beam in given.beam:
+        engines = []
+        for label, how in (
+            ("float32", {"precision": "float32"}),
+            ("int8", {"precision": "int8"}),
+            ("int8 shortlist", {"precision": "int8", "shortlist": True}),
+        ):
+            if "shortlist" in how and not (given.run / "shortlist.safetensors").exists():
+                continue
+            tried = [
+                Engine(f"seq2seq {label}, {size} tokens, {workers} workers", "seq2seq", given.run,
+                       beam, given.threads, batch_tokens=size, workers=workers, **how)
+                for size, workers in ((1024, given.threads), (2048, given.threads), (4096, 1))
+            ]  # fmt: skip
+            engines.append(fastest(tried, lines))
+        for kind in () if served.returncode else ("float32", "int8"):
+            tried = [
+                Engine(f"CTranslate2 {kind}, {size} lines, {workers} workers", "ctranslate2",
+                       folder, beam, given.threads, batch=size, workers=workers, compute_type=kind)
+                for size in (32, 64, 128) for workers in (given.threads, 1)
+            ]  # fmt: skip
+            engines.append(fastest(tried, lines))
+        for _ in range(given.rounds):
+            for engine in engines:
+                engine.seconds.append(engine.translate(lines))
+        for engine in engines:
+            engine.bleu = score(engine.output, [reference], ("bleu",))[0].value
+        outputs[beam] = engines[0].output
+        for line in lines[: given.single_lines]:
+            for engine in engines:
+                engine.latencies.append(engine.translate([line]))
+        yardstick = min(
+            (statistics.median(e.seconds) for e in engines if "CTranslate2" in e.label), default=0.0
+        )
+        print(
+            f"\nbeam {beam}, {given.threads} threads, {len(lines):,} lines, {given.rounds} rounds"
+        )
+        print(f"{'engine':52} {'s':>6} {'lines/s':>8} {'ratio':>6} {'BLEU':>6} "
+              f"{'ms/line':>8} {'p95':>6} {'MB':>6}")  # fmt: skip
+        for engine in engines:
+            seconds = statistics.median(engine.seconds)
+            latencies = sorted(1000 * each for each in engine.latencies)
+            record = {
+                "engine": engine.label,
+                "beam": beam,
+                "seconds": seconds,
+                "lines_per_second": len(lines) / seconds,
+                "ratio": yardstick / seconds,
+                "bleu": engine.bleu,
+                "median_ms": statistics.median(latencies),
+                "p95_ms": latencies[int(0.95 * len(latencies))],
+                "megabytes": engine.megabytes,
+            }
+            figures.append(record)
+            print(f"{engine.label:52} {seconds:6.2f} {len(lines) / seconds:8.1f} "
+                  f"{yardstick / seconds:6.2f} {engine.bleu:6.2f} {record['median_ms']:8.1f} "
+                  f"{record['p95_ms']:6.1f} {engine.megabytes:6.0f}")  # fmt: skip
+            engine.stop()
+    command = [sys.executable, "-m", "seq2seq_cli", "translate", str(given.run)]
+    print(f"\nstart-up to the first line: {start_up(command, lines[0]):.2f} s")
+    for beam, output in outputs.items():
+        seconds = floor(given.run, lines, output, beam, given.threads)
+        print(f"floor at beam {beam}: {seconds:.2f} s of float32 products")
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
