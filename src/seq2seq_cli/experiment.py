@@ -120,8 +120,8 @@ def train_run(
         run.save_config(config, tokenizers)
     else:
         run.clear()  # not before all input was found good
+        save_shortlist(run, pairs, tokenizers)  # first: what a kill leaves out is not made later
         run.create(config, tokenizers)
-        save_shortlist(run, pairs, tokenizers)
     translator = Translator(
         Predictor([model]),
         tokenizers,

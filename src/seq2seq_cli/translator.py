@@ -1,7 +1,7 @@
 """Lines in, lines out: tokenizer, batches and search together. Order kept, nothing lost."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +178,7 @@ class Translator:
         warn: Warn,
         first_number: int,
         prefixes: Sequence[str] | None,
-    ) -> Iterable[_Part]:
+    ) -> Iterator[_Part]:
         """What is to be searched for lines; a line that is too long in parts, with a warning."""
         source = self.tokenizers.source
         begun = self.tokenizers.target.encode(prefixes) if prefixes is not None else None

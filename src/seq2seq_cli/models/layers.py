@@ -5,6 +5,7 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 
 import math
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -118,7 +119,14 @@ def source_mask(source: Tensor) -> Tensor:
 
 def sinusoids(start: int, length: int, width: int, device: torch.device) -> Tensor:
     """Sinusoidal position encodings (length, D) of positions start, start + 1, … (Vaswani 2017)."""
-    position = torch.arange(start, start + length, device=device, dtype=torch.float32)
+    most = 1 << max(6, start + length - 1).bit_length()  # few tables serve all lengths
+    return _sinusoid_table(most, width, device)[start : start + length]
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)  # training uses it too
+def _sinusoid_table(length: int, width: int, device: torch.device) -> Tensor:
+    position = torch.arange(length, device=device, dtype=torch.float32)
     half = (width + 1) // 2
     rate = torch.exp(torch.arange(half, device=device) * (-math.log(10000.0) / half))
     angle = position[:, None] * rate

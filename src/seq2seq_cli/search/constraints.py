@@ -11,9 +11,9 @@ from torch import Tensor
 
 from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.predictor import Decoding
-from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
+from seq2seq_cli.symbols import BOS, EOS, PAD
 
-NEVER = [PAD, UNK, BOS]  # no translation holds them
+NEVER = slice(PAD, BOS + 1)  # PAD, UNK, BOS: no translation holds them
 
 
 @dataclass
@@ -46,8 +46,7 @@ def constrain(
     for i in forced:
         column = _column(sentences[i].prefix[length - 1], decoding, logits)
         forced_logits.append((column, each[i, :, column].clone()))
-    for token in NEVER:
-        logits[:, token] = -torch.inf
+    logits[:, NEVER] = -torch.inf
     if length > 1:
         if options.repetition_penalty != 1.0:
             said = decoding.column_of(tokens[:, 1:])
