@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-TRIED = 4  # settings are chosen on every many lines, one
+EVERY = 4  # engines' settings are chosen on every fourth line
 
 Lines = list[str]
 Translate = Callable[[Lines], Lines]
@@ -33,7 +33,9 @@ def our_engine(run: Path, beam: int, threads: int, settings: dict[str, Any]) -> 
 
     workers = settings.pop("workers")
     prepare(threads // workers)
-    translator = Translator.load([run], SearchOptions(beam=beam), workers=workers, **settings)
+    translator = Translator.load(
+        [run], SearchOptions(beam=beam, length_penalty="power"), workers=workers, **settings
+    )
 
     def translate(lines: Lines) -> Lines:
         return [each.text for each in translator.translate(lines, warn=lambda message: None)]
@@ -109,7 +111,7 @@ class Engine:
 
 def fastest(engines: Sequence[Engine], lines: Lines) -> Engine:
     """The fastest of several settings, in the better of two runs of some lines; the others stop."""
-    some = lines[::TRIED]
+    some = lines[::EVERY]
     times = {id(engine): min(engine.translate(some) for _ in range(2)) for engine in engines}
     best = min(engines, key=lambda engine: times[id(engine)])
     for engine in engines:
@@ -166,10 +168,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     from seq2seq_cli.scoring import score
+    from seq2seq_cli.text import read_lines
 
-    lines = given.source.read_text().splitlines()
-    reference = given.reference.read_text().splitlines()
-    folder = Path(tempfile.mkdtemp()) / "exported"
+    lines = list(read_lines(given.source, print))
+    reference = list(read_lines(given.reference, print))
+    temporary = tempfile.TemporaryDirectory()
+    folder = Path(temporary.name) / "exported"
     served = subprocess.run(
         [sys.executable, "-m", "seq2seq_cli", "export", given.run, folder], capture_output=True
     )

@@ -68,21 +68,22 @@ def export_ctranslate2(run: Path, output: Path, quantization: str = "") -> None:
         ) from None
     assert isinstance(model, Transformer)
     with torch.inference_mode():
-        specification = _specification(ctranslate2.specs, model, config, tokenizers)
-        specification.validate()
+        written = specification(ctranslate2.specs, model, config, tokenizers)
+        written.validate()
         try:
-            specification.optimize(quantization=quantization or None)
+            written.optimize(quantization=quantization or None)
         except ValueError as error:
             raise InputError(f"--quantization {quantization}: {error}") from None
     output.mkdir(parents=True, exist_ok=True)
-    specification.save(str(output))
+    written.save(str(output))
     for name, tokenizer in tokenizers.files().items():
         replace_file(output / name, tokenizer.model)
 
 
-def _specification(
+def specification(
     specs: Any, model: Transformer, config: TransformerConfig, tokenizers: Tokenizers
 ) -> Any:
+    """The model in CTranslate2's own description, to be validated and saved."""
     activation = {
         "relu": specs.Activation.RELU,
         "gelu": specs.Activation.GELU,

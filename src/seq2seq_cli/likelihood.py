@@ -9,6 +9,7 @@ import numpy as np
 from seq2seq_cli.batching import pad, split_by_tokens
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.symbols import BOS, EOS
+from seq2seq_cli.text import Warn
 from seq2seq_cli.translator import Translator
 
 WINDOW_PAIRS = 1024  # sorted by length among each other
@@ -23,28 +24,45 @@ class Likelihood:
 
     @property
     def log_probability(self) -> float:
-        return sum(self.token_scores)
+        return sum(self.token_scores, 0.0)
 
 
 def likelihoods(
-    translator: Translator, sources: Sequence[str], targets: Sequence[str]
+    translator: Translator, sources: Sequence[str], targets: Sequence[str], warn: Warn
 ) -> Iterator[Likelihood]:
-    """The likelihood of each target given the source beside it, in their order."""
+    """The likelihood of each target given the source beside it, in their order.
+
+    Two blank lines have no tokens: `translate` does not ask the model about them either. A source
+    that is longer than the model has learned to read is read as a whole, with a warning.
+    """
     for start in range(0, len(sources), WINDOW_PAIRS):
         part = slice(start, start + WINDOW_PAIRS)
-        yield from _window(translator, sources[part], targets[part])
+        yield from _window(translator, sources[part], targets[part], start + 1, warn)
 
 
 def _window(
-    translator: Translator, sources: Sequence[str], targets: Sequence[str]
+    translator: Translator,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    first_number: int,
+    warn: Warn,
 ) -> list[Likelihood]:
     predictor, tokenizers = translator.predictor, translator.tokenizers
     source = [[*ids, EOS] for ids in tokenizers.source.encode(sources)]
     target = [[*ids, EOS] for ids in tokenizers.target.encode(targets)]
+    for number, ids in enumerate(source, start=first_number):
+        if len(ids) - 1 > translator.max_length:
+            warn(
+                f"line {number} has {len(ids) - 1:,} tokens, the model reads "
+                f"{translator.max_length:,}: its likelihood is of the whole, which the model has "
+                "not learned to read"
+            )
     lengths = np.array([max(len(s), len(t)) for s, t in zip(source, target, strict=True)])
+    blank = np.flatnonzero(lengths == 1)
     order = np.argsort(-lengths, kind="stable")
-    found: dict[int, Likelihood] = {}
-    for part in split_by_tokens(lengths[order], translator.batch_tokens):
+    order = order[: len(order) - len(blank)]
+    found = {row: Likelihood((), ()) for row in blank.tolist()}
+    for part in split_by_tokens(lengths[order], translator.batch_tokens) if len(order) else ():
         rows = order[part].tolist()
         given = pad([source[row] for row in rows]).to(predictor.device)
         wanted = pad([[BOS, *target[row]] for row in rows]).to(predictor.device)
@@ -57,8 +75,8 @@ def _window(
 
 
 def perplexity(log_probability: float, tokens: int) -> float:
-    """e to the mean negative log-probability; infinite where that is too great a number."""
+    """e to the mean negative log-probability, 1 of nothing; infinite where it is too great."""
     try:
-        return math.exp(-log_probability / tokens)
+        return math.exp(-log_probability / max(tokens, 1))
     except OverflowError:
         return math.inf

@@ -76,9 +76,9 @@ def _nearby(path: Path) -> str:
     return f"; did you mean {path.parent / close[0]}?" if close else ""
 
 
-def display_name(path: Path) -> str:
-    """The name of an input as messages show it."""
-    return "standard input" if path == STDIN else str(path)
+def display_name(path: Path, standard: str = "standard input") -> str:
+    """The name of an input, or of an output, as messages show it."""
+    return standard if path == STDIN else str(path)
 
 
 class LineDecoder:

@@ -41,8 +41,8 @@ class Candidate:
 
     text: str
     score: float = 0.0  # a line in parts has the sum of its parts' scores
-    pieces: tuple[str, ...] = ()
-    token_scores: tuple[float, ...] = ()  # log-probabilities of the pieces, each part's EOS too
+    pieces: tuple[str, ...] = ()  # with EOS; a line in parts has that of each part
+    token_scores: tuple[float, ...] = ()  # log-probabilities of the pieces
     alignment: Alignment | None = None  # of words as spaces divide them, after normalisation
     words: tuple[int, int] = (0, 0)  # of source and translation, counted where they are aligned
 
@@ -168,8 +168,9 @@ class Translator:
         of_line: dict[int, list[list[Candidate]]] = {}
         for part, each in zip(parts, found, strict=True):
             of_line.setdefault(part.owner, []).append(each)
+        blank = Candidate("", alignment=() if self.aligns else None)
         for index, translation in enumerate(translations):
-            translation.candidates = _joined(of_line.get(index, [[Candidate("")]]))
+            translation.candidates = _joined(of_line.get(index, [[blank]]))
         return translations
 
     def _parts(
@@ -227,11 +228,11 @@ class Translator:
             alignments = self._align(parts, source, flat)
         candidates: list[list[Candidate]] = [[] for _ in found]
         for (row, hypothesis), text, alignment in zip(flat, texts, alignments, strict=True):
-            pieces = tuple(self.tokenizers.target.named(hypothesis.tokens))
+            pieces = tuple(self.tokenizers.target.named([*hypothesis.tokens, EOS]))
             words = (0, 0)
             if alignment is not None:
                 named = self.tokenizers.source.named(parts[row].tokens)
-                words = (len(set(word_places(named))), len(set(word_places(pieces))))
+                words = (len(set(word_places(named))), len(set(word_places(pieces[:-1]))))
             candidates[row].append(
                 Candidate(text, hypothesis.score, pieces, hypothesis.token_scores, alignment, words)
             )

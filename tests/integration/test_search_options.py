@@ -24,7 +24,8 @@ def test_json_lines_hold_all_that_is_known_of_each_line(seq2seq, trained):
         assert best["score"] >= second["score"]
         assert best["text"] != second["text"]
         for hypothesis in (best, second):
-            assert len(hypothesis["token_scores"]) == len(hypothesis["tokens"]) + 1  # EOS
+            assert len(hypothesis["token_scores"]) == len(hypothesis["tokens"])
+            assert hypothesis["tokens"][-1] == "</s>"
             total = sum(hypothesis["token_scores"])
             assert hypothesis["log_probability"] == pytest.approx(total)
             length = len(hypothesis["token_scores"])
@@ -70,7 +71,13 @@ def test_a_prefix_begins_its_translation(seq2seq, trained, tmp_path):
         "translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES + b"one .\n"
     )
     assert short.code == 2
-    assert "begin has 3 lines, standard input more" in short.stderr
+    assert "begin has 3 lines, standard input has 4" in short.stderr
+    (tmp_path / "source").write_bytes(LINES + b"one .\n")
+    files = ["-i", "source", "-o", "out"]
+    before = seq2seq("translate", trained, "--prefix", "begin", *files, folder=tmp_path)
+    assert before.code == 2
+    assert "begin has 3 lines, source has 4" in before.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_draws_repeat_whatever_the_batch(seq2seq, trained):
@@ -107,10 +114,10 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
     arguments = ["likelihood", trained, "--source", "source"]
     done = seq2seq(*arguments, "--format", "jsonl", folder=tmp_path, stdin=texts)
     for each, record in zip(found, records(done), strict=True):
-        if each["source"]:
-            best = each["hypotheses"][0]
-            assert record["token_scores"] == pytest.approx(best["token_scores"], abs=1e-4)
-            assert record["log_probability"] == pytest.approx(best["log_probability"], abs=1e-4)
+        best = each["hypotheses"][0]
+        assert record["tokens"] == best["tokens"]
+        assert record["token_scores"] == pytest.approx(best["token_scores"], abs=1e-4)
+        assert record["log_probability"] == pytest.approx(best["log_probability"], abs=1e-4)
     assert "3 pairs, " in done.stderr
     assert "perplexity " in done.stderr
     plain = seq2seq(*arguments, folder=tmp_path, stdin=texts).stdout.decode().splitlines()
@@ -126,13 +133,16 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
     ("arguments", "message"),
     [
         (["--n-best", "2"], "--n-best is for --format tsv or jsonl"),
-        (["--n-best", "9", "--format", "tsv"], "9 best of a beam of 5: 1 to 5 is allowed"),
-        (["--top-k", "3"], "top-k 3 is for drawing; add --sample"),
+        (["--n-best", "9", "--format", "tsv"], "--n-best 9: 1 to 5 is allowed with --beam 5"),
+        (["--top-k", "3"], "--top-k 3 is for drawing; add --sample"),
         (["--weights", "1,x"], "--weights 1,x: numbers with commas between are allowed"),
-        (["--weights", "1,2"], "2 weights for 1 models"),
+        (["--weights", "1,2"], "--weights 1,2: 1 numbers above 0 are allowed, one for each run"),
         (["--alignment", "no/file"], "no/file: cannot be written: no is no writable directory"),
         (["--prefix", "lime.en"], "lime.en: no such file"),
-        (["--min-ratio", "5"], "min-ratio 5.0: 0 to 2 is allowed"),
+        (["--min-ratio", "5"], "--min-ratio 5.0: 0 to 2 is allowed, which is --max-ratio"),
+        (["--alignment", "out"], "out is given for two outputs; write to another file"),
+        (["--length-penalty", "none", "--alpha", "0.3"], "does nothing with --length-penalty none"),
+        (["--sample", "--coverage-penalty", "1"], "--coverage-penalty ranks hypotheses of a beam"),
         (["--repetition-penalty", "0"], "repetition-penalty 0.0: 1 to 100 is allowed"),
         (["--precision", "int4"], "Invalid value for '--precision'"),
     ],
@@ -189,7 +199,7 @@ def test_an_exported_run_translates_alike(seq2seq, trained, tmp_path):
     pieces = [tokenizer.pieces(source) for source in sources]
     theirs = engine.translate_batch(pieces, beam_size=5, length_penalty=0, return_scores=True)
     ours = [each["hypotheses"][0] for each in found if each["source"]]
-    assert [result.hypotheses[0] for result in theirs] == [each["tokens"] for each in ours]
+    assert [result.hypotheses[0] for result in theirs] == [each["tokens"][:-1] for each in ours]
     again = seq2seq("export", trained, "served", folder=tmp_path)
     assert again.code == 2
     assert "served exists already" in again.stderr

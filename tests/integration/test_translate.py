@@ -210,7 +210,8 @@ def test_a_full_disk_is_an_error_and_no_traceback(seq2seq, trained):
     with Path("/dev/full").open("wb") as full:
         done = seq2seq.start("translate", trained, stdout=full.fileno()).finish(b"one .\n")
     assert done.code == 1
-    assert done.stderr.splitlines() == ["seq2seq: error: No space left on device"]
+    message = "seq2seq: error: standard output: cannot be written: No space left on device"
+    assert done.stderr.splitlines() == [message]
 
 
 def test_on_a_terminal_it_prompts_line_by_line(trained):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.pipe import check_output
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines, replace_file
@@ -154,8 +155,7 @@ def _check_output(output: Path | None, formats: Sequence[str]) -> None:
         return
     if output.suffix not in formats:
         raise InputError(f"{output}: a name that ends in {', '.join(formats)} is wanted")
-    if not output.absolute().parent.is_dir():
-        raise InputError(f"{output}: cannot be written: {output.parent} is no directory")
+    check_output(output)
 
 
 def _print(maps: "Iterable[AttentionMap]", layer: int | None, head: int | None) -> None:

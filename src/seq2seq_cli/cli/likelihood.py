@@ -1,13 +1,14 @@
 """`seq2seq likelihood`: how likely a model finds given translations."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.options import numbers
+from seq2seq_cli.cli.pipe import LineWriter, opened_output
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
@@ -34,6 +35,13 @@ def likelihood(
             rich_help_panel=FILES,
         ),
     ] = "tsv",
+    weights: Annotated[
+        str, typer.Option(metavar="W,…", help="Of several runs' votes.", show_default="equal")
+    ] = "",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "int8"],
+        typer.Option(help="Of matrix products.", rich_help_panel=MACHINE),
+    ] = "auto",
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens read at a time.", rich_help_panel=MACHINE)
     ] = 4096,
@@ -47,12 +55,15 @@ def likelihood(
 ) -> None:
     """Tell how likely a model finds given translations: a line for each pair, the whole on stderr.
 
-    Log-probabilities are natural ones, over all tokens and EOS, as `translate --format jsonl` has.
+    Log-probabilities are natural ones, over all tokens and EOS, as `translate --format jsonl` has
+    them without --shortlist. A pair of two blank lines counts as nothing, and a line that is longer
+    than the model reads is read as a whole, with a warning.
 
     \b
     seq2seq likelihood runs/en-de --source test.en --target test.de
     seq2seq translate runs/en-de -i test.en | seq2seq likelihood runs/en-de --source test.en
     """
+    votes = numbers(weights)
     sources = list(read_lines(source, console.warn))
     targets = list(read_lines(target, console.warn))
     if len(sources) != len(targets):
@@ -65,23 +76,30 @@ def likelihood(
     from seq2seq_cli.translator import Translator
 
     prepare(threads)
-    translator = Translator.load(runs, device=choose_device(device), batch_tokens=batch_tokens)
+    translator = Translator.load(
+        runs,
+        weights=votes,
+        device=choose_device(device),
+        batch_tokens=batch_tokens,
+        precision=precision,
+    )
     total, tokens = 0.0, 0
-    for each in likelihoods(translator, sources, targets):
-        count = len(each.pieces)
-        one = perplexity(each.log_probability, count)
-        if format_ == "tsv":
-            print(f"{each.log_probability:.6f}\t{count}\t{one:.4f}")
-        else:
-            record = {
-                "log_probability": each.log_probability,
-                "perplexity": one,
-                "tokens": each.pieces,
-                "token_scores": each.token_scores,
-            }
-            print(json.dumps(record, ensure_ascii=False))
-        total, tokens = total + each.log_probability, tokens + count
-    sys.stdout.flush()
+    with opened_output(STDIN) as stream, LineWriter(stream, "standard output") as writer:
+        for each in likelihoods(translator, sources, targets, console.warn):
+            count = len(each.pieces)
+            one = perplexity(each.log_probability, count)
+            if format_ == "tsv":
+                line = f"{each.log_probability:.6f}\t{count}\t{one:.4f}"
+            else:
+                record = {
+                    "log_probability": each.log_probability,
+                    "perplexity": one,
+                    "tokens": each.pieces,
+                    "token_scores": each.token_scores,
+                }
+                line = json.dumps(record, ensure_ascii=False)
+            writer.write(f"{line}\n".encode())
+            total, tokens = total + each.log_probability, tokens + count
     if tokens:
         console.note(
             f"{len(sources):,} pairs, {tokens:,} tokens: log-probability {total:.2f}, "

@@ -4,6 +4,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from seq2seq_cli.errors import InputError
+
 
 def spread(arguments: list[str], names: set[str]) -> list[str]:
     """Write `--source a b` as `--source a --source b`, for the options named.
@@ -23,6 +25,16 @@ def spread(arguments: list[str], names: set[str]) -> list[str]:
                 result.append(current)
         result.append(argument)
     return result
+
+
+def numbers(weights: str) -> list[float]:
+    """The value of --weights; none for none given. Raises InputError for what is no number."""
+    try:
+        return [float(weight) for weight in weights.split(",")] if weights else []
+    except ValueError:
+        raise InputError(
+            f"--weights {weights}: numbers with commas between are allowed, as in 2,1"
+        ) from None
 
 
 class ManyValuesCommand(TyperCommand):

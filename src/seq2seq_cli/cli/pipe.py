@@ -4,7 +4,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,27 +12,50 @@ from typing import BinaryIO, Self
 
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
-from seq2seq_cli.errors import InputError
+from seq2seq_cli.errors import InputError, Seq2seqError
 
 Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the first
 
 
-def check_paths(source: Path, target: Path) -> None:
-    """Raise InputError, before anything is loaded, if the paths cannot be read and written."""
-    if source != text.STDIN:
-        text.open_input(source).close()
-    if target == text.STDIN:
-        return
-    if target.exists() and source != text.STDIN and target.samefile(source):
-        raise InputError(f"{target} is both input and output; write to another file")
-    check_output(target)
+def check_paths(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Raise InputError, before anything is loaded, if a path cannot be read or written.
+
+    And if one would be written that is read, or is written already.
+    """
+    used: list[Path] = []
+    for source in inputs:
+        if source != text.STDIN:
+            text.open_input(source).close()
+            used.append(source)
+    for target in outputs:
+        if target == text.STDIN:
+            continue
+        for other in used:
+            if same_file(target, other):
+                role = "both input and output" if other in inputs else "given for two outputs"
+                raise InputError(f"{target} is {role}; write to another file")
+        check_output(target)
+        used.append(target)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths are one file; devices, such as /dev/null, take any number of outputs."""
+    if one.exists() and other.exists():
+        return one.samefile(other) and one.is_file()
+    return one.resolve() == other.resolve()
 
 
 def check_output(target: Path) -> None:
     """Raise InputError if a file cannot be written."""
     folder = target.parent
-    if target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        reason = "it is a directory" if target.is_dir() else f"{folder} is no writable directory"
+    reason = ""
+    if target.is_dir():
+        reason = "it is a directory"
+    elif target.exists():
+        reason = "" if os.access(target, os.W_OK) else "it may not be written"
+    elif not folder.is_dir() or not os.access(folder, os.W_OK):
+        reason = f"{folder} is no writable directory"
+    if reason:
         raise InputError(f"{target}: cannot be written: {reason}")
 
 
@@ -43,10 +66,10 @@ def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> No
     traceback, with whole lines written.
     """
     interactive = source == text.STDIN and sys.stdin.isatty() and sys.stdout.isatty()
-    with text.open_input(source) as reader, _opened_output(target) as stream:
+    with text.open_input(source) as reader, opened_output(target) as stream:
         number = 1
         name = text.display_name(source)
-        with _Writer(stream) as writer:
+        with LineWriter(stream, text.display_name(target, "standard output")) as writer:
             _prompt(interactive)
             for lines in text.arriving_lines(reader, name, lines_at_once, console.warn):
                 writer.write("".join(f"{line}\n" for line in convert(lines, number)).encode())
@@ -61,14 +84,15 @@ def _prompt(interactive: bool) -> None:
         print("> ", end="", file=sys.stderr, flush=True)
 
 
-class _Writer:
+class LineWriter:
     """Writes whole lines, and ends the process on Ctrl-C and SIGTERM: at once, or after the write.
 
     A second signal does not wait for a reader that does not read.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, name: str) -> None:
         self.stream = stream
+        self.name = name  # as messages call it
         self.writing = False
         self.signal = 0  # that came while lines were written
 
@@ -93,16 +117,22 @@ class _Writer:
             self.stream.write(data)
             self.stream.flush()
         except BrokenPipeError:
-            # The interpreter flushes stdout once more at exit; let that go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self._forget()
             raise SystemExit(128 + signal.SIGPIPE) from None
+        except OSError as error:
+            self._forget()
+            raise Seq2seqError(f"{self.name}: cannot be written: {error.strerror}") from None
         self.writing = False
         if self.signal:
             raise SystemExit(128 + self.signal)
 
+    def _forget(self) -> None:
+        """Let what is flushed once more at the end go nowhere."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
 
 @contextmanager
-def _opened_output(path: Path) -> Iterator[BinaryIO]:
+def opened_output(path: Path) -> Iterator[BinaryIO]:
     if path == text.STDIN:
         if sys.stdout is None:
             raise InputError("standard output is closed; give it a file or a pipe")

@@ -144,7 +144,7 @@ def encode(
       echo "A man sleeps." | seq2seq tokenizer encode joint.model
       seq2seq tokenizer encode joint.model --ids < train.de > train.ids
     """
-    check_paths(input, output)
+    check_paths([input], [output])
     tokenizer = _load(model)
     names = [str(number) for number in range(len(tokenizer))] if ids else tokenizer.vocabulary
 
@@ -169,7 +169,7 @@ def decode(
       seq2seq tokenizer decode joint.model < train.pieces
       echo "17 204 9" | seq2seq tokenizer decode joint.model --ids
     """
-    check_paths(input, output)
+    check_paths([input], [output])
     tokenizer = _load(model)
     parse = _parse_ids if ids else _parse_pieces
     name = text.display_name(input)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.pipe import check_output, check_paths, pipe
+from seq2seq_cli.cli.options import numbers
+from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
@@ -189,10 +190,12 @@ def translate(
     """
     if n_best > 1 and format_ == "text":
         raise InputError("--n-best is for --format tsv or jsonl: text has one line for each line")
-    votes = _numbers(weights)
-    check_paths(input_, output)
-    if alignment is not None:
-        check_output(alignment)
+    votes = numbers(weights)
+    outputs = [output] if alignment is None else [output, alignment]
+    check_paths([input_] if prefix is None else [input_, prefix], outputs)
+    begun = list(read_lines(prefix, console.warn)) if prefix is not None else None
+    if begun is not None and input_ != STDIN:
+        check_counts(prefix, len(begun), input_, sum(1 for _ in read_lines(input_, _unheard)))
     from seq2seq_cli.devices import choose_device, prepare, usable_threads
     from seq2seq_cli.search import SearchOptions
     from seq2seq_cli.translator import Translator
@@ -230,36 +233,43 @@ def translate(
         precision=precision,
         shortlist=shortlist,
     )
-    begun = list(read_lines(prefix, console.warn)) if prefix is not None else None
     with ExitStack() as files:
-        aligned = files.enter_context(alignment.open("w")) if alignment is not None else None
+        aligned = None
+        if alignment is not None:
+            stream = files.enter_context(opened_output(alignment))
+            aligned = files.enter_context(LineWriter(stream, str(alignment)))
+        read = 0
 
         def convert(lines: list[str], first: int) -> list[str]:
+            nonlocal read
+            read += len(lines)
             prefixes = None
             if begun is not None:
                 prefixes = begun[first - 1 : first - 1 + len(lines)]
                 if len(prefixes) < len(lines):
-                    raise InputError(
-                        f"{prefix} has {len(begun):,} lines, {display_name(input_)} more: they "
-                        "belong together line by line"
-                    )
+                    check_counts(prefix, len(begun), input_, read)
             found = translator.translate(lines, console.warn, first, prefixes)
             if aligned is not None:
-                aligned.writelines(f"{_pharaoh(each)}\n" for each in found)
-                aligned.flush()
+                aligned.write("".join(f"{_pharaoh(each)}\n" for each in found).encode())
             show = SHOW[format_]
             return [show(each, number) for number, each in enumerate(found, start=first)]
 
         pipe(input_, output, WINDOW_LINES, convert)
+        if begun is not None:
+            check_counts(prefix, len(begun), input_, read)
 
 
-def _numbers(weights: str) -> list[float]:
-    try:
-        return [float(weight) for weight in weights.split(",")] if weights else []
-    except ValueError:
+def check_counts(prefix: Path | None, prefixes: int, source: Path, lines: int) -> None:
+    """Raise InputError unless there is a prefix for every line."""
+    if prefixes != lines:
         raise InputError(
-            f"--weights {weights}: numbers with commas between are allowed, as in 2,1"
-        ) from None
+            f"{prefix} has {prefixes:,} lines, {display_name(source)} has {lines:,}: they belong "
+            "together line by line; a blank line is no prefix"
+        )
+
+
+def _unheard(message: str) -> None:
+    """Drop a warning that comes again when the text is translated."""
 
 
 def _pharaoh(translation: "Translation") -> str:
@@ -283,7 +293,7 @@ def _as_json(translation: "Translation", number: int) -> str:
         {
             "text": candidate.text,
             "score": candidate.score,
-            "log_probability": sum(candidate.token_scores),
+            "log_probability": sum(candidate.token_scores, 0.0),
             "tokens": candidate.pieces,
             "token_scores": candidate.token_scores,
             "alignment": candidate.alignment,

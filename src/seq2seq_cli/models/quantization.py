@@ -31,6 +31,7 @@ class Int8Linear(nn.Module):
 
 def narrowed(layer: nn.Module, outputs: Tensor) -> nn.Module:
     """A linear layer of the same kind with only some of its outputs, in their order."""
+    assert getattr(layer, "bias", None) is None, "an output layer has no bias"
     weight = cast(Tensor, layer.weight).index_select(0, outputs)
     if isinstance(layer, Int8Linear):
         return Int8Linear(weight, None)

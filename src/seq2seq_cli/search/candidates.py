@@ -43,10 +43,12 @@ def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor
     rows = chosen // groups
     columns = (chosen % groups * GROUP)[..., None] + torch.arange(GROUP, device=logits.device)
     first = torch.arange(batch, device=logits.device)[:, None] * beam
-    flat = (first + rows)[..., None] * size + columns.clamp(max=size - 1)
+    beyond = columns >= size
+    columns = columns.clamp(max=size - 1)
+    flat = (first + rows)[..., None] * size + columns
     sums = logits.view(-1)[flat] + offsets.gather(1, rows)[..., None]
     if whole < size:
-        sums = sums.masked_fill(columns >= size, -torch.inf)
+        sums = sums.masked_fill(beyond, -torch.inf)
     best, places = sums.view(batch, -1).topk(count, dim=1)
     return best, rows.gather(1, places // GROUP), columns.view(batch, -1).gather(1, places)
 

@@ -8,10 +8,11 @@ class Hypothesis:
     """A finished translation."""
 
     tokens: tuple[int, ...]  # ids without BOS and EOS
-    score: float  # what hypotheses are ranked by, see `SearchOptions.score`
-    token_scores: tuple[float, ...]  # the model's natural log-probability of each token, then EOS
+    score: float  # what hypotheses are ranked by, see `SearchOptions`
+    # The model's natural log-probability of each token, then EOS; with a shortlist, among its words
+    token_scores: tuple[float, ...]
 
     @property
     def log_probability(self) -> float:
         """The model's natural log-probability of the whole, EOS included."""
-        return sum(self.token_scores)
+        return sum(self.token_scores, 0.0)

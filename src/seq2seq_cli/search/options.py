@@ -42,8 +42,8 @@ class SearchOptions:
         most = math.inf if self.sample else self.beam
         require(
             1 <= self.n_best <= most,
-            f"{self.n_best} best of a beam of {self.beam}: 1 to {self.beam} is allowed; "
-            "a wider beam finds more",
+            f"--n-best {self.n_best}: 1 to {self.beam} is allowed with --beam {self.beam}; a wider "
+            "beam finds more",
         )
         for name, low, high in (
             ("alpha", -10, 10),
@@ -59,19 +59,28 @@ class SearchOptions:
             value = getattr(self, name)
             require(
                 low <= value <= high,
-                f"{name.replace('_', '-')} {value}: {low} to {high:g} is allowed",
+                f"--{name.replace('_', '-')} {value}: {low} to {high:g} is allowed"
+                + (", which is --max-ratio" if name == "min_ratio" else ""),
             )
         require(
             0 < self.temperature < math.inf,
-            f"temperature {self.temperature}: a number above 0 is allowed",
+            f"--temperature {self.temperature}: a number above 0 is allowed",
         )
-        require(0 < self.top_p <= 1, f"top-p {self.top_p}: above 0 to 1 is allowed")
+        require(0 < self.top_p <= 1, f"--top-p {self.top_p}: above 0 to 1 is allowed")
         for name, value, off in (
             ("temperature", self.temperature, 1.0),
             ("top-k", self.top_k, 0),
             ("top-p", self.top_p, 1.0),
         ):
-            require(self.sample or value == off, f"{name} {value} is for drawing; add --sample")
+            require(self.sample or value == off, f"--{name} {value} is for drawing; add --sample")
+        require(
+            not (self.sample and self.coverage_penalty),
+            "--coverage-penalty ranks hypotheses of a beam; --sample draws them, leave one out",
+        )
+        require(
+            self.length_penalty != "none" or self.alpha == 1.0,
+            f"--alpha {self.alpha} does nothing with --length-penalty none; leave one out",
+        )
 
     def divisor(self, length: int) -> float:
         """What a log-probability is divided by."""

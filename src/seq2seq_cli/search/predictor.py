@@ -3,6 +3,7 @@
 Dimensions: B sentences still searched, N rows of hypotheses, S source tokens, V columns of logits.
 """
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -38,8 +39,9 @@ class Predictor:
         follows_attention: bool = False,
     ) -> None:
         require(
-            len(weights) in (0, len(models)) and all(weight > 0 for weight in weights),
-            f"{len(weights)} weights for {len(models)} models: one above 0 for each is allowed",
+            len(weights) in (0, len(models)) and all(0 < weight < math.inf for weight in weights),
+            f"--weights {','.join(f'{w:g}' for w in weights)}: {len(models)} numbers above 0 are "
+            "allowed, one for each run",
         )
         self.models = tuple(models)
         each = list(weights) or [1.0] * len(models)
