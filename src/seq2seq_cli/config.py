@@ -17,6 +17,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from seq2seq_cli.errors import InputError
 
+# Source tokens searched at a time. More is no faster on a CPU, where caches of states fall out of
+# the processor's own (recipes/bench/LOG.md).
+SEARCH_BATCH_TOKENS = 1024
+
 Table = dict[str, Any]  # one section of a TOML file: key -> value
 Settings = TypeVar("Settings")
 

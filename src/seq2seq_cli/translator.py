@@ -11,7 +11,7 @@ import torch
 
 from seq2seq_cli.batching import pad, split_by_tokens
 from seq2seq_cli.checkpoint import RunFolder, Tokenizers
-from seq2seq_cli.config import require
+from seq2seq_cli.config import SEARCH_BATCH_TOKENS, require
 from seq2seq_cli.devices import autocast, choose_search_precision
 from seq2seq_cli.models import source_attentions
 from seq2seq_cli.models.quantization import with_int8
@@ -78,7 +78,7 @@ class Translator:
     tokenizers: Tokenizers
     max_length: int  # source tokens the models have learned to read
     options: SearchOptions = DEFAULT_OPTIONS
-    batch_tokens: int = 2048  # source tokens searched at a time, padding included
+    batch_tokens: int = SEARCH_BATCH_TOKENS  # source tokens searched at a time, padding included
     workers: int = 1  # batches searched at the same time
     aligns: bool = False
     precision: torch.dtype = torch.float32  # of matrix products
@@ -91,7 +91,7 @@ class Translator:
         *,
         weights: Sequence[float] = (),
         device: torch.device | None = None,
-        batch_tokens: int = 2048,
+        batch_tokens: int = SEARCH_BATCH_TOKENS,
         workers: int = 1,
         aligns: bool = False,
         aligns_if_possible: bool = False,

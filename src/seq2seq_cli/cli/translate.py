@@ -11,6 +11,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
+from seq2seq_cli.config import SEARCH_BATCH_TOKENS
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
@@ -161,7 +162,7 @@ def translate(
     batch_tokens: Annotated[
         int,
         typer.Option(min=1, help="Source tokens searched at a time.", rich_help_panel=MACHINE),
-    ] = 2048,
+    ] = SEARCH_BATCH_TOKENS,
     workers: Annotated[
         int | None,
         typer.Option(
