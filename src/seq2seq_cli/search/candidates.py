@@ -49,8 +49,9 @@ def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor
     sums = logits.view(-1)[flat] + offsets.gather(1, rows)[..., None]
     if whole < size:
         sums = sums.masked_fill(beyond, -torch.inf)
-    best, places = sums.view(batch, -1).topk(count, dim=1)
-    return best, rows.gather(1, places // GROUP), columns.view(batch, -1).gather(1, places)
+    sums, columns = sums.view(batch, -1), columns.view(batch, -1)
+    best, places = sums.topk(min(count, sums.size(1)), dim=1)
+    return _widened(best, rows.gather(1, places // GROUP), columns.gather(1, places), count)
 
 
 def _widened(
