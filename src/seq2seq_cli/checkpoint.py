@@ -8,7 +8,7 @@
       shortlist.safetensors   the likeliest translations of each source token
       training/
         update-00001000/      the last checkpoint: weights, optimizer, random and loop state
-        weights/              validated weights that may yet be averaged
+        weights/              weights that may yet be averaged
         finished.json         why and when training ended
 
 Nothing is pickled, so reading a stranger's folder runs none of his code. A file or checkpoint
@@ -52,6 +52,7 @@ SHORTLIST = "shortlist.safetensors"
 TOKENIZERS = ("tokenizer.model", "source.model", "target.model")
 TRAINING = "training"
 LABEL = "seq2seq"  # the one metadata entry of our safetensors files, JSON
+TRAINING_ONLY = ("dropout",)  # settings of a model that translating does not use
 SECTIONS = ("data", "tokenizer", "model", "training")
 
 
@@ -121,6 +122,7 @@ class TrainingState:
     without_better: int = 0  # validations since the best one
     best_bleu: float | None = None  # to show, whatever the stop metric is
     kept: list[Validated] = field(default_factory=list)  # whose weights are in training/weights
+    snapshots: list[int] = field(default_factory=list)  # updates of other weights there
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)
@@ -209,14 +211,14 @@ def load_weights(model: TranslationModel, tensors: Mapping[str, Tensor], path: P
 def refuse_other_settings(config: ModelConfig, path: Path) -> None:
     """Raise InputError where config.toml has other settings than the weights were trained with.
 
-    Such as the number of heads, which no shape tells. Dropout may differ: only training uses it.
+    Such as the number of heads, which no shape tells. What only training uses may differ.
     """
     try:
         trained = model_config(read_label(path)["model"] or {})
     except InputError as error:
         raise InputError(f"{path} does not fit config.toml: {error}") from None
     for name, value in dataclasses.asdict(trained).items():
-        if name != "dropout" and getattr(config, name, None) != value:
+        if name not in TRAINING_ONLY and getattr(config, name, None) != value:
             raise InputError(
                 f"{path} does not fit config.toml: the weights were trained with model.{name} = "
                 f"{value!r}, the file says {getattr(config, name, None)!r}; put it back"
@@ -261,21 +263,21 @@ class RunFolder:
 
     def create(self, config: RunConfig, tokenizers: Tokenizers) -> None:
         """Begin a run: tokenizers first, the settings, which make it a run folder, last."""
-        self.kept.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         for name, tokenizer in tokenizers.files().items():
             replace_file(self.path / name, tokenizer.model)
         self.save_config(config, tokenizers)
 
     def clear(self) -> None:
-        """Remove all that a run wrote here, and nothing else."""
+        """Remove all that a run wrote here, and nothing else.
+
+        In an order that a kill may cut short: a model never outlives the checkpoint that it goes
+        on from, and what makes the folder a run goes last.
+        """
+        self.unfinish()
+        (self.path / WEIGHTS).unlink(missing_ok=True)
         shutil.rmtree(self.training, ignore_errors=True)
-        for name in (
-            *TOKENIZERS,
-            WEIGHTS,
-            METRICS,
-            SHORTLIST,
-            CONFIG,
-        ):  # what makes it a run goes last
+        for name in (*TOKENIZERS, METRICS, SHORTLIST, CONFIG):
             (self.path / name).unlink(missing_ok=True)
 
     def save_shortlist(self, translations: Tensor, common: Tensor) -> None:
@@ -398,10 +400,30 @@ class RunFolder:
             for path in self.training.glob(pattern):
                 if path != current:
                     shutil.rmtree(path, ignore_errors=True)
-        wanted = {self._kept_path(entry.update) for entry in state.kept}
+        updates = {*state.snapshots, *(entry.update for entry in state.kept)}
+        wanted = {self.kept_path(update) for update in updates}
         for path in self.kept.glob("*"):
             if path not in wanted:
                 path.unlink(missing_ok=True)
+
+    def is_trained_elsewhere(self) -> bool:
+        """Whether there are weights but no checkpoint: an average, or only to translate with."""
+        return (self.path / WEIGHTS).is_file() and not any(self.training.glob("update-*"))
+
+    def load_state(self) -> TrainingState:
+        """Where training stands here. Raises InputError without a whole checkpoint."""
+        found = sorted(self.training.glob("update-*"))
+        if not found:
+            raise InputError(f"{self.training} holds no checkpoint; it was lost or removed")
+        return self._read_state(found[-1])
+
+    @staticmethod
+    def _read_state(checkpoint: Path) -> TrainingState:
+        path = checkpoint / "state.json"
+        try:
+            return TrainingState.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is damaged ({error}); --restart begins anew") from None
 
     def load_checkpoint(self) -> Checkpoint | None:
         """The last checkpoint, or None. Raises InputError if it is damaged."""
@@ -409,12 +431,7 @@ class RunFolder:
         if not found:
             return None
         path = found[-1]
-        try:
-            state = TrainingState.from_json((path / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path / 'state.json'} is damaged ({error}); --restart begins anew"
-            ) from None
+        state = self._read_state(path)
         checkpoint = Checkpoint(
             weights=load_tensors(path / "weights.safetensors"),
             optimizer=load_tensors(path / "optimizer.safetensors"),
@@ -424,15 +441,23 @@ class RunFolder:
         return checkpoint
 
     def keep_weights(self, update: int, weights: Mapping[str, Tensor]) -> None:
-        """Put validated weights aside, to be averaged."""
+        """Put weights aside, to be averaged."""
         self.kept.mkdir(parents=True, exist_ok=True)
-        save_tensors(self._kept_path(update), weights)
+        save_tensors(self.kept_path(update), weights)
 
     def kept_weights(self, update: int) -> dict[str, Tensor]:
         """Weights that were put aside."""
-        return load_tensors(self._kept_path(update))
+        return load_tensors(self.kept_path(update))
 
-    def _kept_path(self, update: int) -> Path:
+    def kept_updates(self) -> list[int]:
+        """The updates whose weights were put aside, oldest first."""
+        names = [
+            path.stem.removeprefix("update-") for path in self.kept.glob("update-*.safetensors")
+        ]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def kept_path(self, update: int) -> Path:
+        """Where the weights of an update are put aside."""
         return self.kept / f"update-{update:08d}.safetensors"
 
     # What is told

@@ -81,8 +81,10 @@ class TrainingConfig:
 
     stop_metric: Literal["loss", "bleu", "chrf"] = "bleu"  # also says which weights are best
     patience: int = 10  # validations without a better value before training stops; 0: no stop
-    average: Literal["best", "last", "none"] = "best"  # which validated weights are averaged
+    average: Literal["best", "last", "none"] = "best"  # which weights are averaged at the end
     average_count: int = 5
+    # updates between weights put aside for "last", or for `seq2seq average`; 0: after validations
+    average_every: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -93,7 +95,7 @@ class TrainingConfig:
             require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
         for name in (
             *("seed", "max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"),
-            *("weight_decay", "clip_norm", "valid_samples"),
+            *("weight_decay", "clip_norm", "valid_samples", "average_every"),
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")
@@ -107,6 +109,11 @@ class TrainingConfig:
             self.schedule != "cosine" or self.max_updates > 0,
             'training.schedule = "cosine" falls to zero at training.max_updates, which is 0; '
             "set it, or use the schedule inverse-sqrt",
+        )
+        require(
+            self.average_every == 0 or self.average != "best",
+            f"training.average_every = {self.average_every} puts weights aside without validating "
+            'them, so that none is known to be best; set training.average to "last" or "none"',
         )
         require(
             self.max_updates > 0

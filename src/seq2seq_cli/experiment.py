@@ -82,6 +82,11 @@ def train_run(
     run = RunFolder(path)
     resumed = run.exists() and not restart
     if resumed:
+        if run.is_trained_elsewhere():
+            raise InputError(
+                f"{path} holds a model but no checkpoint to go on from; choose another --output, "
+                "or --restart to begin anew"
+            )
         refuse_changes(run.load_config(), config, path)
         finished = run.finished()
         if finished and not raises_limit(run.load_config().training, config.training):

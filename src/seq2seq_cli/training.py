@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from seq2seq_cli.averaging import average
 from seq2seq_cli.batching import Indices, TokenPairs, epoch_batches
 from seq2seq_cli.checkpoint import (
     Checkpoint,
@@ -148,6 +149,8 @@ class Trainer:
             while True:
                 if self._validation_due():
                     self._validate()
+                if self._snapshot_due():
+                    self._put_aside()
                 if self._checkpoint_due():
                     self._save()
                 reason = self.end_reason()
@@ -262,8 +265,18 @@ class Trainer:
         state = self.state
         return state.update % self.config.validate_every == 0 and state.update > state.validated
 
+    def _snapshot_due(self) -> bool:
+        every, update = self.config.average_every, self.state.update
+        return 0 < every <= update and update % every == 0 and update not in self.state.snapshots
+
     def _checkpoint_due(self) -> bool:
         return self.state.update % self.config.checkpoint_every == 0
+
+    def _put_aside(self) -> None:
+        """Put the weights aside whatever they are worth; the oldest such make room."""
+        state = self.state
+        self.run.keep_weights(state.update, weights_of(self.model))
+        state.snapshots = [*state.snapshots, state.update][-self.config.average_count :]
 
     def _validate(self) -> None:
         """Validate; put the weights aside if they may be averaged; note whether they are best."""
@@ -314,14 +327,19 @@ class Trainer:
     def _worth_keeping(self, entries: list[Validated]) -> list[Validated]:
         """The validated weights that the final average may need, and the best one, oldest first."""
         best = max(entries, key=lambda entry: entry.value)  # the first of equals, as above
-        return sorted({best, *self._to_average(entries)}, key=lambda entry: entry.update)
+        averaged = self._to_average(entries)
+        return [entry for entry in entries if entry == best or entry.update in averaged]
 
-    def _to_average(self, entries: list[Validated]) -> list[Validated]:
-        count = self.config.average_count
-        if self.config.average == "last":
-            return entries[-count:]
-        if self.config.average == "best":
-            return sorted(entries, key=lambda entry: entry.value, reverse=True)[:count]
+    def _to_average(self, entries: list[Validated]) -> list[int]:
+        """The updates whose weights are averaged, when these are the validated ones."""
+        config = self.config
+        if config.average == "last":
+            if config.average_every:
+                return list(self.state.snapshots)
+            return [entry.update for entry in entries[-config.average_count :]]
+        if config.average == "best":
+            best = sorted(entries, key=lambda entry: entry.value, reverse=True)
+            return [entry.update for entry in best[: config.average_count]]
         return []
 
     def _finish(self, reason: str) -> str:
@@ -339,8 +357,8 @@ class Trainer:
             choices.append((state.best.value, f"update {state.best.update:,}", best))
         averaged = self._to_average(candidates)
         if len(averaged) > 1:
-            mean = average([self.run.kept_weights(entry.update) for entry in averaged])
-            updates = ", ".join(f"{entry.update:,}" for entry in averaged)
+            mean = average(self.run.kept_weights(update) for update in averaged)
+            updates = ", ".join(f"{update:,}" for update in averaged)
             choices.append(self._final_candidate(f"the average of updates {updates}", mean))
         value, name, weights = max(choices, key=lambda choice: choice[0])
         self.run.save_model(weights)
@@ -429,11 +447,3 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def average(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of weights, tensor by tensor."""
-    return {
-        name: torch.stack([each[name].double() for each in weights]).mean(dim=0).float()
-        for name in weights[0]
-    }

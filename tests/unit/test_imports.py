@@ -27,6 +27,7 @@ LAYERS = [
     {"validation", "inspection", "exporting", "likelihood"},
     {"translator", "scoring"},
     {"training", "search"},
+    {"averaging"},
     {"checkpoint", "optimization", "devices"},
     {"models", "loss", "lexicon"},
     {"batching"},

@@ -8,6 +8,7 @@ import typer
 
 from seq2seq_cli import __version__
 from seq2seq_cli.cli import (
+    average,
     console,
     data,
     export,
@@ -36,6 +37,7 @@ app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(score.score)
 app.command(rich_help_panel="Around it")(likelihood.likelihood)
 app.add_typer(inspect.app, name="inspect", rich_help_panel="Around it")
 app.command(rich_help_panel="Around it")(info.info)
+app.command(rich_help_panel="Around it")(average.average)
 app.command(rich_help_panel="Around it")(export.export)
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Around it")
 app.add_typer(data.app, name="data", rich_help_panel="Around it")

@@ -1,13 +1,12 @@
 """`seq2seq export`: a run in the format of another engine."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.errors import InputError
+from seq2seq_cli.cli.pipe import check_new_folder
 
 
 def export(
@@ -26,11 +25,7 @@ def export(
     seq2seq export runs/en-de models/en-de --format ctranslate2
     seq2seq export runs/en-de models/en-de-int8 --quantization int8
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} exists already; name a new folder")
-    above = next(folder for folder in output.absolute().parents if folder.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK)):
-        raise InputError(f"{output} cannot be made: {above} is no writable directory")
+    check_new_folder(output)
     from seq2seq_cli.exporting import export_ctranslate2
 
     export_ctranslate2(run, output, quantization)

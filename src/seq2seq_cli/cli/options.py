@@ -37,6 +37,16 @@ def numbers(weights: str) -> list[float]:
         ) from None
 
 
+def updates(text: str) -> tuple[int, ...]:
+    """The value of --updates. Raises InputError for what is no whole number."""
+    try:
+        return tuple(int(update) for update in text.split(",")) if text else ()
+    except ValueError:
+        raise InputError(
+            f"--updates {text}: whole numbers with commas between are allowed, as in 4000,4500"
+        ) from None
+
+
 class ManyValuesCommand(TyperCommand):
     """A command without arguments whose repeatable options also take several values at once."""
 

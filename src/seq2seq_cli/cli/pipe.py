@@ -59,6 +59,15 @@ def check_output(target: Path) -> None:
         raise InputError(f"{target}: cannot be written: {reason}")
 
 
+def check_new_folder(path: Path) -> None:
+    """Raise InputError if a folder cannot be written, or holds something already."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists already; name a new folder")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise InputError(f"{path} cannot be made: {above} is no writable directory")
+
+
 def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> None:
     """Convert lines as they arrive, at most so many at once; on a terminal, prompt for them.
 
