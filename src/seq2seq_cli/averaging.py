@@ -1,11 +1,13 @@
-"""Means of weights: of those that training put aside, and of whole runs."""
+"""Means of weights: a moving one in training, of those put aside there, and of whole runs."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from seq2seq_cli.checkpoint import SHORTLIST, TRAINING_ONLY, WEIGHTS, RunFolder, load_tensors
 from seq2seq_cli.config import require
@@ -23,6 +25,49 @@ def average(weights: Iterable[Weights]) -> Weights:
         for name, tensor in each.items():
             sums[name] = sums[name].add_(tensor) if name in sums else tensor.double()
     return {name: total.div_(count).float() for name, total in sums.items()}
+
+
+class MovingAverage:
+    """An exponential moving average of a model's weights (Polyak and Juditsky 1992).
+
+    After n updates at most n / 10 of them count: the decay begins low and rises to the one wanted
+    as (1 + n) / (10 + n), so that it soon forgets the weights of the beginning.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.parameters = dict(model.named_parameters())
+        self.decay = decay
+        self.weights = {name: p.detach().clone() for name, p in self.parameters.items()}
+
+    @torch.no_grad()
+    def follow(self, updates: int) -> None:
+        """Move towards the model's weights, which have had so many updates."""
+        step = 1 - min(self.decay, (1 + updates) / (10 + updates))
+        torch._foreach_lerp_(list(self.weights.values()), list(self.parameters.values()), step)
+
+    @contextmanager
+    def in_model(self) -> Iterator[None]:
+        """Put the average into the model for a while; then its own weights return."""
+        own = {name: p.detach().clone() for name, p in self.parameters.items()}
+        try:
+            self._fill(self.weights)
+            yield
+        finally:
+            self._fill(own)
+
+    @torch.no_grad()
+    def _fill(self, weights: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.copy_(weights[name])
+
+    def tensors(self) -> Weights:
+        """The average by name, on the CPU."""
+        return {name: tensor.cpu() for name, tensor in self.weights.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` gave."""
+        for name, tensor in self.weights.items():
+            tensor.copy_(tensors[name])
 
 
 @dataclass(frozen=True)

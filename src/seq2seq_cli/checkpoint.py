@@ -140,7 +140,7 @@ class Checkpoint:
     """What one checkpoint directory holds."""
 
     weights: dict[str, Tensor]
-    optimizer: dict[str, Tensor]  # random states too, under random/
+    optimizer: dict[str, Tensor]  # also random states, as random/…, a moving average, as average/…
     state: TrainingState
 
 

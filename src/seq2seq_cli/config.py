@@ -70,6 +70,9 @@ class TrainingConfig:
     epsilon: float = 1e-9
     clip_norm: float = 1.0  # 0: gradients are not clipped
     label_smoothing: float = 0.1
+    ema_decay: float = (
+        0.0  # of a moving average of the weights, which is then what is kept; 0: none
+    )
 
     max_updates: int = 100_000
     max_epochs: int = 0
@@ -99,7 +102,7 @@ class TrainingConfig:
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")
-        for name in ("label_smoothing", "beta1", "beta2"):
+        for name in ("label_smoothing", "ema_decay", "beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name} = {value}: at least 0 and below 1 is allowed")
         for name in ("learning_rate", "epsilon"):

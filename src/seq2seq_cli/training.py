@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from seq2seq_cli.averaging import average
+from seq2seq_cli.averaging import MovingAverage, average
 from seq2seq_cli.batching import Indices, TokenPairs, epoch_batches
 from seq2seq_cli.checkpoint import (
     Checkpoint,
@@ -120,6 +120,8 @@ class Trainer:
         self.model.to(self.device)
         self.state = TrainingState(data=self.data)
         self.optimizer = make_optimizer(self.model, self.config)
+        decay = self.config.ema_decay
+        self.moving = MovingAverage(self.model, decay) if decay else None
         self.window = _Window()
         self.saved: TrainingState | None = None
         self.signal: int | None = None
@@ -190,6 +192,8 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.state.update += 1
+        if self.moving is not None:
+            self.moving.follow(self.state.update)
         self.state.target_tokens += tokens
         self._count(loss, tokens, rate, float(norm))
 
@@ -275,15 +279,20 @@ class Trainer:
     def _put_aside(self) -> None:
         """Put the weights aside whatever they are worth; the oldest such make room."""
         state = self.state
-        self.run.keep_weights(state.update, weights_of(self.model))
+        self.run.keep_weights(state.update, self._weights())
         state.snapshots = [*state.snapshots, state.update][-self.config.average_count :]
+
+    def _weights(self) -> dict[str, Tensor]:
+        """The weights that are worth keeping: their moving average where there is one."""
+        return self.moving.tensors() if self.moving is not None else weights_of(self.model)
 
     def _validate(self) -> None:
         """Validate; put the weights aside if they may be averaged; note whether they are best."""
         state = self.state
-        validation = self._figures()
+        with self.moving.in_model() if self.moving is not None else nullcontext():
+            validation = self._figures()
         entry = Validated(state.update, validation.value(self.config.stop_metric))
-        weights = weights_of(self.model)
+        weights = self._weights()
         is_best = state.best is None or entry.value > state.best.value
         state.validated = state.update
         state.best_bleu = max(validation.bleu, state.best_bleu or 0.0)
@@ -348,7 +357,7 @@ class Trainer:
         candidates = list(state.kept)
         choices: list[tuple[float, str, dict[str, Tensor]]] = []
         if state.validated < state.update:
-            entry = self._final_candidate("the last weights", weights_of(self.model))
+            entry = self._final_candidate("the last weights", self._weights())
             choices.append(entry)
             candidates.append(Validated(state.update, entry[0]))
             self.run.keep_weights(state.update, entry[2])
@@ -389,6 +398,8 @@ class Trainer:
         if self.saved is not None and self.saved.update == self.state.update:
             return
         optimizer = optimizer_tensors(self.model, self.optimizer)
+        if self.moving is not None:
+            optimizer |= {f"average/{name}": w for name, w in self.moving.tensors().items()}
         optimizer["random/cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             optimizer["random/cuda"] = torch.cuda.get_rng_state(self.device)
@@ -420,8 +431,11 @@ class Trainer:
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         random = {name: value for name, value in tensors.items() if name.startswith("random/")}
-        rest = {name: value for name, value in tensors.items() if name not in random}
+        moving = {name: value for name, value in tensors.items() if name.startswith("average/")}
+        rest = {name: value for name, value in tensors.items() if name not in random | moving}
         load_optimizer_tensors(self.model, self.optimizer, rest)
+        if self.moving is not None:
+            self.moving.load({name.removeprefix("average/"): w for name, w in moving.items()})
         torch.set_rng_state(random["random/cpu"])
         if self.device.type == "cuda" and "random/cuda" in random:
             torch.cuda.set_rng_state(random["random/cuda"], self.device)

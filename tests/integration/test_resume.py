@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from seq2seq_cli.checkpoint import RunFolder
+from seq2seq_cli.averaging import average
+from seq2seq_cli.checkpoint import RunFolder, load_tensors
 
 # Dropout, accumulation, an average of the best weights; updates, checkpoints, validations and
 # epochs that end at different updates.
 KILLED = {"accumulate": 2, "checkpoint_every": 3, "validate_every": 7, "average_count": 3}
+
+# All that has a state or draws random numbers.
+REGULARISED = KILLED | {"average": "last", "average_every": 5, "ema_decay": 0.9}
 
 # No checkpoint but the first and those that a signal or the end asks for.
 STOPPED = {"checkpoint_every": 1000, "validate_every": 50, "valid_beam": 5, "max_updates": 120}
@@ -87,10 +92,14 @@ def unbroken(
     return make
 
 
-@pytest.mark.parametrize("architecture", ["transformer", "attention-rnn"])
-def test_kills_at_random_moments_change_nothing(architecture, train, unbroken):
-    expected = unbroken(architecture, **KILLED)
-    command = train(architecture, **KILLED)
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [("transformer", KILLED), ("attention-rnn", KILLED), ("transformer", REGULARISED)],
+    ids=["transformer", "attention-rnn", "regularised"],
+)
+def test_kills_at_random_moments_change_nothing(architecture, settings, train, unbroken):
+    expected = unbroken(architecture, **settings)
+    command = train(architecture, **settings)
     draw = random.Random(1)
     kills = 0
     while True:
@@ -122,6 +131,22 @@ def test_kills_between_any_two_writes_change_nothing(train, unbroken):
             break
         assert done.code == -signal.SIGKILL, done.stderr
     assert (result(command.run), reports(command.run)) == expected
+
+
+def test_the_moving_average_is_what_is_kept_and_saved(train):
+    command = train(ema_decay=0.9, validate_every=20, average="last", average_count=2)
+    assert command().code == 0
+    (checkpoint,) = command.run.glob("training/update-*")
+    state = load_tensors(checkpoint / "optimizer.safetensors")
+    last = load_tensors(command.run / "training/weights/update-00000040.safetensors")
+    trained = load_tensors(checkpoint / "weights.safetensors")
+    for name, tensor in last.items():
+        assert torch.equal(tensor, state[f"average/{name}"])
+        assert not torch.equal(tensor, trained[name])
+    kept = [load_tensors(path) for path in command.run.glob("training/weights/*")]
+    choices = [*kept, average(kept)]
+    saved = load_tensors(command.run / "model.safetensors")
+    assert any(all(torch.equal(one[name], saved[name]) for name in saved) for one in choices)
 
 
 @pytest.mark.parametrize("writes", [1, 3, 5, 7])

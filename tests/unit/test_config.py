@@ -74,6 +74,12 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
         ({"batch_tokens": 0}, "training.batch_tokens = 0: 1 or more is allowed"),
         ({"patience": -1}, "training.patience = -1: 0 or more is allowed"),
         ({"beta2": 1.0}, "training.beta2 = 1.0: at least 0 and below 1 is allowed"),
+        ({"ema_decay": 1}, "training.ema_decay = 1.0: at least 0 and below 1 is allowed"),
+        (
+            {"average_every": 100},
+            "training.average_every = 100 puts weights aside without validating them, so that none "
+            'is known to be best; set training.average to "last" or "none"',
+        ),
         ({"learning_rate": 0}, "training.learning_rate = 0.0: a number above 0 is allowed"),
         (
             {"schedule": "cosine", "max_updates": 0},
