@@ -65,6 +65,13 @@ class RunConfig:
     model: ModelConfig
     training: TrainingConfig
 
+    def __post_init__(self) -> None:
+        require(
+            not self.training.r_drop or self.model.dropout > 0 or self.training.word_dropout > 0,
+            f"training.r_drop = {self.training.r_drop} draws two passes together that drop other "
+            "things, and nothing is dropped; set model.dropout or training.word_dropout above 0",
+        )
+
     @classmethod
     def from_tables(cls, tables: Mapping[str, Table]) -> "RunConfig":
         """Read the four sections. Raises InputError for what is unknown or does not fit."""

@@ -70,6 +70,8 @@ class TrainingConfig:
     epsilon: float = 1e-9
     clip_norm: float = 1.0  # 0: gradients are not clipped
     label_smoothing: float = 0.1
+    r_drop: float = 0.0  # alpha of R-Drop (Liang 2021): two passes a batch are drawn together
+    word_dropout: float = 0.0  # share of source and target tokens that are read as unknown ones
     ema_decay: float = (
         0.0  # of a moving average of the weights, which is then what is kept; 0: none
     )
@@ -98,11 +100,11 @@ class TrainingConfig:
             require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
         for name in (
             *("seed", "max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"),
-            *("weight_decay", "clip_norm", "valid_samples", "average_every"),
+            *("weight_decay", "clip_norm", "valid_samples", "average_every", "r_drop"),
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")
-        for name in ("label_smoothing", "ema_decay", "beta1", "beta2"):
+        for name in ("label_smoothing", "word_dropout", "ema_decay", "beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name} = {value}: at least 0 and below 1 is allowed")
         for name in ("learning_rate", "epsilon"):

@@ -1,6 +1,7 @@
 """The training loop: resumable at any update, validation as a callback.
 
-A step reads from here to `models`: batch -> features -> fused loss -> gradients -> optimizer.
+A step reads from here to `objective` and `models`: batch -> features -> fused loss -> gradients
+-> optimizer.
 """
 
 import math
@@ -29,8 +30,8 @@ from seq2seq_cli.checkpoint import (
 from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.loss import cross_entropy
 from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.objective import Objective
 from seq2seq_cli.optimization import (
     learning_rate,
     load_optimizer_tensors,
@@ -120,6 +121,7 @@ class Trainer:
         self.model.to(self.device)
         self.state = TrainingState(data=self.data)
         self.optimizer = make_optimizer(self.model, self.config)
+        self.objective = Objective(self.config, self.precision)
         decay = self.config.ema_decay
         self.moving = MovingAverage(self.model, decay) if decay else None
         self.window = _Window()
@@ -200,12 +202,8 @@ class Trainer:
     def _accumulate(self, rows: Indices, tokens: int) -> float:
         """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss."""
         batch = self.pairs.batch(rows).to(self.device)
-        with autocast(self.device, self.precision):
-            features = self.model(batch.source, batch.target[:, :-1])
-        smoothed, plain = cross_entropy(
-            features, self.model.output.weight, batch.target[:, 1:], self.config.label_smoothing
-        )
-        (smoothed / tokens).backward()  # type: ignore[no-untyped-call]
+        loss, plain = self.objective(self.model, batch)
+        (loss / tokens).backward()  # type: ignore[no-untyped-call]
         return float(plain)
 
     def _refuse_non_finite(self, loss: float, norm: float) -> None:

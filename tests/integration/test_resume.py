@@ -21,6 +21,7 @@ KILLED = {"accumulate": 2, "checkpoint_every": 3, "validate_every": 7, "average_
 
 # All that has a state or draws random numbers.
 REGULARISED = KILLED | {"average": "last", "average_every": 5, "ema_decay": 0.9}
+REGULARISED |= {"r_drop": 2.0, "word_dropout": 0.1}
 
 # No checkpoint but the first and those that a signal or the end asks for.
 STOPPED = {"checkpoint_every": 1000, "validate_every": 50, "valid_beam": 5, "max_updates": 120}

@@ -48,6 +48,10 @@ REFUSED_OPTIONS = {
     ),
     "wrong choice": (["--set", "training.schedule=cosin"], 'did you mean "cosine"?'),
     "out of range": (["--set", "model.dropout=1.5"], "model.dropout = 1.5: at least 0 and below 1"),
+    "R-Drop of equal passes": (
+        ["--set", "training.r_drop=5", "--set", "model.dropout=0"],
+        "training.r_drop = 5.0 draws two passes together that drop other things, and nothing is",
+    ),
     "one tokenizer": (
         ["--source-tokenizer", "a.model"],
         "data.source_tokenizer and data.target_tokenizer belong together",

@@ -109,6 +109,11 @@ def test_what_is_wrong_is_named_with_what_is_allowed(table: dict[str, Any], mess
         ("valid_samples", -1),
         ("learning_rate", float("inf")),
         ("max_minutes", float("nan")),
+        ("r_drop", -1.0),
+        ("r_drop", float("inf")),
+        ("word_dropout", 1.0),
+        ("word_dropout", -0.1),
+        ("average_every", -1),
     ],
 )
 def test_numbers_that_cannot_be_trained_with_are_refused(name: str, value: float) -> None:

@@ -1,0 +1,163 @@
+"""What training minimises is what the papers say, however it is computed."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seq2seq_cli import r_drop
+from seq2seq_cli.batching import Batch
+from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.loss import plain_cross_entropy
+from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
+from seq2seq_cli.objective import Objective, without_words
+from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
+
+V, D = 11, 6
+ROW_BYTES = 2 * V * 4  # logits of one token in both passes
+TARGET = torch.tensor([[4, 5, 3, PAD, PAD], [6, 7, 8, 9, 3]])
+
+
+def plain_r_drop(
+    features: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
+) -> Tensor:
+    """Half of equation 4 of Liang et al. 2021, as one would write it."""
+    losses = [plain_cross_entropy(part, weight, target, smoothing) for part in features.chunk(2)]
+    log_p, log_q = (
+        (part @ weight.t()).float().log_softmax(dim=2)[target != PAD] for part in features.chunk(2)
+    )
+    there = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
+    back = F.kl_div(log_p, log_q, reduction="sum", log_target=True)
+    return (losses[0] + losses[1] + alpha * (there + back) / 2) / 2
+
+
+@pytest.fixture
+def inputs() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(1)
+    features = torch.randn(4, 5, D, requires_grad=True)
+    return features, torch.randn(V, D, requires_grad=True)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 3 * ROW_BYTES, 8 << 20])  # 1, 3 and all tokens at once
+@pytest.mark.parametrize(("smoothing", "alpha"), [(0.0, 1.0), (0.1, 5.0)])
+def test_r_drop_and_its_gradients_equal_the_plain_ones(
+    monkeypatch: pytest.MonkeyPatch,
+    inputs: tuple[Tensor, Tensor],
+    smoothing: float,
+    alpha: float,
+    chunk_bytes: int,
+) -> None:
+    monkeypatch.setattr(r_drop, "CHUNK_BYTES", chunk_bytes)
+    fused, likelihood = r_drop.r_drop(*inputs, TARGET, smoothing, alpha)
+    plain = plain_r_drop(*inputs, TARGET, smoothing, alpha)
+    torch.testing.assert_close(fused, plain)
+    torch.testing.assert_close(likelihood, plain_r_drop(*inputs, TARGET, 0.0, 0.0))
+    assert not likelihood.requires_grad
+    gradients = (torch.autograd.grad(value / 7, inputs) for value in (fused, plain))
+    torch.testing.assert_close(next(gradients), next(gradients))
+
+
+def test_r_drop_of_equal_passes_is_the_cross_entropy(inputs: tuple[Tensor, Tensor]) -> None:
+    features, weight = inputs
+    loss, _ = r_drop.r_drop(features[:2].repeat(2, 1, 1), weight, TARGET, 0.1, 5.0)
+    torch.testing.assert_close(loss, plain_cross_entropy(features[:2], weight, TARGET, 0.1))
+
+
+def test_r_drop_takes_bfloat16_features(inputs: tuple[Tensor, Tensor]) -> None:
+    features, weight = inputs
+    rounded = features.detach().bfloat16().requires_grad_()
+    loss, _ = r_drop.r_drop(rounded, weight, TARGET, 0.1, 5.0)
+    plain = plain_r_drop(features, weight, TARGET, 0.1, 5.0)
+    torch.testing.assert_close(loss, plain, rtol=0.03, atol=0.03)
+    of_features, of_weight = torch.autograd.grad(loss, (rounded, weight))
+    assert (of_features.dtype, of_weight.dtype) == (torch.bfloat16, torch.float32)
+    expected = torch.autograd.grad(plain, (features, weight))
+    torch.testing.assert_close(of_features.float(), expected[0], rtol=0.05, atol=0.1)
+    torch.testing.assert_close(of_weight, expected[1], rtol=0.05, atol=0.1)
+
+
+def test_the_logits_of_a_whole_batch_are_never_there(
+    monkeypatch: pytest.MonkeyPatch, inputs: tuple[Tensor, Tensor]
+) -> None:
+    sizes = []
+    log_softmax = Tensor.log_softmax
+
+    def spy(logits: Tensor, *arguments: object, **options: object) -> Tensor:
+        sizes.append(logits.numel() * logits.element_size())
+        return log_softmax(logits, *arguments, **options)
+
+    monkeypatch.setattr(Tensor, "log_softmax", spy)
+    monkeypatch.setattr(r_drop, "CHUNK_BYTES", 3 * ROW_BYTES)
+    r_drop.r_drop(*inputs, TARGET, 0.1, 5.0)  # of 8 tokens
+    assert sizes == [3 * ROW_BYTES, 3 * ROW_BYTES, 2 * ROW_BYTES]
+
+
+def test_word_dropout_reads_unknown_words_and_leaves_all_else() -> None:
+    torch.manual_seed(1)
+    ids = torch.tensor([BOS, 4, 5, 6, EOS, PAD]).repeat(2000, 1)
+    dropped = without_words(ids, 0.25)
+    changed = dropped != ids
+    assert (dropped[changed] == UNK).all()
+    assert not changed[:, [0, 4, 5]].any()
+    assert abs(float(changed[:, 1:4].float().mean()) - 0.25) < 0.02
+    assert torch.equal(without_words(ids, 0.0), ids)
+
+
+class Recorder:
+    """Stands in a model's place and keeps what it reads."""
+
+    def __init__(self, model: TranslationModel) -> None:
+        self.output = model.output
+        self.model = model
+
+    def __call__(self, source: Tensor, read: Tensor) -> Tensor:
+        self.source, self.read = source, read
+        self.features: Tensor = self.model(source, read)
+        return self.features
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    torch.manual_seed(1)
+    table = {"architecture": "transformer", "width": 8, "heads": 2, "dropout": 0.3}
+    return Recorder(build(model_config(table), Vocabulary(V, V, joint=True)).train())
+
+
+def batch() -> Batch:
+    """Source and target are 1,000 words each that are not predicted as themselves."""
+    words = torch.arange(1000).view(20, 50) % (V - 4) + 4
+    ends = torch.full((20, 1), EOS)
+    return Batch(torch.cat((words, ends), 1), torch.cat((ends - 1, words, ends), 1))
+
+
+def objective(**settings: float) -> Callable[..., tuple[Tensor, Tensor]]:
+    return Objective(TrainingConfig(**settings), torch.float32)  # type: ignore[arg-type]
+
+
+def test_words_are_dropped_where_they_are_read_and_never_where_predicted(
+    recorder: Recorder,
+) -> None:
+    given = batch()
+    loss, _ = objective(word_dropout=0.5)(recorder, given)
+    for read, whole in ((recorder.source, given.source), (recorder.read, given.target[:, :-1])):
+        changed = read != whole
+        assert 300 < int(changed.sum()) < 700
+        assert (read[changed] == UNK).all()
+    predicted = plain_cross_entropy(
+        recorder.features, recorder.output.weight, given.target[:, 1:], 0.1
+    )
+    torch.testing.assert_close(loss, predicted)
+
+
+def test_the_two_passes_of_r_drop_read_the_same_and_differ_in_what_is_dropped(
+    recorder: Recorder,
+) -> None:
+    given = batch()
+    loss, _ = objective(r_drop=5.0)(recorder, given)
+    assert torch.equal(recorder.source, torch.cat((given.source, given.source)))
+    first, second = recorder.features.chunk(2)
+    assert not torch.allclose(first, second)
+    plain = plain_r_drop(recorder.features, recorder.output.weight, given.target[:, 1:], 0.1, 5.0)
+    torch.testing.assert_close(loss, plain)
