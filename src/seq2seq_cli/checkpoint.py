@@ -413,9 +413,13 @@ class RunFolder:
             if path not in wanted:
                 path.unlink(missing_ok=True)
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is one to go on from."""
+        return any(self.training.glob("update-*"))
+
     def is_trained_elsewhere(self) -> bool:
         """Whether there are weights but no checkpoint: an average, or only to translate with."""
-        return (self.path / WEIGHTS).is_file() and not any(self.training.glob("update-*"))
+        return (self.path / WEIGHTS).is_file() and not self.has_checkpoint()
 
     def load_state(self) -> TrainingState:
         """Where training stands here. Raises InputError without a whole checkpoint."""

@@ -56,6 +56,10 @@ class DataConfig:
 class TrainingConfig:
     """How a model is trained. An update is one step of the optimizer; 0 as a limit means none."""
 
+    init_from: str = ""  # a run folder whose weights training begins with
+    init_sha256: str = ""  # of those weights; `train` fills it in, and refuses others
+    freeze: tuple[str, ...] = ()  # parts that training leaves as they are, as "encoder"
+
     seed: int = 1
     batch_tokens: int = 4096  # a batch: rows times its longest source or target, padding included
     accumulate: int = 1  # batches an update
@@ -127,6 +131,10 @@ class TrainingConfig:
             or (self.patience > 0),
             "training would never end: set one of training.max_updates, max_epochs, max_minutes "
             "or patience",
+        )
+        require(
+            bool(self.init_from) or not self.init_sha256,
+            "training.init_sha256 says which weights training.init_from gives: set that too",
         )
 
 

@@ -1,7 +1,7 @@
 """From settings to a trained run folder: text, tokenizer, batches, model and trainer in a row."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,14 @@ import torch
 
 from seq2seq_cli.batching import Indices, Sentences, TokenPairs
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config import TrainingConfig, require
 from seq2seq_cli.corpus.parallel import ParallelText, read_parallel
 from seq2seq_cli.devices import choose_precision, describe
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.fine_tuning import Origin
 from seq2seq_cli.lexicon import likeliest_translations
 from seq2seq_cli.models import build
+from seq2seq_cli.models.parts import freeze
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES, UNK
 from seq2seq_cli.text import Warn
@@ -81,6 +83,7 @@ def train_run(
     """
     run = RunFolder(path)
     resumed = run.exists() and not restart
+    config = with_hash_of_origin(config, run, resumed=resumed)
     if resumed:
         if run.is_trained_elsewhere():
             raise InputError(
@@ -114,6 +117,12 @@ def train_run(
     model = build(config.model, tokenizers.vocabulary)
     count = sum(p.numel() for p in model.parameters())
     listener.said(f"model: {config.model.architecture}, {count:,} parameters")
+    if config.training.init_from and not (resumed and run.has_checkpoint()):
+        for line in origin_of(config.training, path).give(model, tokenizers):
+            listener.said(line)
+    if config.training.freeze:
+        frozen = freeze(model, config.training.freeze)
+        listener.said(f"frozen: {', '.join(config.training.freeze)}, {frozen:,} parameters")
     listener.said(f"device: {describe(device, precision)}")
 
     try:
@@ -140,6 +149,33 @@ def train_run(
         model, pairs, config.training, run, validator, listener, device, precision, data
     )
     return trainer.train()
+
+
+def with_hash_of_origin(config: RunConfig, run: RunFolder, *, resumed: bool) -> RunConfig:
+    """The settings with the hash of the weights that training begins with, where there are such.
+
+    A run that goes on has noted it: it needs its origin no more. Raises InputError if the settings
+    ask for other weights than the origin holds.
+    """
+    training = config.training
+    if not training.init_from or (resumed and training.init_sha256):
+        return config
+    if resumed:
+        sha256 = run.load_config().training.init_sha256
+    else:
+        sha256 = origin_of(training, run.path).sha256
+    return replace(config, training=replace(training, init_sha256=sha256))
+
+
+def origin_of(training: TrainingConfig, output: Path) -> Origin:
+    """The run that training begins from. Raises InputError if its weights are not those wanted."""
+    origin = Origin.of(training.init_from, output)
+    require(
+        training.init_sha256 in ("", origin.sha256),
+        f"{training.init_from} holds other weights than training.init_sha256 says; give the run "
+        "that it was, or begin with this one under another --output",
+    )
+    return origin
 
 
 def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) -> None:
@@ -197,13 +233,15 @@ def _read(config: RunConfig, source: str, target: str, warn: Warn) -> ParallelTe
 
 
 def make_tokenizers(config: RunConfig, text: ParallelText, listener: Listener) -> Tokenizers:
-    """Load the tokenizers that the settings name, or learn them from the training text."""
+    """Load the tokenizers that the settings name, or the origin's, or learn them from the text."""
     data = config.data
     if data.source_tokenizer:
         source = Tokenizer.load(Path(data.source_tokenizer))
         if data.target_tokenizer == data.source_tokenizer:
             return Tokenizers(source, source)
         return Tokenizers(source, Tokenizer.load(Path(data.target_tokenizer)))
+    if config.training.init_from:
+        return RunFolder(Path(config.training.init_from)).load_tokenizers()
 
     def learn(lines: list[str], side: str, sides: int = 1) -> Tokenizer:
         trained = train_tokenizer(lines, config.tokenizer, sides=sides)

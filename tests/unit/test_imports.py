@@ -27,7 +27,7 @@ LAYERS = [
     {"validation", "inspection", "exporting", "likelihood"},
     {"translator", "scoring"},
     {"training", "search"},
-    {"averaging", "objective"},
+    {"averaging", "fine_tuning", "objective"},
     {"checkpoint", "optimization", "devices"},
     {"models", "loss", "r_drop", "lexicon"},
     {"batching"},

@@ -69,6 +69,15 @@ def train(
             help="One setting, over all files; may be repeated.",
         ),
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Begin with another run's weights, settings and, unless others are given, "
+            "tokenizers.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Decides every random choice.", rich_help_panel=MODEL)
     ] = None,
@@ -121,6 +130,7 @@ def train(
             "target_tokenizer": target_tokenizer,
         },
         "training": {
+            "init_from": init_from,
             "seed": seed,
             "max_updates": max_updates,
             "max_epochs": max_epochs,
@@ -129,19 +139,25 @@ def train(
     }
     if output is None:
         raise typer.BadParameter("a run folder to write is wanted", param_hint="--output")
-    run(settings(preset, config, set_ or [], options), output, device, threads, quiet, restart)
+    tables = settings(preset, config, set_ or [], options, None if restart else output)
+    run(tables, output, device, threads, quiet, restart)
 
 
 def settings(
-    preset: str | None, file: Path | None, assignments: list[str], options: dict[str, Table]
+    preset: str | None,
+    file: Path | None,
+    assignments: list[str],
+    options: dict[str, Table],
+    resumed: Path | None = None,
 ) -> "RunConfig":
-    """Lay preset, --config, --set and named options over each other, the later the stronger."""
+    """Lay preset, --config, --set and named options over each other, the later the stronger.
+
+    Without a preset a run that begins from another one takes the model of that one, or, where it
+    goes on in the folder `resumed`, of its own.
+    """
     from seq2seq_cli.checkpoint import RunConfig
 
     from_file = _settings_file(file) if file else {}
-    whole = "architecture" in from_file.get("model", {})  # such a file needs no preset
-    name = preset or (None if whole else DEFAULT_PRESET)
-    from_preset = parse_toml(read_preset(name), f"preset {name}") if name else {}
     assigned: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         section, key, value = parse_assignment(assignment)
@@ -150,7 +166,24 @@ def settings(
         section: {key: value for key, value in table.items() if value is not None}
         for section, table in options.items()
     }
-    return RunConfig.from_tables(merged(from_preset, from_file, assigned, given))
+    layers = merged(from_file, assigned, given)
+    origin = layers.get("training", {}).get("init_from")
+    whole = "architecture" in from_file.get("model", {})  # such a file needs no preset
+    if preset or not (whole or origin):
+        name = preset or DEFAULT_PRESET
+        base = parse_toml(read_preset(name), f"preset {name}")
+    else:
+        base = _model_of(str(origin), resumed) if origin and not whole else {}
+    return RunConfig.from_tables(merged(base, layers))
+
+
+def _model_of(origin: str, resumed: Path | None) -> dict[str, Table]:
+    """The section [model] of the run that goes on, or else of the one to begin from."""
+    from seq2seq_cli.checkpoint import RunFolder
+
+    own = RunFolder(resumed) if resumed else None
+    run = own if own and own.exists() else RunFolder(Path(origin))
+    return {"model": run.load_config().tables()["model"]}
 
 
 def _settings_file(path: Path) -> dict[str, Table]:

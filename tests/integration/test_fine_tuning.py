@@ -1,0 +1,153 @@
+"""Training that begins from another run: its weights, its settings, its pieces, and no need of it.
+
+The run that all begin from is `trained`; each test has a copy of it beside its corpus.
+"""
+
+import shutil
+import signal
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seq2seq_cli.checkpoint import RunFolder
+from seq2seq_cli.models.parts import part_of
+from seq2seq_cli.tokenizer import Tokenizer
+
+# So small a rate that an update changes nothing that shows.
+STILL = ("--max-updates", "1", "--set", "training.learning_rate=1e-12")
+SHORT = ("--max-updates", "20", "--set", "training.checkpoint_every=5")
+
+FineTune = Callable[..., Any]
+
+
+@pytest.fixture
+def fine_tune(seq2seq, corpus, trained) -> FineTune:
+    """`seq2seq train --init-from origin --output tuned`, in a folder with both."""
+    shutil.copytree(trained, corpus / "origin")
+    files = ["--source", "train.en", "--target", "train.de"]
+    files += ["--valid-source", "valid.en", "--valid-target", "valid.de"]
+
+    def run(*options: object, output: str = "tuned", **how: Any) -> Any:
+        given = ["train", *files, "--init-from", "origin", "--output", output, *options]
+        return seq2seq(*given, folder=corpus, **how)
+
+    return run
+
+
+def left(run: Path) -> dict[str, bytes]:
+    """Weights and optimizer, byte by byte."""
+    return {str(f.relative_to(run)): f.read_bytes() for f in sorted(run.rglob("*.safetensors"))}
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return dict(RunFolder(run).load_model().named_parameters())
+
+
+def test_it_begins_where_the_other_run_ended_with_its_model_and_tokenizer(fine_tune, corpus):
+    done = fine_tune(*STILL, "--set", "model.dropout=0.3")
+    assert done.code == 0, done.stderr
+    origin, tuned = corpus / "origin", corpus / "tuned"
+    for name, value in weights(origin).items():
+        torch.testing.assert_close(weights(tuned)[name], value, rtol=0, atol=1e-6)
+    assert (tuned / "tokenizer.model").read_bytes() == (origin / "tokenizer.model").read_bytes()
+    settings = [tomllib.loads((run / "config.toml").read_text()) for run in (origin, tuned)]
+    assert settings[1]["model"] == settings[0]["model"] | {"dropout": 0.3}
+    assert settings[1]["training"]["init_from"] == "origin"
+    label = RunFolder(origin).path / "model.safetensors"
+    assert settings[1]["training"]["init_sha256"] in label.read_bytes()[:2000].decode("latin-1")
+
+
+def test_it_goes_on_byte_for_byte_when_the_other_run_is_gone(fine_tune, corpus):
+    options = (*SHORT, "--set", 'training.freeze=["encoder"]')
+    assert fine_tune(*options).code == 0
+    expected = left(corpus / "tuned")
+    shutil.rmtree(corpus / "tuned")
+    assert fine_tune(*options, writes=40).code == -signal.SIGKILL
+    assert list(corpus.glob("tuned/training/update-*"))
+    (corpus / "origin").rename(corpus / "elsewhere")
+    done = fine_tune(*options)
+    assert done.code == 0, done.stderr
+    assert left(corpus / "tuned") == expected
+
+
+def test_its_settings_given_back_begin_from_the_same_weights_or_not_at_all(fine_tune, corpus):
+    assert fine_tune(*STILL).code == 0
+    again = ("--config", "tuned/config.toml")
+    assert fine_tune(*again, output="again").code == 0
+    assert left(corpus / "again") == left(corpus / "tuned")
+    assert fine_tune(*SHORT, output="other").code == 0
+    shutil.rmtree(corpus / "origin")
+    (corpus / "other").rename(corpus / "origin")
+    done = fine_tune(*again, output="third")
+    assert done.code == 2
+    assert "origin holds other weights than training.init_sha256 says" in done.stderr
+    assert not (corpus / "third").exists()
+
+
+def test_pieces_that_both_vocabularies_have_keep_their_vectors(fine_tune, seq2seq, corpus):
+    """From one joint vocabulary to two of characters, each with one that was never seen."""
+    for language, new in (("en", "é"), ("de", "ß")):
+        (corpus / f"new.{language}").write_text(f"{new}\n")
+        texts = [f"train.{language}", f"new.{language}"]
+        made = ["tokenizer", "train", *texts, "-o", f"{language}.model"]
+        assert seq2seq(*made, "--model-type", "char", folder=corpus).code == 0
+    given = ("--source-tokenizer", "en.model", "--target-tokenizer", "de.model")
+    long = ("--set", "data.max_length=100")
+    done = fine_tune(*STILL, *given, *long)
+    assert done.code == 0, done.stderr
+    before = Tokenizer.load(corpus / "origin" / "tokenizer.model").vocabulary
+    origin, tuned = weights(corpus / "origin"), weights(corpus / "tuned")
+    for side, language in (("source", "en"), ("target", "de")):
+        now = Tokenizer.load(corpus / f"{language}.model").vocabulary
+        shared = [piece for piece in now if piece in before]
+        assert 4 < len(shared) < len(now)
+        said = f"{side} embeddings: {len(shared)} of {len(now)} pieces carried over, "
+        assert f"{said}{len(now) - len(shared)} fresh" in done.stderr
+        rows, places = [now.index(p) for p in shared], [before.index(p) for p in shared]
+        found = tuned[f"{side}_embedding.weight"][rows]
+        expected = origin["target_embedding.weight"][places]  # which is the source's too
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_frozen_parts_are_in_the_end_what_they_were(fine_tune, corpus):
+    done = fine_tune(*SHORT, "--set", 'training.freeze=["encoder", "embeddings"]')
+    assert done.code == 0, done.stderr
+    assert "frozen: encoder, embeddings, " in done.stderr
+    origin, tuned = weights(corpus / "origin"), weights(corpus / "tuned")
+    changed = {name for name in origin if not torch.equal(origin[name], tuned[name])}
+    assert changed == {name for name in origin if part_of(name) == "decoder"}
+
+
+REFUSED = {
+    "another width": (
+        ["--set", "model.width=16"],
+        "the weights of origin were trained with model.width = 32 and do not fit 16",
+    ),
+    "another architecture": (["--preset", "rnn"], "trained with model.architecture"),
+    "no run": (["--init-from", "origins"], "origins: no such run folder"),
+    "itself": (["--output", "origin", "--restart"], '"origin" is the run folder to write'),
+    "no part": (["--set", "training.freeze=attention"], '"attention": no such part of this model'),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_it_cannot_begin_from_is_refused_before_anything_is_written(
+    options, message, fine_tune, corpus
+):
+    before = sorted(corpus.rglob("*"))
+    done = fine_tune(*STILL, *options)
+    assert done.code == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(corpus.rglob("*")) == before
+
+
+def test_a_run_without_weights_yet_is_no_beginning(fine_tune, corpus):
+    (corpus / "origin" / "model.safetensors").unlink()
+    done = fine_tune(*STILL)
+    assert done.code == 2
+    assert "model.safetensors is missing: that run has not been validated yet" in done.stderr

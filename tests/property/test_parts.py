@@ -1,0 +1,65 @@
+"""Every weight of every architecture belongs to one part, and a frozen part stays as it is."""
+
+import pytest
+import torch
+
+from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.loss import cross_entropy
+from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build
+from seq2seq_cli.models.parts import freeze, parts
+from seq2seq_cli.optimization import make_optimizer, optimizer_tensors
+
+Variant = tuple[ModelConfig, Vocabulary]
+WHOLE = ("embeddings", "encoder", "decoder")
+
+
+def fresh(variant: Variant) -> TranslationModel:
+    torch.manual_seed(1)
+    return build(*variant)
+
+
+def one_update(model: TranslationModel) -> torch.optim.Optimizer:
+    optimizer = make_optimizer(model, TrainingConfig(learning_rate=0.1, weight_decay=0.5))
+    source, target = torch.tensor([[4, 5, 6, 3]]), torch.tensor([[2, 4, 5, 3]])
+    features = model(source, target[:, :-1])
+    cross_entropy(features, model.output.weight, target[:, 1:], 0.1)[0].backward()
+    optimizer.step()
+    return optimizer
+
+
+def test_embeddings_encoder_and_decoder_share_all_weights(variant: Variant) -> None:
+    model = fresh(variant)
+    found = parts(model)
+    split = [id(parameter) for name in WHOLE for parameter in found[name]]
+    assert sorted(split) == sorted(map(id, model.parameters()))
+    own = {id(p) for name, p in model.named_parameters() if name.startswith("encoder.")}
+    assert own <= {id(parameter) for parameter in found["encoder"]}
+
+
+@pytest.mark.parametrize("part", WHOLE)
+def test_a_frozen_part_never_changes_and_has_no_optimizer_state(
+    part: str, variant: Variant
+) -> None:
+    model = fresh(variant)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    frozen = {id(parameter) for parameter in parts(model)[part]}
+    count = freeze(model, [part])
+    optimizer = one_update(model)
+    named = dict(model.named_parameters())
+    kept = {name for name, parameter in named.items() if id(parameter) in frozen}
+    assert count == sum(named[name].numel() for name in kept)
+    assert all(torch.equal(named[name], before[name]) for name in kept)
+    assert any(not torch.equal(named[name], before[name]) for name in named.keys() - kept)
+    with_state = {full.split("/", 1)[1] for full in optimizer_tensors(model, optimizer)}
+    assert with_state == named.keys() - kept
+
+
+def test_what_cannot_be_frozen_is_refused_with_what_can(variant: Variant) -> None:
+    model = fresh(variant)
+    with pytest.raises(InputError, match=r'"encodr": no such part of this model; it has .*encoder'):
+        freeze(model, ["encodr"])
+    with pytest.raises(InputError, match="leaves nothing to train; leave one part out"):
+        freeze(model, WHOLE)
+    apart = model.source_embedding is not model.target_embedding
+    assert ("target-embeddings" in parts(model)) == apart
