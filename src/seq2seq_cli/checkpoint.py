@@ -52,7 +52,8 @@ SHORTLIST = "shortlist.safetensors"
 TOKENIZERS = ("tokenizer.model", "source.model", "target.model")
 TRAINING = "training"
 LABEL = "seq2seq"  # the one metadata entry of our safetensors files, JSON
-TRAINING_ONLY = ("dropout",)  # settings of a model that translating does not use
+# Settings of a model that translating does not use.
+TRAINING_ONLY = ("dropout", "attention_dropout", "layer_dropout")
 SECTIONS = ("data", "tokenizer", "model", "training")
 
 
@@ -66,8 +67,13 @@ class RunConfig:
     training: TrainingConfig
 
     def __post_init__(self) -> None:
+        dropped = (
+            self.model.dropout,
+            getattr(self.model, "attention_dropout", 0.0),
+            self.training.word_dropout,
+        )
         require(
-            not self.training.r_drop or self.model.dropout > 0 or self.training.word_dropout > 0,
+            not self.training.r_drop or any(dropped),
             f"training.r_drop = {self.training.r_drop} draws two passes together that drop other "
             "things, and nothing is dropped; set model.dropout or training.word_dropout above 0",
         )

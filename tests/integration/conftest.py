@@ -239,11 +239,14 @@ FILES = {
     "--valid-source": "valid.en", "--valid-target": "valid.de",
 }  # fmt: skip
 
+TRANSFORMER = {
+    "architecture": "transformer", "width": 32, "encoder_layers": 1, "decoder_layers": 1,
+    "heads": 2, "feed_forward": 64, "dropout": 0.1,
+}  # fmt: skip
 ARCHITECTURES = {
-    "transformer": {
-        "architecture": "transformer", "width": 32, "encoder_layers": 1, "decoder_layers": 1,
-        "heads": 2, "feed_forward": 64, "dropout": 0.1,
-    },
+    "transformer": TRANSFORMER,
+    "transformer-regularised": TRANSFORMER
+    | {"decoder_layers": 2, "attention_dropout": 0.1, "layer_dropout": 0.3},
     "attention-rnn": {"architecture": "attention-rnn", "width": 16, "units": 32, "dropout": 0.1},
     "rnn": {"architecture": "rnn", "width": 16, "units": 32, "dropout": 0.1},
 }  # fmt: skip

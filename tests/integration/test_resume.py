@@ -95,7 +95,7 @@ def unbroken(
 
 @pytest.mark.parametrize(
     ("architecture", "settings"),
-    [("transformer", KILLED), ("attention-rnn", KILLED), ("transformer", REGULARISED)],
+    [("transformer", KILLED), ("attention-rnn", KILLED), ("transformer-regularised", REGULARISED)],
     ids=["transformer", "attention-rnn", "regularised"],
 )
 def test_kills_at_random_moments_change_nothing(architecture, settings, train, unbroken):

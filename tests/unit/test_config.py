@@ -164,6 +164,12 @@ def test_an_unknown_architecture_gets_the_list() -> None:
         ({"architecture": "rnn", "units": 3}, "cannot be halved between two directions"),
         ({"architecture": "transformer", "width": 10, "heads": 3}, "a multiple of the heads"),
         ({"architecture": "transformer", "dropout": 1.0}, r"model\.dropout = 1\.0: "),
+        ({"architecture": "transformer", "layer_dropout": 1}, r"model\.layer_dropout = 1\.0: "),
+        (
+            {"architecture": "transformer", "attention_dropout": -0.1},
+            r"attention_dropout = -0\.1: ",
+        ),
+        ({"architecture": "conv", "layer_dropout": 0.1}, r"unknown setting model\.layer_dropout"),
     ],
 )
 def test_model_settings_that_do_not_fit_are_refused(table: dict[str, Any], message: str) -> None:

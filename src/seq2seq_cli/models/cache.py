@@ -69,10 +69,13 @@ class Cache:
         keys = self.keys.selected(self.length, rows)
         return Cache(keys, self.values.selected(self.length, rows), self.length)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, "Cache"]:
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0
+    ) -> tuple[Tensor, "Cache"]:
         """Let new tokens (N, H, any, D) look at all before them and at themselves.
 
-        Returns what they see, (N, H, any, D), and the cache with them.
+        `dropout` is of the weights, in training. Returns what they see, (N, H, any, D), and the
+        cache with them.
         """
         count = query.size(2)
         length = self.length + count
@@ -92,6 +95,7 @@ class Cache:
             keys.permute(1, 2, 0, 3),
             values.permute(1, 2, 0, 3),
             attn_mask=mask,
+            dropout_p=dropout,
             is_causal=not self.length and count > 1,
         )
         return seen, after

@@ -73,6 +73,10 @@ class SourceAttention(nn.Module, ABC):
 class HeadedSourceAttention(SourceAttention):
     """Scaled dot-product attention with heads (Vaswani 2017), through the fused kernel."""
 
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = dropout  # of weights, in training
+
     def weights(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """Queries (B, H, Q, D / H), keys and values (B, H, S, D / H), mask (B, 1, 1, S)."""
         scores = torch.matmul(query * query.size(3) ** -0.5, key.transpose(2, 3))
@@ -82,7 +86,8 @@ class HeadedSourceAttention(SourceAttention):
         """As `weights` -> (B, H, Q, D / H)."""
         if query.size(2) < FEW_QUERIES and not torch.is_grad_enabled():
             return torch.matmul(self.weights(query, key, value, mask), value)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        dropout = self.dropout if self.training else 0.0
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout)
 
 
 def nothing_read(encoded: Tensor) -> Tensor:

@@ -58,12 +58,17 @@ class TransformerConfig(ModelConfig):
     max_positions: int = 512  # with learned positions: tokens beyond share the last one's vector
     # what the decoder looks at its past with: average (Zhang 2018) and ssru (Kim 2019) are faster
     decoder_attention: Literal["self", "average", "ssru"] = "self"
+    attention_dropout: float = 0.0  # of the weights of all attention
+    layer_dropout: float = 0.0  # of whole layers, LayerDrop (Fan 2020)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers", "heads", "feed_forward", "max_positions"):
             value = getattr(self, name)
             require(value >= 1, f"model.{name} = {value}: 1 or more is allowed")
+        for name in ("attention_dropout", "layer_dropout"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"model.{name} = {value}: at least 0 and below 1 is allowed")
         require(
             self.width % self.heads == 0,
             f"model.width = {self.width} cannot be split over model.heads = {self.heads}; "
@@ -90,6 +95,11 @@ class SelfAttention(nn.Module):
         self.heads = config.heads
         self.query_key_value = nn.Linear(config.width, 3 * config.width)
         self.output = nn.Linear(config.width, config.width)
+        self.attention_dropout = config.attention_dropout
+
+    def dropout(self) -> float:
+        """Share of the weights that are dropped now."""
+        return self.attention_dropout if self.training else 0.0
 
     def project(self, x: Tensor, rotation: Rotations | None) -> tuple[Tensor, Tensor, Tensor]:
         """(N, T, D) -> queries, keys and values, each (N, H, T, D / H)."""
@@ -107,7 +117,8 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, rotation: Rotations | None) -> Tensor:
         """Every position sees every token: (B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
         query, key, value = self.project(x, rotation)
-        return self.joined(F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+        attended = F.scaled_dot_product_attention(query, key, value, mask, self.dropout())
+        return self.joined(attended)
 
 
 class CausalAttention(SelfAttention):
@@ -128,7 +139,7 @@ class CausalAttention(SelfAttention):
         rotation = None
         if self.rotary:
             rotation = rotations(cache.length, x.size(1), self.head_width, x.device)
-        heads, after = cache.attend(*self.project(x, rotation))
+        heads, after = cache.attend(*self.project(x, rotation), self.dropout())
         return self.joined(heads), after
 
 
@@ -141,7 +152,7 @@ class CrossAttention(nn.Module):
         self.query = nn.Linear(config.width, config.width)
         self.key_value = nn.Linear(config.width, 2 * config.width)
         self.output = nn.Linear(config.width, config.width)
-        self.attention = HeadedSourceAttention()
+        self.attention = HeadedSourceAttention(config.attention_dropout)
 
     def memory(self, encoded: Tensor) -> Tree:
         """(B, S, D) -> keys and values, each (B, H, S, D / H)."""
@@ -293,6 +304,7 @@ class Transformer(TranslationModel):
             self.source_positions = LearnedPositions(config.max_positions, config.width)
             self.target_positions = LearnedPositions(config.max_positions, config.width)
         self.dropout = Dropout(config.dropout)
+        self.layer_dropout = config.layer_dropout
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         pre = config.norm == "pre"  # pre-norm leaves the last layer's sum to be normed here
@@ -332,6 +344,12 @@ class Transformer(TranslationModel):
             x = x + sinusoids(start, ids.size(1), x.size(2), ids.device).to(x)
         return cast(Tensor, self.dropout(x))
 
+    def _skips_layer(self) -> bool:
+        """Whether training leaves the next layer out; drawn on the CPU, so without waiting."""
+        return (
+            self.training and self.layer_dropout > 0 and float(torch.rand(())) < self.layer_dropout
+        )
+
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
         mask = source_mask(source)[:, None, None, :]
         x = self._embed(self.source_embedding, getattr(self, "source_positions", None), source, 0)
@@ -339,7 +357,8 @@ class Transformer(TranslationModel):
         if self.positions == "rotary":
             rotation = rotations(0, source.size(1), self.head_width, source.device)
         for layer in self.encoder:
-            x = layer(x, mask, rotation)
+            if not self._skips_layer():
+                x = layer(x, mask, rotation)
         x = self.encoder_norm(x)
         layers = cast(list[DecoderLayer], list(self.decoder))
         memory = (mask, *(layer.cross_attention.memory(x) for layer in layers))
@@ -354,7 +373,9 @@ class Transformer(TranslationModel):
         )
         after: list[Tree] = [read_more(read, target.size(1))]
         for layer, layer_state, layer_memory in zip(self.decoder, states, memories, strict=True):
-            x, grown = layer(x, layer_state, layer_memory, mask)
+            grown = layer_state
+            if not self._skips_layer():
+                x, grown = layer(x, layer_state, layer_memory, mask)
             after.append(grown)
         return self.decoder_norm(x), tuple(after)
 
