@@ -1,8 +1,12 @@
 """Token-budget batches of similar length, in an order that only seed and epoch decide."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,23 +15,73 @@ from torch import Tensor
 
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
-Indices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.integer[Any]]
+Ids = npt.NDArray[np.integer[Any]]
+
+# Pairs change places among so many batches of similar length. More would pad more, and in fewer the
+# same pairs would meet in every epoch (recipes/bench/LOG.md).
+SHUFFLED_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """Sentences one after the other: sentence k is ids[offsets[k] : offsets[k + 1]]."""
+
+    offsets: Indices
+    ids: Ids
+
+    @classmethod
+    def of(cls, sentences: Iterable[Sequence[int] | Ids]) -> "Part":
+        """Lay sentences one after the other."""
+        arrays = [np.asarray(sentence, dtype=np.int32) for sentence in sentences]
+        lengths = np.array([len(array) for array in arrays], dtype=np.int64)
+        ids = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)
+        return cls(np.concatenate(([0], lengths.cumsum())), ids)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
 
 
 class Sentences:
-    """Token ids of many sentences in one flat array: a fraction of the memory of lists."""
+    """Token ids of many sentences in a few flat arrays, which may be those of a mapped file."""
 
-    def __init__(self, sentences: Iterable[Sequence[int] | npt.NDArray[np.int32]]) -> None:
-        parts = [np.asarray(sentence, dtype=np.int32) for sentence in sentences]
-        self.lengths: Indices = np.array([len(part) for part in parts], dtype=np.int64)
-        self.offsets: Indices = np.concatenate(([0], self.lengths.cumsum()))
-        self.ids = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+    def __init__(self, sentences: Iterable[Sequence[int] | Ids]) -> None:
+        self._set([Part.of(sentences)])
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Part]) -> "Sentences":
+        """Sentences in parts, one after the other."""
+        made = cls.__new__(cls)
+        made._set(parts)
+        return made
+
+    def _set(self, parts: Sequence[Part]) -> None:
+        self.parts = parts
+        self._starts = list(accumulate((len(part) for part in parts), initial=0))
+        lengths = [np.diff(part.offsets).astype(np.int32) for part in parts]
+        self.lengths: Indices = np.concatenate(lengths) if parts else np.zeros(0, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, index: int) -> npt.NDArray[np.int32]:
-        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+    def __getitem__(self, index: int) -> Ids:
+        number = bisect_right(self._starts, index) - 1
+        part, row = self.parts[number], index - self._starts[number]
+        return part.ids[part.offsets[row] : part.offsets[row + 1]]
+
+    def counts(self, size: int) -> Indices:
+        """How often each id below `size` occurs."""
+        return sum(
+            (np.bincount(part.ids, minlength=size) for part in self.parts),
+            start=np.zeros(size, dtype=np.int64),
+        )
+
+    def digest(self) -> bytes:
+        """A hash of all ids and of where sentences end, however they are stored."""
+        ends, ids = hashlib.sha256(self.lengths.astype(np.int32).data), hashlib.sha256()
+        for part in self.parts:
+            ids.update(part.ids.astype(np.int32).data)
+        return ends.digest() + ids.digest()
 
 
 @dataclass(frozen=True)
@@ -44,34 +98,77 @@ class Batch:
 class TokenPairs:
     """The tokenised sentence pairs of a corpus."""
 
-    def __init__(self, source: Sentences, target: Sentences) -> None:
+    def __init__(
+        self,
+        source: Sentences,
+        target: Sentences,
+        fingerprint: str = "",
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        """`fingerprint` is known where it was computed before; `release` frees what reading maps
+        into memory."""
         self.source = source
         self.target = target
+        self._fingerprint = fingerprint
+        self.release = release or (lambda: None)
+
+    @classmethod
+    def joined(cls, corpora: Sequence["TokenPairs"]) -> "TokenPairs":
+        """The pairs of several corpora, one after the other."""
+        if len(corpora) == 1:
+            return corpora[0]
+        prints = "".join(each.fingerprint() for each in corpora)
+
+        def release() -> None:
+            for each in corpora:
+                each.release()
+
+        return cls(
+            Sentences.of_parts([part for each in corpora for part in each.source.parts]),
+            Sentences.of_parts([part for each in corpora for part in each.target.parts]),
+            hashlib.sha256(prints.encode()).hexdigest(),
+            release,
+        )
 
     def __len__(self) -> int:
         return len(self.source)
 
     def fingerprint(self) -> str:
         """A hash of all tokens: training resumes only on the data it began with."""
-        digest = hashlib.sha256()
-        for side in (self.source, self.target):
-            digest.update(side.offsets.tobytes())
-            digest.update(side.ids.tobytes())
-        return digest.hexdigest()
+        if not self._fingerprint:
+            digests = self.source.digest() + self.target.digest()
+            self._fingerprint = hashlib.sha256(digests).hexdigest()
+        return self._fingerprint
+
+    def take(self, rows: Sequence[int] | Indices) -> Iterator[tuple[Ids, Ids]]:
+        """Source and target ids of these rows, which are not to be kept."""
+        for row in np.asarray(rows).tolist():
+            yield self.source[row], self.target[row]
+        self.release()
 
     def batch(self, rows: Sequence[int] | Indices) -> Batch:
         """The pairs of these rows, padded to the longest."""
-        return Batch(
-            source=pad([[*self.source[row], EOS] for row in rows]),
-            target=pad([[BOS, *self.target[row], EOS] for row in rows]),
-        )
+        source, target = [], []
+        for source_ids, target_ids in self.take(rows):
+            source.append(np.concatenate((source_ids, [EOS])))
+            target.append(np.concatenate(([BOS], target_ids, [EOS])))
+        return Batch(source=pad(source), target=pad(target))
 
     def target_tokens(self, rows: Sequence[int] | Indices) -> int:
         """Tokens that are predicted in these rows, EOS included and PAD not."""
         return int(self.target.lengths[rows].sum()) + len(rows)
 
+    @cached_property
+    def by_length(self) -> Indices:
+        """All rows, by their longer side and, among equals, by how much the source is longer."""
+        source, target = self.source.lengths, self.target.lengths
+        longer = np.maximum(source, target)
+        span = int(longer.max(initial=0))
+        key = longer.astype(np.int64) * (2 * span + 1) + (source - target)
+        return np.argsort(key, kind="stable").astype(np.int32)
 
-def pad(sentences: Sequence[Sequence[int]]) -> Tensor:
+
+def pad(sentences: Sequence[Sequence[int] | Ids]) -> Tensor:
     """Ids of B sentences as (B, longest), PAD at the end."""
     longest = max(len(sentence) for sentence in sentences)
     padded = np.full((len(sentences), longest), PAD, dtype=np.int64)
@@ -99,13 +196,52 @@ def split_by_tokens(lengths: Indices, batch_tokens: int) -> list[slice]:
 def epoch_batches(pairs: TokenPairs, batch_tokens: int, seed: int, epoch: int) -> list[Indices]:
     """The rows of each batch of an epoch: a pure function of its arguments.
 
-    Pairs are shuffled, sorted by length so that little is padded, cut into batches, and the
-    batches shuffled. Pairs of equal length meet other neighbours in each epoch.
+    Pairs are in the order of their lengths, so that little is padded, change places with others of
+    similar length, are cut into batches, and the batches are shuffled. Every step is linear in the
+    number of pairs, with few operations of Python: ten million take some half a second.
     """
     random = np.random.Generator(np.random.PCG64([seed, epoch]))
-    rows = random.permutation(len(pairs))
-    source, target = pairs.source.lengths[rows], pairs.target.lengths[rows]
-    rows = rows[np.lexsort((source, target))]  # by target, then source; stable
-    lengths = np.maximum(pairs.source.lengths[rows], pairs.target.lengths[rows]) + 1
-    batches = [rows[part] for part in split_by_tokens(lengths, batch_tokens)]
-    return [batches[index] for index in random.permutation(len(batches))]
+    rows = pairs.by_length.copy()
+    blocks = list(_blocks(np.maximum(pairs.source.lengths, pairs.target.lengths)[rows] + 1))
+    for block in blocks:
+        width = SHUFFLED_BATCHES * max(1, batch_tokens // block.length)
+        start = block.start - int(random.integers(width))  # other neighbours at each one's ends
+        for place in range(start, block.stop, width):
+            random.shuffle(rows[max(place, block.start) : min(place + width, block.stop)])
+    first = 1 + int(random.integers(batch_tokens))  # so that batches end elsewhere in each epoch
+    batches = [rows[part] for part in _cut(blocks, batch_tokens, first)]
+    return [batches[index] for index in random.permutation(len(batches)).tolist()]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Pairs in the order of lengths whose longer side is equally long, EOS included."""
+
+    start: int
+    stop: int
+    length: int
+
+
+def _blocks(lengths: Indices) -> Iterator[_Block]:
+    """The blocks of ascending lengths."""
+    starts = np.flatnonzero(np.diff(lengths, prepend=-1)).tolist()
+    for start, stop in zip(starts, [*starts[1:], len(lengths)], strict=True):
+        yield _Block(start, stop, int(lengths[start]))
+
+
+def _cut(blocks: Iterable[_Block], batch_tokens: int, first: int) -> Iterator[slice]:
+    """Cut blocks into batches of at most `batch_tokens` padded tokens, the first of `first`.
+
+    A pair that is longer than that is a batch of its own.
+    """
+    start = stop = 0
+    budget = first
+    for block in blocks:
+        while start + max(1, budget // block.length) <= block.stop:
+            # Where shorter pairs are as many as there may be of this length, they end before it.
+            end = max(start + max(1, budget // block.length), block.start)
+            yield slice(start, end)
+            start, budget = end, batch_tokens
+        stop = block.stop
+    if start < stop:
+        yield slice(start, stop)

@@ -31,8 +31,8 @@ class DataConfig:
 
     source: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
-    valid_source: str = ""
-    valid_target: str = ""
+    valid_source: tuple[str, ...] = ()
+    valid_target: tuple[str, ...] = ()
     joint_vocabulary: bool = True  # one tokenizer for both sides
     source_tokenizer: str = ""  # a tokenizer file to use; empty: one is learned from the data
     target_tokenizer: str = ""

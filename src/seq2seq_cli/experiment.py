@@ -1,16 +1,18 @@
 """From settings to a trained run folder: text, tokenizer, batches, model and trainer in a row."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
-from seq2seq_cli.batching import Indices, Sentences, TokenPairs
+from seq2seq_cli.batching import Sentences, TokenPairs
+from seq2seq_cli.cache import Cache, default_cache
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.config import TrainingConfig, require
-from seq2seq_cli.corpus.parallel import ParallelText, read_parallel
+from seq2seq_cli.corpus.parallel import Corpus, ParallelText, corpora, read_parallel
 from seq2seq_cli.devices import choose_precision, describe
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.fine_tuning import Origin
@@ -18,9 +20,10 @@ from seq2seq_cli.lexicon import likeliest_translations
 from seq2seq_cli.models import build
 from seq2seq_cli.models.parts import freeze
 from seq2seq_cli.search import Predictor, SearchOptions
-from seq2seq_cli.symbols import PIECES, UNK
+from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn
-from seq2seq_cli.tokenizer import Tokenizer, train_tokenizer
+from seq2seq_cli.token_store import DataReport, Recipe, learned, tokenised
+from seq2seq_cli.tokenizer import Tokenizer
 from seq2seq_cli.training import Listener, Trainer
 from seq2seq_cli.translator import Translator
 from seq2seq_cli.validation import Validator
@@ -28,44 +31,10 @@ from seq2seq_cli.validation import Validator
 SHORTLIST_TRANSLATIONS = 50  # of each source token
 SHORTLIST_COMMON = 100  # target tokens on every list
 
+SMALL = 32 << 20  # bytes of text that are tokenised in seconds, and need no cache
+
 # Limits that a user may raise to train a finished run further.
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience")
-
-
-@dataclass(frozen=True)
-class DataReport:
-    """What became of the training pairs. Tokens are counted without BOS and EOS."""
-
-    read: int
-    blank: int
-    too_long: int
-    uneven: int  # the longer side more than max_length_ratio times the shorter
-    kept: int
-    source_tokens: int
-    target_tokens: int
-    source_unknown: float  # share of UNK, 0 to 1
-    target_unknown: float
-
-    def lines(self) -> Iterator[str]:
-        """The report as sentences for the user."""
-        yield f"training pairs: {self.read:,} read, {self.kept:,} used"
-        dropped = [
-            (self.blank, "with a blank side"),
-            (self.too_long, "longer than data.max_length"),
-            (self.uneven, "beyond data.max_length_ratio"),
-        ]
-        for count, why in dropped:
-            if count:
-                yield f"  dropped {count:,} {why}"
-        for side, tokens, unknown in (
-            ("source", self.source_tokens, self.source_unknown),
-            ("target", self.target_tokens, self.target_unknown),
-        ):
-            yield (
-                f"  {side}: {tokens:,} tokens, {tokens / self.kept:.1f} a sentence, "
-                f"{unknown:.2%} unknown"
-            )
-        yield f"  length ratio target/source: {self.target_tokens / self.source_tokens:.2f}"
 
 
 def train_run(
@@ -76,10 +45,13 @@ def train_run(
     device: torch.device,
     *,
     restart: bool = False,
+    cache: Path | None = None,
 ) -> str:
     """Train in a run folder, from the beginning or from its last checkpoint; returns why it ended.
 
-    Raises InputError where the folder holds another run or the data cannot be used.
+    Tokenised corpora are kept in the folder `cache`; without one, large corpora are in the user's
+    own, and small ones in memory. Raises InputError where the folder holds another run or the data
+    cannot be used.
     """
     run = RunFolder(path)
     resumed = run.exists() and not restart
@@ -102,10 +74,14 @@ def train_run(
         raise InputError(
             f"{path} exists and is no run folder; choose another --output (nothing was changed)"
         )
-    text = _read(config, "source", "target", warn)
-    valid = _read(config, "valid_source", "valid_target", warn)
-    tokenizers = run.load_tokenizers() if resumed else make_tokenizers(config, text, listener)
-    pairs, report = tokenise(text, tokenizers, config)
+    with TemporaryDirectory(prefix="seq2seq-") as folder:  # for what comes through pipes
+        train = [each.stored(Path(folder)) for each in _corpora(config, "source", "target")]
+        valid = read_parallel(_corpora(config, "valid_source", "valid_target"), warn)
+        kept = _cache(train, cache)
+        tokenizers = (
+            run.load_tokenizers() if resumed else make_tokenizers(config, train, kept, listener)
+        )
+        pairs, report = _tokenised(train, tokenizers, config, kept, warn)
     for line in report.lines():
         listener.said(line)
     valid_pairs = _encode(valid, tokenizers)
@@ -182,7 +158,7 @@ def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) ->
     """Learn from the training pairs which words `translate --shortlist` chooses from."""
     sizes = tokenizers.vocabulary
     translations = likeliest_translations(pairs, sizes.source, sizes.target, SHORTLIST_TRANSLATIONS)
-    counts = np.bincount(pairs.target.ids, minlength=sizes.target)
+    counts = pairs.target.counts(sizes.target)
     counts[: len(PIECES)] = counts.max() + 1  # control symbols first
     common = np.sort(np.argsort(-counts, kind="stable")[:SHORTLIST_COMMON]).astype(np.int64)
     run.save_shortlist(torch.from_numpy(translations), torch.from_numpy(common))
@@ -220,19 +196,25 @@ def raises_limit(old: TrainingConfig, new: TrainingConfig) -> bool:
     )
 
 
-def _read(config: RunConfig, source: str, target: str, warn: Warn) -> ParallelText:
-    """The text of two settings of the data section; each may name one file or several."""
-    sides = []
+def _corpora(config: RunConfig, source: str, target: str) -> list[Corpus]:
+    """The corpora of two settings of the data section."""
     for name in (source, target):
-        files = getattr(config.data, name)
-        if not files:
+        if not getattr(config.data, name):
             option = name.replace("_", "-")
             raise InputError(f"no data.{name} is given; name a text file with --{option}")
-        sides.append([Path(file) for file in ((files,) if isinstance(files, str) else files)])
-    return read_parallel(sides[0], sides[1], warn)
+    return corpora(getattr(config.data, source), getattr(config.data, target))
 
 
-def make_tokenizers(config: RunConfig, text: ParallelText, listener: Listener) -> Tokenizers:
+def _cache(train: Sequence[Corpus], folder: Path | None) -> Cache | None:
+    """Where tokens of these corpora are kept: in a folder that is named, or where it saves time."""
+    if folder is not None:
+        return Cache(folder)
+    return Cache(default_cache()) if sum(each.size() for each in train) > SMALL else None
+
+
+def make_tokenizers(
+    config: RunConfig, train: Sequence[Corpus], cache: Cache | None, listener: Listener
+) -> Tokenizers:
     """Load the tokenizers that the settings name, or the origin's, or learn them from the text."""
     data = config.data
     if data.source_tokenizer:
@@ -243,16 +225,16 @@ def make_tokenizers(config: RunConfig, text: ParallelText, listener: Listener) -
     if config.training.init_from:
         return RunFolder(Path(config.training.init_from)).load_tokenizers()
 
-    def learn(lines: list[str], side: str, sides: int = 1) -> Tokenizer:
-        trained = train_tokenizer(lines, config.tokenizer, sides=sides)
+    def learn(name: str, *sides: int) -> Tokenizer:
+        trained = learned(train, sides, config.tokenizer, cache)
         for note in trained.notes:
-            listener.said(f"{side}tokenizer: {note}")
+            listener.said(f"{name}tokenizer: {note}")
         return trained.tokenizer
 
     if data.joint_vocabulary:
-        joint = learn([*text.source, *text.target], "", sides=2)
+        joint = learn("", 0, 1)
         return Tokenizers(joint, joint)
-    return Tokenizers(learn(text.source, "source "), learn(text.target, "target "))
+    return Tokenizers(learn("source ", 0), learn("target ", 1))
 
 
 def _encode(text: ParallelText, tokenizers: Tokenizers) -> TokenPairs:
@@ -262,40 +244,15 @@ def _encode(text: ParallelText, tokenizers: Tokenizers) -> TokenPairs:
     )
 
 
-def tokenise(
-    text: ParallelText, tokenizers: Tokenizers, config: RunConfig
+def _tokenised(
+    train: Sequence[Corpus],
+    tokenizers: Tokenizers,
+    config: RunConfig,
+    cache: Cache | None,
+    warn: Warn,
 ) -> tuple[TokenPairs, DataReport]:
-    """Tokenise the training text and leave out pairs that are too long or too uneven.
-
-    Raises InputError if none is left.
-    """
-    pairs = _encode(text, tokenizers)
-    source, target = pairs.source.lengths, pairs.target.lengths
-    longer, shorter = np.maximum(source, target), np.minimum(source, target)
-    blank = shorter == 0  # control characters alone are no text
-    too_long = ~blank & (longer > config.data.max_length)
-    uneven = ~blank & ~too_long & (longer > config.data.max_length_ratio * shorter)
-    kept = np.flatnonzero(~(blank | too_long | uneven))
-    if not len(kept):
-        raise InputError(
-            f"none of the {len(pairs):,} pairs is left: {int(too_long.sum()):,} are longer than "
-            f"data.max_length = {config.data.max_length} tokens, {int(uneven.sum()):,} beyond "
-            f"data.max_length_ratio = {config.data.max_length_ratio:g}"
-        )
-    used = TokenPairs(_take(pairs.source, kept), _take(pairs.target, kept))
-    report = DataReport(
-        read=len(text.source) + text.blank,
-        blank=text.blank + int(blank.sum()),
-        too_long=int(too_long.sum()),
-        uneven=int(uneven.sum()),
-        kept=len(kept),
-        source_tokens=len(used.source.ids),
-        target_tokens=len(used.target.ids),
-        source_unknown=float((used.source.ids == UNK).mean()),
-        target_unknown=float((used.target.ids == UNK).mean()),
-    )
-    return used, report
-
-
-def _take(sentences: Sentences, rows: Indices) -> Sentences:
-    return sentences if len(rows) == len(sentences) else Sentences(sentences[r] for r in rows)
+    """The tokens of all corpora, and what became of their pairs. Raises InputError for no pairs."""
+    recipe = Recipe(tokenizers.source, tokenizers.target, config.data)
+    found = [tokenised(corpus, recipe, cache, warn) for corpus in train]
+    reports = [report for _, report in found]
+    return TokenPairs.joined([pairs for pairs, _ in found]), sum(reports, start=DataReport())

@@ -46,9 +46,8 @@ def _cooccurrences(pairs: TokenPairs) -> tuple[Ids, Ids, Ids]:
         step = int(np.ceil(sizes.sum() / MOST_COOCCURRENCES))
         rows = rows[::step]
     sources, targets, lengths = [], [], []
-    for row in rows.tolist():
-        source = np.append(pairs.source[row], NOBODY)
-        target = pairs.target[row]
+    for source_ids, target in pairs.take(rows):
+        source = np.append(source_ids, NOBODY).astype(np.int32)
         sources.append(np.tile(source, len(target)))
         targets.append(np.repeat(target, len(source)))
         lengths.append(np.full(len(target), len(source)))

@@ -109,12 +109,13 @@ class LineDecoder:
         return InputError(f"{where}: damaged gzip data: {error}; fetch or compress the file again")
 
 
-def read_lines(path: Path, warn: Warn) -> Iterator[str]:
+def read_lines(path: Path, warn: Warn, name: str = "") -> Iterator[str]:
     """Yield the lines of a file without their line ends, as this module's rules define them.
 
-    Raises InputError if the file cannot be read or its gzip data is damaged.
+    `name` is how messages call it, if not by its path. Raises InputError if the file cannot be read
+    or its gzip data is damaged.
     """
-    decoder = LineDecoder(display_name(path), warn)
+    decoder = LineDecoder(name or display_name(path), warn)
     with open_input(path) as stream:
         try:
             for raw_lines in _raw_lines(stream):

@@ -42,7 +42,7 @@ def test_defaults_are_valid_and_survive_being_written(kind: type[Any]) -> None:
 
 @given(st.lists(texts), texts)
 def test_any_string_survives_being_written(files: list[str], file: str) -> None:
-    settings = DataConfig(source=tuple(files), valid_source=file)
+    settings = DataConfig(source=tuple(files), valid_source=(file,))
     assert written_and_read(settings) == settings
 
 

@@ -29,15 +29,24 @@ LAYERS = [
     {"training", "search"},
     {"averaging", "fine_tuning", "objective"},
     {"checkpoint", "optimization", "devices"},
-    {"models", "loss", "r_drop", "lexicon"},
+    {"models", "loss", "r_drop", "lexicon", "token_store"},
     {"batching"},
-    {"tokenizer", "corpus"},
+    {"tokenizer", "corpus", "cache"},
     {"config", "text", "presets"},
     {"symbols", "errors"},
     {"__init__"},  # the version
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
-SLOW = {"torch", "sentencepiece", "datasets", "sacrebleu", "matplotlib", "numpy", "safetensors"}
+SLOW = {
+    "torch",
+    "sentencepiece",
+    "datasets",
+    "pyarrow",
+    "sacrebleu",
+    "matplotlib",
+    "numpy",
+    "safetensors",
+}
 
 
 def modules() -> list[Path]:

@@ -32,10 +32,10 @@ def train(
         typer.Option(help="Its translation, line by line.", rich_help_panel=DATA),
     ] = None,
     valid_source: Annotated[
-        str | None, typer.Option(help="Held-out source text.", rich_help_panel=DATA)
+        list[str] | None, typer.Option(help="Held-out source text.", rich_help_panel=DATA)
     ] = None,
     valid_target: Annotated[
-        str | None, typer.Option(help="Its translation.", rich_help_panel=DATA)
+        list[str] | None, typer.Option(help="Its translation.", rich_help_panel=DATA)
     ] = None,
     source_tokenizer: Annotated[
         str | None,
@@ -99,6 +99,15 @@ def train(
             "--restart", help="Remove the run in --output and begin anew.", rich_help_panel=LIMITS
         ),
     ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SEQ2SEQ_CACHE",
+            help="Folder for tokenised text, which is kept from run to run.",
+            show_default="~/.cache/seq2seq-cli, for large corpora",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
     ] = "auto",
@@ -140,7 +149,7 @@ def train(
     if output is None:
         raise typer.BadParameter("a run folder to write is wanted", param_hint="--output")
     tables = settings(preset, config, set_ or [], options, None if restart else output)
-    run(tables, output, device, threads, quiet, restart)
+    run(tables, output, device, threads, quiet, restart, cache)
 
 
 def settings(
@@ -201,6 +210,7 @@ def run(
     threads: int | None,
     quiet: bool,
     restart: bool,
+    cache: Path | None,
 ) -> None:
     """Train, and turn how it ends into what the user sees."""
     from seq2seq_cli.devices import choose_device, prepare
@@ -214,7 +224,13 @@ def run(
     listener = make_listener(config.training, quiet=quiet)
     try:
         reason = train_run(
-            config, output, listener, console.warn, choose_device(device), restart=restart
+            config,
+            output,
+            listener,
+            console.warn,
+            choose_device(device),
+            restart=restart,
+            cache=cache,
         )
         listener.said(f"done: {reason}. Translate with: seq2seq translate {output}")
     except AlreadyFinishedError as finished:

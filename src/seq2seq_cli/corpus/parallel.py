@@ -1,12 +1,13 @@
-"""Sentence pairs from two sets of files, line by line."""
+"""Sentence pairs: line k of the one text belongs to line k of the other."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, zip_longest
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
+from seq2seq_cli.corpus.sources import Container, Source, joined_names, parse
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, read_lines
+from seq2seq_cli.text import Warn
 
 
 @dataclass(frozen=True)
@@ -18,55 +19,125 @@ class ParallelText:
     blank: int  # pairs dropped since a side was blank
 
 
-def read_parallel(
-    source: Sequence[Path], target: Sequence[Path], warn: Warn, *, keep_blank: bool = False
-) -> ParallelText:
-    """Read sentence pairs; the files of a side are read one after the other.
+@dataclass(frozen=True)
+class Corpus:
+    """Sentence pairs that are read anew each time, since they may be more than memory holds.
 
-    Raises InputError where the sides have different numbers of lines or no pair is left.
+    The texts of a side follow each other.
     """
-    sources: list[str] = []
-    targets: list[str] = []
-    blank = 0
-    for source_line, target_line in _paired(source, target, warn):
-        if keep_blank or (source_line.strip() and target_line.strip()):
-            sources.append(source_line)
-            targets.append(target_line)
-        else:
-            blank += 1
-    if not sources:
-        raise InputError(
-            f"{_names(source)} and {_names(target)} hold no sentence pair ({blank:,} blank ones)"
+
+    source: tuple[Source, ...]
+    target: tuple[Source, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{joined_names(self.source)} and {joined_names(self.target)}"
+
+    def pairs(self, warn: Warn) -> Iterator[tuple[str, str]]:
+        """All pairs, blank ones too. Raises InputError where the sides differ in their numbers.
+
+        Two fields of one container are read side by side.
+        """
+        if len(self.source) == len(self.target) == 1:
+            source, target = self.source[0], self.target[0]
+            if source.container == target.container and source.field:
+                fields = (source.field, target.field)
+                yield from ((one, other) for one, other in source.container.rows(fields, warn))
+                return
+        yield from self._paired(warn)
+
+    def _paired(self, warn: Warn) -> Iterator[tuple[str, str]]:
+        """Pairs of lines; counts to the end before it complains, so it can name both counts."""
+        sources, targets = _lines(self.source, warn), _lines(self.target, warn)
+        for count, (source, target) in enumerate(zip_longest(sources, targets)):
+            if source is None:
+                raise self._unequal(count, count + 1 + _count(targets))
+            if target is None:
+                raise self._unequal(count + 1 + _count(sources), count)
+            yield source, target
+
+    def _unequal(self, source_count: int, target_count: int) -> InputError:
+        return InputError(
+            f"{joined_names(self.source)} has {source_count:,} lines but "
+            f"{joined_names(self.target)} has {target_count:,}; "
+            "line k of the one must be the translation of line k of the other"
         )
-    return ParallelText(sources, targets, blank)
+
+    def digest(self) -> list[list[str]]:
+        """What tells this corpus from all others: hashes of its content, and its fields."""
+        hashes = {container: container.digest() for container in self._containers()}
+        return [
+            [
+                f"{type(each.container).__name__} {hashes[each.container]} {each.field}"
+                for each in side
+            ]
+            for side in (self.source, self.target)
+        ]
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(container.size() for container in self._containers())
+
+    def stored(self, folder: Path) -> "Corpus":
+        """The same pairs, to be read more than once: what comes through pipes is copied."""
+        return replace(
+            self,
+            source=tuple(_stored(each, folder) for each in self.source),
+            target=tuple(_stored(each, folder) for each in self.target),
+        )
+
+    def _containers(self) -> set[Container]:
+        return {each.container for each in (*self.source, *self.target)}
 
 
-def _paired(
-    source: Sequence[Path], target: Sequence[Path], warn: Warn
-) -> Iterator[tuple[str, str]]:
-    """Pairs of lines; counts to the end before it complains, so that it can name both counts."""
-    source_lines = chain.from_iterable(read_lines(path, warn) for path in source)
-    target_lines = chain.from_iterable(read_lines(path, warn) for path in target)
-    for count, (source_line, target_line) in enumerate(zip_longest(source_lines, target_lines)):
-        if source_line is None:
-            raise _unequal(source, count, target, count + 1 + _count(target_lines))
-        if target_line is None:
-            raise _unequal(source, count + 1 + _count(source_lines), target, count)
-        yield source_line, target_line
+def _stored(source: Source, folder: Path) -> Source:
+    return replace(source, container=source.container.stored(folder))
+
+
+def _lines(sources: Iterable[Source], warn: Warn) -> Iterator[str]:
+    for source in sources:
+        for (line,) in source.container.rows((source.field,), warn):
+            yield line
 
 
 def _count(lines: Iterable[str]) -> int:
     return sum(1 for _ in lines)
 
 
-def _unequal(
-    source: Sequence[Path], source_count: int, target: Sequence[Path], target_count: int
-) -> InputError:
-    return InputError(
-        f"{_names(source)} has {source_count:,} lines but {_names(target)} has {target_count:,}; "
-        "line k of the one must be the translation of line k of the other"
-    )
+def corpora(sources: Sequence[str], targets: Sequence[str]) -> list[Corpus]:
+    """The corpora that a user named: text k of the one side belongs to text k of the other.
+
+    Where the sides have different numbers of texts, all of each side make up one corpus.
+    """
+    parsed = [tuple(parse(value) for value in values) for values in (sources, targets)]
+    if len(sources) != len(targets):
+        return [Corpus(*parsed)]
+    return [Corpus((source,), (target,)) for source, target in zip(*parsed, strict=True)]
 
 
-def _names(paths: Sequence[Path]) -> str:
-    return " + ".join(str(path) for path in paths)
+def is_blank(source: str, target: str) -> bool:
+    """Whether a pair lacks words on a side."""
+    return not (source.strip() and target.strip())
+
+
+def read_parallel(corpora: Sequence[Corpus], warn: Warn) -> ParallelText:
+    """Read sentence pairs into memory. Raises InputError where there is none."""
+    sources: list[str] = []
+    targets: list[str] = []
+    blank = 0
+    for corpus in corpora:
+        for source, target in corpus.pairs(warn):
+            if is_blank(source, target):
+                blank += 1
+            else:
+                sources.append(source)
+                targets.append(target)
+    if not sources:
+        raise nothing_in(corpora, blank)
+    return ParallelText(sources, targets, blank)
+
+
+def nothing_in(corpora: Sequence[Corpus], blank: int) -> InputError:
+    """The message for corpora without a pair."""
+    names = "; ".join(corpus.name for corpus in corpora)
+    return InputError(f"{names} hold no sentence pair ({blank:,} blank ones)")

@@ -1,0 +1,309 @@
+"""Tokenised corpora: made once, kept in Arrow files, read through a memory map.
+
+    CACHE/KEY/pairs.arrow      record batches of ROWS pairs: the ids of both sides
+    CACHE/KEY/report.json      what became of the pairs that were read
+    CACHE/KEY/tokenizer.model  in an entry of its own
+    CACHE/KEY/notes.json       what was said when it was learned
+
+KEY is a hash of all that decides the content: the texts, the tokenizers, the settings.
+"""
+
+import dataclasses
+import json
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seq2seq_cli.batching import Part, Sentences, TokenPairs
+from seq2seq_cli.cache import Cache
+from seq2seq_cli.config import DataConfig
+from seq2seq_cli.corpus.parallel import Corpus, is_blank, nothing_in
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.symbols import UNK
+from seq2seq_cli.text import Warn, replace_file
+from seq2seq_cli.tokenizer import (
+    Tokenizer,
+    TokenizerSettings,
+    TrainedTokenizer,
+    train_tokenizer,
+)
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMAT = 1  # raised when what an entry holds changes
+ROWS = 1 << 16  # pairs of an Arrow record batch
+LINES = 1 << 14  # tokenised at a time
+PAIRS, REPORT = "pairs.arrow", "report.json"
+
+TOKENIZER, NOTES = "tokenizer.model", "notes.json"
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What became of the training pairs. Tokens are counted without BOS and EOS."""
+
+    read: int = 0
+    blank: int = 0
+    too_long: int = 0
+    uneven: int = 0  # the longer side more than max_length_ratio times the shorter
+    kept: int = 0
+    source_tokens: int = 0
+    target_tokens: int = 0
+    source_unknown: int = 0
+    target_unknown: int = 0
+
+    def __add__(self, other: "DataReport") -> "DataReport":
+        """The report of two corpora, or of two parts of one."""
+        values = dataclasses.asdict(self)
+        return DataReport(**{name: values[name] + getattr(other, name) for name in values})
+
+    def lines(self) -> Iterator[str]:
+        """The report as sentences for the user."""
+        yield f"training pairs: {self.read:,} read, {self.kept:,} used"
+        dropped = [
+            (self.blank, "with a blank side"),
+            (self.too_long, "longer than data.max_length"),
+            (self.uneven, "beyond data.max_length_ratio"),
+        ]
+        for count, why in dropped:
+            if count:
+                yield f"  dropped {count:,} {why}"
+        for side, tokens, unknown in (
+            ("source", self.source_tokens, self.source_unknown),
+            ("target", self.target_tokens, self.target_unknown),
+        ):
+            yield (
+                f"  {side}: {tokens:,} tokens, {tokens / self.kept:.1f} a sentence, "
+                f"{unknown / tokens:.2%} unknown"
+            )
+        yield f"  length ratio target/source: {self.target_tokens / self.source_tokens:.2f}"
+
+
+def learned(
+    corpora: Sequence[Corpus],
+    sides: Sequence[int],
+    settings: TokenizerSettings,
+    cache: Cache | None,
+) -> TrainedTokenizer:
+    """A tokenizer of these sides, 0 source and 1 target, from the cache if it was learned before.
+
+    Raises InputError where there is no sentence pair.
+    """
+    if cache is None:
+        return train_tokenizer(_lines(corpora, sides), settings, sides=len(sides))
+
+    def make(folder: Path) -> None:
+        trained = train_tokenizer(_lines(corpora, sides), settings, sides=len(sides))
+        replace_file(folder / TOKENIZER, trained.tokenizer.model)
+        replace_file(folder / NOTES, json.dumps(trained.notes, indent=1).encode())
+
+    key = [FORMAT, [each.digest() for each in corpora], list(sides), dataclasses.asdict(settings)]
+    entry = cache.entry(key, make)
+    notes = json.loads((entry / NOTES).read_text(encoding="utf-8"))
+    return TrainedTokenizer(Tokenizer.load(entry / TOKENIZER), notes)
+
+
+def _lines(corpora: Sequence[Corpus], sides: Sequence[int]) -> Iterator[str]:
+    """The lines of all pairs with words, one side after the other."""
+    for side in sides:
+        blank = found = 0
+        for corpus in corpora:
+            for pair in corpus.pairs(_unheard):
+                if is_blank(*pair):
+                    blank += 1
+                else:
+                    found += 1
+                    yield pair[side]
+        if not found:
+            raise nothing_in(corpora, blank)
+
+
+def _unheard(message: str) -> None:
+    """Drop a warning that comes again when the text is tokenised."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How sentence pairs become tokens."""
+
+    source: Tokenizer
+    target: Tokenizer
+    data: DataConfig  # of which max_length and max_length_ratio matter here
+
+    def key(self) -> list[object]:
+        """All that decides what becomes of a pair."""
+        limits = [self.data.max_length, self.data.max_length_ratio]
+        return [FORMAT, self.source.sha256, self.target.sha256, *limits]
+
+    def apply(
+        self, lines: Sequence[tuple[str, str]]
+    ) -> tuple[DataReport, list[list[int]], list[list[int]]]:
+        """Tokenise pairs; returns a report and the ids of those that are kept."""
+        found = [pair for pair in lines if not is_blank(*pair)]
+        source = self.source.encode([each for each, _ in found])
+        target = self.target.encode([each for _, each in found])
+        counts = dict.fromkeys(("blank", "too_long", "uneven"), 0)
+        counts["blank"] = len(lines) - len(found)
+        kept = []
+        for row, (one, other) in enumerate(zip(source, target, strict=True)):
+            fault = self._fault(len(one), len(other))
+            if fault:
+                counts[fault] += 1
+            else:
+                kept.append(row)
+        source, target = [source[row] for row in kept], [target[row] for row in kept]
+        report = DataReport(
+            read=len(lines),
+            **counts,
+            kept=len(kept),
+            source_tokens=sum(map(len, source)),
+            target_tokens=sum(map(len, target)),
+            source_unknown=sum(ids.count(UNK) for ids in source),
+            target_unknown=sum(ids.count(UNK) for ids in target),
+        )
+        return report, source, target
+
+    def _fault(self, source: int, target: int) -> str:
+        """Why a pair of these lengths is left out, or nothing."""
+        longer, shorter = max(source, target), min(source, target)
+        if shorter == 0:  # control characters alone are no text
+            return "blank"
+        if longer > self.data.max_length:
+            return "too_long"
+        return "uneven" if longer > self.data.max_length_ratio * shorter else ""
+
+
+def tokenised(
+    corpus: Corpus, recipe: Recipe, cache: Cache | None, warn: Warn
+) -> tuple[TokenPairs, DataReport]:
+    """The tokens of a corpus, from the cache if it has them. Without a cache they stay in memory.
+
+    Raises InputError if no pair is left.
+    """
+    if cache is None:
+        import pyarrow
+
+        sink = pyarrow.BufferOutputStream()
+        report = _write(sink, corpus, recipe, warn)
+        return TokenPairs(*_sides(sink.getvalue())), report
+
+    def make(folder: Path) -> None:
+        with (folder / PAIRS).open("wb") as stream:
+            report = _write(stream, corpus, recipe, warn)
+            stream.flush()
+            os.fsync(stream.fileno())
+        print_ = TokenPairs(*_sides(_mapped(folder / PAIRS))).fingerprint()
+        about = {"fingerprint": print_, **dataclasses.asdict(report)}
+        replace_file(folder / REPORT, json.dumps(about, indent=1).encode())
+
+    key = [corpus.digest(), recipe.key()]
+    entry = cache.entry(key, make)
+    try:
+        return _open(entry)
+    except (OSError, ValueError, KeyError, TypeError):  # Arrow's errors are such too
+        cache.remove(entry)
+        return _open(cache.entry(key, make))
+
+
+def _open(entry: Path) -> tuple[TokenPairs, DataReport]:
+    """Read an entry's report and map its tokens into memory."""
+    about = json.loads((entry / REPORT).read_text(encoding="utf-8"))
+    fingerprint = about.pop("fingerprint")
+    report = DataReport(**about)
+    mapped = _mapped(entry / PAIRS)
+    source, target = _sides(mapped)
+    if len(source) != report.kept:
+        raise ValueError("the entry has not the pairs that it was written with")
+
+    def release() -> None:
+        # Pages that were read would count as resident memory, up to the whole file.
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+    return TokenPairs(source, target, fingerprint, release), report
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as stream:
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped.madvise(mmap.MADV_RANDOM)  # rows are read in the order of an epoch
+    return mapped
+
+
+def _sides(buffer: Any) -> tuple[Sentences, Sentences]:
+    """The source and target sentences of an Arrow file, which stay where they are."""
+    import pyarrow
+
+    reader = pyarrow.ipc.open_file(pyarrow.py_buffer(buffer))
+    batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    source, target = (
+        Sentences.of_parts([_part(batch.column(side)) for batch in batches])
+        for side in ("source", "target")
+    )
+    return source, target
+
+
+def _part(column: "pyarrow.ListArray") -> Part:
+    return Part(column.offsets.to_numpy(), column.values.to_numpy())
+
+
+def _write(stream: Any, corpus: Corpus, recipe: Recipe, warn: Warn) -> DataReport:
+    """Tokenise a corpus into an Arrow file. Raises InputError if no pair is left."""
+    import pyarrow
+
+    types = [
+        pyarrow.list_(pyarrow.uint16() if len(each) <= 1 << 16 else pyarrow.int32())
+        for each in (recipe.source, recipe.target)
+    ]
+    schema = pyarrow.schema(zip(("source", "target"), types, strict=True))
+    report = DataReport()
+    pairs = corpus.pairs(warn)
+    sides: tuple[list[list[int]], list[list[int]]] = ([], [])
+    with pyarrow.ipc.new_file(stream, schema) as writer:
+
+        def write(rows: int) -> None:
+            arrays = [_array(side[:rows], kind) for side, kind in zip(sides, types, strict=True)]
+            writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
+            for side in sides:
+                del side[:rows]
+
+        while lines := list(islice(pairs, LINES)):
+            counted, source, target = recipe.apply(lines)
+            report += counted
+            sides[0].extend(source)
+            sides[1].extend(target)
+            if len(sides[0]) >= ROWS:
+                write(ROWS)
+        if sides[0]:
+            write(ROWS)
+    _refuse_nothing(corpus, recipe.data, report)
+    return report
+
+
+def _array(sentences: Sequence[Sequence[int]], kind: "pyarrow.ListType") -> "pyarrow.ListArray":
+    """Sentences as an Arrow array of lists of this kind."""
+    import pyarrow
+
+    offsets = np.zeros(len(sentences) + 1, dtype=np.int32)
+    np.cumsum([len(ids) for ids in sentences], out=offsets[1:])
+    values = np.fromiter(chain.from_iterable(sentences), np.int32, int(offsets[-1]))
+    kind_of_ids = kind.value_type.to_pandas_dtype()
+    return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(values.astype(kind_of_ids)))
+
+
+def _refuse_nothing(corpus: Corpus, data: DataConfig, report: DataReport) -> None:
+    """Raise InputError if no pair is left."""
+    if report.read == report.blank:
+        raise nothing_in([corpus], report.blank)
+    if not report.kept:
+        raise InputError(
+            f"none of the {report.read - report.blank:,} pairs is left: {report.too_long:,} are "
+            f"longer than data.max_length = {data.max_length} tokens, {report.uneven:,} beyond "
+            f"data.max_length_ratio = {data.max_length_ratio:g}"
+        )
