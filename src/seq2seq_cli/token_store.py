@@ -206,13 +206,13 @@ def tokenised(
     key = [corpus.digest(), recipe.key()]
     entry = cache.entry(key, make)
     try:
-        return _open(entry)
+        return opened(entry)
     except (OSError, ValueError, KeyError, TypeError):  # Arrow's errors are such too
         cache.remove(entry)
-        return _open(cache.entry(key, make))
+        return opened(cache.entry(key, make))
 
 
-def _open(entry: Path) -> tuple[TokenPairs, DataReport]:
+def opened(entry: Path) -> tuple[TokenPairs, DataReport]:
     """Read an entry's report and map its tokens into memory."""
     about = json.loads((entry / REPORT).read_text(encoding="utf-8"))
     fingerprint = about.pop("fingerprint")
