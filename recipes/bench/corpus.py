@@ -69,8 +69,8 @@ def train(folder: Path, run: Path, updates: int, *more: str) -> tuple[float, flo
         for side, language in zip(("source", "target"), LANGUAGES, strict=True)
     )
     command = [sys.executable, "-m", "seq2seq_cli", "train", *texts, *more]
-    command += ["--preset", "transformer-tiny", "--set", f"training.batch_tokens={BATCH_TOKENS}"]
-    command += ["--output", str(run), "--cache", str(folder / "cache")]
+    command += ["--preset", "transformer-tiny", "--output", str(run)]
+    command += ["--cache", str(folder / "cache")]
     checkpoints = {path.name for path in run.glob("training/update-*")}
     begin = time.monotonic()
     process = subprocess.Popen([*command, "--max-updates", str(updates)])

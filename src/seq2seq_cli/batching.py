@@ -22,6 +22,8 @@ Ids = npt.NDArray[np.integer[Any]]
 # same pairs would meet in every epoch (recipes/bench/LOG.md).
 SHUFFLED_BATCHES = 8
 
+RELEASED_ROWS = 512  # pairs are read from a mapped file before what they mapped is freed
+
 
 @dataclass(frozen=True)
 class Part:
@@ -46,17 +48,18 @@ class Sentences:
     """Token ids of many sentences in a few flat arrays, which may be those of a mapped file."""
 
     def __init__(self, sentences: Iterable[Sequence[int] | Ids]) -> None:
-        self._set([Part.of(sentences)])
+        self._set([Part.of(sentences)], lambda: None)
 
     @classmethod
-    def of_parts(cls, parts: Sequence[Part]) -> "Sentences":
-        """Sentences in parts, one after the other."""
+    def of_parts(cls, parts: Sequence[Part], release: Callable[[], None]) -> "Sentences":
+        """Sentences in parts, one after the other; `release` frees what reading maps."""
         made = cls.__new__(cls)
-        made._set(parts)
+        made._set(parts, release)
         return made
 
-    def _set(self, parts: Sequence[Part]) -> None:
+    def _set(self, parts: Sequence[Part], release: Callable[[], None]) -> None:
         self.parts = parts
+        self.release = release
         self._starts = list(accumulate((len(part) for part in parts), initial=0))
         lengths = [np.diff(part.offsets).astype(np.int32) for part in parts]
         self.lengths: Indices = np.concatenate(lengths) if parts else np.zeros(0, dtype=np.int32)
@@ -71,17 +74,22 @@ class Sentences:
 
     def counts(self, size: int) -> Indices:
         """How often each id below `size` occurs."""
-        return sum(
-            (np.bincount(part.ids, minlength=size) for part in self.parts),
-            start=np.zeros(size, dtype=np.int64),
-        )
+        total = np.zeros(size, dtype=np.int64)
+        for part in self._read():
+            total += np.bincount(part.ids, minlength=size)
+        return total
 
     def digest(self) -> bytes:
         """A hash of all ids and of where sentences end, however they are stored."""
         ends, ids = hashlib.sha256(self.lengths.astype(np.int32).data), hashlib.sha256()
-        for part in self.parts:
+        for part in self._read():
             ids.update(part.ids.astype(np.int32).data)
         return ends.digest() + ids.digest()
+
+    def _read(self) -> Iterator[Part]:
+        for part in self.parts:
+            yield part
+            self.release()
 
 
 @dataclass(frozen=True)
@@ -98,19 +106,11 @@ class Batch:
 class TokenPairs:
     """The tokenised sentence pairs of a corpus."""
 
-    def __init__(
-        self,
-        source: Sentences,
-        target: Sentences,
-        fingerprint: str = "",
-        release: Callable[[], None] | None = None,
-    ) -> None:
-        """`fingerprint` is known where it was computed before; `release` frees what reading maps
-        into memory."""
+    def __init__(self, source: Sentences, target: Sentences, fingerprint: str = "") -> None:
+        """The sides belong together; the fingerprint is known where it was computed before."""
         self.source = source
         self.target = target
         self._fingerprint = fingerprint
-        self.release = release or (lambda: None)
 
     @classmethod
     def joined(cls, corpora: Sequence["TokenPairs"]) -> "TokenPairs":
@@ -118,17 +118,11 @@ class TokenPairs:
         if len(corpora) == 1:
             return corpora[0]
         prints = "".join(each.fingerprint() for each in corpora)
-
-        def release() -> None:
-            for each in corpora:
-                each.release()
-
-        return cls(
-            Sentences.of_parts([part for each in corpora for part in each.source.parts]),
-            Sentences.of_parts([part for each in corpora for part in each.target.parts]),
-            hashlib.sha256(prints.encode()).hexdigest(),
-            release,
+        sides = (
+            joined([each.source for each in corpora]),
+            joined([each.target for each in corpora]),
         )
+        return cls(*sides, hashlib.sha256(prints.encode()).hexdigest())
 
     def __len__(self) -> int:
         return len(self.source)
@@ -142,9 +136,11 @@ class TokenPairs:
 
     def take(self, rows: Sequence[int] | Indices) -> Iterator[tuple[Ids, Ids]]:
         """Source and target ids of these rows, which are not to be kept."""
-        for row in np.asarray(rows).tolist():
+        for number, row in enumerate(np.asarray(rows).tolist(), start=1):
             yield self.source[row], self.target[row]
-        self.release()
+            if number % RELEASED_ROWS == 0 or number == len(rows):
+                self.source.release()
+                self.target.release()
 
     def batch(self, rows: Sequence[int] | Indices) -> Batch:
         """The pairs of these rows, padded to the longest."""
@@ -166,6 +162,16 @@ class TokenPairs:
         span = int(longer.max(initial=0))
         key = longer.astype(np.int64) * (2 * span + 1) + (source - target)
         return np.argsort(key, kind="stable").astype(np.int32)
+
+
+def joined(sides: Sequence[Sentences]) -> Sentences:
+    """The sentences of several corpora, one after the other."""
+
+    def release() -> None:
+        for side in sides:
+            side.release()
+
+    return Sentences.of_parts([part for side in sides for part in side.parts], release)
 
 
 def pad(sentences: Sequence[Sequence[int] | Ids]) -> Tensor:

@@ -98,3 +98,11 @@ def prepare(threads: int | None) -> None:
         return  # another C library
     mallopt(M_MMAP_THRESHOLD, 1 << 30)
     mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def return_memory() -> None:
+    """Give freed memory back to the system: after work that needs much more than what follows."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return  # another C library

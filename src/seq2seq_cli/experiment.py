@@ -13,7 +13,7 @@ from seq2seq_cli.cache import Cache, default_cache
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.config import TrainingConfig, require
 from seq2seq_cli.corpus.parallel import Corpus, ParallelText, corpora, read_parallel
-from seq2seq_cli.devices import choose_precision, describe
+from seq2seq_cli.devices import choose_precision, describe, return_memory
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.fine_tuning import Origin
 from seq2seq_cli.lexicon import likeliest_translations
@@ -82,6 +82,7 @@ def train_run(
             run.load_tokenizers() if resumed else make_tokenizers(config, train, kept, listener)
         )
         pairs, report = _tokenised(train, tokenizers, config, kept, warn)
+    return_memory()  # of learning a tokenizer
     for line in report.lines():
         listener.said(line)
     valid_pairs = _encode(valid, tokenizers)
@@ -162,6 +163,7 @@ def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) ->
     counts[: len(PIECES)] = counts.max() + 1  # control symbols first
     common = np.sort(np.argsort(-counts, kind="stable")[:SHORTLIST_COMMON]).astype(np.int64)
     run.save_shortlist(torch.from_numpy(translations), torch.from_numpy(common))
+    return_memory()
 
 
 class AlreadyFinishedError(Exception):

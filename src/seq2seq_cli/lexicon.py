@@ -7,10 +7,9 @@ probability is found by expectation maximisation.
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq_cli.batching import TokenPairs
+from seq2seq_cli.batching import Ids, TokenPairs
 
 Floats = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.int64]
 
 MOST_COOCCURRENCES = 10_000_000  # learned from; more pairs change the likeliest few hardly
 ITERATIONS = 5
@@ -22,7 +21,9 @@ def likeliest_translations(
 ) -> npt.NDArray[np.int32]:
     """For each source id the `count` likeliest target ids, best first; 0 where there are fewer."""
     source, target, group_starts = _cooccurrences(pairs)
-    keys, place = np.unique(source * target_size + target, return_inverse=True)
+    if source_size * target_size >= 1 << 31:  # else narrow numbers do, in half the memory
+        source = source.astype(np.int64)
+    keys, place = _numbered(source * target_size + target)
     key_source = keys // target_size
     probability = np.ones(len(keys))
     group_lengths = np.diff(np.append(group_starts, len(place)))
@@ -40,23 +41,32 @@ def _cooccurrences(pairs: TokenPairs) -> tuple[Ids, Ids, Ids]:
 
     Returns source ids, target ids, and where the group of each target token begins.
     """
-    sizes = pairs.target.lengths * (pairs.source.lengths + 1)
+    sizes = pairs.target.lengths.astype(np.int64) * (pairs.source.lengths + 1)
     rows = np.arange(len(pairs))
     if sizes.sum() > MOST_COOCCURRENCES:  # evenly from the whole corpus
         step = int(np.ceil(sizes.sum() / MOST_COOCCURRENCES))
         rows = rows[::step]
-    sources, targets, lengths = [], [], []
-    for source_ids, target in pairs.take(rows):
-        source = np.append(source_ids, NOBODY).astype(np.int32)
-        sources.append(np.tile(source, len(target)))
-        targets.append(np.repeat(target, len(source)))
-        lengths.append(np.full(len(target), len(source)))
-    starts = np.concatenate(lengths).cumsum()
-    return (
-        np.concatenate(sources).astype(np.int64),
-        np.concatenate(targets).astype(np.int64),
-        np.append(0, starts[:-1]),
-    )
+    total = int(sizes[rows].sum())
+    sources, targets = np.empty(total, dtype=np.int32), np.empty(total, dtype=np.int32)
+    place = 0
+    for source, target in pairs.take(rows):
+        width, stop = len(source) + 1, place + (len(source) + 1) * len(target)
+        beside = sources[place:stop].reshape(-1, width)
+        beside[:, :-1], beside[:, -1] = source, NOBODY
+        targets[place:stop] = np.repeat(target, width)
+        place = stop
+    lengths = np.repeat(pairs.source.lengths[rows] + 1, pairs.target.lengths[rows])
+    return sources, targets, np.cumsum(lengths, dtype=np.int64) - lengths
+
+
+def _numbered(keys: Ids) -> tuple[Ids, npt.NDArray[np.int32]]:
+    """The different keys in ascending order, and the place of each given key among them."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    is_new = np.diff(ordered, prepend=-1) > 0
+    place = np.empty(len(keys), dtype=np.int32)
+    place[order] = np.cumsum(is_new, dtype=np.int32) - 1
+    return ordered[is_new], place
 
 
 def _best(

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -192,15 +192,15 @@ def tokenised(
 
         sink = pyarrow.BufferOutputStream()
         report = _write(sink, corpus, recipe, warn)
-        return TokenPairs(*_sides(sink.getvalue())), report
+        return TokenPairs(*_sides(sink.getvalue(), lambda: None)), report
 
     def make(folder: Path) -> None:
         with (folder / PAIRS).open("wb") as stream:
             report = _write(stream, corpus, recipe, warn)
             stream.flush()
             os.fsync(stream.fileno())
-        print_ = TokenPairs(*_sides(_mapped(folder / PAIRS))).fingerprint()
-        about = {"fingerprint": print_, **dataclasses.asdict(report)}
+        fingerprint = TokenPairs(*_mapped(folder / PAIRS)).fingerprint()
+        about = {"fingerprint": fingerprint, **dataclasses.asdict(report)}
         replace_file(folder / REPORT, json.dumps(about, indent=1).encode())
 
     key = [corpus.digest(), recipe.key()]
@@ -217,33 +217,31 @@ def opened(entry: Path) -> tuple[TokenPairs, DataReport]:
     about = json.loads((entry / REPORT).read_text(encoding="utf-8"))
     fingerprint = about.pop("fingerprint")
     report = DataReport(**about)
-    mapped = _mapped(entry / PAIRS)
-    source, target = _sides(mapped)
+    source, target = _mapped(entry / PAIRS)
     if len(source) != report.kept:
         raise ValueError("the entry has not the pairs that it was written with")
-
-    def release() -> None:
-        # Pages that were read would count as resident memory, up to the whole file.
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-    return TokenPairs(source, target, fingerprint, release), report
+    return TokenPairs(source, target, fingerprint), report
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def _mapped(path: Path) -> tuple[Sentences, Sentences]:
+    """The sentences of a file; what was read of it does not stay in memory.
+
+    Its pages would count as resident memory, up to the whole file after an epoch.
+    """
     with path.open("rb") as stream:
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     mapped.madvise(mmap.MADV_RANDOM)  # rows are read in the order of an epoch
-    return mapped
+    return _sides(mapped, lambda: mapped.madvise(mmap.MADV_DONTNEED))
 
 
-def _sides(buffer: Any) -> tuple[Sentences, Sentences]:
+def _sides(buffer: Any, release: Callable[[], None]) -> tuple[Sentences, Sentences]:
     """The source and target sentences of an Arrow file, which stay where they are."""
     import pyarrow
 
     reader = pyarrow.ipc.open_file(pyarrow.py_buffer(buffer))
     batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
     source, target = (
-        Sentences.of_parts([_part(batch.column(side)) for batch in batches])
+        Sentences.of_parts([_part(batch.column(side)) for batch in batches], release)
         for side in ("source", "target")
     )
     return source, target
@@ -278,7 +276,7 @@ def _write(stream: Any, corpus: Corpus, recipe: Recipe, warn: Warn) -> DataRepor
             report += counted
             sides[0].extend(source)
             sides[1].extend(target)
-            if len(sides[0]) >= ROWS:
+            while len(sides[0]) >= ROWS:
                 write(ROWS)
         if sides[0]:
             write(ROWS)

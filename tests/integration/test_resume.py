@@ -265,3 +265,18 @@ def test_a_folder_that_is_no_run_is_left_alone(options, name, train):
     assert done.code == 2
     assert str(command.run.name) in done.stderr
     assert list(contents(command.run)) == [command.run / name]
+
+
+@pytest.mark.parametrize("writes", [2, 5, 8, 11])
+def test_a_kill_while_the_cache_is_filled_leaves_nothing_half_made(writes, train):
+    command = train(max_updates=2)
+    expected = command("--output", "other")
+    assert expected.code == 0, expected.stderr
+    cache = ["--cache", "run-cache"]  # so named, its writes are counted
+    killed = command(*cache, writes=writes)
+    assert killed.code == -signal.SIGKILL, killed.stderr
+    for _ in range(2):
+        done = command(*cache, "--restart")
+        assert done.code == 0, done.stderr
+        assert result(command.run) == result(command.folder / "other")
+    assert not list(command.folder.glob("run-cache/.*"))

@@ -1,0 +1,168 @@
+"""Tokenised corpora are the same from memory and from the cache, and made again when they must."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seq2seq_cli import token_store
+from seq2seq_cli.cache import Cache
+from seq2seq_cli.config import DataConfig
+from seq2seq_cli.corpus.parallel import Corpus, corpora
+from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.token_store import PAIRS, Recipe, learned, tokenised
+from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
+
+LINES = [f"{'ab ' * (1 + number % 7)}{number}" for number in range(100)]
+FILTERED = ["", "too long " * 50, "a"]  # blank, too long, uneven
+OTHER = ["blank beside", "b", "a b c d e f g h i j k l m n o p"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    for name, lines in (("a", LINES + FILTERED), ("b", LINES + OTHER)):
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    [corpus] = corpora([str(tmp_path / "a")], [str(tmp_path / "b")])
+    return corpus
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    tokenizer = train_tokenizer(LINES, TokenizerSettings(model_type="char")).tokenizer
+    return Recipe(tokenizer, tokenizer, DataConfig(max_length=60))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def entries(cache: Cache) -> dict[str, int]:
+    """The entries, and when each was made."""
+    return {path.name: path.stat().st_ctime_ns for path in cache.folder.iterdir() if path.is_dir()}
+
+
+@pytest.mark.parametrize("rows", [1, 7, 100, 1000])
+def test_tokens_from_the_cache_are_those_from_memory(
+    rows: int, corpus: Corpus, recipe: Recipe, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, report = tokenised(corpus, recipe, None, pytest.fail)
+    monkeypatch.setattr(token_store, "ROWS", rows)
+    monkeypatch.setattr(token_store, "LINES", 30)
+    for _ in range(2):  # made, then found
+        mapped, again = tokenised(corpus, recipe, cache, pytest.fail)
+        assert again == report
+        assert mapped.fingerprint() == held.fingerprint()
+        assert np.array_equal(mapped.by_length, held.by_length)
+        one, other = mapped.batch(range(len(held))), held.batch(range(len(held)))
+        assert one.source.equal(other.source)
+        assert one.target.equal(other.target)
+    expected = recipe.source.encode(LINES)
+    assert [ids.tolist() for ids, _ in held.take(range(100))] == expected
+    assert (report.read, report.kept) == (103, 100)
+    assert (report.blank, report.too_long, report.uneven) == (1, 1, 1)
+    assert report.source_tokens == sum(map(len, expected))
+
+
+def test_the_cache_is_used_again_until_something_changes(
+    corpus: Corpus, recipe: Recipe, cache: Cache, tmp_path: Path
+) -> None:
+    tokenised(corpus, recipe, cache, pytest.fail)
+    first = entries(cache)
+    touched = tmp_path / "a"
+    os.utime(touched, (0, 0))
+    copied = tmp_path / "copy"
+    copied.write_bytes(touched.read_bytes())
+    same = corpora([str(copied)], [str(tmp_path / "b")])[0]
+    tokenised(same, recipe, cache, pytest.fail)
+    assert entries(cache) == first
+    other = train_tokenizer(LINES, TokenizerSettings(model_type="word")).tokenizer
+    for changed in (
+        replace(recipe, target=other),
+        replace(recipe, source=other),
+        replace(recipe, data=DataConfig(max_length=59)),
+        replace(recipe, data=DataConfig(max_length=60, max_length_ratio=8.0)),
+    ):
+        before = entries(cache)
+        tokenised(corpus, changed, cache, pytest.fail)
+        assert len(entries(cache)) == len(before) + 1
+    times = touched.stat().st_mtime_ns
+    touched.write_text(touched.read_text().replace("99", "98"))  # as long as before
+    os.utime(touched, ns=(times, times))
+    pairs, _ = tokenised(corpus, recipe, cache, pytest.fail)
+    assert pairs.source[99].tolist() == recipe.source.encode([LINES[99].replace("99", "98")])[0]
+
+
+def test_an_entry_that_was_not_finished_is_not_used(
+    corpus: Corpus, recipe: Recipe, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_store, "LINES", 30)
+    monkeypatch.setattr(token_store, "ROWS", 30)
+    apply = Recipe.apply
+    left = [2]
+
+    def stops(self: Recipe, lines: list[tuple[str, str]]) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return apply(self, lines)
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Recipe, "apply", stops)
+        with pytest.raises(KeyboardInterrupt):
+            tokenised(corpus, recipe, cache, pytest.fail)
+    assert entries(cache) == {}
+    assert len(tokenised(corpus, recipe, cache, pytest.fail)[0]) == 100
+
+
+@pytest.mark.parametrize("kept", [0, 100, 2000])
+def test_a_damaged_entry_is_made_again(
+    kept: int, corpus: Corpus, recipe: Recipe, cache: Cache
+) -> None:
+    held, _ = tokenised(corpus, recipe, cache, pytest.fail)
+    expected = held.fingerprint()
+    (path,) = cache.folder.glob(f"*/{PAIRS}")
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[:kept])
+    assert tokenised(corpus, recipe, cache, pytest.fail)[0].fingerprint() == expected
+    assert path.read_bytes() == whole
+
+
+def test_a_learned_tokenizer_is_kept_with_its_notes(corpus: Corpus, cache: Cache) -> None:
+    settings = TokenizerSettings(vocabulary_size=30)
+    expected = learned([corpus], (0, 1), settings, None)
+    for _ in range(2):
+        found = learned([corpus], (0, 1), settings, cache)
+        assert found.tokenizer.model == expected.tokenizer.model
+        assert found.notes == expected.notes
+    assert len(entries(cache)) == 1
+    one_side = learned([corpus], (1,), settings, cache).tokenizer
+    assert one_side.model != expected.tokenizer.model
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    corpus: Corpus, recipe: Recipe, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Seq2seqError, match=r"cannot write to the cache .*file.*--cache"):
+        tokenised(corpus, recipe, Cache(tmp_path / "file"), pytest.fail)
+
+
+def test_what_comes_through_a_pipe_can_be_read_again(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("c\nd\n")
+    (tmp_path / "folder").mkdir()
+    reading, writing = os.pipe()
+    os.write(writing, b"a\nb\n")
+    os.close(writing)
+    name = f"/dev/fd/{reading}"
+    [corpus] = corpora([name], [str(tmp_path / "b")])
+    corpus = corpus.stored(tmp_path / "folder")
+    for _ in range(2):
+        assert list(corpus.pairs(pytest.fail)) == [("a", "c"), ("b", "d")]
+    (tmp_path / "b").write_text("c\n")
+    with pytest.raises(InputError, match=f"{name} has 2 lines but .*b has 1"):
+        list(corpus.pairs(pytest.fail))
+    os.close(reading)
