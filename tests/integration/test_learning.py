@@ -39,7 +39,7 @@ ARCHITECTURE = {
     "conv": CONV,
     "transformer": TRANSFORMER,
 }
-UPDATES = {"rnn": 550, "attention-rnn": 450, "conv": 450, "transformer": 350}
+UPDATES = {"rnn": 550, "attention-rnn": 450, "conv": 550, "transformer": 350}
 
 VARIANTS: dict[str, dict[str, Any]] = {  # together they have every value of every option
     "rnn-initial": RNN | {"context": "initial"},
