@@ -13,10 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seq2seq_cli.alignments import Alignments
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
 Indices = npt.NDArray[np.integer[Any]]
 Ids = npt.NDArray[np.integer[Any]]
+Floats = npt.NDArray[np.float32]
 
 # Pairs change places among so many batches of similar length. More would pad more, and in fewer the
 # same pairs would meet in every epoch (recipes/bench/LOG.md).
@@ -98,18 +100,31 @@ class Batch:
 
     source: Tensor
     target: Tensor
+    alignment: Tensor | None = None  # (B, T, S), see `Alignments.matrix`
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(self.source.to(device), self.target.to(device))
+        alignment = self.alignment.to(device) if self.alignment is not None else None
+        return Batch(self.source.to(device), self.target.to(device), alignment)
 
 
 class TokenPairs:
     """The tokenised sentence pairs of a corpus."""
 
-    def __init__(self, source: Sentences, target: Sentences, fingerprint: str = "") -> None:
-        """The sides belong together; the fingerprint is known where it was computed before."""
+    def __init__(
+        self,
+        source: Sentences,
+        target: Sentences,
+        fingerprint: str = "",
+        lines: Sequence[Indices] = (),
+    ) -> None:
+        """The sides belong together; the fingerprint is known where it was computed before.
+
+        `lines` are the numbers, from 0, of the lines that the pairs come from, in parts.
+        """
         self.source = source
         self.target = target
+        self.lines = lines
+        self.alignments: Alignments | None = None
         self._fingerprint = fingerprint
 
     @classmethod
@@ -144,11 +159,13 @@ class TokenPairs:
 
     def batch(self, rows: Sequence[int] | Indices) -> Batch:
         """The pairs of these rows, padded to the longest."""
-        source, target = [], []
-        for source_ids, target_ids in self.take(rows):
+        source, target, shares = [], [], []
+        for row, (source_ids, target_ids) in zip(rows, self.take(rows), strict=True):
             source.append(np.concatenate((source_ids, [EOS])))
             target.append(np.concatenate(([BOS], target_ids, [EOS])))
-        return Batch(source=pad(source), target=pad(target))
+            if self.alignments is not None:
+                shares.append(self.alignments.matrix(row, source_ids, target_ids))
+        return Batch(pad(source), pad(target), padded_shares(shares) if shares else None)
 
     def target_tokens(self, rows: Sequence[int] | Indices) -> int:
         """Tokens that are predicted in these rows, EOS included and PAD not."""
@@ -172,6 +189,17 @@ def joined(sides: Sequence[Sentences]) -> Sentences:
             side.release()
 
     return Sentences.of_parts([part for side in sides for part in side.parts], release)
+
+
+def padded_shares(shares: Sequence[Floats]) -> Tensor:
+    """Alignments (T, S) of B pairs as (B, T, S) with room for EOS on both sides, zero elsewhere."""
+    longest_target, longest_source = (
+        1 + max(each.shape[axis] for each in shares) for axis in (0, 1)
+    )
+    padded = np.zeros((len(shares), longest_target, longest_source), dtype=np.float32)
+    for row, share in enumerate(shares):
+        padded[row, : share.shape[0], : share.shape[1]] = share
+    return torch.from_numpy(padded)
 
 
 def pad(sentences: Sequence[Sequence[int] | Ids]) -> Tensor:

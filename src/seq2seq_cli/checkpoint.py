@@ -78,6 +78,12 @@ class RunConfig:
             "things, and nothing is dropped; set model.dropout or training.word_dropout above 0",
         )
 
+        require(
+            bool(self.training.guided_alignment) == bool(self.data.alignments),
+            "training.guided_alignment, a weight above 0, and data.alignments, files in Pharaoh "
+            "format, belong together: give both or none",
+        )
+
     @classmethod
     def from_tables(cls, tables: Mapping[str, Table]) -> "RunConfig":
         """Read the four sections. Raises InputError for what is unknown or does not fit."""

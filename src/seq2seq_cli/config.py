@@ -36,6 +36,7 @@ class DataConfig:
     joint_vocabulary: bool = True  # one tokenizer for both sides
     source_tokenizer: str = ""  # a tokenizer file to use; empty: one is learned from the data
     target_tokenizer: str = ""
+    alignments: tuple[str, ...] = ()  # of source and target, for training.guided_alignment
     max_length: int = 200  # longer pairs are not learned from; longer input lines are split
     max_length_ratio: float = 9.0  # of the longer to the shorter side; Moses' clean-corpus uses 9
 
@@ -75,6 +76,8 @@ class TrainingConfig:
     clip_norm: float = 1.0  # 0: gradients are not clipped
     label_smoothing: float = 0.1
     r_drop: float = 0.0  # alpha of R-Drop (Liang 2021): two passes a batch are drawn together
+    # weight of the cross-entropy of data.alignments and attention (Chen 2016), beside that of words
+    guided_alignment: float = 0.0
     word_dropout: float = 0.0  # share of source and target tokens that are read as unknown ones
     ema_decay: float = (
         0.0  # of a moving average of the weights, which is then what is kept; 0: none
@@ -104,7 +107,8 @@ class TrainingConfig:
             require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
         for name in (
             *("seed", "max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"),
-            *("weight_decay", "clip_norm", "valid_samples", "average_every", "r_drop"),
+            *("weight_decay", "clip_norm", "valid_samples", "average_every"),
+            *("r_drop", "guided_alignment"),
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
+from seq2seq_cli.alignments import Alignments, read_alignments
 from seq2seq_cli.batching import Sentences, TokenPairs
 from seq2seq_cli.cache import Cache, default_cache
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
@@ -17,7 +19,7 @@ from seq2seq_cli.devices import choose_precision, describe, return_memory
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.fine_tuning import Origin
 from seq2seq_cli.lexicon import likeliest_translations
-from seq2seq_cli.models import build
+from seq2seq_cli.models import Vocabulary, build, source_attentions
 from seq2seq_cli.models.parts import freeze
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES
@@ -30,6 +32,8 @@ from seq2seq_cli.validation import Validator
 
 SHORTLIST_TRANSLATIONS = 50  # of each source token
 SHORTLIST_COMMON = 100  # target tokens on every list
+
+ALIGNMENTS_TRIED = 1000  # pairs
 
 SMALL = 32 << 20  # bytes of text that are tokenised in seconds, and need no cache
 
@@ -53,6 +57,7 @@ def train_run(
     own, and small ones in memory. Raises InputError where the folder holds another run or the data
     cannot be used.
     """
+    refuse_guiding_nothing(config)
     run = RunFolder(path)
     resumed = run.exists() and not restart
     config = with_hash_of_origin(config, run, resumed=resumed)
@@ -88,6 +93,9 @@ def train_run(
     valid_pairs = _encode(valid, tokenizers)
 
     data = pairs.fingerprint() + valid_pairs.fingerprint()
+    if pairs.alignments is not None:
+        listener.said(_alignment_note(pairs, pairs.alignments))
+        data += pairs.alignments.digest()
 
     precision = choose_precision(config.training.precision, device)
     torch.manual_seed(config.training.seed)
@@ -256,5 +264,62 @@ def _tokenised(
     """The tokens of all corpora, and what became of their pairs. Raises InputError for no pairs."""
     recipe = Recipe(tokenizers.source, tokenizers.target, config.data)
     found = [tokenised(corpus, recipe, cache, warn) for corpus in train]
-    reports = [report for _, report in found]
-    return TokenPairs.joined([pairs for pairs, _ in found]), sum(reports, start=DataReport())
+    pairs = TokenPairs.joined([pairs for pairs, _ in found])
+    report = sum((report for _, report in found), start=DataReport())
+    if config.data.alignments:
+        pairs.alignments = _aligned(train, found, tokenizers, config, warn)
+    return pairs, report
+
+
+def _aligned(
+    train: Sequence[Corpus],
+    found: Sequence[tuple[TokenPairs, DataReport]],
+    tokenizers: Tokenizers,
+    config: RunConfig,
+    warn: Warn,
+) -> Alignments:
+    """The alignments of those pairs of all corpora that were found worth learning from."""
+    is_used = np.zeros(sum(report.read for _, report in found), dtype=bool)
+    first = 0
+    for pairs, report in found:
+        for lines in pairs.lines:
+            is_used[first + lines] = True
+        first += report.read
+    text = chain.from_iterable(corpus.pairs(_unheard) for corpus in train)
+    files = [Path(file) for file in config.data.alignments]
+    return Alignments(
+        compress(read_alignments(files, text, warn), is_used),
+        tokenizers.source.vocabulary,
+        tokenizers.target.vocabulary,
+    )
+
+
+def _unheard(message: str) -> None:
+    """Drop a warning about text that was read before."""
+
+
+def _alignment_note(pairs: TokenPairs, alignments: Alignments) -> str:
+    """What the user should know of alignments: how many pairs they can be used for."""
+    rows = np.linspace(0, len(pairs) - 1, min(len(pairs), ALIGNMENTS_TRIED)).astype(int).tolist()
+    alike = [alignments.divides_alike(row, pairs.source[row], pairs.target[row]) for row in rows]
+    note = f"alignments: {len(alignments.links):,} links"
+    if all(alike):
+        return note
+    return (
+        f"{note}; {alike.count(False) / len(alike):.1%} of the pairs are not guided, since the "
+        "tokenizer's normalisation divides them into other words than spaces do"
+    )
+
+
+def refuse_guiding_nothing(config: RunConfig) -> None:
+    """Raise InputError if attention to the source is to be guided where there is none."""
+    if not config.training.guided_alignment:
+        return
+    with torch.device("meta"):  # without weights, and without drawing any
+        model = build(config.model, Vocabulary(len(PIECES), len(PIECES), joint=True))
+    require(
+        bool(source_attentions(model)),
+        f"training.guided_alignment = {config.training.guided_alignment} guides attention to the "
+        f"source, which the architecture {config.model.architecture} has not; attention-rnn, conv "
+        "and transformer have",
+    )

@@ -9,9 +9,11 @@ from seq2seq_cli.batching import Batch
 from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.loss import cross_entropy
-from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.models import TranslationModel, watched_attention
 from seq2seq_cli.r_drop import r_drop
 from seq2seq_cli.symbols import PIECES, UNK
+
+LEAST_ATTENTION = 1e-6  # of which a logarithm is taken: what is out of sight has none
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,47 @@ class Objective:
         """
         config = self.config
         passes = 2 if config.r_drop else 1
-        source = batch.source.repeat(passes, 1)
-        read, predicted = batch.target[:, :-1].repeat(passes, 1), batch.target[:, 1:]
-        if config.word_dropout:
-            source = without_words(source, config.word_dropout)
-            read = without_words(read, config.word_dropout)
-        with autocast(source.device, self.precision):
-            features = model(source, read)
-        weight = model.output.weight
+        features, seen = self._features(model, batch, passes)
+        predicted, weight = batch.target[:, 1:], model.output.weight
         if config.r_drop:
-            return r_drop(features, weight, predicted, config.label_smoothing, config.r_drop)
-        return cross_entropy(features, weight, predicted, config.label_smoothing)
+            loss, plain = r_drop(features, weight, predicted, config.label_smoothing, config.r_drop)
+        else:
+            loss, plain = cross_entropy(features, weight, predicted, config.label_smoothing)
+        if batch.alignment is not None:
+            alignment = batch.alignment.repeat(passes, 1, 1) / passes
+            loss = loss + config.guided_alignment * misalignment(seen, alignment)
+        return loss, plain
+
+    def _features(
+        self, model: TranslationModel, batch: Batch, passes: int
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Features (passes x B, T, D) of a batch, and the attention of each layer if it is guided.
+
+        The passes differ by what is dropped.
+        """
+        source, read = batch.source.repeat(passes, 1), batch.target[:, :-1].repeat(passes, 1)
+        if self.config.word_dropout:
+            source = without_words(source, self.config.word_dropout)
+            read = without_words(read, self.config.word_dropout)
+        with autocast(source.device, self.precision):
+            if batch.alignment is None:
+                return model(source, read), []
+            with watched_attention(model) as seen:
+                return model(source, read), seen
+
+
+def misalignment(seen: list[list[Tensor]], alignment: Tensor) -> Tensor:
+    """How far attention is from a given alignment: their cross-entropy in nats (Chen et al. 2016).
+
+    Attention is the mean of all heads and layers, as `attention_to_source` reads it; seen of each
+    layer in every call: (B, H, Q, S). alignment (B, T, S): what share of each target token comes
+    from each source token, zero for what is linked to nothing, and so not asked of attention.
+    """
+    layers = [torch.cat(calls, dim=2).float().mean(dim=1) for calls in seen if calls]
+    if not layers:  # all were left out by layer dropout
+        return alignment.new_zeros(())
+    mean = torch.stack(layers).mean(dim=0)
+    return -(alignment * mean.clamp_min(LEAST_ATTENTION).log()).sum()
 
 
 def without_words(ids: Tensor, probability: float) -> Tensor:

@@ -1,6 +1,6 @@
 """Tokenised corpora: made once, kept in Arrow files, read through a memory map.
 
-    CACHE/KEY/pairs.arrow      record batches of ROWS pairs: the ids of both sides
+    CACHE/KEY/pairs.arrow      record batches of ROWS pairs: the ids of both sides, and the line
     CACHE/KEY/report.json      what became of the pairs that were read
     CACHE/KEY/tokenizer.model  in an entry of its own
     CACHE/KEY/notes.json       what was said when it was learned
@@ -37,7 +37,7 @@ from seq2seq_cli.tokenizer import (
 if TYPE_CHECKING:
     import pyarrow
 
-FORMAT = 1  # raised when what an entry holds changes
+FORMAT = 2  # raised when what an entry holds changes
 ROWS = 1 << 16  # pairs of an Arrow record batch
 LINES = 1 << 14  # tokenised at a time
 PAIRS, REPORT = "pairs.arrow", "report.json"
@@ -144,11 +144,11 @@ class Recipe:
 
     def apply(
         self, lines: Sequence[tuple[str, str]]
-    ) -> tuple[DataReport, list[list[int]], list[list[int]]]:
-        """Tokenise pairs; returns a report and the ids of those that are kept."""
-        found = [pair for pair in lines if not is_blank(*pair)]
-        source = self.source.encode([each for each, _ in found])
-        target = self.target.encode([each for _, each in found])
+    ) -> tuple[DataReport, list[int], list[list[int]], list[list[int]]]:
+        """Tokenise pairs; returns a report, and the places and ids of those that are kept."""
+        found = [place for place, pair in enumerate(lines) if not is_blank(*pair)]
+        source = self.source.encode([lines[place][0] for place in found])
+        target = self.target.encode([lines[place][1] for place in found])
         counts = dict.fromkeys(("blank", "too_long", "uneven"), 0)
         counts["blank"] = len(lines) - len(found)
         kept = []
@@ -158,6 +158,7 @@ class Recipe:
                 counts[fault] += 1
             else:
                 kept.append(row)
+        places = [found[row] for row in kept]
         source, target = [source[row] for row in kept], [target[row] for row in kept]
         report = DataReport(
             read=len(lines),
@@ -168,7 +169,7 @@ class Recipe:
             source_unknown=sum(ids.count(UNK) for ids in source),
             target_unknown=sum(ids.count(UNK) for ids in target),
         )
-        return report, source, target
+        return report, places, source, target
 
     def _fault(self, source: int, target: int) -> str:
         """Why a pair of these lengths is left out, or nothing."""
@@ -192,14 +193,14 @@ def tokenised(
 
         sink = pyarrow.BufferOutputStream()
         report = _write(sink, corpus, recipe, warn)
-        return TokenPairs(*_sides(sink.getvalue(), lambda: None)), report
+        return _pairs(sink.getvalue(), lambda: None), report
 
     def make(folder: Path) -> None:
         with (folder / PAIRS).open("wb") as stream:
             report = _write(stream, corpus, recipe, warn)
             stream.flush()
             os.fsync(stream.fileno())
-        fingerprint = TokenPairs(*_mapped(folder / PAIRS)).fingerprint()
+        fingerprint = _mapped(folder / PAIRS).fingerprint()
         about = {"fingerprint": fingerprint, **dataclasses.asdict(report)}
         replace_file(folder / REPORT, json.dumps(about, indent=1).encode())
 
@@ -217,25 +218,25 @@ def opened(entry: Path) -> tuple[TokenPairs, DataReport]:
     about = json.loads((entry / REPORT).read_text(encoding="utf-8"))
     fingerprint = about.pop("fingerprint")
     report = DataReport(**about)
-    source, target = _mapped(entry / PAIRS)
-    if len(source) != report.kept:
+    pairs = _mapped(entry / PAIRS, fingerprint)
+    if len(pairs) != report.kept:
         raise ValueError("the entry has not the pairs that it was written with")
-    return TokenPairs(source, target, fingerprint), report
+    return pairs, report
 
 
-def _mapped(path: Path) -> tuple[Sentences, Sentences]:
-    """The sentences of a file; what was read of it does not stay in memory.
+def _mapped(path: Path, fingerprint: str = "") -> TokenPairs:
+    """The pairs of a file; what was read of it does not stay in memory.
 
     Its pages would count as resident memory, up to the whole file after an epoch.
     """
     with path.open("rb") as stream:
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     mapped.madvise(mmap.MADV_RANDOM)  # rows are read in the order of an epoch
-    return _sides(mapped, lambda: mapped.madvise(mmap.MADV_DONTNEED))
+    return _pairs(mapped, lambda: mapped.madvise(mmap.MADV_DONTNEED), fingerprint)
 
 
-def _sides(buffer: Any, release: Callable[[], None]) -> tuple[Sentences, Sentences]:
-    """The source and target sentences of an Arrow file, which stay where they are."""
+def _pairs(buffer: Any, release: Callable[[], None], fingerprint: str = "") -> TokenPairs:
+    """The pairs of an Arrow file, which stay where they are."""
     import pyarrow
 
     reader = pyarrow.ipc.open_file(pyarrow.py_buffer(buffer))
@@ -244,7 +245,8 @@ def _sides(buffer: Any, release: Callable[[], None]) -> tuple[Sentences, Sentenc
         Sentences.of_parts([_part(batch.column(side)) for batch in batches], release)
         for side in ("source", "target")
     )
-    return source, target
+    lines = [batch.column("line").to_numpy() for batch in batches]
+    return TokenPairs(source, target, fingerprint, lines)
 
 
 def _part(column: "pyarrow.ListArray") -> Part:
@@ -259,20 +261,24 @@ def _write(stream: Any, corpus: Corpus, recipe: Recipe, warn: Warn) -> DataRepor
         pyarrow.list_(pyarrow.uint16() if len(each) <= 1 << 16 else pyarrow.int32())
         for each in (recipe.source, recipe.target)
     ]
-    schema = pyarrow.schema(zip(("source", "target"), types, strict=True))
+    sides_of_schema = zip(("source", "target"), types, strict=True)
+    schema = pyarrow.schema([*sides_of_schema, ("line", pyarrow.int32())])
     report = DataReport()
     pairs = corpus.pairs(warn)
     sides: tuple[list[list[int]], list[list[int]]] = ([], [])
+    kept: list[int] = []  # numbers of lines, from 0
     with pyarrow.ipc.new_file(stream, schema) as writer:
 
         def write(rows: int) -> None:
             arrays = [_array(side[:rows], kind) for side, kind in zip(sides, types, strict=True)]
+            arrays.append(pyarrow.array(kept[:rows], pyarrow.int32()))
             writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
-            for side in sides:
+            for side in (*sides, kept):
                 del side[:rows]
 
         while lines := list(islice(pairs, LINES)):
-            counted, source, target = recipe.apply(lines)
+            counted, places, source, target = recipe.apply(lines)
+            kept.extend(report.read + place for place in places)
             report += counted
             sides[0].extend(source)
             sides[1].extend(target)

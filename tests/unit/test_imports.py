@@ -31,7 +31,7 @@ LAYERS = [
     {"checkpoint", "optimization", "devices"},
     {"models", "loss", "r_drop", "lexicon", "token_store"},
     {"batching"},
-    {"tokenizer", "corpus", "cache"},
+    {"tokenizer", "corpus", "alignments", "cache"},
     {"config", "text", "presets"},
     {"symbols", "errors"},
     {"__init__"},  # the version

@@ -13,6 +13,7 @@ from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.loss import plain_cross_entropy
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.objective import Objective, without_words
+from seq2seq_cli.search import attention_to_source
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
 
 V, D = 11, 6
@@ -161,3 +162,43 @@ def test_the_two_passes_of_r_drop_read_the_same_and_differ_in_what_is_dropped(
     assert not torch.allclose(first, second)
     plain = plain_r_drop(recorder.features, recorder.output.weight, given.target[:, 1:], 0.1, 5.0)
     torch.testing.assert_close(loss, plain)
+
+
+GUIDED = {
+    "transformer": {"architecture": "transformer", "heads": 2, "decoder_layers": 2},
+    "conv": {"architecture": "conv", "channels": 8},
+    "attention-rnn": {"architecture": "attention-rnn", "units": 8, "input_feeding": True},
+    "local": {"architecture": "attention-rnn", "units": 8, "scope": "local-p", "window": 1},
+}
+
+
+@pytest.mark.parametrize("table", GUIDED.values(), ids=GUIDED.keys())
+@pytest.mark.parametrize("alpha", [0.0, 5.0])
+def test_guided_alignment_draws_attention_to_what_is_linked(
+    table: dict[str, object], alpha: float
+) -> None:
+    """Its loss is the cross-entropy of what attention shows, and falls along its slope."""
+    torch.manual_seed(1)
+    settings = {"width": 8, "dropout": 0.0, **table}
+    model = build(model_config(settings), Vocabulary(V, V, joint=True)).train()
+    source = torch.tensor([[4, 5, 6, EOS], [6, 7, EOS, PAD]])
+    target = torch.tensor([[BOS, 9, 8, EOS], [BOS, 4, EOS, PAD]])
+    alignment = torch.zeros(2, 3, 4)
+    alignment[0, 0, 2] = alignment[1, 0, 1] = 1.0
+    alignment[0, 1, :2] = 0.5
+    plain, guided = Batch(source, target), Batch(source, target, alignment)
+    objective = Objective(TrainingConfig(guided_alignment=0.3, r_drop=alpha), torch.float32)
+
+    def misalignment() -> Tensor:
+        return objective(model, guided)[0] - objective(model, plain)[0]
+
+    weights = attention_to_source([model], source, target[:, :-1])
+    expected = -0.3 * (alignment * weights.clamp_min(1e-6).log()).sum()
+    before = misalignment()
+    torch.testing.assert_close(before, expected, rtol=1e-3, atol=1e-4)
+    before.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter -= 0.02 * parameter.grad
+    assert misalignment() < before

@@ -1,0 +1,85 @@
+"""Word alignments are read strictly, and reach the pieces of the words that they link."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seq2seq_cli.alignments import Aligned, Alignments, read_alignments
+from seq2seq_cli.batching import Sentences, TokenPairs
+from seq2seq_cli.errors import InputError
+
+PIECES = ["<pad>", "<unk>", "<s>", "</s>", "▁a", "▁b", "▁c", "x", "y"]
+PAIRS = [("a b", "b c a"), ("", ""), ("a", "c")]
+
+
+def read(folder: Path, *texts: str) -> list[Aligned]:
+    files = [folder / f"{number}.align" for number in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+    return list(read_alignments(files, PAIRS, warn=lambda message: None))
+
+
+def test_links_are_read_line_by_line_over_all_files(tmp_path: Path) -> None:
+    found = read(tmp_path, "0-2 1-0\n\n", "0-0\n")
+    assert [each.links.tolist() for each in found] == [[[0, 2], [1, 0]], [], [[0, 0]]]
+    assert [each.words for each in found] == [(2, 3), (0, 0), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0-2\n\n1-0\n", "line 3: 1-0 links word 1 of the source, which has 1 words, the first"),
+        ("0-3\n\n0-0\n", "line 1: 0-3 links word 3 of the target, which has 3 words, the first"),
+        ("\n0-0\n\n", "line 2: 0-0 links word 0 of the source, which has 0 words"),
+        ("0-0 1_1\n\n\n", "line 1: 1_1 is no link; source-target is wanted, words counted from 0"),
+        ("0--1\n\n\n", "line 1: 0--1 is no link"),
+        ("0-0-0\n\n\n", "line 1: 0-0-0 is no link"),
+        ("²-0\n\n\n", "line 1: ²-0 is no link"),
+        ("0-0\n\n", "there are 2 lines but more pairs; line k must align pair k"),
+        ("0-0\n\n\n0-0\n", "there are 3 pairs but more lines; line k must align pair k"),
+    ],
+)
+def test_what_aligns_nothing_is_refused_by_file_and_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"0\.align") as error:
+        read(tmp_path, text)
+    assert message in str(error.value)
+
+
+def links(*pairs: tuple[int, int], words: tuple[int, int]) -> Alignments:
+    array = np.array(pairs, dtype=np.int32).reshape(-1, 2)
+    return Alignments([Aligned(array, words)], PIECES, PIECES)
+
+
+def test_all_pieces_of_linked_words_are_linked_and_a_row_sums_to_one_or_nothing() -> None:
+    source, target = np.array([4, 7, 5, 8, 7]), np.array([6, 7, 4, 5])  # ax bxy | cx a b
+    found = links((0, 0), (1, 2), (0, 2), words=(2, 3)).matrix(0, source, target)
+    assert found.tolist() == [
+        [0.5, 0.5, 0, 0, 0],
+        [0.5, 0.5, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+        pytest.approx([0.2] * 5),
+    ]
+
+
+def test_a_pair_whose_pieces_make_up_other_words_is_not_aligned() -> None:
+    source, target = np.array([4, 5]), np.array([6])
+    other = links((0, 0), words=(1, 1))
+    assert not other.divides_alike(0, source, target)
+    assert not other.matrix(0, source, target).any()
+    assert links((0, 0), words=(2, 1)).matrix(0, source, target).any()
+
+
+def test_a_batch_holds_the_alignment_of_its_rows_zero_where_padded_and_at_the_end() -> None:
+    pairs = TokenPairs(Sentences([[4], [4, 5]]), Sentences([[6, 5], [4]]))
+    array = np.array([[0, 1]], dtype=np.int32)
+    aligned = [Aligned(array, (1, 2)), Aligned(array[:, ::-1], (2, 1))]
+    pairs.alignments = Alignments(aligned, PIECES, PIECES)
+    batch = pairs.batch([1, 0])
+    assert batch.alignment is not None
+    assert batch.alignment.tolist() == [
+        [[0, 1, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [1, 0, 0], [0, 0, 0]],
+    ]
