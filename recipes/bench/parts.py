@@ -15,6 +15,7 @@ from torch import nn
 from seq2seq_cli.devices import prepare
 from seq2seq_cli.loss import cross_entropy, plain_cross_entropy
 from seq2seq_cli.models.layers import Dropout
+from seq2seq_cli.r_drop import plain_r_drop, r_drop
 
 TOKENS, WIDTH, INNER, PIECES = 2048, 256, 1024, 8000
 ROUNDS = 15
@@ -46,6 +47,12 @@ def main() -> None:
         "label-smoothed loss with projection",
         lambda: cross_entropy(features, weight, target, 0.1)[0].backward(),
         lambda: plain_cross_entropy(features, weight, target, 0.1).backward(),
+    )
+    passes, once = features.view(2, -1, WIDTH), target[:, : TOKENS // 2]
+    compare(
+        "loss of R-Drop with projection",
+        lambda: r_drop(passes, weight, once, 0.1, 5.0)[0].backward(),
+        lambda: plain_r_drop(passes, weight, once, 0.1, 5.0).backward(),
     )
     x = torch.randn(TOKENS, INNER, requires_grad=True)
     gradient = torch.ones_like(x)

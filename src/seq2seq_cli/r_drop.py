@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from seq2seq_cli.loss import plain_cross_entropy
 from seq2seq_cli.symbols import PAD
 
-CHUNK_BYTES = 16 << 20  # logits of both passes held at a time; four more tensors are as large
+CHUNK_BYTES = 16 << 20  # logits of both passes held at a time; two more tensors are as large
 
 
 class _FusedRDrop(torch.autograd.Function):
@@ -27,26 +29,32 @@ class _FusedRDrop(torch.autograd.Function):
         loss = torch.zeros_like(plain)
         feature_gradient = torch.empty_like(features)
         weight_gradient = torch.zeros_like(weight)
+        share = 0.25 * alpha  # of each divergence
         rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
         for start in range(0, target.size(0), chunk):
             part = features[:, start : start + chunk]
             gold = target[start : start + chunk, None].expand(2, -1, 1)
-            log_p = (part @ rounded.t()).float().log_softmax(dim=2)
-            p = log_p.exp()
-            gold_loss = -0.5 * log_p.gather(2, gold).sum()
+            logits = (part @ rounded.t()).float()
+            p = logits.softmax(dim=2)
+            # The greatest probability is at least 1 / V, so its logarithm is exact enough.
+            greatest, place = logits.max(dim=2, keepdim=True)
+            normaliser = greatest - p.gather(2, place).log()
+            gold_loss = 0.5 * (normaliser - logits.gather(2, gold)).sum()
             plain += gold_loss
-            loss += (1 - smoothing) * gold_loss - smoothing * 0.5 * log_p.sum() / size
+            loss += (1 - smoothing) * gold_loss
+            if smoothing:
+                loss += smoothing * 0.5 * (normaliser.sum() - logits.sum() / size)
             # Of p log p/q + q log q/p, whose slopes in the logits of p are
             # p (log p/q - KL(p, q)) + p - q, and the same of q.
-            gap = log_p[0] - log_p[1]
-            divergence = torch.stack((p[0] * gap, -p[1] * gap)).sum(dim=2, keepdim=True)
-            loss += 0.25 * alpha * divergence.sum()
-            slope = p * (torch.stack((gap, -gap)) - divergence)
-            difference = p[0] - p[1]
-            slope[0] += difference
-            slope[1] -= difference
-            slope *= 0.25 * alpha
-            slope += 0.5 * (p - smoothing / size)
+            gap = (logits[0] - logits[1]).sub_(normaliser[0] - normaliser[1])
+            slope = logits  # no longer needed: its room is
+            for own, other, sign in ((0, 1, 1.0), (1, 0, -1.0)):
+                divergence = sign * _dot(p[own], gap)
+                loss += share * divergence.sum()
+                torch.add(0.5 + share * (1 - divergence), gap, alpha=sign * share, out=slope[own])
+                slope[own].mul_(p[own]).sub_(p[other], alpha=share)
+            if smoothing:
+                slope.sub_(0.5 * smoothing / size)
             slope.scatter_add_(2, gold, slope.new_full(gold.shape, 0.5 * (smoothing - 1)))
             slope = slope.to(features.dtype)
             feature_gradient[:, start : start + chunk] = slope @ rounded
@@ -59,6 +67,11 @@ class _FusedRDrop(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         feature_gradient, weight_gradient = ctx.saved_tensors
         return feature_gradient * gradients[0], weight_gradient * gradients[0], None, None, None
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    """The product (rows, 1) of each row of x and of y, both (rows, V), and no matrix between."""
+    return torch.bmm(x[:, None], y[:, :, None])[:, :, 0]
 
 
 def r_drop(
@@ -77,3 +90,16 @@ def r_drop(
         tuple[Tensor, Tensor],
         _FusedRDrop.apply(both, weight, target[real], smoothing, alpha),  # type: ignore[no-untyped-call]
     )
+
+
+def plain_r_drop(
+    features: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
+) -> Tensor:
+    """The same loss, as one would write it; what the fused one is tested against."""
+    losses = [plain_cross_entropy(part, weight, target, smoothing) for part in features.chunk(2)]
+    log_p, log_q = (
+        (part @ weight.t()).float().log_softmax(dim=2)[target != PAD] for part in features.chunk(2)
+    )
+    there = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
+    back = F.kl_div(log_p, log_q, reduction="sum", log_target=True)
+    return (losses[0] + losses[1] + alpha * (there + back) / 2) / 2

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from seq2seq_cli import r_drop
 from seq2seq_cli.batching import Batch
@@ -19,19 +18,6 @@ from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
 V, D = 11, 6
 ROW_BYTES = 2 * V * 4  # logits of one token in both passes
 TARGET = torch.tensor([[4, 5, 3, PAD, PAD], [6, 7, 8, 9, 3]])
-
-
-def plain_r_drop(
-    features: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
-) -> Tensor:
-    """Half of equation 4 of Liang et al. 2021, as one would write it."""
-    losses = [plain_cross_entropy(part, weight, target, smoothing) for part in features.chunk(2)]
-    log_p, log_q = (
-        (part @ weight.t()).float().log_softmax(dim=2)[target != PAD] for part in features.chunk(2)
-    )
-    there = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
-    back = F.kl_div(log_p, log_q, reduction="sum", log_target=True)
-    return (losses[0] + losses[1] + alpha * (there + back) / 2) / 2
 
 
 @pytest.fixture
@@ -52,9 +38,9 @@ def test_r_drop_and_its_gradients_equal_the_plain_ones(
 ) -> None:
     monkeypatch.setattr(r_drop, "CHUNK_BYTES", chunk_bytes)
     fused, likelihood = r_drop.r_drop(*inputs, TARGET, smoothing, alpha)
-    plain = plain_r_drop(*inputs, TARGET, smoothing, alpha)
+    plain = r_drop.plain_r_drop(*inputs, TARGET, smoothing, alpha)
     torch.testing.assert_close(fused, plain)
-    torch.testing.assert_close(likelihood, plain_r_drop(*inputs, TARGET, 0.0, 0.0))
+    torch.testing.assert_close(likelihood, r_drop.plain_r_drop(*inputs, TARGET, 0.0, 0.0))
     assert not likelihood.requires_grad
     gradients = (torch.autograd.grad(value / 7, inputs) for value in (fused, plain))
     torch.testing.assert_close(next(gradients), next(gradients))
@@ -70,7 +56,7 @@ def test_r_drop_takes_bfloat16_features(inputs: tuple[Tensor, Tensor]) -> None:
     features, weight = inputs
     rounded = features.detach().bfloat16().requires_grad_()
     loss, _ = r_drop.r_drop(rounded, weight, TARGET, 0.1, 5.0)
-    plain = plain_r_drop(features, weight, TARGET, 0.1, 5.0)
+    plain = r_drop.plain_r_drop(features, weight, TARGET, 0.1, 5.0)
     torch.testing.assert_close(loss, plain, rtol=0.03, atol=0.03)
     of_features, of_weight = torch.autograd.grad(loss, (rounded, weight))
     assert (of_features.dtype, of_weight.dtype) == (torch.bfloat16, torch.float32)
@@ -83,13 +69,13 @@ def test_the_logits_of_a_whole_batch_are_never_there(
     monkeypatch: pytest.MonkeyPatch, inputs: tuple[Tensor, Tensor]
 ) -> None:
     sizes = []
-    log_softmax = Tensor.log_softmax
+    softmax = Tensor.softmax
 
     def spy(logits: Tensor, *arguments: object, **options: object) -> Tensor:
         sizes.append(logits.numel() * logits.element_size())
-        return log_softmax(logits, *arguments, **options)
+        return softmax(logits, *arguments, **options)
 
-    monkeypatch.setattr(Tensor, "log_softmax", spy)
+    monkeypatch.setattr(Tensor, "softmax", spy)
     monkeypatch.setattr(r_drop, "CHUNK_BYTES", 3 * ROW_BYTES)
     r_drop.r_drop(*inputs, TARGET, 0.1, 5.0)  # of 8 tokens
     assert sizes == [3 * ROW_BYTES, 3 * ROW_BYTES, 2 * ROW_BYTES]
@@ -160,7 +146,9 @@ def test_the_two_passes_of_r_drop_read_the_same_and_differ_in_what_is_dropped(
     assert torch.equal(recorder.source, torch.cat((given.source, given.source)))
     first, second = recorder.features.chunk(2)
     assert not torch.allclose(first, second)
-    plain = plain_r_drop(recorder.features, recorder.output.weight, given.target[:, 1:], 0.1, 5.0)
+    plain = r_drop.plain_r_drop(
+        recorder.features, recorder.output.weight, given.target[:, 1:], 0.1, 5.0
+    )
     torch.testing.assert_close(loss, plain)
 
 
