@@ -506,6 +506,13 @@ class RunFolder:
                 continue
         replace_file(path, "".join(f"{line}\n" for line in kept).encode())
 
+    def validation_losses(self) -> list[tuple[int, float]]:
+        """Update and loss of each validation in metrics.jsonl, which has no half lines."""
+        path = self.path / METRICS
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        records = map(json.loads, lines)
+        return [(r["update"], r["loss"]) for r in records if r["kind"] == "validation"]
+
     def save_finished(self, update: int, reason: str) -> None:
         """Note that training came to its end."""
         text = json.dumps({"update": update, "reason": reason}, indent=1)

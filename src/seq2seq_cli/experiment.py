@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain, compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.config import TrainingConfig, require
 from seq2seq_cli.corpus.parallel import Corpus, ParallelText, corpora, read_parallel
 from seq2seq_cli.devices import choose_precision, describe, return_memory
+from seq2seq_cli.diagnosis import findings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.fine_tuning import Origin
 from seq2seq_cli.lexicon import likeliest_translations
@@ -28,7 +30,7 @@ from seq2seq_cli.token_store import DataReport, Recipe, learned, tokenised
 from seq2seq_cli.tokenizer import Tokenizer
 from seq2seq_cli.training import Listener, Trainer
 from seq2seq_cli.translator import Translator
-from seq2seq_cli.validation import Validator
+from seq2seq_cli.validation import Validator, data_figures
 
 SHORTLIST_TRANSLATIONS = 50  # of each source token
 SHORTLIST_COMMON = 100  # target tokens on every list
@@ -130,8 +132,10 @@ def train_run(
     validator = Validator(
         valid, valid_pairs, translator, config.training.batch_tokens, config.training.valid_samples
     )
+    diagnose = partial(findings, data_figures(pairs, valid_pairs, valid, tokenizers.vocabulary))
     trainer = Trainer(
-        model, pairs, config.training, run, validator, listener, device, precision, data
+        *(model, pairs, config.training, run, validator, diagnose),
+        *(listener, device, precision, data),
     )
     return trainer.train()
 

@@ -7,7 +7,7 @@ A step reads from here to `objective` and `models`: batch -> features -> fused l
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
@@ -29,6 +29,7 @@ from seq2seq_cli.checkpoint import (
 )
 from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.devices import autocast
+from seq2seq_cli.diagnosis import Course, Finding, Habits
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.objective import Objective
@@ -52,6 +53,7 @@ class Validation:
     bleu: float
     chrf: float
     signatures: tuple[str, ...]
+    translations: Habits
     samples: tuple[tuple[str, str, str], ...] = ()  # source, reference, hypothesis
 
     @property
@@ -85,9 +87,11 @@ class Listener(Protocol):
     def ticked(self, progress: Progress) -> None: ...
     def validated(self, update: int, validation: Validation, *, is_best: bool) -> None: ...
     def said(self, message: str) -> None: ...
+    def warned(self, message: str) -> None: ...
 
 
 Validate = Callable[[TranslationModel], Validation]
+Diagnose = Callable[[Course], Iterable[Finding]]
 
 
 class InterruptedTrainingError(Exception):
@@ -112,6 +116,7 @@ class Trainer:
     config: TrainingConfig
     run: RunFolder
     validate: Validate
+    diagnose: Diagnose
     listener: Listener
     device: torch.device
     precision: torch.dtype
@@ -125,6 +130,9 @@ class Trainer:
         decay = self.config.ema_decay
         self.moving = MovingAverage(self.model, decay) if decay else None
         self.window = _Window()
+        self.last_loss: float | None = None  # in training, at the last report
+        self.losses: list[tuple[int, float]] = []  # updates and loss of each validation
+        self.warned: set[str] = set()  # names of what this sitting was told of
         self.saved: TrainingState | None = None
         self.signal: int | None = None
         self.order: list[Indices] = []
@@ -258,6 +266,7 @@ class Trainer:
             self.listener.ticked(progress)
             return
         self.window = _Window()
+        self.last_loss = progress.loss
         self.run.append_metrics({"kind": "training", **vars(progress)})
         self.listener.progressed(progress)
 
@@ -301,7 +310,21 @@ class Trainer:
         state.kept = self._worth_keeping([*state.kept, entry])
         if entry in state.kept:
             self.run.keep_weights(state.update, weights)
-        self._report_validation(validation, is_best=is_best)
+        self._report_validation(validation, self._faults(validation), is_best=is_best)
+
+    def _faults(self, validation: Validation) -> list[Finding]:
+        """What the figures so far say is wrong."""
+        self.losses.append((self.state.update, validation.loss))
+        course = Course(
+            epoch=self.state.epoch + self.state.batch / max(1, len(self.order)),
+            warmup_updates=self.config.warmup_updates,
+            losses=tuple(self.losses),
+            train_loss=self.last_loss,
+            bleu=validation.bleu,
+            chrf=validation.chrf,
+            translations=validation.translations,
+        )
+        return list(self.diagnose(course))
 
     def _figures(self) -> Validation:
         """Run the validation callback; a signal ends it at once, the model unchanged."""
@@ -315,7 +338,9 @@ class Trainer:
             self.state.seconds += now - self.clock
             self.clock = now
 
-    def _report_validation(self, validation: Validation, *, is_best: bool) -> None:
+    def _report_validation(
+        self, validation: Validation, faults: Sequence[Finding], *, is_best: bool
+    ) -> None:
         record = {
             "kind": "validation",
             "update": self.state.update,
@@ -324,12 +349,19 @@ class Trainer:
             "bleu": validation.bleu,
             "chrf": validation.chrf,
             "signatures": validation.signatures,
+            "repeated": validation.translations.repeated,
+            "copied": validation.translations.copied,
+            "faults": [fault.name for fault in faults],
             "is_best": is_best,
             "seconds": self.state.seconds,
             "target_tokens": self.state.target_tokens,
         }
         self.run.append_metrics(record)
         self.listener.validated(self.state.update, validation, is_best=is_best)
+        for fault in faults:
+            if fault.name not in self.warned:
+                self.listener.warned(fault.sentence)
+                self.warned.add(fault.name)
 
     def _worth_keeping(self, entries: list[Validated]) -> list[Validated]:
         """The validated weights that the final average may need, and the best one, oldest first."""
@@ -423,6 +455,7 @@ class Trainer:
             load_weights(self.model, checkpoint.weights, self.run.path)
             self._restore(checkpoint.optimizer)
             self.run.truncate_metrics(self.state)
+            self.losses = self.run.validation_losses()
             self.listener.said(f"going on from update {self.state.update:,}")
         self.model.train()
         self.clock = time.monotonic()

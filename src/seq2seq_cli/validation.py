@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from seq2seq_cli.batching import Indices, TokenPairs, split_by_tokens
+from seq2seq_cli.batching import Indices, Sentences, TokenPairs, split_by_tokens
 from seq2seq_cli.corpus.parallel import ParallelText
+from seq2seq_cli.diagnosis import RARE, Data, Side, habits
 from seq2seq_cli.loss import cross_entropy
-from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.models import TranslationModel, Vocabulary
 from seq2seq_cli.scoring import Score, score
 from seq2seq_cli.search import Predictor
+from seq2seq_cli.symbols import UNK
 from seq2seq_cli.training import Validation
 from seq2seq_cli.translator import Translator
 
@@ -38,12 +40,39 @@ class Validator:
             bleu=bleu.value,
             chrf=chrf.value,
             signatures=_signatures((bleu, chrf)),
+            translations=habits(self.text.source, hypotheses),
             samples=tuple((self.text.source[i], self.text.target[i], hypotheses[i]) for i in shown),
         )
 
 
 def _signatures(scores: Sequence[Score]) -> tuple[str, ...]:
     return tuple(f"{each.metric}|{each.signature}" for each in scores)
+
+
+def data_figures(
+    pairs: TokenPairs, valid_pairs: TokenPairs, valid: ParallelText, vocabulary: Vocabulary
+) -> Data:
+    """What diagnosis wants to know of training pairs, validation pairs and validation text."""
+    return Data(
+        source=_side(pairs.source, valid_pairs.source, vocabulary.source),
+        target=_side(pairs.target, valid_pairs.target, vocabulary.target),
+        references=habits(valid.source, valid.target),
+    )
+
+
+def _side(sentences: Sentences, valid: Sentences, size: int) -> Side:
+    counts, valid_counts = sentences.counts(size), valid.counts(size)
+    tokens, valid_tokens = max(1, counts.sum()), max(1, valid_counts.sum())
+    known = np.arange(size) != UNK
+    return Side(
+        unknown=float(counts[UNK] / tokens),
+        valid_unknown=float(valid_counts[UNK] / valid_tokens),
+        rare=float(counts[known & (counts <= RARE)].sum() / tokens),  # a token not counting itself
+        valid_rare=float(valid_counts[known & (counts < RARE)].sum() / valid_tokens),
+        length=float(tokens / len(sentences)),
+        valid_length=float(valid_tokens / len(valid)),
+        valid_tokens=int(valid_counts.sum()),
+    )
 
 
 @torch.inference_mode()

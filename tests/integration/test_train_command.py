@@ -143,6 +143,20 @@ def test_quiet_says_nothing_and_metrics_say_all(train):
     assert [signature.split("|")[0] for signature in validation["signatures"]] == ["BLEU", "chrF2"]
 
 
+def test_what_is_wrong_is_said_once_and_noted_at_each_validation(train):
+    command = train(validate_every=20)
+    for language in ("en", "de"):
+        (command.folder / f"valid.{language}").write_text("ж ж ж\n" * 300)
+    done = command("--quiet")
+    assert done.code == 0
+    first, second = done.stderr.splitlines()
+    assert "warning: 50.0% of validation's source tokens are unknown to the vocabulary" in first
+    assert "warning: training and validation text differ: " in second
+    records = [json.loads(line) for line in (command.run / "metrics.jsonl").open(encoding="utf-8")]
+    faults = [record["faults"] for record in records if record["kind"] == "validation"]
+    assert faults == [["unknown", "different-data"]] * 2
+
+
 def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 

@@ -30,7 +30,7 @@ LAYERS = [
     {"averaging", "fine_tuning", "objective"},
     {"checkpoint", "optimization", "devices"},
     {"r_drop"},
-    {"models", "loss", "lexicon", "token_store"},
+    {"diagnosis", "models", "loss", "lexicon", "token_store"},
     {"batching"},
     {"tokenizer", "corpus", "alignments", "cache"},
     {"config", "text", "presets"},

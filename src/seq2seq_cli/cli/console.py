@@ -9,7 +9,12 @@ import sys
 
 def warn(message: str) -> None:
     """Print a warning, as one line."""
-    _print(f"seq2seq: warning: {message}")
+    _print(warning(message))
+
+
+def warning(message: str) -> str:
+    """A warning as it is printed."""
+    return f"seq2seq: warning: {message}"
 
 
 def note(message: str) -> None:

@@ -75,6 +75,10 @@ class PlainListener:
         """Print a message as it is."""
         console.note(message)
 
+    def warned(self, message: str) -> None:
+        """Print what the user should look into."""
+        console.warn(message)
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -128,6 +132,10 @@ class TerminalListener(PlainListener):
             console.note(message)
         else:
             self.bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def warned(self, message: str) -> None:
+        """Print above the live line."""
+        self.said(console.warning(message))
 
     def close(self) -> None:
         """Remove the live line."""

@@ -1,0 +1,229 @@
+"""What a training's own figures say is wrong with it, each in a sentence with a remedy.
+
+Everything here is a pure function of figures and text. Shares are from 0 to 1.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+RARE = 5  # a piece that the rest of training has less often than this is hardly known
+
+# From where on something is said. On Multi30k and the demo corpus validation has no unknown tokens,
+# fewer rare ones than training and lengths within a twentieth of training's.
+UNKNOWN = 0.01  # of the tokens of a side
+FOREIGN = 0.05  # of valid's tokens, beyond what training's own share is: hardly known pieces
+LENGTHS = 2.0  # valid's sentences over training's, either way
+RATIOS = 1.5  # target to source lengths, valid's over training's, either way
+GAP = 1.0  # nats: validation loss over training loss, before any pair was seen twice
+FEW_TOKENS = 1000  # of validation text: fewer say too little
+FEW_VALIDATIONS = 4  # fewer show no course
+NEAR_ZERO = 2.0  # BLEU
+WORDLESS = 25.0  # chrF that no text gets whose BLEU is near zero, if its words are apart
+REPEATED = 0.10  # of translations, beyond the references' share
+COPIED = 0.20  # of translations, beyond the references' share
+SETTLED = 0.95  # of the best loss at half the updates: a loss above this falls slowly by now
+
+# The same four characters or more three times in a row, or one character six times.
+LOOP = re.compile(r"(.{4,60}?)\1{2,}|([^\s])\2{5,}")
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What translations of some lines do that they should not. Shares of lines."""
+
+    repeated: float  # go round in a loop
+    copied: float  # are made of the words of their source
+
+
+def habits(sources: Sequence[str], translations: Sequence[str]) -> Habits:
+    """The habits of translations, line by line."""
+    count = max(1, len(translations))
+    pairs = zip(sources, translations, strict=True)
+    return Habits(
+        # a loop of words ends with a space, which a line does not
+        repeated=sum(bool(LOOP.search(f"{line} ")) for line in translations) / count,
+        copied=sum(_is_copied(source, line) for source, line in pairs) / count,
+    )
+
+
+def _is_copied(source: str, translation: str) -> bool:
+    """Whether four of five words of a translation of three or more are the source's own."""
+    words, known = translation.lower().split(), set(source.lower().split())
+    return len(words) >= 3 and sum(word in known for word in words) >= 0.8 * len(words)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the data, in training and validation. Shares of tokens; lengths in tokens."""
+
+    unknown: float
+    valid_unknown: float
+    rare: float  # which the rest of training has less than RARE times
+    valid_rare: float  # which training has less than RARE times
+    length: float  # of a sentence
+    valid_length: float
+    valid_tokens: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is known before training."""
+
+    source: Side
+    target: Side
+    references: Habits  # of validation's own translations
+
+    def sides(self) -> Iterator[tuple[str, Side]]:
+        """Both sides with their names."""
+        yield "source", self.source
+        yield "target", self.target
+
+
+@dataclass(frozen=True)
+class Course:
+    """How training went up to a validation. Losses are in nats a target token."""
+
+    epoch: float
+    warmup_updates: int
+    losses: tuple[tuple[int, float], ...]  # updates and loss of each validation, this one last
+    train_loss: float | None  # of the updates before this validation
+    bleu: float
+    chrf: float
+    translations: Habits
+
+    def is_settled(self) -> bool:
+        """Whether the loss falls slowly by now: early on every model repeats itself."""
+        update, loss = self.losses[-1]
+        if len(self.losses) < FEW_VALIDATIONS or update < 2 * self.warmup_updates:
+            return False
+        early = [before for at, before in self.losses if 2 * at <= update]
+        return bool(early) and loss > SETTLED * min(early)
+
+    def first_loss(self) -> float:
+        """The loss of the first validation."""
+        return self.losses[0][1]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, by its name, and a sentence for the user with a remedy."""
+
+    name: str
+    sentence: str
+
+
+def findings(data: Data, course: Course) -> Iterator[Finding]:
+    """Everything that the figures say is wrong; nothing, for a healthy training."""
+    checks = {
+        "unknown": _unknown(data),
+        "different-data": _different(data, course),
+        "no-translation": _no_translation(course),
+        "repetition": _repetition(data, course),
+        "copying": _copying(data, course),
+    }
+    for name, sentence in checks.items():
+        if sentence:
+            yield Finding(name, sentence)
+
+
+def _unknown(data: Data) -> str | None:
+    shares = [(side.unknown, f"training's {name}") for name, side in data.sides()] + [
+        (side.valid_unknown, f"validation's {name}")
+        for name, side in data.sides()
+        if side.valid_tokens >= FEW_TOKENS
+    ]
+    share, where = max(shares, key=lambda each: each[0])  # the first of equals
+    if share <= UNKNOWN:
+        return None
+    return (
+        f"{share:.1%} of {where} tokens are unknown to the vocabulary, so the model can neither "
+        "read nor write them; learn the tokenizer from this text, with "
+        "tokenizer.character_coverage = 1 and no tokenizer.model_type of whole words"
+    )
+
+
+def _different(data: Data, course: Course) -> str | None:
+    differences = list(_differences(data, course))
+    if not differences:
+        return None
+    return (
+        f"training and validation text differ: {'; '.join(differences)}. Scores will say little "
+        "about text like training's; hold out lines of the training text, drawn at random, or "
+        "train on text like validation's"
+    )
+
+
+def _differences(data: Data, course: Course) -> Iterator[str]:
+    for name, side in data.sides():
+        if side.valid_tokens < FEW_TOKENS:
+            continue
+        if side.valid_rare - side.rare > FOREIGN:
+            yield (
+                f"{side.valid_rare:.0%} of validation's {name} tokens are pieces that training "
+                f"hardly has ({side.rare:.0%} of its own)"
+            )
+        if _factor(side.valid_length, side.length) > LENGTHS:
+            yield (
+                f"validation's {name} sentences have {side.valid_length:.0f} tokens, "
+                f"training's {side.length:.0f}"
+            )
+    ratio = data.target.length / data.source.length
+    valid_ratio = data.target.valid_length / data.source.valid_length
+    enough = min(side.valid_tokens for _, side in data.sides()) >= FEW_TOKENS
+    if enough and _factor(valid_ratio, ratio) > RATIOS:
+        yield f"target to source length is {valid_ratio:.2f} in validation, {ratio:.2f} in training"
+    loss = course.losses[-1][1]
+    # Later a gap may as well be pairs that are known by heart.
+    if course.train_loss is not None and course.epoch <= 1 and loss - course.train_loss > GAP:
+        yield f"the loss is {loss:.2f} in validation, {course.train_loss:.2f} in training"
+
+
+def _factor(one: float, other: float) -> float:
+    """How many times the greater of two positive numbers is the smaller one."""
+    return max(one / other, other / one)
+
+
+def _no_translation(course: Course) -> str | None:
+    if course.bleu >= NEAR_ZERO or not course.is_settled():
+        return None
+    loss = course.losses[-1][1]
+    if course.chrf >= WORDLESS:
+        return (
+            f"BLEU is {course.bleu:.1f} while chrF is {course.chrf:.1f}: perhaps this language "
+            "does not write its words apart, and BLEU counts words; set training.stop_metric = "
+            '"chrf", and score with --tokenize zh, ja-mecab or char'
+        )
+    if loss > SETTLED * course.first_loss():
+        return (
+            f"the loss stays at {loss:.2f} and BLEU at {course.bleu:.1f}: nothing is learned; try "
+            "a third of training.learning_rate and a longer training.warmup_updates"
+        )
+    return (
+        f"the loss has fallen to {loss:.2f} and stays there, but BLEU is {course.bleu:.1f}: the "
+        "model writes the language without heeding its input; check that line k of the target is "
+        "the translation of line k of the source (paste train.en train.de | less), in training and "
+        "validation"
+    )
+
+
+def _repetition(data: Data, course: Course) -> str | None:
+    share = course.translations.repeated
+    if share - data.references.repeated <= REPEATED or not course.is_settled():
+        return None
+    return (
+        f"{share:.0%} of the translations repeat themselves: train longer or on more text, with a "
+        "lower training.learning_rate if the loss has stopped falling; until then `translate "
+        "--no-repeat-ngram 3` cuts the loops off"
+    )
+
+
+def _copying(data: Data, course: Course) -> str | None:
+    share = course.translations.copied
+    if share - data.references.copied <= COPIED or not course.is_settled():
+        return None
+    return (
+        f"{share:.0%} of the translations copy their source: look in training for targets that are "
+        "not translated and for lines in the wrong file, and remove them; no noise does more harm "
+        "(Khayrallah and Koehn 2018)"
+    )
