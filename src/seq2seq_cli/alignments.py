@@ -6,6 +6,7 @@ spaces divide. All pieces of linked words are linked.
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, display_name, read_lines
 
-Links = npt.NDArray[np.int32]  # (links, 2): words of the source and the target
+Links = list[tuple[int, int]]  # words of the source and the target
 Ids = npt.NDArray[np.integer[Any]]
 WORD = "▁"  # what a piece that begins a word begins with
 
@@ -61,7 +62,7 @@ def _numbered(file: Path, warn: Warn) -> Iterator[tuple[str, str]]:
 
 def _links(where: str, line: str, sources: int, targets: int) -> Links:
     """Read a line. The numbers of words on each side limit what may be linked."""
-    links = []
+    links: Links = []
     for text in line.split():
         source, dash, target = text.partition("-")
         if not (dash and source.isdecimal() and target.isdecimal()):
@@ -71,12 +72,13 @@ def _links(where: str, line: str, sources: int, targets: int) -> Links:
             )
         for side, place, count in (("source", source, sources), ("target", target, targets)):
             if int(place) >= count:
+                last = f"whose last word is {count - 1}" if count else "which has none"
                 raise InputError(
-                    f"{where}: {text} links word {place} of the {side}, which has {count} words, "
-                    "the first of which is 0"
+                    f"{where}: {text} links word {place} of the {side}, {last}; words are counted "
+                    "from 0"
                 )
         links.append((int(source), int(target)))
-    return np.array(links, dtype=np.int32).reshape(-1, 2)
+    return links
 
 
 class Alignments:
@@ -89,11 +91,14 @@ class Alignments:
     def __init__(
         self, pairs: Iterable[Aligned], source_pieces: Sequence[str], target_pieces: Sequence[str]
     ) -> None:
-        found = list(pairs)
-        counts = [len(pair.links) for pair in found]
-        self.offsets = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
-        self.links = np.concatenate([np.zeros((0, 2), np.int32), *(pair.links for pair in found)])
-        self.words = np.array([pair.words for pair in found], dtype=np.int32).reshape(-1, 2)
+        links, words, offsets = array("i"), array("i"), array("q", [0])
+        for pair in pairs:  # which may be more than memory holds as objects
+            links.extend(chain.from_iterable(pair.links))
+            words.extend(pair.words)
+            offsets.append(len(links) // 2)
+        self.links = np.array(links, dtype=np.int32).reshape(-1, 2)
+        self.words = np.array(words, dtype=np.int32).reshape(-1, 2)
+        self.offsets = np.array(offsets, dtype=np.int64)
         self.source_begins, self.target_begins = (
             np.array([piece.startswith(WORD) for piece in pieces])
             for pieces in (source_pieces, target_pieces)

@@ -36,7 +36,7 @@ class DataConfig:
     joint_vocabulary: bool = True  # one tokenizer for both sides
     source_tokenizer: str = ""  # a tokenizer file to use; empty: one is learned from the data
     target_tokenizer: str = ""
-    alignments: tuple[str, ...] = ()  # of source and target, for training.guided_alignment
+    alignments: tuple[str, ...] = ()  # in Pharaoh format, line by line: training.guided_alignment
     max_length: int = 200  # longer pairs are not learned from; longer input lines are split
     max_length_ratio: float = 9.0  # of the longer to the shorter side; Moses' clean-corpus uses 9
 

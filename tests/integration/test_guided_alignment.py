@@ -48,14 +48,20 @@ def test_guided_attention_shows_the_alignment_it_was_taught(seq2seq, guide):
 
 
 def test_lines_of_pairs_that_are_left_out_are_left_out_too(seq2seq, guide, corpus):
-    """Blank pairs and too long ones come first: an alignment a line off would teach nothing."""
+    """An alignment a line off would teach nothing; a second corpus goes on where the first ends."""
     for language, word in (("en", "one"), ("de", "eins")):
-        text = (corpus / f"train.{language}").read_text()
-        (corpus / f"train.{language}").write_text(f"\n{f'{word} ' * 13}\n{text}")
-    command, done = guide()
+        left_out = f"\n{f'{word} ' * 13}\n"
+        (corpus / f"more.{language}").write_text(
+            left_out + (corpus / f"train.{language}").read_text()
+        )
+        (corpus / f"train.{language}").write_text(f"{left_out}{word}\n{left_out}")
+    second = diagonal((corpus / "more.en").read_text().splitlines())
+    more = ["--source", "more.en", "--target", "more.de"]
+    command, done = guide(*more, change=lambda links: [*links, *second])
     assert done.code == 0, done.stderr
-    assert "dropped 1 with a blank side" in done.stderr
-    assert "dropped 1 longer than data.max_length" in done.stderr
+    assert "training pairs: 307 read, 301 used" in done.stderr
+    assert "dropped 3 with a blank side" in done.stderr
+    assert "dropped 3 longer than data.max_length" in done.stderr
     assert share_on_the_diagonal(seq2seq, command.folder, "run") > 0.9
 
 
@@ -65,7 +71,7 @@ def test_lines_of_pairs_that_are_left_out_are_left_out_too(seq2seq, guide, corpu
         (
             [],
             {"change": lambda links: [*links[:6], "0-99", *links[7:]]},
-            "train.align, line 7: 0-99 links word 99 of the target, which has ",
+            "train.align, line 7: 0-99 links word 99 of the target, whose last word is ",
         ),
         (
             [],

@@ -22,16 +22,19 @@ def read(folder: Path, *texts: str) -> list[Aligned]:
 
 def test_links_are_read_line_by_line_over_all_files(tmp_path: Path) -> None:
     found = read(tmp_path, "0-2 1-0\n\n", "0-0\n")
-    assert [each.links.tolist() for each in found] == [[[0, 2], [1, 0]], [], [[0, 0]]]
+    assert [each.links for each in found] == [[(0, 2), (1, 0)], [], [(0, 0)]]
     assert [each.words for each in found] == [(2, 3), (0, 0), (1, 1)]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0-2\n\n1-0\n", "line 3: 1-0 links word 1 of the source, which has 1 words, the first"),
-        ("0-3\n\n0-0\n", "line 1: 0-3 links word 3 of the target, which has 3 words, the first"),
-        ("\n0-0\n\n", "line 2: 0-0 links word 0 of the source, which has 0 words"),
+        ("0-2\n\n1-0\n", "line 3: 1-0 links word 1 of the source, whose last word is 0; words are"),
+        (
+            "0-3\n\n0-0\n",
+            "line 1: 0-3 links word 3 of the target, whose last word is 2; words are",
+        ),
+        ("\n0-0\n\n", "line 2: 0-0 links word 0 of the source, which has none; words are counted"),
         ("0-0 1_1\n\n\n", "line 1: 1_1 is no link; source-target is wanted, words counted from 0"),
         ("0--1\n\n\n", "line 1: 0--1 is no link"),
         ("0-0-0\n\n\n", "line 1: 0-0-0 is no link"),
@@ -49,8 +52,7 @@ def test_what_aligns_nothing_is_refused_by_file_and_line(
 
 
 def links(*pairs: tuple[int, int], words: tuple[int, int]) -> Alignments:
-    array = np.array(pairs, dtype=np.int32).reshape(-1, 2)
-    return Alignments([Aligned(array, words)], PIECES, PIECES)
+    return Alignments([Aligned([*pairs], words)], PIECES, PIECES)
 
 
 def test_all_pieces_of_linked_words_are_linked_and_a_row_sums_to_one_or_nothing() -> None:
@@ -74,8 +76,7 @@ def test_a_pair_whose_pieces_make_up_other_words_is_not_aligned() -> None:
 
 def test_a_batch_holds_the_alignment_of_its_rows_zero_where_padded_and_at_the_end() -> None:
     pairs = TokenPairs(Sentences([[4], [4, 5]]), Sentences([[6, 5], [4]]))
-    array = np.array([[0, 1]], dtype=np.int32)
-    aligned = [Aligned(array, (1, 2)), Aligned(array[:, ::-1], (2, 1))]
+    aligned = [Aligned([(0, 1)], (1, 2)), Aligned([(1, 0)], (2, 1))]
     pairs.alignments = Alignments(aligned, PIECES, PIECES)
     batch = pairs.batch([1, 0])
     assert batch.alignment is not None
