@@ -23,9 +23,9 @@ from seq2seq_cli.batching import epoch_batches
 from seq2seq_cli.token_store import PAIRS, opened
 
 LANGUAGES = ("en", "de")
-WORDS = 60_000  # different ones, drawn by Zipf's law
+WORDS = 10_000  # different ones, drawn by Zipf's law
 WRITTEN_AT_ONCE = 50_000  # pairs
-VALID_PAIRS = 100
+VALID_PAIRS = 10
 CONSONANTS, VOWELS = "bcdfghklmnprstvwz", "aeiou"
 BATCH_TOKENS = 4096
 BATCHES = 2000  # read without a model
@@ -35,7 +35,7 @@ def made_up_words(random: np.random.Generator) -> np.ndarray:
     """Different words of one to four syllables, the shorter the more common, as an array."""
     words: dict[str, None] = {}
     while len(words) < WORDS:
-        syllables = min(4, 1 + len(words) // 80 + int(random.integers(2)))
+        syllables = min(4, 1 + len(words) // 40 + int(random.integers(2)))
         letters = (random.choice(list(each)) for each in (CONSONANTS, VOWELS) * syllables)
         words["".join(letters)] = None
     return np.array(list(words), dtype=object)

@@ -5,8 +5,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, chain
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,10 @@ class Part:
     @classmethod
     def of(cls, sentences: Iterable[Sequence[int] | Ids]) -> "Part":
         """Lay sentences one after the other."""
-        arrays = [np.asarray(sentence, dtype=np.int32) for sentence in sentences]
-        lengths = np.array([len(array) for array in arrays], dtype=np.int64)
-        ids = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)
-        return cls(np.concatenate(([0], lengths.cumsum())), ids)
+        listed = list(sentences)
+        offsets = np.zeros(len(listed) + 1, dtype=np.int64)
+        np.cumsum([len(sentence) for sentence in listed], out=offsets[1:])
+        return cls(offsets, np.fromiter(chain.from_iterable(listed), np.int32, int(offsets[-1])))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -53,7 +53,9 @@ class Sentences:
         self._set([Part.of(sentences)], lambda: None)
 
     @classmethod
-    def of_parts(cls, parts: Sequence[Part], release: Callable[[], None]) -> "Sentences":
+    def of_parts(
+        cls, parts: Sequence[Part], release: Callable[[], None] = lambda: None
+    ) -> "Sentences":
         """Sentences in parts, one after the other; `release` frees what reading maps."""
         made = cls.__new__(cls)
         made._set(parts, release)
@@ -106,6 +108,49 @@ class Batch:
         alignment = self.alignment.to(device) if self.alignment is not None else None
         return Batch(self.source.to(device), self.target.to(device), alignment)
 
+    def target_tokens(self) -> int:
+        """Tokens that are predicted, EOS included and PAD not."""
+        return int((self.target[:, 1:] != PAD).sum())
+
+
+class Epochs(Protocol):
+    """What is trained on: sentence pairs, the same in each epoch or others."""
+
+    def at(self, seed: int, epoch: int) -> "TokenPairs":
+        """The pairs of an epoch, a function of seed and epoch. Raises EndOfDataError for none."""
+
+
+class EndOfDataError(Exception):
+    """There are no more pairs to train on: the message says why."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Corpora whose pairs come more or less often than once an epoch, which is as long as ever."""
+
+    sizes: tuple[int, ...]  # pairs
+    shares: tuple[float, ...]  # of an epoch; in all 1
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], weights: Sequence[float], temperature: float) -> "Mixture":
+        """Shares that are weights times sizes to the power 1/temperature (Arivazhagan 2019).
+
+        Temperature 1 with equal weights leaves every pair to come once; the higher it is, the more
+        of an epoch small corpora get, up to an equal share.
+        """
+        parts = [w * size ** (1 / temperature) for w, size in zip(weights, sizes, strict=True)]
+        return cls(tuple(sizes), tuple(part / sum(parts) for part in parts))
+
+    def counts(self, random: np.random.Generator) -> Indices:
+        """How often each pair comes in an epoch: as often as all of its corpus, or once more."""
+        counts = []
+        for size, share in zip(self.sizes, self.shares, strict=True):
+            whole, rest = divmod(max(1, round(share * sum(self.sizes))), size)
+            count = np.full(size, whole, dtype=np.int32)
+            count[random.choice(size, rest, replace=False, shuffle=False)] += 1
+            counts.append(count)
+        return np.concatenate(counts)
+
 
 class TokenPairs:
     """The tokenised sentence pairs of a corpus."""
@@ -116,6 +161,7 @@ class TokenPairs:
         target: Sentences,
         fingerprint: str = "",
         lines: Sequence[Indices] = (),
+        mixture: Mixture | None = None,
     ) -> None:
         """The sides belong together; the fingerprint is known where it was computed before.
 
@@ -124,11 +170,14 @@ class TokenPairs:
         self.source = source
         self.target = target
         self.lines = lines
+        self.mixture = mixture
         self.alignments: Alignments | None = None
         self._fingerprint = fingerprint
 
     @classmethod
-    def joined(cls, corpora: Sequence["TokenPairs"]) -> "TokenPairs":
+    def joined(
+        cls, corpora: Sequence["TokenPairs"], mixture: Mixture | None = None
+    ) -> "TokenPairs":
         """The pairs of several corpora, one after the other."""
         if len(corpora) == 1:
             return corpora[0]
@@ -137,7 +186,11 @@ class TokenPairs:
             joined([each.source for each in corpora]),
             joined([each.target for each in corpora]),
         )
-        return cls(*sides, hashlib.sha256(prints.encode()).hexdigest())
+        return cls(*sides, hashlib.sha256(prints.encode()).hexdigest(), mixture=mixture)
+
+    def at(self, seed: int, epoch: int) -> "TokenPairs":
+        """These pairs, in each epoch."""
+        return self
 
     def __len__(self) -> int:
         return len(self.source)
@@ -166,10 +219,6 @@ class TokenPairs:
             if self.alignments is not None:
                 shares.append(self.alignments.matrix(row, source_ids, target_ids))
         return Batch(pad(source), pad(target), padded_shares(shares) if shares else None)
-
-    def target_tokens(self, rows: Sequence[int] | Indices) -> int:
-        """Tokens that are predicted in these rows, EOS included and PAD not."""
-        return int(self.target.lengths[rows].sum()) + len(rows)
 
     @cached_property
     def by_length(self) -> Indices:
@@ -236,6 +285,8 @@ def epoch_batches(pairs: TokenPairs, batch_tokens: int, seed: int, epoch: int) -
     """
     random = np.random.Generator(np.random.PCG64([seed, epoch]))
     rows = pairs.by_length.copy()
+    if pairs.mixture is not None:
+        rows = np.repeat(rows, pairs.mixture.counts(random)[rows])
     blocks = list(_blocks(np.maximum(pairs.source.lengths, pairs.target.lengths)[rows] + 1))
     for block in blocks:
         width = SHUFFLED_BATCHES * max(1, batch_tokens // block.length)

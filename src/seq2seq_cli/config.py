@@ -39,12 +39,42 @@ class DataConfig:
     alignments: tuple[str, ...] = ()  # in Pharaoh format, line by line: training.guided_alignment
     max_length: int = 200  # longer pairs are not learned from; longer input lines are split
     max_length_ratio: float = 9.0  # of the longer to the shorter side; Moses' clean-corpus uses 9
+    weights: tuple[float, ...] = ()  # how much of an epoch each corpus gets; empty: all alike
+    temperature: float = 1.0  # above 1, small corpora get more than their share of the pairs
+    stream: bool = False  # text is read as it is needed and not stored; an epoch is a part of it
+    stream_pairs: int = 500_000  # read, and shuffled among each other, at a time
 
     def __post_init__(self) -> None:
         require(
             bool(self.source_tokenizer) == bool(self.target_tokenizer),
             "data.source_tokenizer and data.target_tokenizer belong together: give both or none "
             "(the same file twice for a joint vocabulary)",
+        )
+        require(
+            not self.weights or len(self.weights) == len(self.source) == len(self.target),
+            f"data.weights = {_toml_value(self.weights)}: a weight for each corpus is wanted, and "
+            f"data.source names {len(self.source)}, data.target {len(self.target)}",
+        )
+        require(
+            all(0 < weight < math.inf for weight in self.weights),
+            f"data.weights = {_toml_value(self.weights)}: numbers above 0 are allowed",
+        )
+        require(
+            1 <= self.temperature < math.inf,
+            f"data.temperature = {self.temperature}: 1 or more is allowed",
+        )
+        require(
+            not self.stream or self.temperature == 1,
+            "data.temperature goes by the sizes of corpora, which of a stream are not known; give "
+            "data.weights instead",
+        )
+        require(
+            not (self.stream and self.alignments),
+            "data.alignments are read as a whole; leave out data.stream, or them",
+        )
+        require(
+            self.stream_pairs >= 1,
+            f"data.stream_pairs = {self.stream_pairs}: 1 or more is allowed",
         )
         require(self.max_length >= 1, f"data.max_length = {self.max_length}: 1 or more is allowed")
         require(
@@ -172,10 +202,9 @@ def _checked(name: str, value: object, hint: Any) -> Any:
         elif allowed is float and type(value) in (int, float):
             return float(value)  # type: ignore[arg-type]
         elif get_origin(allowed) is tuple:
-            if isinstance(value, str):
-                return (value,)
-            if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-                return tuple(value)
+            items = value if isinstance(value, list | tuple) else [value]
+            if all(_fits(item, get_args(allowed)[0]) for item in items):
+                return tuple(map(get_args(allowed)[0], items))
         elif type(value) is allowed:
             return value
     wanted = " or ".join(_describe(allowed) for allowed in _alternatives(hint))
@@ -186,6 +215,11 @@ def _checked(name: str, value: object, hint: Any) -> Any:
     raise InputError(f"{name} = {_toml_value(value)}: {wanted} is allowed{guess}")
 
 
+def _fits(value: object, hint: type) -> bool:
+    """Whether a value may stand in a list of this type."""
+    return type(value) in ((int, float) if hint is float else (hint,))
+
+
 def _alternatives(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
@@ -194,7 +228,7 @@ def _describe(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(hint))
     if get_origin(hint) is tuple:
-        return "a list of strings"
+        return f"a list of {'numbers' if get_args(hint)[0] is float else 'strings'}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}[hint]
 
 

@@ -1,7 +1,7 @@
 """From settings to a trained run folder: text, tokenizer, batches, model and trainer in a row."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, compress
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from seq2seq_cli.alignments import Alignments, read_alignments
-from seq2seq_cli.batching import Sentences, TokenPairs
+from seq2seq_cli.batching import Epochs, Mixture, Sentences, TokenPairs
 from seq2seq_cli.cache import Cache, default_cache
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.config import TrainingConfig, require
@@ -24,10 +24,11 @@ from seq2seq_cli.lexicon import likeliest_translations
 from seq2seq_cli.models import Vocabulary, build, source_attentions
 from seq2seq_cli.models.parts import freeze
 from seq2seq_cli.search import Predictor, SearchOptions
+from seq2seq_cli.streaming import Stream
 from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn
 from seq2seq_cli.token_store import DataReport, Recipe, learned, tokenised
-from seq2seq_cli.tokenizer import Tokenizer
+from seq2seq_cli.tokenizer import Tokenizer, TrainedTokenizer, train_tokenizer
 from seq2seq_cli.training import Listener, Trainer
 from seq2seq_cli.translator import Translator
 from seq2seq_cli.validation import Validator, data_figures
@@ -81,23 +82,20 @@ def train_run(
         raise InputError(
             f"{path} exists and is no run folder; choose another --output (nothing was changed)"
         )
-    with TemporaryDirectory(prefix="seq2seq-") as folder:  # for what comes through pipes
-        train = [each.stored(Path(folder)) for each in _corpora(config, "source", "target")]
-        valid = read_parallel(_corpora(config, "valid_source", "valid_target"), warn)
-        kept = _cache(train, cache)
-        tokenizers = (
-            run.load_tokenizers() if resumed else make_tokenizers(config, train, kept, listener)
-        )
-        pairs, report = _tokenised(train, tokenizers, config, kept, warn)
+    valid = read_parallel(_corpora(config, "valid_source", "valid_target"), warn)
+    prepare = _streamed if config.data.stream else _stored
+    known = run.load_tokenizers() if resumed else given_tokenizers(config)
+    text = prepare(config, known, cache, listener, warn)
+    tokenizers, pairs = text.tokenizers, text.pairs
     return_memory()  # of learning a tokenizer
-    for line in report.lines():
+    for line in text.report:
         listener.said(line)
     valid_pairs = _encode(valid, tokenizers)
 
-    data = pairs.fingerprint() + valid_pairs.fingerprint()
-    if pairs.alignments is not None:
-        listener.said(_alignment_note(pairs, pairs.alignments))
-        data += pairs.alignments.digest()
+    data = text.first.fingerprint() + valid_pairs.fingerprint()
+    if text.first.alignments is not None:
+        listener.said(_alignment_note(text.first, text.first.alignments))
+        data += text.first.alignments.digest()
 
     precision = choose_precision(config.training.precision, device)
     torch.manual_seed(config.training.seed)
@@ -121,7 +119,9 @@ def train_run(
         run.save_config(config, tokenizers)
     else:
         run.clear()  # not before all input was found good
-        save_shortlist(run, pairs, tokenizers)  # first: what a kill leaves out is not made later
+        save_shortlist(
+            run, text.first, tokenizers
+        )  # first: what a kill leaves out is not made later
         run.create(config, tokenizers)
     translator = Translator(
         Predictor([model]),
@@ -132,7 +132,9 @@ def train_run(
     validator = Validator(
         valid, valid_pairs, translator, config.training.batch_tokens, config.training.valid_samples
     )
-    diagnose = partial(findings, data_figures(pairs, valid_pairs, valid, tokenizers.vocabulary))
+    diagnose = partial(
+        findings, data_figures(text.first, valid_pairs, valid, tokenizers.vocabulary)
+    )
     trainer = Trainer(
         *(model, pairs, config.training, run, validator, diagnose),
         *(listener, device, precision, data),
@@ -210,13 +212,83 @@ def raises_limit(old: TrainingConfig, new: TrainingConfig) -> bool:
     )
 
 
-def _corpora(config: RunConfig, source: str, target: str) -> list[Corpus]:
+@dataclass(frozen=True)
+class TrainingText:
+    """What is trained on."""
+
+    tokenizers: Tokenizers
+    pairs: Epochs
+    first: TokenPairs  # all, or the first part of a stream
+    report: list[str]  # sentences for the user
+
+
+def _corpora(
+    config: RunConfig, source: str, target: str, *, streamed: bool = False
+) -> list[Corpus]:
     """The corpora of two settings of the data section."""
     for name in (source, target):
         if not getattr(config.data, name):
             option = name.replace("_", "-")
             raise InputError(f"no data.{name} is given; name a text file with --{option}")
-    return corpora(getattr(config.data, source), getattr(config.data, target))
+    sides = getattr(config.data, source), getattr(config.data, target)
+    return corpora(*sides, streamed=streamed)
+
+
+def _stored(
+    config: RunConfig,
+    known: Tokenizers | None,
+    cache_folder: Path | None,
+    listener: Listener,
+    warn: Warn,
+) -> TrainingText:
+    """Tokenise the training text once, and learn tokenizers from it unless they are known."""
+    with TemporaryDirectory(prefix="seq2seq-") as folder:  # for what comes through pipes
+        train = [each.stored(Path(folder)) for each in _corpora(config, "source", "target")]
+        cache = _cache(train, cache_folder)
+
+        def learn(sides: Sequence[int]) -> TrainedTokenizer:
+            return learned(train, sides, config.tokenizer, cache)
+
+        tokenizers = known or learn_tokenizers(config, learn, listener)
+        recipe = Recipe(tokenizers.source, tokenizers.target, config.data)
+        found = [tokenised(corpus, recipe, cache, warn) for corpus in train]
+    reports = [report for _, report in found]
+    mixture = _mixture(config, [report.kept for report in reports])
+    pairs = TokenPairs.joined([pairs for pairs, _ in found], mixture)
+    if config.data.alignments:
+        pairs.alignments = _aligned(train, found, tokenizers, config, warn)
+    lines = list(sum(reports, start=DataReport()).lines())
+    if mixture is not None:
+        shares = zip(train, mixture.sizes, mixture.shares, strict=True)
+        lines += [f"  {share:.1%} {each.name}, {size:,} pairs" for each, size, share in shares]
+    return TrainingText(tokenizers, pairs, pairs, lines)
+
+
+def _mixture(config: RunConfig, sizes: Sequence[int]) -> Mixture | None:
+    """How corpora of these sizes are mixed, where not every pair comes once an epoch."""
+    data = config.data
+    if len(sizes) == 1 or (not data.weights and data.temperature == 1):
+        return None
+    return Mixture.of(sizes, data.weights or (1.0,) * len(sizes), data.temperature)
+
+
+def _streamed(
+    config: RunConfig,
+    known: Tokenizers | None,
+    cache_folder: Path | None,
+    listener: Listener,
+    warn: Warn,
+) -> TrainingText:
+    """Read the training text as it is needed; tokenizers are learned from its first part."""
+    stream = Stream(_corpora(config, "source", "target", streamed=True), config.data, warn)
+
+    def learn(sides: Sequence[int]) -> TrainedTokenizer:
+        return train_tokenizer(stream.lines(sides), config.tokenizer, sides=len(sides))
+
+    tokenizers = known or learn_tokenizers(config, learn, listener)
+    pairs = stream.tokenised(Recipe(tokenizers.source, tokenizers.target, config.data))
+    told = f"a stream, {config.data.stream_pairs:,} pairs at a time; of the first:"
+    return TrainingText(tokenizers, pairs, pairs.first, [told, *pairs.report.lines()])
 
 
 def _cache(train: Sequence[Corpus], folder: Path | None) -> Cache | None:
@@ -226,10 +298,8 @@ def _cache(train: Sequence[Corpus], folder: Path | None) -> Cache | None:
     return Cache(default_cache()) if sum(each.size() for each in train) > SMALL else None
 
 
-def make_tokenizers(
-    config: RunConfig, train: Sequence[Corpus], cache: Cache | None, listener: Listener
-) -> Tokenizers:
-    """Load the tokenizers that the settings name, or the origin's, or learn them from the text."""
+def given_tokenizers(config: RunConfig) -> Tokenizers | None:
+    """The tokenizers that the settings name, or the origin's, or none."""
     data = config.data
     if data.source_tokenizer:
         source = Tokenizer.load(Path(data.source_tokenizer))
@@ -238,17 +308,24 @@ def make_tokenizers(
         return Tokenizers(source, Tokenizer.load(Path(data.target_tokenizer)))
     if config.training.init_from:
         return RunFolder(Path(config.training.init_from)).load_tokenizers()
+    return None
 
-    def learn(name: str, *sides: int) -> Tokenizer:
-        trained = learned(train, sides, config.tokenizer, cache)
+
+def learn_tokenizers(
+    config: RunConfig, learn: Callable[[Sequence[int]], TrainedTokenizer], listener: Listener
+) -> Tokenizers:
+    """Learn tokenizers: one of both sides, 0 source and 1 target, or one of each."""
+
+    def one(name: str, *sides: int) -> Tokenizer:
+        trained = learn(sides)
         for note in trained.notes:
             listener.said(f"{name}tokenizer: {note}")
         return trained.tokenizer
 
-    if data.joint_vocabulary:
-        joint = learn("", 0, 1)
+    if config.data.joint_vocabulary:
+        joint = one("", 0, 1)
         return Tokenizers(joint, joint)
-    return Tokenizers(learn("source ", 0), learn("target ", 1))
+    return Tokenizers(one("source ", 0), one("target ", 1))
 
 
 def _encode(text: ParallelText, tokenizers: Tokenizers) -> TokenPairs:
@@ -256,23 +333,6 @@ def _encode(text: ParallelText, tokenizers: Tokenizers) -> TokenPairs:
         Sentences(tokenizers.source.encode(text.source)),
         Sentences(tokenizers.target.encode(text.target)),
     )
-
-
-def _tokenised(
-    train: Sequence[Corpus],
-    tokenizers: Tokenizers,
-    config: RunConfig,
-    cache: Cache | None,
-    warn: Warn,
-) -> tuple[TokenPairs, DataReport]:
-    """The tokens of all corpora, and what became of their pairs. Raises InputError for no pairs."""
-    recipe = Recipe(tokenizers.source, tokenizers.target, config.data)
-    found = [tokenised(corpus, recipe, cache, warn) for corpus in train]
-    pairs = TokenPairs.joined([pairs for pairs, _ in found])
-    report = sum((report for _, report in found), start=DataReport())
-    if config.data.alignments:
-        pairs.alignments = _aligned(train, found, tokenizers, config, warn)
-    return pairs, report
 
 
 def _aligned(

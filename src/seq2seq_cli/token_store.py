@@ -1,6 +1,6 @@
 """Tokenised corpora: made once, kept in Arrow files, read through a memory map.
 
-    CACHE/KEY/pairs.arrow      record batches of ROWS pairs: the ids of both sides, and the line
+    CACHE/KEY/pairs.arrow      the ids of both sides, and the line
     CACHE/KEY/report.json      what became of the pairs that were read
     CACHE/KEY/tokenizer.model  in an entry of its own
     CACHE/KEY/notes.json       what was said when it was learned
@@ -12,15 +12,15 @@ import dataclasses
 import json
 import mmap
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seq2seq_cli.batching import Part, Sentences, TokenPairs
+from seq2seq_cli.batching import Indices, Part, Sentences, TokenPairs
 from seq2seq_cli.cache import Cache
 from seq2seq_cli.config import DataConfig
 from seq2seq_cli.corpus.parallel import Corpus, is_blank, nothing_in
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 FORMAT = 2  # raised when what an entry holds changes
-ROWS = 1 << 16  # pairs of an Arrow record batch
-LINES = 1 << 14  # tokenised at a time
+LINES = 1 << 14  # tokenised at a time, and then an Arrow record batch
 PAIRS, REPORT = "pairs.arrow", "report.json"
 
 TOKENIZER, NOTES = "tokenizer.model", "notes.json"
@@ -130,6 +129,16 @@ def _unheard(message: str) -> None:
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """Some pairs of a corpus as tokens, without those that are left out."""
+
+    report: DataReport
+    lines: Indices  # the number of each pair's line, from 0
+    source: Part
+    target: Part
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How sentence pairs become tokens."""
 
@@ -142,10 +151,15 @@ class Recipe:
         limits = [self.data.max_length, self.data.max_length_ratio]
         return [FORMAT, self.source.sha256, self.target.sha256, *limits]
 
-    def apply(
-        self, lines: Sequence[tuple[str, str]]
-    ) -> tuple[DataReport, list[int], list[list[int]], list[list[int]]]:
-        """Tokenise pairs; returns a report, and the places and ids of those that are kept."""
+    def apply(self, pairs: Iterable[tuple[str, str]]) -> Iterator[Chunk]:
+        """Tokenise pairs, some at a time."""
+        pairs = iter(pairs)
+        first = 0
+        while lines := list(islice(pairs, LINES)):
+            yield self._apply(lines, first)
+            first += len(lines)
+
+    def _apply(self, lines: Sequence[tuple[str, str]], first: int) -> Chunk:
         found = [place for place, pair in enumerate(lines) if not is_blank(*pair)]
         source = self.source.encode([lines[place][0] for place in found])
         target = self.target.encode([lines[place][1] for place in found])
@@ -158,18 +172,18 @@ class Recipe:
                 counts[fault] += 1
             else:
                 kept.append(row)
-        places = [found[row] for row in kept]
-        source, target = [source[row] for row in kept], [target[row] for row in kept]
+        places = np.array([first + found[row] for row in kept], dtype=np.int32)
+        sides = Part.of(source[row] for row in kept), Part.of(target[row] for row in kept)
         report = DataReport(
             read=len(lines),
             **counts,
             kept=len(kept),
-            source_tokens=sum(map(len, source)),
-            target_tokens=sum(map(len, target)),
-            source_unknown=sum(ids.count(UNK) for ids in source),
-            target_unknown=sum(ids.count(UNK) for ids in target),
+            source_tokens=len(sides[0].ids),
+            target_tokens=len(sides[1].ids),
+            source_unknown=int((sides[0].ids == UNK).sum()),
+            target_unknown=int((sides[1].ids == UNK).sum()),
         )
-        return report, places, source, target
+        return Chunk(report, places, *sides)
 
     def _fault(self, source: int, target: int) -> str:
         """Why a pair of these lengths is left out, or nothing."""
@@ -258,53 +272,34 @@ def _write(stream: Any, corpus: Corpus, recipe: Recipe, warn: Warn) -> DataRepor
     import pyarrow
 
     types = [
-        pyarrow.list_(pyarrow.uint16() if len(each) <= 1 << 16 else pyarrow.int32())
+        pyarrow.uint16() if len(each) <= 1 << 16 else pyarrow.int32()
         for each in (recipe.source, recipe.target)
     ]
-    sides_of_schema = zip(("source", "target"), types, strict=True)
+    sides_of_schema = zip(("source", "target"), map(pyarrow.list_, types), strict=True)
     schema = pyarrow.schema([*sides_of_schema, ("line", pyarrow.int32())])
     report = DataReport()
-    pairs = corpus.pairs(warn)
-    sides: tuple[list[list[int]], list[list[int]]] = ([], [])
-    kept: list[int] = []  # numbers of lines, from 0
     with pyarrow.ipc.new_file(stream, schema) as writer:
-
-        def write(rows: int) -> None:
-            arrays = [_array(side[:rows], kind) for side, kind in zip(sides, types, strict=True)]
-            arrays.append(pyarrow.array(kept[:rows], pyarrow.int32()))
+        for chunk in recipe.apply(corpus.pairs(warn)):
+            report += chunk.report
+            sides = zip((chunk.source, chunk.target), types, strict=True)
+            arrays = [*(_array(part, kind) for part, kind in sides), pyarrow.array(chunk.lines)]
             writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
-            for side in (*sides, kept):
-                del side[:rows]
-
-        while lines := list(islice(pairs, LINES)):
-            counted, places, source, target = recipe.apply(lines)
-            kept.extend(report.read + place for place in places)
-            report += counted
-            sides[0].extend(source)
-            sides[1].extend(target)
-            while len(sides[0]) >= ROWS:
-                write(ROWS)
-        if sides[0]:
-            write(ROWS)
-    _refuse_nothing(corpus, recipe.data, report)
+    refuse_nothing([corpus], recipe.data, report)
     return report
 
 
-def _array(sentences: Sequence[Sequence[int]], kind: "pyarrow.ListType") -> "pyarrow.ListArray":
-    """Sentences as an Arrow array of lists of this kind."""
+def _array(part: Part, kind: "pyarrow.DataType") -> "pyarrow.ListArray":
+    """Sentences as an Arrow array of lists of ids of this kind."""
     import pyarrow
 
-    offsets = np.zeros(len(sentences) + 1, dtype=np.int32)
-    np.cumsum([len(ids) for ids in sentences], out=offsets[1:])
-    values = np.fromiter(chain.from_iterable(sentences), np.int32, int(offsets[-1]))
-    kind_of_ids = kind.value_type.to_pandas_dtype()
-    return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(values.astype(kind_of_ids)))
+    ids = pyarrow.array(part.ids.astype(kind.to_pandas_dtype()))
+    return pyarrow.ListArray.from_arrays(part.offsets.astype(np.int32), ids)
 
 
-def _refuse_nothing(corpus: Corpus, data: DataConfig, report: DataReport) -> None:
+def refuse_nothing(corpora: Sequence[Corpus], data: DataConfig, report: DataReport) -> None:
     """Raise InputError if no pair is left."""
     if report.read == report.blank:
-        raise nothing_in([corpus], report.blank)
+        raise nothing_in(corpora, report.blank)
     if not report.kept:
         raise InputError(
             f"none of the {report.read - report.blank:,} pairs is left: {report.too_long:,} are "

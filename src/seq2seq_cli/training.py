@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.averaging import MovingAverage, average
-from seq2seq_cli.batching import Indices, TokenPairs, epoch_batches
+from seq2seq_cli.batching import Batch, EndOfDataError, Epochs, Indices, TokenPairs, epoch_batches
 from seq2seq_cli.checkpoint import (
     Checkpoint,
     RunFolder,
@@ -112,7 +112,7 @@ class Trainer:
     """Trains one model in one run folder, from wherever its last checkpoint stands."""
 
     model: TranslationModel
-    pairs: TokenPairs
+    pairs: Epochs
     config: TrainingConfig
     run: RunFolder
     validate: Validate
@@ -135,6 +135,7 @@ class Trainer:
         self.warned: set[str] = set()  # names of what this sitting was told of
         self.saved: TrainingState | None = None
         self.signal: int | None = None
+        self.drawn: TokenPairs  # of the epoch whose batches `order` names
         self.order: list[Indices] = []
         self.order_epoch = -1
         self.shown = 0.0
@@ -175,6 +176,9 @@ class Trainer:
         except InterruptedTrainingError:
             self._save()
             raise
+        except EndOfDataError as end:
+            self._save()
+            return self._finish(str(end))
 
     def end_reason(self) -> str | None:
         """Why training is at its end, or None if it is not."""
@@ -192,10 +196,10 @@ class Trainer:
     def _update(self) -> None:
         """One step of the optimizer over `accumulate` batches."""
         batches = self._next_batches()
-        tokens = sum(self.pairs.target_tokens(rows) for rows in batches)
+        tokens = sum(batch.target_tokens() for batch in batches)
         rate = learning_rate(self.config, self.state.update + 1)
         set_learning_rate(self.optimizer, rate)
-        loss = sum(self._accumulate(rows, tokens) for rows in batches)
+        loss = sum(self._accumulate(batch, tokens) for batch in batches)
         limit = self.config.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self._refuse_non_finite(loss, float(norm))
@@ -207,10 +211,9 @@ class Trainer:
         self.state.target_tokens += tokens
         self._count(loss, tokens, rate, float(norm))
 
-    def _accumulate(self, rows: Indices, tokens: int) -> float:
+    def _accumulate(self, batch: Batch, tokens: int) -> float:
         """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss."""
-        batch = self.pairs.batch(rows).to(self.device)
-        loss, plain = self.objective(self.model, batch)
+        loss, plain = self.objective(self.model, batch.to(self.device))
         (loss / tokens).backward()  # type: ignore[no-untyped-call]
         return float(plain)
 
@@ -225,19 +228,18 @@ class Trainer:
             "training.warmup_updates, or training.precision = float32"
         )
 
-    def _next_batches(self) -> Sequence[Indices]:
-        """The rows of the batches of one update; an update never spans two epochs."""
-        state = self.state
+    def _next_batches(self) -> list[Batch]:
+        """The batches of one update, which never spans two epochs."""
+        state, seed = self.state, self.config.seed
         if self.order_epoch != state.epoch:
-            self.order = epoch_batches(
-                self.pairs, self.config.batch_tokens, self.config.seed, state.epoch
-            )
+            self.drawn = self.pairs.at(seed, state.epoch)
+            self.order = epoch_batches(self.drawn, self.config.batch_tokens, seed, state.epoch)
             self.order_epoch = state.epoch
         batches = self.order[state.batch : state.batch + self.config.accumulate]
         state.batch += len(batches)
         if state.batch >= len(self.order):
             state.epoch, state.batch = state.epoch + 1, 0
-        return batches
+        return [self.drawn.batch(rows) for rows in batches]
 
     def _count(self, loss: float, tokens: int, rate: float, norm: float) -> None:
         """Keep time and report every so many updates."""

@@ -82,9 +82,10 @@ def mean_loss(model: TranslationModel, pairs: TokenPairs, batch_tokens: int) -> 
     lengths: Indices = np.maximum(pairs.source.lengths, pairs.target.lengths) + 1
     order = np.argsort(lengths, kind="stable")
     total = 0.0
+    tokens = 0
     for part in split_by_tokens(lengths[order], batch_tokens):
         batch = pairs.batch(order[part]).to(device)
+        tokens += batch.target_tokens()
         features = model(batch.source, batch.target[:, :-1])
         total += float(cross_entropy(features, model.output.weight, batch.target[:, 1:])[1])
-    tokens = pairs.target_tokens(np.arange(len(pairs)))
     return total / tokens if tokens else math.nan

@@ -89,7 +89,7 @@ def train(model: TranslationModel, pairs: TokenPairs, config: TrainingConfig) ->
             loss, _ = cross_entropy(
                 features, model.output.weight, batch.target[:, 1:], config.label_smoothing
             )
-            (loss / pairs.target_tokens(rows)).backward()
+            (loss / batch.target_tokens()).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             optimizer.step()
             optimizer.zero_grad()

@@ -280,3 +280,26 @@ def test_a_kill_while_the_cache_is_filled_leaves_nothing_half_made(writes, train
         assert done.code == 0, done.stderr
         assert result(command.run) == result(command.folder / "other")
     assert not list(command.folder.glob("run-cache/.*"))
+
+
+STREAM = ["--set", "data.stream=true", "--set", "data.stream_pairs=70"]
+MIXED = ["--set", "data.temperature=4", "--weights", "2,1"]
+
+
+@pytest.mark.parametrize("options", [STREAM, MIXED], ids=["stream", "mixture"])
+def test_a_killed_training_on_parts_or_mixed_corpora_goes_on(options, train):
+    command = train(checkpoint_every=5)
+    for language in ("en", "de"):
+        text = (command.folder / f"train.{language}").read_text()
+        (command.folder / f"more.{language}").write_text("".join(text.splitlines(True)[:90]))
+    for side, language in (("source", "en"), ("target", "de")):
+        options = [*options, f"--{side}", f"more.{language}"]
+    expected = command(*options, "--output", "unbroken")
+    assert expected.code == 0, expected.stderr
+    draw = random.Random(1)
+    for _ in range(100):
+        done = command(*options, writes=draw.randint(10, 30))
+        if done.code == 0:
+            break
+        assert done.code == -signal.SIGKILL, done.stderr
+    assert result(command.run) == result(command.folder / "unbroken")

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq_cli.batching import Sentences, TokenPairs, epoch_batches, pad
+from seq2seq_cli.batching import Mixture, Sentences, TokenPairs, epoch_batches, pad
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
 sentences = st.lists(st.integers(4, 40_000), max_size=12)
@@ -60,6 +60,42 @@ def test_pairs_meet_other_neighbours_in_each_epoch(random_pairs: TokenPairs) -> 
     assert len(first & second) < len(first) / 2
 
 
+def test_two_pairs_seldom_meet_in_two_epochs(random_pairs: TokenPairs) -> None:
+    meetings = []
+    for epoch in (0, 1):
+        batch_of = np.empty(len(random_pairs), dtype=int)
+        for number, rows in enumerate(epoch_batches(random_pairs, 100, 1, epoch)):
+            batch_of[rows] = number
+        meetings.append(batch_of[:, None] == batch_of)
+    np.fill_diagonal(meetings[0], False)
+    assert (meetings[0] & meetings[1]).sum() < 0.25 * meetings[0].sum()
+
+
+def test_a_mixture_takes_its_share_of_each_corpus(random_pairs: TokenPairs) -> None:
+    small, large = token_pairs([([4], [4])] * 100), random_pairs
+    sizes = (len(small), len(large))
+    expected = {  # pairs of the small corpus, of 2,100 in an epoch
+        ((1.0, 1.0), 1.0): 100,
+        ((5.0, 1.0), 1.0): 2100 * 500 / 2500,
+        ((1.0, 1.0), 1e9): 2100 / 2,
+        ((1.0, 1.0), 2.0): 2100 * 100**0.5 / (100**0.5 + 2000**0.5),
+    }
+    for (weights, temperature), count in expected.items():
+        mixture = Mixture.of(sizes, weights, temperature)
+        pairs = TokenPairs.joined([small, large], mixture)
+        epochs = [
+            np.bincount(np.concatenate(epoch_batches(pairs, 400, 1, epoch)), minlength=2100)
+            for epoch in (0, 1)
+        ]
+        for times in epochs:
+            assert times[:100].sum() == round(count)
+            assert times[100:].sum() == round(2100 - count)
+            assert np.ptp(times[:100]) <= 1
+            assert np.ptp(times[100:]) <= 1
+        if count > 100:  # of the others, some are left out: other ones in each epoch
+            assert (epochs[0] != epochs[1]).any()
+
+
 def test_batches_are_not_sorted_by_length(random_pairs: TokenPairs) -> None:
     lengths = [random_pairs.target.lengths[rows[0]] for rows in order(random_pairs, 1, 0)]
     assert abs(np.corrcoef(lengths, np.arange(len(lengths)))[0, 1]) < 0.3
@@ -78,7 +114,7 @@ def test_a_batch_is_framed_and_padded() -> None:
     assert batch.source.tolist() == [[EOS, PAD, PAD, PAD], [7, 8, 9, EOS]]
     assert batch.target.tolist() == [[BOS, 5, 6, EOS], [BOS, 4, EOS, PAD]]
     assert batch.source.dtype == batch.target.dtype == torch.int64
-    assert pairs.target_tokens([1, 0]) == int((batch.target[:, 1:] != PAD).sum()) == 5
+    assert batch.target_tokens() == 5
 
 
 @given(st.lists(sentences))

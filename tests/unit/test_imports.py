@@ -28,7 +28,7 @@ LAYERS = [
     {"translator", "scoring"},
     {"training", "search"},
     {"averaging", "fine_tuning", "objective"},
-    {"checkpoint", "optimization", "devices"},
+    {"checkpoint", "optimization", "devices", "streaming"},
     {"r_drop"},
     {"diagnosis", "models", "loss", "lexicon", "token_store"},
     {"batching"},

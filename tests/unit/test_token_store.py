@@ -45,13 +45,12 @@ def entries(cache: Cache) -> dict[str, int]:
     return {path.name: path.stat().st_ctime_ns for path in cache.folder.iterdir() if path.is_dir()}
 
 
-@pytest.mark.parametrize("rows", [1, 7, 100, 1000])
+@pytest.mark.parametrize("lines", [1, 7, 100, 1000])
 def test_tokens_from_the_cache_are_those_from_memory(
-    rows: int, corpus: Corpus, recipe: Recipe, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    lines: int, corpus: Corpus, recipe: Recipe, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, report = tokenised(corpus, recipe, None, pytest.fail)
-    monkeypatch.setattr(token_store, "ROWS", rows)
-    monkeypatch.setattr(token_store, "LINES", 30)
+    monkeypatch.setattr(token_store, "LINES", lines)
     for _ in range(2):  # made, then found
         mapped, again = tokenised(corpus, recipe, cache, pytest.fail)
         assert again == report
@@ -63,6 +62,7 @@ def test_tokens_from_the_cache_are_those_from_memory(
         assert one.target.equal(other.target)
     expected = recipe.source.encode(LINES)
     assert [ids.tolist() for ids, _ in held.take(range(100))] == expected
+    assert np.concatenate(mapped.lines).tolist() == list(range(100))
     assert (report.read, report.kept) == (103, 100)
     assert (report.blank, report.too_long, report.uneven) == (1, 1, 1)
     assert report.source_tokens == sum(map(len, expected))
@@ -101,18 +101,17 @@ def test_an_entry_that_was_not_finished_is_not_used(
     corpus: Corpus, recipe: Recipe, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(token_store, "LINES", 30)
-    monkeypatch.setattr(token_store, "ROWS", 30)
-    apply = Recipe.apply
+    apply = Recipe._apply
     left = [2]
 
-    def stops(self: Recipe, lines: list[tuple[str, str]]) -> object:
+    def stops(self: Recipe, lines: list[tuple[str, str]], first: int) -> object:
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
-        return apply(self, lines)
+        return apply(self, lines, first)
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(Recipe, "apply", stops)
+        interrupted.setattr(Recipe, "_apply", stops)
         with pytest.raises(KeyboardInterrupt):
             tokenised(corpus, recipe, cache, pytest.fail)
     assert entries(cache) == {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.progress import make_listener
 from seq2seq_cli.config import Table, merged, parse_assignment, parse_toml
 from seq2seq_cli.presets import read as read_preset
@@ -23,13 +24,36 @@ def train(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Source text, one sentence a line; several files and .gz are fine.",
+            help="Source text: a file of lines, a column or field of a table (corpus.tsv:1, "
+            "corpus.jsonl:en, corpus.parquet:en), or hf:NAME[:CONFIG]:SPLIT:FIELD of a Hugging "
+            "Face data set. Several, and .gz, are fine.",
             rich_help_panel=DATA,
         ),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Its translation, line by line.", rich_help_panel=DATA),
+        typer.Option(
+            help="Its translation: text k belongs to text k of --source, line by line.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="W,…",
+            help="How often pairs of several corpora come, relative to each other.",
+            show_default="equal",
+            rich_help_panel=DATA,
+        ),
+    ] = "",
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Read text as it is needed, and store none of it.",
+            show_default="no",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     valid_source: Annotated[
         list[str] | None, typer.Option(help="Held-out source text.", rich_help_panel=DATA)
@@ -126,6 +150,7 @@ def train(
     \b
     seq2seq train --source train.en --target train.de \\
         --valid-source valid.en --valid-target valid.de --output runs/en-de
+    seq2seq train --source corpus.tsv:1 --target corpus.tsv:2 …
     seq2seq train … --preset attention-rnn --max-minutes 30
     seq2seq train … --set training.batch_tokens=2048 --set model.dropout=0.3
     """
@@ -133,6 +158,8 @@ def train(
         "data": {
             "source": source,
             "target": target,
+            "weights": numbers(weights) or None,
+            "stream": stream,
             "valid_source": valid_source,
             "valid_target": valid_target,
             "source_tokenizer": source_tokenizer,

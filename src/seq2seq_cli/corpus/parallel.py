@@ -78,6 +78,10 @@ class Corpus:
         """Bytes on disk."""
         return sum(container.size() for container in self._containers())
 
+    def is_kept(self) -> bool:
+        """Whether the text can be read again; what comes through a pipe cannot."""
+        return all(container.is_kept() for container in self._containers())
+
     def stored(self, folder: Path) -> "Corpus":
         """The same pairs, to be read more than once: what comes through pipes is copied."""
         return replace(
@@ -104,12 +108,17 @@ def _count(lines: Iterable[str]) -> int:
     return sum(1 for _ in lines)
 
 
-def corpora(sources: Sequence[str], targets: Sequence[str]) -> list[Corpus]:
+def corpora(
+    sources: Sequence[str], targets: Sequence[str], *, streamed: bool = False
+) -> list[Corpus]:
     """The corpora that a user named: text k of the one side belongs to text k of the other.
 
-    Where the sides have different numbers of texts, all of each side make up one corpus.
+    Where the sides have different numbers of texts, all of each side make up one corpus. Data sets
+    that are `streamed` are not stored.
     """
-    parsed = [tuple(parse(value) for value in values) for values in (sources, targets)]
+    parsed = [
+        tuple(parse(value, streamed=streamed) for value in values) for values in (sources, targets)
+    ]
     if len(sources) != len(targets):
         return [Corpus(*parsed)]
     return [Corpus((source,), (target,)) for source, target in zip(*parsed, strict=True)]

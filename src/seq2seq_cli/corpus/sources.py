@@ -54,9 +54,13 @@ class Text:
         """Bytes on disk."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
+    def is_kept(self) -> bool:
+        """Whether it can be read again. What does not exist says so when it is read."""
+        return self.path.is_file() or not (self.path == STDIN or self.path.exists())
+
     def stored(self, folder: Path) -> "Text":
         """The same text as a file that can be read again: a pipe is copied into the folder."""
-        if self.path.is_file() or not (self.path == STDIN or self.path.exists()):
+        if self.is_kept():
             return self
         number = sum(1 for _ in folder.iterdir())
         copy = folder / f"{number}{''.join(self.path.suffixes)}"
@@ -189,6 +193,10 @@ class DataSet:
         """Bytes on disk."""
         return int(self._loaded.data.nbytes)
 
+    def is_kept(self) -> bool:
+        """Whether it can be read again: always."""
+        return True
+
     def stored(self, folder: Path) -> "DataSet":
         """Itself: `datasets` stores what it loads."""
         return self
@@ -200,7 +208,7 @@ class DataSet:
 
         datasets.disable_progress_bars()
         try:
-            if not self.streamed and (Path(self.path) / "dataset_dict.json").is_file():
+            if (Path(self.path) / "dataset_dict.json").is_file():
                 return datasets.load_from_disk(self.path)[self.split]  # of save_to_disk
             return datasets.load_dataset(
                 self.path, self.configuration, split=self.split, streaming=self.streamed
@@ -225,10 +233,10 @@ class Source:
         return f"{self.container.name}:{self.field}" if self.field else self.container.name
 
 
-def parse(value: str) -> Source:
+def parse(value: str, *, streamed: bool = False) -> Source:
     """Read the name of a text as the user gave it. Raises InputError where a field is missing."""
     if value.startswith(DATA_SET):
-        return _data_set(value)
+        return _data_set(value, streamed)
     for name, field in ((value, ""), value.rpartition(":")[::2]):
         kind = _table(name)
         if kind is not None:
@@ -254,11 +262,11 @@ def _of_table(table: Text, field: str) -> Source:
     return Source(table, field)
 
 
-def _data_set(value: str) -> Source:
+def _data_set(value: str, streamed: bool) -> Source:
     """`hf:NAME[:CONFIG]:SPLIT:FIELD`."""
     parts = value.removeprefix(DATA_SET).split(":")
     if len(parts) == 2 and all(parts):
-        data_set = DataSet(value, parts[0], None, parts[1])
+        data_set = DataSet(value, parts[0], None, parts[1], streamed)
         names = ", ".join(data_set.field_names())
         raise InputError(f"{value}: add the field, as in {value}:FIELD; there are {names}")
     if len(parts) not in (3, 4) or not all(parts):
@@ -268,7 +276,8 @@ def _data_set(value: str) -> Source:
         )
     configuration = parts[1] if len(parts) == 4 else None
     *_, split, field = parts
-    return Source(DataSet(value.rpartition(":")[0], parts[0], configuration, split), field)
+    name = value.rpartition(":")[0]
+    return Source(DataSet(name, parts[0], configuration, split, streamed), field)
 
 
 def _no_field(name: str, field: str, known: list[str]) -> InputError:

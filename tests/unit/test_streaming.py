@@ -1,0 +1,69 @@
+"""A stream gives every pair in its turn, and goes on where it was."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from seq2seq_cli.batching import EndOfDataError, TokenPairs
+from seq2seq_cli.config import DataConfig
+from seq2seq_cli.corpus.parallel import Corpus, corpora
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.streaming import Stream, StreamedPairs
+from seq2seq_cli.token_store import Recipe
+from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
+
+LETTERS = "abcdefghijklmno"
+CAPITALS = "ABCD"
+TOKENIZER = train_tokenizer([LETTERS, CAPITALS], TokenizerSettings(model_type="char")).tokenizer
+
+
+def write(path: Path, letters: str) -> Corpus:
+    path.write_text("".join(f"{letter}\n" for letter in letters))
+    [corpus] = corpora([str(path)], [str(path)])
+    return corpus
+
+
+def stream(found: list[Corpus], pairs: int, **data: object) -> StreamedPairs:
+    config = DataConfig(stream=True, stream_pairs=pairs, **data)  # type: ignore[arg-type]
+    return Stream(found, config, pytest.fail).tokenised(Recipe(TOKENIZER, TOKENIZER, config))
+
+
+def letters(pairs: TokenPairs) -> str:
+    return "".join(TOKENIZER.decode([ids.tolist() for ids, _ in pairs.take(range(len(pairs)))]))
+
+
+def test_parts_follow_each_other_and_begin_anew(tmp_path: Path) -> None:
+    read = stream([write(tmp_path / "a", LETTERS)], 6)
+    parts = [letters(read.at(1, epoch)) for epoch in range(6)]
+    assert parts == ["abcdef", "ghijkl", "mnoabc", "defghi", "jklmno", "abcdef"]
+    for epoch in (0, 1, 4, 5):
+        again = stream([write(tmp_path / "a", LETTERS)], 6)
+        assert letters(again.at(1, epoch)) == parts[epoch]
+        assert again.first.fingerprint() == read.first.fingerprint()
+
+
+def test_corpora_come_side_by_side_by_their_weights(tmp_path: Path) -> None:
+    both = [write(tmp_path / "a", LETTERS), write(tmp_path / "b", CAPITALS)]
+    assert letters(stream(both, 6).at(1, 1)) == "defDAB"
+    weighted = stream(both, 6, source=("a", "b"), target=("a", "b"), weights=(5.0, 1.0))
+    assert [letters(weighted.at(1, epoch)) for epoch in range(3)] == ["abcdeA", "fghijB", "klmnoC"]
+
+
+def test_a_pipe_ends_and_what_is_left_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    threading.Thread(target=path.write_text, args=["a\nb\nc\n"], daemon=True).start()
+    target = write(tmp_path / "b", "abc").target
+    [corpus] = corpora([str(path)], [str(tmp_path / "b")])
+    assert corpus.target == target
+    read = stream([corpus], 2)
+    assert [letters(read.at(1, epoch)) for epoch in range(2)] == ["ab", "c"]
+    with pytest.raises(EndOfDataError, match="the stream has come to its end"):
+        read.at(1, 2)
+
+
+def test_a_stream_without_pairs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="hold no sentence pair"):
+        stream([write(tmp_path / "a", "")], 2)
