@@ -62,7 +62,6 @@ def test_tokens_from_the_cache_are_those_from_memory(
         assert one.target.equal(other.target)
     expected = recipe.source.encode(LINES)
     assert [ids.tolist() for ids, _ in held.take(range(100))] == expected
-    assert np.concatenate(mapped.lines).tolist() == list(range(100))
     assert (report.read, report.kept) == (103, 100)
     assert (report.blank, report.too_long, report.uneven) == (1, 1, 1)
     assert report.source_tokens == sum(map(len, expected))
