@@ -429,8 +429,8 @@ class RunFolder:
         """Whether there is one to go on from."""
         return any(self.training.glob("update-*"))
 
-    def is_trained_elsewhere(self) -> bool:
-        """Whether there are weights but no checkpoint: an average, or only to translate with."""
+    def only_translates(self) -> bool:
+        """Whether there are weights but no checkpoint: an average, or what was left of a run."""
         return (self.path / WEIGHTS).is_file() and not self.has_checkpoint()
 
     def load_state(self) -> TrainingState:

@@ -65,7 +65,7 @@ def train_run(
     resumed = run.exists() and not restart
     config = with_hash_of_origin(config, run, resumed=resumed)
     if resumed:
-        if run.is_trained_elsewhere():
+        if run.only_translates():
             raise InputError(
                 f"{path} holds a model but no checkpoint to go on from; choose another --output, "
                 "or --restart to begin anew"
