@@ -252,11 +252,12 @@ def _stored(
         tokenizers = known or learn_tokenizers(config, learn, listener)
         recipe = Recipe(tokenizers.source, tokenizers.target, config.data)
         found = [tokenised(corpus, recipe, cache, warn) for corpus in train]
+        links = config.data.alignments
+        alignments = _aligned(train, found, tokenizers, links, warn) if links else None
     reports = [report for _, report in found]
     mixture = _mixture(config, [report.kept for report in reports])
     pairs = TokenPairs.joined([pairs for pairs, _ in found], mixture)
-    if config.data.alignments:
-        pairs.alignments = _aligned(train, found, tokenizers, config, warn)
+    pairs.alignments = alignments
     lines = list(sum(reports, start=DataReport()).lines())
     if mixture is not None:
         shares = zip(train, mixture.sizes, mixture.shares, strict=True)
@@ -339,10 +340,10 @@ def _aligned(
     train: Sequence[Corpus],
     found: Sequence[tuple[TokenPairs, DataReport]],
     tokenizers: Tokenizers,
-    config: RunConfig,
+    links: Sequence[str],
     warn: Warn,
 ) -> Alignments:
-    """The alignments of those pairs of all corpora that were found worth learning from."""
+    """The alignments, in files `links`, of those pairs of all corpora that are learned from."""
     is_used = np.zeros(sum(report.read for _, report in found), dtype=bool)
     first = 0
     for pairs, report in found:
@@ -350,9 +351,8 @@ def _aligned(
             is_used[first + lines] = True
         first += report.read
     text = chain.from_iterable(corpus.pairs(_unheard) for corpus in train)
-    files = [Path(file) for file in config.data.alignments]
     return Alignments(
-        compress(read_alignments(files, text, warn), is_used),
+        compress(read_alignments([Path(file) for file in links], text, warn), is_used),
         tokenizers.source.vocabulary,
         tokenizers.target.vocabulary,
     )

@@ -65,6 +65,17 @@ def test_lines_of_pairs_that_are_left_out_are_left_out_too(seq2seq, guide, corpu
     assert share_on_the_diagonal(seq2seq, command.folder, "run") > 0.9
 
 
+def test_text_that_comes_through_a_pipe_is_aligned_too(train):
+    command = train(max_updates=1)
+    text = (command.folder / "train.en").read_text()
+    links = diagonal(text.splitlines())
+    (command.folder / "train.align").write_text("".join(f"{line}\n" for line in links))
+    more = ["--set", "data.alignments=train.align", "--set", "training.guided_alignment=0.1"]
+    done = command.start(*more, files={"--source": "-"}).finish(text.encode())
+    assert done.code == 0, done.stderr
+    assert f"alignments: {text.count(' ') + 300:,} links\n" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("more", "options", "message"),
     [
