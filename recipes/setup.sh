@@ -5,7 +5,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root"
 
 # Whatever decides what is installed; when it changes, the install runs again.
-stamp="$root/.venv/installed-$(cat pyproject.toml constraints.txt | cksum | tr ' ' '-')"
+stamp="$root/.venv/installed-$(cat pyproject.toml constraints.txt src/seq2seq_cli/native/kernels.cpp |
+    cksum | tr ' ' '-')"
 
 if [ ! -f "$stamp" ]; then
     for python in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do

@@ -193,7 +193,7 @@ def main() -> None:
             tried = [
                 Engine(f"seq2seq {label}, {size} tokens, {workers} workers", "seq2seq", given.run,
                        beam, given.threads, batch_tokens=size, workers=workers, **how)
-                for size, workers in ((1024, given.threads), (2048, given.threads), (4096, 1))
+                for size, workers in ((512, given.threads), (1024, given.threads), (2048, 1))
             ]  # fmt: skip
             engines.append(fastest(tried, lines))
         for kind in () if served.returncode else ("float32", "int8"):

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from seq2seq_cli import native
 from seq2seq_cli.errors import InputError
 
 # <malloc.h> of glibc
@@ -47,13 +48,17 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def choose_search_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type of matrix products in search: as in training, or int8 on a CPU.
+    """The type of matrix products in search: "auto" is float32 on a CPU, else as in training.
 
-    Raises InputError for int8 elsewhere, and where this build of torch has no products for it.
+    On a CPU the compiled float32 functions are faster than torch's bfloat16, and exact. Raises
+    InputError for int8 elsewhere, and where this build of torch has no products for it.
     """
+    if name == "auto" and device.type == "cpu":
+        return torch.float32
     if name != "int8":
         return choose_precision(name, device)
-    if device.type != "cpu" or "fbgemm" not in torch.backends.quantized.supported_engines:
+    has_products = native.library() or "fbgemm" in torch.backends.quantized.supported_engines
+    if device.type != "cpu" or not has_products:
         raise InputError(
             f"--precision int8 is not to be had on {device.type} here; auto, float32 and bfloat16 "
             "are allowed"

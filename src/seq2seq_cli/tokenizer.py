@@ -36,6 +36,7 @@ RESERVED = re.compile("\u2585|" + "|".join(map(re.escape, symbols.PIECES.values(
 # The result of unigram training depends on how the sums of probabilities are split among threads,
 # so the split is fixed; how many of the threads run at the same time does not matter.
 TRAINING_THREADS = 8
+THREADED_LINES = 256  # fewer are encoded one by one sooner than threads start
 PART_CHARACTERS = 1000  # SentencePiece skips lines of more than 4192 bytes without a word
 LEARNED_LINES = 2_000_000  # at most: training takes some 25 bytes of memory a character
 UNLIMITED = 1 << 24  # pieces; more than there are characters
@@ -148,6 +149,8 @@ class Tokenizer:
         `threads` limits the processors that are used; None takes all.
         """
         cleaned = [_clean(line) for line in lines]
+        if len(cleaned) < THREADED_LINES:
+            return [self._processor.Encode(line) for line in cleaned]
         ids: list[list[int]] = self._processor.Encode(cleaned, num_threads=threads or -1)
         return ids
 
@@ -162,7 +165,10 @@ class Tokenizer:
         if not sentences:
             return []
         lists = [list(sentence) for sentence in sentences]
-        lines: list[str] = self._processor.Decode(lists, num_threads=threads or -1)
+        if len(lists) < THREADED_LINES:
+            lines = [self._processor.Decode(sentence) for sentence in lists]
+        else:
+            lines = self._processor.Decode(lists, num_threads=threads or -1)
         return [line.replace("\n", " ").replace("\r", " ") for line in lines]
 
     def pieces(self, line: str) -> list[str]:

@@ -14,7 +14,7 @@ from seq2seq_cli.checkpoint import RunFolder, Tokenizers
 from seq2seq_cli.config import SEARCH_BATCH_TOKENS, require
 from seq2seq_cli.devices import autocast, choose_search_precision
 from seq2seq_cli.models import source_attentions
-from seq2seq_cli.models.quantization import with_int8
+from seq2seq_cli.models.compiled import with_linear_layers
 from seq2seq_cli.search import (
     Hypothesis,
     Predictor,
@@ -120,7 +120,7 @@ class Translator:
                 )
         models = [folder.load_model().to(device) for folder in folders]
         if dtype == torch.int8:
-            models = [with_int8(model) for model in models]
+            models = [with_linear_layers(model, eight_bits=True) for model in models]
         chosen = None
         if shortlist:
             translations, common = folders[0].load_shortlist()

@@ -5,7 +5,8 @@ import torch
 
 from seq2seq_cli.batching import pad
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.models.quantization import Int8Linear, narrowed, with_int8
+from seq2seq_cli.models.compiled import narrowed, with_linear_layers
+from seq2seq_cli.models.quantization import Int8Linear
 from seq2seq_cli.symbols import BOS, EOS
 
 pytestmark = pytest.mark.skipif(
@@ -28,7 +29,7 @@ def test_every_architecture_predicts_nearly_the_same_with_int8(model: Translatio
     source = pad([[4, 5, 6, EOS], [5, EOS], [6, 6, 4, 5, EOS]])
     target = pad([[BOS, 4, 5], [BOS, 6, 6], [BOS, 5, 4]])
     exact = model.output(model(source, target))
-    quick = with_int8(model)
+    quick = with_linear_layers(model, eight_bits=True)
     near = quick.output(quick(source, target))
     assert float((near - exact).norm() / exact.norm()) < 0.2  # of another model it would be 1.4
 

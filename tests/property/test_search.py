@@ -195,9 +195,12 @@ def test_search_ends_as_soon_as_nothing_better_can_come() -> None:
     """After two steps one hypothesis has ended; what is still open has no chance left."""
     model = TableModel({BOS: only(4, 0.99, 5), 4: only(EOS, 0.99, 5), 5: only(5, 0.9, 6)})
     options = SearchOptions(beam=3, alpha=1.0, max_ratio=0, max_extra=20)
-    [[best]] = beam_search(model, pad([[4, EOS]]), options)
+    predictor = Predictor([model])
+    [[best]] = search.beam_search(predictor, pad([[4, EOS]]), options)
     assert best.tokens == (4,)
-    assert model.steps == 2
+    [searched] = predictor.steps()
+    assert isinstance(searched, TableModel)
+    assert searched.steps == 2
 
 
 def test_two_beams_find_what_greed_misses() -> None:

@@ -31,6 +31,7 @@ LAYERS = [
     {"checkpoint", "optimization", "devices", "streaming"},
     {"r_drop"},
     {"diagnosis", "models", "loss", "lexicon", "token_store"},
+    {"native"},
     {"batching"},
     {"tokenizer", "corpus", "alignments", "cache"},
     {"config", "text", "presets"},
@@ -103,8 +104,8 @@ def test_imports_go_down_the_layers_only(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "project", "libraries"),
     [
-        ("models", {"config", "symbols", "errors"}, {"torch"}),
-        ("search", {"models", "batching", "config", "symbols"}, {"torch"}),
+        ("models", {"native", "config", "symbols", "errors"}, {"torch"}),
+        ("search", {"models", "native", "batching", "config", "symbols"}, {"torch"}),
     ],
 )
 def test_who_knows_what(name: str, project: set[str], libraries: set[str]) -> None:

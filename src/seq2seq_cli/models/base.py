@@ -6,23 +6,29 @@ S source tokens, T target tokens, D width, V vocabulary, H heads.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from torch import Tensor, nn
 
 from seq2seq_cli.config import require
-from seq2seq_cli.models.cache import Cache
 
-Tree: TypeAlias = "Tensor | Cache | tuple[Tree, ...]"
+
+class Selectable(Protocol):
+    """Something with rows that is not a plain tensor, such as a cache with room to grow."""
+
+    def select(self, rows: Tensor) -> "Selectable": ...
+
+
+Tree: TypeAlias = "Tensor | Selectable | tuple[Tree, ...]"
 
 
 def select(tree: Tree, rows: Tensor) -> Tree:
     """Gather rows along axis 0 of everything in a tree: reorder, repeat or drop them."""
     if isinstance(tree, Tensor):
         return tree.index_select(0, rows)
-    if isinstance(tree, Cache):
-        return tree.select(rows)
-    return tuple(select(branch, rows) for branch in tree)
+    if isinstance(tree, tuple):
+        return tuple(select(branch, rows) for branch in tree)
+    return tree.select(rows)
 
 
 @dataclass(frozen=True)

@@ -294,6 +294,7 @@ class Transformer(TranslationModel):
     """
 
     Config = TransformerConfig
+    config: TransformerConfig
 
     def __init__(self, config: TransformerConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -350,16 +351,33 @@ class Transformer(TranslationModel):
             self.training and self.layer_dropout > 0 and float(torch.rand(())) < self.layer_dropout
         )
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def target_position(self, place: int) -> Tensor | None:
+        """What is added to the embedding of the target token at this place, (D,), if anything."""
+        if self.positions == "learned":
+            return cast(Tensor, self.target_positions(place, 1))[0]
+        if self.positions == "sinusoidal":
+            weight = self.target_embedding.weight
+            return sinusoids(place, 1, weight.size(1), weight.device)[0]
+        return None
+
+    def rotations(self, start: int, length: int, device: torch.device) -> Rotations | None:
+        """Of the places start, start + 1, …, where positions are rotary."""
+        if self.positions != "rotary":
+            return None
+        return rotations(start, length, self.head_width, device)
+
+    def encoded(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S) ids -> the encoder's outputs (B, S, D) and the mask (B, 1, 1, S)."""
         mask = source_mask(source)[:, None, None, :]
         x = self._embed(self.source_embedding, getattr(self, "source_positions", None), source, 0)
-        rotation = None
-        if self.positions == "rotary":
-            rotation = rotations(0, source.size(1), self.head_width, source.device)
+        rotation = self.rotations(0, source.size(1), source.device)
         for layer in self.encoder:
             if not self._skips_layer():
                 x = layer(x, mask, rotation)
-        x = self.encoder_norm(x)
+        return self.encoder_norm(x), mask
+
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+        x, mask = self.encoded(source)
         layers = cast(list[DecoderLayer], list(self.decoder))
         memory = (mask, *(layer.cross_attention.memory(x) for layer in layers))
         starts = (cast(CausalAttention, layer.self_attention).start(x) for layer in layers)

@@ -92,16 +92,28 @@ class _BeamSearch:
         self.token_scores = torch.empty(len(lengths), 0, device=source.device)  # (N, T - 1)
         # What hypotheses are ranked by; -inf: the place is taken by one that has ended, or empty.
         self.scores = torch.zeros(len(lengths), 1, device=source.device)  # (B, K)
+        self._numbers()
         self.coverage: Tensor | None = None  # (N, S), the sum of the attention so far
         if options.coverage_penalty:
             self.coverage = torch.zeros(real.shape, device=source.device).masked_fill(~real, 1.0)
 
+    def _numbers(self) -> None:
+        """Note what stays the same for many steps."""
+        device, beam = self.tokens.device, self.options.beam
+        self.each = torch.arange(len(self.sentences), device=device)[:, None]  # (B, 1)
+        free = torch.tensor([beam - len(s.finished) for s in self.sentences], device=device)
+        # (B, K): places in the beam that hypotheses which have ended take
+        self.taken = torch.arange(beam, device=device) >= free[:, None]
+
     def step(self) -> None:
         """Extend every open hypothesis by a token, and keep the best of each sentence."""
         origin, ended = self._extend()
-        for place, place_in_beam in ended.nonzero().tolist():
-            self._finish(place, place_in_beam)
-        self.scores = self.scores.masked_fill(ended, -torch.inf)
+        finished = ended.nonzero().tolist()
+        if finished:
+            for place, place_in_beam in finished:
+                self._finish(place, place_in_beam)
+            self.scores = self.scores.masked_fill(ended, -torch.inf)
+            self._numbers()
 
         length = self.tokens.size(1) - 1
         for sentence, best_open in zip(
@@ -126,9 +138,7 @@ class _BeamSearch:
         offsets = self.scores - normaliser.view_as(self.scores)
         best, places, columns = best_extensions(logits, offsets, options.beam)
 
-        device = logits.device
-        first = torch.arange(len(self.sentences), device=device)[:, None] * self.scores.size(1)
-        origin = (first + places).view(-1)
+        origin = (self.each * self.scores.size(1) + places).view(-1)
         flat = columns.view(-1)
         token_scores = plain[origin, flat, None] - normaliser.index_select(0, origin)
         chosen = flat if self.decoding.columns is None else self.decoding.columns[flat]
@@ -139,9 +149,7 @@ class _BeamSearch:
         if self.coverage is not None:
             self.coverage = (self.coverage + self.decoding.attended).index_select(0, origin)
 
-        free = torch.tensor([options.beam - len(s.finished) for s in self.sentences], device=device)
-        taken = torch.arange(options.beam, device=device) >= free[:, None]
-        self.scores = best.masked_fill(taken, -torch.inf)
+        self.scores = best.masked_fill(self.taken, -torch.inf)
         return origin, (chosen.view_as(best) == EOS) & (self.scores > -torch.inf)
 
     def _finish(self, place: int, place_in_beam: int) -> None:
@@ -170,3 +178,4 @@ class _BeamSearch:
         self.token_scores = self.token_scores.index_select(0, rows)
         if self.coverage is not None:
             self.coverage = self.coverage.index_select(0, rows)
+        self._numbers()

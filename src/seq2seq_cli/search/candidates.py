@@ -6,6 +6,8 @@ Dimensions: B sentences, K hypotheses of each, V columns of logits.
 import torch
 from torch import Tensor
 
+from seq2seq_cli import native
+
 GROUP = 64  # columns
 SMALL = 1024  # columns; fewer are sorted at once
 
@@ -16,6 +18,8 @@ def log_sum_exp(logits: Tensor) -> Tensor:
     By the softmax: its kernel makes one pass, and -inf costs it nothing. The greatest probability
     is at least 1 / V, so its logarithm is exact enough.
     """
+    if native.serves(logits):
+        return native.log_sum_exp(logits)
     greatest = logits.amax(dim=1, keepdim=True)
     return greatest - logits.softmax(dim=1).amax(dim=1, keepdim=True).log()
 
@@ -26,6 +30,8 @@ def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor
     Returns (B, count) each, best first: the sums, their rows 0 to K - 1, and their columns. Where
     there are fewer candidates, sums are -inf.
     """
+    if native.serves(logits, offsets):
+        return native.best_extensions(logits, offsets, count)
     batch, beam = offsets.shape
     size = logits.size(1)
     if size < SMALL:

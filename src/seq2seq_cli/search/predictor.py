@@ -18,7 +18,7 @@ from seq2seq_cli.models import (
     source_attentions,
     watched_attention,
 )
-from seq2seq_cli.models.quantization import narrowed
+from seq2seq_cli.models.compiled import Steps, narrowed, stepping
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
 
@@ -44,6 +44,7 @@ class Predictor:
             "allowed, one for each run",
         )
         self.models = tuple(models)
+        self._compiled: tuple[Steps, ...] | None = None
         each = list(weights) or [1.0] * len(models)
         self.log_weights = [float(torch.tensor(weight / sum(each)).log()) for weight in each]
         self.shortlist = shortlist
@@ -73,6 +74,14 @@ class Predictor:
             found.append(torch.stack(gold) + weight)
         return torch.stack(found).logsumexp(dim=0).masked_fill(target[:, 1:] == PAD, 0.0)
 
+    def steps(self) -> tuple[Steps, ...]:
+        """The models as search asks them: compiled, unless more is asked than compiled ones do."""
+        if self.follows_attention or torch.is_autocast_enabled(self.device.type):
+            return self.models
+        if self._compiled is None:
+            self._compiled = tuple(stepping(model) for model in self.models)
+        return self._compiled
+
     def begin(self, source: Tensor, rows: int, forced: Tensor | None = None) -> "Decoding":
         """Read (B, S) ids, to predict the targets of so many hypotheses of each.
 
@@ -92,10 +101,11 @@ class Decoding:
         self._absent: Tensor | None = None  # (B, V), columns not on a sentence's own list
         # Where the last step looked, if that is followed: (N, S), the mean over all heads
         self.attended = torch.empty(0)
+        self._models = predictor.steps()
         if predictor.shortlist is not None:
             self.columns, self._absent = predictor.shortlist.of(source, forced)
-            self._outputs = [narrowed(model.output, self.columns) for model in predictor.models]
-        memories, states = zip(*(model.encode(source) for model in predictor.models), strict=True)
+            self._outputs = [narrowed(model.output, self.columns) for model in self._models]
+        memories, states = zip(*(model.encode(source) for model in self._models), strict=True)
         self._memories: tuple[Tree, ...] = memories
         places = torch.arange(source.size(0), device=source.device).repeat_interleave(rows)
         self._states: tuple[Tree, ...] = cast(tuple[Tree, ...], select(states, places))
@@ -107,10 +117,10 @@ class Decoding:
         """
         found, states = [], []
         attended: list[Tensor] = []
-        for place, model in enumerate(self._predictor.models):
+        for place, model in enumerate(self._models):
             given = tokens[:, None], self._states[place], self._memories[place]
             if self._predictor.follows_attention:
-                with watched_attention(model) as seen:
+                with watched_attention(self._predictor.models[place]) as seen:
                     features, state = model.decode(*given)
                 # (B, H, K, S) of each layer, which is called once
                 attended += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in seen]

@@ -1,0 +1,153 @@
+"""Models made ready for search on a CPU: compiled products, and one call a step for Transformers.
+
+Dimensions: B sentences, N decoder rows, S source tokens, D width; see `base`.
+"""
+
+import copy
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli import native
+from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.quantization import Int8Linear
+from seq2seq_cli.models.transformer import (
+    CausalAttention,
+    DecoderLayer,
+    Scaling,
+    Transformer,
+)
+
+
+class Steps(Protocol):
+    """What search asks of a model; see `TranslationModel`."""
+
+    @property
+    def output(self) -> nn.Module: ...
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]: ...
+    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]: ...
+
+
+def with_linear_layers(model: TranslationModel, *, eight_bits: bool) -> TranslationModel:
+    """A copy for inference whose linear layers are compiled, or FBGEMM's where nothing is.
+
+    Embeddings, norms and recurrence stay as they are.
+    """
+    result = copy.deepcopy(model)
+    for module in list(result.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Linear):
+                setattr(module, name, _linear(child, eight_bits))
+    return result
+
+
+def _linear(layer: nn.Linear, eight_bits: bool) -> nn.Module:
+    if native.serves():
+        return native.Linear.packing(layer.weight, layer.bias, eight_bits=eight_bits)
+    return Int8Linear(layer.weight, layer.bias) if eight_bits else layer
+
+
+def narrowed(layer: nn.Module, outputs: Tensor) -> nn.Module:
+    """A linear layer of the same kind with only some of its outputs, in their order; no bias."""
+    if isinstance(layer, native.Linear):
+        return layer.narrowed(outputs)
+    assert getattr(layer, "bias", None) is None, "an output layer has no bias"
+    weight = cast(Tensor, layer.weight).index_select(0, outputs)
+    if isinstance(layer, Int8Linear):
+        return Int8Linear(weight, None)
+    narrow = nn.Linear(weight.size(1), weight.size(0), bias=False, device="meta")
+    narrow.weight = nn.Parameter(weight, requires_grad=False)
+    return narrow
+
+
+def stepping(model: TranslationModel) -> Steps:
+    """The model as search should ask it, with the same weights: compiled where that is possible."""
+    weight = next(model.parameters())
+    if not native.serves(weight.detach()):
+        return model  # on another device, or nothing is compiled
+    if isinstance(model, Transformer) and model.config.decoder_attention == "self":
+        return CompiledTransformer(model)
+    return with_linear_layers(model, eight_bits=False)
+
+
+class CompiledTransformer:
+    """A Transformer whose decoder reads a token in one call; the encoder is the model's own.
+
+    Memory: `native.Sources`. State: `native.Past`.
+    """
+
+    def __init__(self, model: Transformer) -> None:
+        config = model.config
+        layers = cast(list[DecoderLayer], list(model.decoder))
+        self.model = model
+        self.output = _compiled(model.output)
+        last = None if isinstance(model.decoder_norm, nn.Identity) else _norm(model.decoder_norm)
+        self.decoder = native.Decoder(
+            native.DecoderSettings(
+                config.width,
+                config.heads,
+                config.feed_forward,
+                config.activation,
+                config.norm == "pre",
+                Scaling.of(config).decoder_residual,
+            ),
+            [_layer(layer) for layer in layers],
+            last,
+        )
+
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+        """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
+        encoded, mask = self.model.encoded(source)
+        attentions = [cast(DecoderLayer, layer).cross_attention for layer in self.model.decoder]
+        memory = native.Sources.of(
+            [each.key_value(encoded).float().contiguous() for each in attentions],
+            mask.sum(dim=(1, 2, 3), dtype=torch.int32),
+        )
+        return memory, native.Past.empty(source.size(0))
+
+    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+        """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
+        past, sources = cast(native.Past, state), cast(native.Sources, memory)
+        place = len(past.steps)
+        turns = self.model.rotations(place, 1, target.device)
+        features, past = self.decoder.step(
+            target[:, 0].contiguous(),
+            self.model.target_embedding.weight,
+            self.model.scale,
+            self.model.target_position(place),
+            None if turns is None else torch.cat(turns),
+            past,
+            sources,
+        )
+        return features[:, None], past
+
+
+def _compiled(layer: nn.Module) -> native.Linear:
+    if isinstance(layer, native.Linear):
+        return layer
+    linear = cast(nn.Linear, layer)
+    return native.Linear.packing(linear.weight, linear.bias, eight_bits=False)
+
+
+def _layer(layer: DecoderLayer) -> native.DecoderLayer:
+    past = cast(CausalAttention, layer.self_attention)
+    cross, feed_forward = layer.cross_attention, layer.feed_forward
+    return native.DecoderLayer(
+        _compiled(past.query_key_value),
+        _compiled(past.output),
+        _compiled(cross.query),
+        _compiled(cross.output),
+        _compiled(feed_forward.inner),
+        _compiled(feed_forward.outer),
+        _norm(layer.self_sublayer.norm),
+        _norm(layer.cross_sublayer.norm),
+        _norm(layer.feed_forward_sublayer.norm),
+    )
+
+
+def _norm(norm: nn.Module) -> native.NormWeights:
+    bias = getattr(norm, "bias", None)
+    return native.NormWeights(
+        cast(Tensor, norm.weight).detach(), None if bias is None else bias.detach()
+    )

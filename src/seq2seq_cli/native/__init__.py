@@ -1,0 +1,361 @@
+"""Compiled functions for search on a CPU, where they were built and the processor can run them.
+
+They are optional: installing builds them where there is a compiler (kernels.cpp), and without them
+torch does the same work, more slowly. SEQ2SEQ_NATIVE in the environment chooses avx512, avx2 or
+off; without it the best is taken. All tensors here are float32, contiguous and on the CPU.
+
+Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens, V columns.
+"""
+
+import ctypes
+import os
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # as kernels.cpp counts them
+
+_Pointer = ctypes.c_void_p
+_Int = ctypes.c_int32
+
+
+class _DecoderSettings(ctypes.Structure):
+    _fields_ = (
+        ("width", _Int),
+        ("heads", _Int),
+        ("feed_forward", _Int),
+        ("activation", _Int),
+        ("pre_norm", _Int),
+        ("residual", ctypes.c_float),
+    )
+
+
+class _LayerParts(ctypes.Structure):
+    _fields_ = tuple(
+        (name, _Pointer)
+        for name in (
+            *("query_key_value", "self_output", "cross_query", "cross_output", "inner", "outer"),
+            *("self_weight", "self_bias", "cross_weight", "cross_bias"),
+            *("feed_forward_weight", "feed_forward_bias"),
+        )
+    )
+
+
+class _Surroundings(ctypes.Structure):
+    _fields_ = (
+        ("rows", _Int),
+        ("rows_each", _Int),
+        ("read", _Int),
+        ("tokens", _Pointer),
+        ("embedding", _Pointer),
+        ("embedding_scale", ctypes.c_float),
+        ("position", _Pointer),
+        ("paths", _Pointer),
+        ("paths_after", _Pointer),
+        ("past", ctypes.POINTER(_Pointer)),
+        ("past_rows", ctypes.POINTER(_Int)),
+        ("sources", ctypes.POINTER(_Pointer)),
+        ("lengths", _Pointer),
+        ("sentences", _Pointer),
+        ("source_length", _Int),
+        ("rotations", _Pointer),
+    )
+
+
+SIGNATURES = {
+    "linear_new": (_Pointer, (_Pointer, _Pointer, _Int, _Int, _Int)),
+    "linear_narrowed": (_Pointer, (_Pointer, _Pointer, _Int)),
+    "linear_free": (None, (_Pointer,)),
+    "linear_apply": (None, (_Pointer, _Pointer, _Int, _Pointer)),
+    "decoder_new": (_Pointer, (_Pointer, _Pointer, _Int, _Pointer, _Pointer)),
+    "decoder_free": (None, (_Pointer,)),
+    "decoder_step": (None, (_Pointer, _Pointer, _Pointer)),
+    "log_sum_exp": (None, (_Pointer, _Int, _Int, _Pointer)),
+    "best_extensions": (
+        None,
+        (_Pointer, _Pointer, _Int, _Int, _Int, _Int, _Pointer, _Pointer, _Pointer),
+    ),
+}
+
+
+def usable_builds() -> list[str]:
+    """The builds that were made and that this processor can run, the fastest first."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()  # 8-bit dot products
+    runs = {"avx512": capability == "AVX512" and vnni, "avx2": capability in ("AVX2", "AVX512")}
+    return [name for name, does in runs.items() if does and _file(name)]
+
+
+def _file(build: str) -> Path | None:
+    return next(Path(__file__).parent.glob(f"{build}*.so"), None)
+
+
+@lru_cache
+def library() -> ctypes.CDLL | None:
+    """The compiled functions, or None without any."""
+    wanted = os.environ.get("SEQ2SEQ_NATIVE", "")
+    builds = [name for name in usable_builds() if wanted in ("", name)]
+    if not builds:
+        return None
+    loaded = ctypes.CDLL(str(_file(builds[0])))
+    for name, (result, arguments) in SIGNATURES.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    return loaded
+
+
+def _loaded() -> ctypes.CDLL:
+    found = library()
+    assert found is not None, "whoever calls this has asked library() before"
+    return found
+
+
+def serves(*tensors: Tensor) -> bool:
+    """Whether compiled functions can work on these tensors."""
+    return library() is not None and all(
+        tensor.dtype == torch.float32 and tensor.device.type == "cpu" and not tensor.requires_grad
+        for tensor in tensors
+    )
+
+
+class Linear(nn.Module):
+    """A linear layer for inference, its weights packed, as float32 or as 8-bit integers.
+
+    With 8 bits each output has a scale of its own, and so has each row of inputs: what becomes of a
+    row does not depend on the others.
+    """
+
+    def __init__(self, handle: int, inputs: int, outputs: int, eight_bits: bool) -> None:
+        super().__init__()
+        self.in_features, self.out_features = inputs, outputs
+        self.eight_bits = eight_bits
+        self.handle = handle
+        weakref.finalize(self, _loaded().linear_free, handle)
+
+    @classmethod
+    def packing(cls, weight: Tensor, bias: Tensor | None, *, eight_bits: bool) -> "Linear":
+        """Pack weights (outputs, inputs); they are not needed afterwards."""
+        outputs, inputs = weight.shape
+        weight = weight.detach().float().contiguous()
+        kept = None if bias is None else bias.detach().float().contiguous()
+        handle = _loaded().linear_new(_at(weight), _at(kept), outputs, inputs, eight_bits)
+        return cls(handle, inputs, outputs, eight_bits)
+
+    def narrowed(self, chosen: Tensor) -> "Linear":
+        """With only some of the outputs, in the order of `chosen` (any,)."""
+        chosen = chosen.to(torch.int64).contiguous()
+        handle = _loaded().linear_narrowed(self.handle, _at(chosen), len(chosen))
+        return Linear(handle, self.in_features, len(chosen), self.eight_bits)
+
+    def __deepcopy__(self, memo: object) -> "Linear":
+        return self  # nothing changes it
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, inputs) -> (…, outputs)."""
+        x = x.float().contiguous()
+        y = x.new_empty(*x.shape[:-1], self.out_features)
+        _loaded().linear_apply(self.handle, _at(x), x.numel() // self.in_features, _at(y))
+        return y
+
+    def extra_repr(self) -> str:
+        kind = "8-bit" if self.eight_bits else "float32"
+        return f"in_features={self.in_features}, out_features={self.out_features}, {kind}"
+
+
+def _at(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+@dataclass(frozen=True)
+class NormWeights:
+    """Of LayerNorm, or without a bias of RMSNorm."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+@dataclass(frozen=True)
+class DecoderLayer:
+    """The parts of one layer of a Transformer's decoder."""
+
+    query_key_value: Linear
+    self_output: Linear
+    cross_query: Linear
+    cross_output: Linear
+    inner: Linear
+    outer: Linear
+    self_norm: NormWeights
+    cross_norm: NormWeights
+    feed_forward_norm: NormWeights
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """What the layers of a Transformer's decoder have in common."""
+
+    width: int
+    heads: int
+    feed_forward: int
+    activation: str
+    pre_norm: bool
+    residual: float  # what the residual connection is multiplied with
+
+
+class Decoder:
+    """A Transformer's decoder that reads one token of each row at a time."""
+
+    def __init__(
+        self, settings: DecoderSettings, layers: Sequence[DecoderLayer], last: NormWeights | None
+    ) -> None:
+        self.layers, self.last = layers, last  # kept: the compiled side points into them
+        self.width = settings.width
+        parts = (_LayerParts * len(layers))()
+        for part, layer in zip(parts, layers, strict=True):
+            for name in (
+                *("query_key_value", "self_output", "cross_query", "cross_output"),
+                *("inner", "outer"),
+            ):
+                setattr(part, name, getattr(layer, name).handle)
+            for name in ("self", "cross", "feed_forward"):
+                norm: NormWeights = getattr(layer, f"{name}_norm")
+                setattr(part, f"{name}_weight", _at(norm.weight))
+                setattr(part, f"{name}_bias", _at(norm.bias))
+        given = _DecoderSettings(
+            settings.width,
+            settings.heads,
+            settings.feed_forward,
+            ACTIVATIONS.index(settings.activation),
+            settings.pre_norm,
+            settings.residual,
+        )
+        self.handle = _loaded().decoder_new(
+            ctypes.byref(given),
+            parts,
+            len(layers),
+            _at(last.weight) if last else None,
+            _at(last.bias) if last else None,
+        )
+        weakref.finalize(self, _loaded().decoder_free, self.handle)
+
+    def step(
+        self,
+        tokens: Tensor,
+        embedding: Tensor,
+        scale: float,
+        position: Tensor | None,
+        rotations: Tensor | None,
+        past: "Past",
+        sources: "Sources",
+    ) -> tuple[Tensor, "Past"]:
+        """Read tokens (N,); return features (N, D), and the past with these tokens.
+
+        What is read is the embedding's row, times the scale, plus the position (D,), if there is
+        one. `rotations` (D / H) are cosines and sines of this place, with rotary positions. Rows of
+        one sentence stand together.
+        """
+        rows, count = tokens.size(0), len(past.steps) + 1
+        features = embedding.new_empty(rows, self.width)
+        step = embedding.new_empty(len(self.layers), rows, 2, self.width)
+        paths = past.paths.new_empty(rows, count)
+        addresses = (*past.addresses, step.data_ptr())
+        rows_then = (*past.rows, rows)
+        around = _Surroundings(
+            rows,
+            rows // sources.sentences.size(0),
+            count - 1,
+            tokens.data_ptr(),
+            embedding.data_ptr(),
+            scale,
+            _at(position),
+            past.paths.data_ptr(),
+            paths.data_ptr(),
+            (_Pointer * count)(*addresses),
+            (_Int * count)(*rows_then),
+            sources.addresses,
+            sources.lengths.data_ptr(),
+            sources.sentences.data_ptr(),
+            sources.layers[0].size(1),
+            _at(rotations),
+        )
+        _loaded().decoder_step(self.handle, ctypes.byref(around), features.data_ptr())
+        return features, Past((*past.steps, step), paths, addresses, rows_then)
+
+
+@dataclass(frozen=True)
+class Past:
+    """Keys and values of the target tokens read so far. They never move: rows remember their way.
+
+    Each of `steps` is (layers, rows at that step, 2, D); `paths` (N, T) says in which row of each
+    step a row's token was.
+    """
+
+    steps: tuple[Tensor, ...]
+    paths: Tensor
+    addresses: tuple[int, ...] = ()  # of the steps
+    rows: tuple[int, ...] = ()  # at each step
+
+    @classmethod
+    def empty(cls, rows: int) -> "Past":
+        """Before the first token."""
+        return cls((), torch.empty(rows, 0, dtype=torch.int32))
+
+    def select(self, rows: Tensor) -> "Past":
+        """Gather rows."""
+        return Past(self.steps, self.paths.index_select(0, rows), self.addresses, self.rows)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Keys and values of source tokens: for each layer (sentences, S, 2 D). They never move either.
+
+    `lengths` (sentences,) are without PAD; `sentences` (B,) are those that are still searched.
+    """
+
+    layers: tuple[Tensor, ...]
+    lengths: Tensor
+    sentences: Tensor
+    addresses: Any  # of the layers
+
+    @classmethod
+    def of(cls, layers: Sequence[Tensor], lengths: Tensor) -> "Sources":
+        """All sentences."""
+        addresses = (_Pointer * len(layers))(*(layer.data_ptr() for layer in layers))
+        sentences = torch.arange(len(lengths), dtype=torch.int32)
+        return cls(tuple(layers), lengths, sentences, addresses)
+
+    def select(self, rows: Tensor) -> "Sources":
+        """Gather sentences."""
+        sentences = self.sentences.index_select(0, rows)
+        return Sources(self.layers, self.lengths, sentences, self.addresses)
+
+
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """(N, V) -> (N, 1), of which some may be -inf."""
+    logits = logits.contiguous()
+    result = logits.new_empty(logits.size(0), 1)
+    _loaded().log_sum_exp(_at(logits), *logits.shape, _at(result))
+    return result
+
+
+def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `count` greatest sums of a logit (B x K, V) and its row's offset (B, K), best first.
+
+    Returns (B, count) each: the sums, their rows 0 to K - 1, and their columns. Where there are
+    fewer candidates, sums are -inf.
+    """
+    logits, offsets = logits.contiguous(), offsets.contiguous()
+    batch, beam = offsets.shape
+    best = logits.new_empty(batch, count)
+    rows = torch.empty(batch, count, dtype=torch.int64)
+    columns = torch.empty_like(rows)
+    _loaded().best_extensions(
+        *(_at(logits), _at(offsets), batch, beam, logits.size(1), count),
+        *(_at(best), _at(rows), _at(columns)),
+    )
+    return best, rows, columns

@@ -1,0 +1,802 @@
+// What search on a CPU spends its time in, as compiled functions with a C interface.
+//
+// The same file is built once for processors with AVX2 and once for those with AVX-512 and its
+// 8-bit dot products; `seq2seq_cli.native` loads what the machine can run. Every function works in
+// the thread that calls it: several batches at a time keep several cores busy.
+//
+// A row's result never depends on the other rows of its batch: sums run in one order for each, and
+// 8-bit inputs have a scale a row.
+//
+// Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens read before,
+// V columns of logits, K hypotheses of a sentence.
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+namespace {
+
+// ---------------------------------------------------------------------------------------------
+// Vectors: the only part that differs between processors
+
+#ifdef __AVX512VNNI__
+constexpr int LANES = 16;            // floats in a vector
+constexpr int ROWS = 6, BLOCKS = 4;  // of a tile: 24 sums stay in registers
+constexpr float INPUT_LIMIT = 127;
+using Floats = __m512;
+using Sums = __m512i;  // 32-bit integers
+using Bytes = __m512i;
+
+inline Floats load(const float *p) { return _mm512_loadu_ps(p); }
+inline Floats spread(float x) { return _mm512_set1_ps(x); }
+inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+inline Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+inline Floats greater(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+inline void store(float *p, Floats x) { _mm512_storeu_ps(p, x); }
+inline float sum_of(Floats x) { return _mm512_reduce_add_ps(x); }
+inline float greatest_of(Floats x) { return _mm512_reduce_max_ps(x); }
+inline Floats without_sign(Floats x) { return _mm512_abs_ps(x); }
+inline Floats rounded(Floats x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT); }
+inline Floats two_to_the(Floats x) {  // a whole number
+    const __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
+}
+inline Floats zero_below(Floats x, Floats bound, Floats otherwise) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_GE_OQ), otherwise);
+}
+// Numbers of at most 127 as bytes, and as integers.
+inline Sums store_bytes(int8_t *p, Floats x) {
+    const __m512i whole = _mm512_cvtps_epi32(x);
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm512_cvtepi32_epi8(whole));
+    return whole;
+}
+inline Sums add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
+inline int32_t sum_of(Sums x) { return _mm512_reduce_add_epi32(x); }
+inline Bytes load_bytes(const uint8_t *p) { return _mm512_loadu_si512(p); }
+inline Bytes spread_four(const int8_t *p) {
+    int32_t four;
+    std::memcpy(&four, p, 4);
+    return _mm512_set1_epi32(four);
+}
+inline Sums dot(Sums sum, Bytes weights, Bytes inputs) {
+    // By hand: compilers copy the sums around the built-in function, and lose half the speed.
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(inputs));
+    return sum;
+}
+inline Sums no_sum() { return _mm512_setzero_si512(); }
+inline Floats less(Sums sum, int32_t offset) {
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_set1_epi32(offset)));
+}
+#else
+constexpr int LANES = 8;
+constexpr int ROWS = 4, BLOCKS = 2;
+// Two products of 8-bit numbers are first added in 16 bits: 2 x 255 x 63 just fits.
+constexpr float INPUT_LIMIT = 63;
+using Floats = __m256;
+using Sums = __m256i;
+using Bytes = __m256i;
+
+inline Floats load(const float *p) { return _mm256_loadu_ps(p); }
+inline Floats spread(float x) { return _mm256_set1_ps(x); }
+inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+inline Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+inline Floats greater(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+inline void store(float *p, Floats x) { _mm256_storeu_ps(p, x); }
+inline float sum_of(Floats x) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+inline float greatest_of(Floats x) {
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+inline Floats without_sign(Floats x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+inline Floats rounded(Floats x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT); }
+inline Floats two_to_the(Floats x) {  // a whole number
+    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+}
+inline Floats zero_below(Floats x, Floats bound, Floats otherwise) {
+    return _mm256_and_ps(_mm256_cmp_ps(x, bound, _CMP_GE_OQ), otherwise);
+}
+// Numbers of at most 127 as bytes, and as integers.
+inline Sums store_bytes(int8_t *p, Floats x) {
+    const __m256i whole = _mm256_cvtps_epi32(x);
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i *>(p), _mm_packs_epi16(words, words));
+    return whole;
+}
+inline Sums add(Sums a, Sums b) { return _mm256_add_epi32(a, b); }
+inline int32_t sum_of(Sums x) {
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+}
+inline Bytes load_bytes(const uint8_t *p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p));
+}
+inline Bytes spread_four(const int8_t *p) {
+    int32_t four;
+    std::memcpy(&four, p, 4);
+    return _mm256_set1_epi32(four);
+}
+inline Sums dot(Sums sum, Bytes weights, Bytes inputs) {
+    const __m256i pairs = _mm256_maddubs_epi16(weights, inputs);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+inline Sums no_sum() { return _mm256_setzero_si256(); }
+inline Floats less(Sums sum, int32_t offset) {
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(sum, _mm256_set1_epi32(offset)));
+}
+#endif
+
+inline float greatest_of(const float *x, int count) {
+    Floats most = spread(-INFINITY);
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) most = greater(most, load(x + i));
+    float result = greatest_of(most);
+    for (; i < count; i++) result = std::max(result, x[i]);
+    return result;
+}
+
+// e to the x, to a relative error of 1e-7; 0 below e^-87.
+inline Floats exponential(Floats x) {
+    const Floats lowest = spread(-87.0f);
+    const Floats bounded = greater(x, lowest);
+    const Floats power = rounded(multiply(bounded, spread(1.44269504f)));
+    // The logarithm of 2 in two parts, the first with few digits, so that the rest is exact.
+    Floats rest = multiply_add(power, spread(-0.693359375f), bounded);
+    rest = multiply_add(power, spread(2.12194440e-4f), rest);
+    Floats sum = spread(1.0f / 5040);
+    for (float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
+        sum = multiply_add(sum, rest, spread(factor));
+    return zero_below(x, lowest, multiply(sum, two_to_the(power)));
+}
+
+// ---------------------------------------------------------------------------------------------
+// Memory
+
+template <typename T> struct Aligned {
+    T *data = nullptr;
+    size_t size = 0;
+
+    Aligned() = default;
+    Aligned(const Aligned &) = delete;
+    Aligned &operator=(const Aligned &) = delete;
+    ~Aligned() { std::free(data); }
+
+    // At least this many elements; what was there is lost.
+    T *room(size_t count) {
+        if (count > size) {
+            std::free(data);
+            data = static_cast<T *>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64));
+            if (!data) std::abort();
+            size = count;
+        }
+        return data;
+    }
+};
+
+struct Workspace {
+    Aligned<float> normed, wide, attended, weights;
+    Aligned<const float *> tokens;
+    Aligned<int8_t> inputs;
+    Aligned<float> input_scales;
+    Aligned<int32_t> input_sums;
+};
+
+thread_local Workspace workspace;
+
+// ---------------------------------------------------------------------------------------------
+// Linear layers
+
+enum class Into { replace, add, relu };  // what becomes of a product
+
+// Weights (outputs, inputs), packed for tiles: LANES outputs stand side by side, and with 8 bits
+// four inputs of each.
+struct Linear {
+    int inputs, outputs, blocks, depth;  // depth: inputs, with 8 bits rounded up to a multiple of 4
+    bool eight_bits;
+    Aligned<float> weights, bias, scales;
+    Aligned<uint8_t> bytes;  // 8-bit weights + 128: dot products take unsigned ones
+
+    Linear(const float *weight, const float *given_bias, int outputs, int inputs, bool eight_bits)
+        : inputs(inputs), outputs(outputs), blocks((outputs + LANES - 1) / LANES),
+          depth(eight_bits ? (inputs + 3) / 4 * 4 : inputs), eight_bits(eight_bits) {
+        const size_t padded = static_cast<size_t>(blocks) * LANES;
+        std::fill_n(bias.room(padded), padded, 0.0f);
+        if (given_bias) std::copy_n(given_bias, outputs, bias.data);
+        if (!eight_bits) {
+            std::fill_n(weights.room(padded * depth), padded * depth, 0.0f);
+            for (int o = 0; o < outputs; o++)
+                for (int i = 0; i < inputs; i++)
+                    weights.data[float_place(o, i)] = weight[static_cast<size_t>(o) * inputs + i];
+            return;
+        }
+        std::fill_n(bytes.room(padded * depth), padded * depth, uint8_t{128});
+        std::fill_n(scales.room(padded), padded, 0.0f);
+        for (int o = 0; o < outputs; o++) {
+            const float *row = weight + static_cast<size_t>(o) * inputs;
+            float greatest = 1e-20f;
+            for (int i = 0; i < inputs; i++) greatest = std::max(greatest, std::fabs(row[i]));
+            scales.data[o] = greatest / 127;
+            for (int i = 0; i < inputs; i++)
+                bytes.data[place(o, i)] =
+                    static_cast<uint8_t>(128 + std::lrint(row[i] * 127 / greatest));
+        }
+    }
+
+    // Some outputs of another layer, in the order of `chosen`.
+    Linear(const Linear &whole, const int64_t *chosen, int count)
+        : inputs(whole.inputs), outputs(count), blocks((count + LANES - 1) / LANES),
+          depth(whole.depth), eight_bits(whole.eight_bits) {
+        const size_t padded = static_cast<size_t>(blocks) * LANES;
+        std::fill_n(bias.room(padded), padded, 0.0f);
+        if (eight_bits) {
+            std::fill_n(scales.room(padded), padded, 0.0f);
+            std::fill_n(bytes.room(padded * depth), padded * depth, uint8_t{128});
+        } else {
+            std::fill_n(weights.room(padded * depth), padded * depth, 0.0f);
+        }
+        for (int o = 0; o < count; o++) {
+            const int from = static_cast<int>(chosen[o]);
+            bias.data[o] = whole.bias.data[from];
+            if (eight_bits) {
+                scales.data[o] = whole.scales.data[from];
+                for (int i = 0; i < depth; i += 4)
+                    std::memcpy(bytes.data + place(o, i), whole.bytes.data + place(from, i), 4);
+            } else {
+                for (int i = 0; i < depth; i++)
+                    weights.data[float_place(o, i)] = whole.weights.data[float_place(from, i)];
+            }
+        }
+    }
+
+    size_t float_place(int output, int input) const {
+        return (static_cast<size_t>(output / LANES) * depth + input) * LANES + output % LANES;
+    }
+
+    size_t place(int output, int input) const {
+        return (static_cast<size_t>(output / LANES) * depth + input / 4 * 4) * LANES +
+               output % LANES * 4 + input % 4;
+    }
+};
+
+// One vector of results, of which `count` are wanted.
+inline void put(float *y, Floats x, int count, Into into) {
+    if (into == Into::relu) x = greater(x, spread(0));
+    if (count >= LANES) {
+        store(y, into == Into::add ? add(load(y), x) : x);
+        return;
+    }
+    alignas(64) float some[LANES];
+    store(some, x);
+    for (int i = 0; i < count; i++) y[i] = into == Into::add ? y[i] + some[i] : some[i];
+}
+
+template <int R, int C>
+void tile(const Linear &layer, int block, const float *x, float *y, Into into) {
+    Floats sums[R][C];
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < C; c++) sums[r][c] = load(layer.bias.data + (block + c) * LANES);
+    const size_t size = static_cast<size_t>(layer.depth) * LANES;
+    const float *w = layer.weights.data + block * size;
+    for (int i = 0; i < layer.depth; i++) {
+        Floats weights[C];
+        for (int c = 0; c < C; c++) weights[c] = load(w + c * size + static_cast<size_t>(i) * LANES);
+        for (int r = 0; r < R; r++) {
+            const Floats input = spread(x[static_cast<size_t>(r) * layer.inputs + i]);
+            for (int c = 0; c < C; c++) sums[r][c] = multiply_add(weights[c], input, sums[r][c]);
+        }
+    }
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < C; c++) {
+            const int column = (block + c) * LANES;
+            put(y + static_cast<size_t>(r) * layer.outputs + column, sums[r][c],
+                layer.outputs - column, into);
+        }
+}
+
+struct Quantised {
+    const int8_t *rows;
+    const float *scales;
+    const int32_t *sums;
+};
+
+template <int R, int C>
+void tile(const Linear &layer, int block, const Quantised &x, int row, float *y, Into into) {
+    Sums sums[R][C];
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < C; c++) sums[r][c] = no_sum();
+    const size_t size = static_cast<size_t>(layer.depth) * LANES;
+    const uint8_t *w = layer.bytes.data + block * size;
+    const int8_t *inputs = x.rows + static_cast<size_t>(row) * layer.depth;
+    for (int i = 0; i < layer.depth; i += 4) {
+        Bytes weights[C];
+        for (int c = 0; c < C; c++)
+            weights[c] = load_bytes(w + c * size + static_cast<size_t>(i) * LANES);
+        for (int r = 0; r < R; r++) {
+            const Bytes input = spread_four(inputs + static_cast<size_t>(r) * layer.depth + i);
+            for (int c = 0; c < C; c++) sums[r][c] = dot(sums[r][c], weights[c], input);
+        }
+    }
+    for (int r = 0; r < R; r++) {
+        const Floats scale = spread(x.scales[row + r]);
+        for (int c = 0; c < C; c++) {
+            const int column = (block + c) * LANES;
+            const Floats product = less(sums[r][c], 128 * x.sums[row + r]);
+            const Floats scaled = multiply(scale, load(layer.scales.data + column));
+            put(y + static_cast<size_t>(r) * layer.outputs + column,
+                multiply_add(product, scaled, load(layer.bias.data + column)),
+                layer.outputs - column, into);
+        }
+    }
+}
+
+// Rows of inputs as 8-bit numbers, each row with a scale of its own.
+Quantised quantised(const Linear &layer, const float *x, int rows) {
+    Workspace &space = workspace;
+    int8_t *bytes = space.inputs.room(static_cast<size_t>(rows) * layer.depth);
+    float *scales = space.input_scales.room(rows);
+    int32_t *sums = space.input_sums.room(rows);
+    const int inputs = layer.inputs;
+    for (int r = 0; r < rows; r++) {
+        const float *row = x + static_cast<size_t>(r) * inputs;
+        int8_t *out = bytes + static_cast<size_t>(r) * layer.depth;
+        Floats most = spread(1e-20f);
+        int i = 0;
+        for (; i + LANES <= inputs; i += LANES) most = greater(most, without_sign(load(row + i)));
+        float greatest = greatest_of(most);
+        for (; i < inputs; i++) greatest = std::max(greatest, std::fabs(row[i]));
+        const float factor = INPUT_LIMIT / greatest;
+        Sums whole = no_sum();
+        i = 0;
+        for (; i + LANES <= inputs; i += LANES)
+            whole = add(whole, store_bytes(out + i, multiply(load(row + i), spread(factor))));
+        int32_t sum = sum_of(whole);
+        for (; i < inputs; i++) {
+            const int32_t value = static_cast<int32_t>(std::nearbyintf(row[i] * factor));
+            out[i] = static_cast<int8_t>(value);
+            sum += value;
+        }
+        for (; i < layer.depth; i++) out[i] = 0;
+        scales[r] = greatest / INPUT_LIMIT;
+        sums[r] = sum;
+    }
+    return {bytes, scales, sums};
+}
+
+template <int R>
+void some_rows(const Linear &layer, int block, int count, const float *x, const Quantised &bytes,
+               int row, float *y, Into into) {
+    y += static_cast<size_t>(row) * layer.outputs;
+    x += static_cast<size_t>(row) * layer.inputs;
+#define TILE(C) \
+    layer.eight_bits ? tile<R, C>(layer, block, bytes, row, y, into) \
+                     : tile<R, C>(layer, block, x, y, into)
+    switch (count) {
+    case 1: TILE(1); break;
+    case 2: TILE(2); break;
+#if defined(__AVX512VNNI__)
+    case 3: TILE(3); break;
+    case 4: TILE(4); break;
+#endif
+    }
+#undef TILE
+}
+
+// x (rows, inputs) -> y (rows, outputs)
+void apply(const Linear &layer, const float *x, int rows, float *y, Into into = Into::replace) {
+    Quantised bytes{};
+    if (layer.eight_bits) bytes = quantised(layer, x, rows);
+    for (int block = 0; block < layer.blocks; block += BLOCKS) {
+        const int count = std::min(BLOCKS, layer.blocks - block);
+        int row = 0;
+        for (; row + ROWS <= rows; row += ROWS)
+            some_rows<ROWS>(layer, block, count, x, bytes, row, y, into);
+        switch (rows - row) {
+        case 1: some_rows<1>(layer, block, count, x, bytes, row, y, into); break;
+        case 2: some_rows<2>(layer, block, count, x, bytes, row, y, into); break;
+        case 3: some_rows<3>(layer, block, count, x, bytes, row, y, into); break;
+        case 4: some_rows<4>(layer, block, count, x, bytes, row, y, into); break;
+        case 5: some_rows<5>(layer, block, count, x, bytes, row, y, into); break;
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Norms and activations
+
+struct Norm {
+    const float *weight = nullptr, *bias = nullptr;  // no weight: no norm; no bias: RMSNorm
+};
+
+constexpr float EPSILON = 1e-5f;
+
+void normalise(const Norm &norm, const float *x, int rows, int width, float *y) {
+    for (int r = 0; r < rows; r++, x += width, y += width) {
+        float mean = 0, square = 0;
+        if (norm.bias) {
+            for (int i = 0; i < width; i++) mean += x[i];
+            mean /= width;
+        }
+        for (int i = 0; i < width; i++) square += (x[i] - mean) * (x[i] - mean);
+        const float scale = 1 / std::sqrt(square / width + EPSILON);
+        if (norm.bias)
+            for (int i = 0; i < width; i++)
+                y[i] = (x[i] - mean) * scale * norm.weight[i] + norm.bias[i];
+        else
+            for (int i = 0; i < width; i++) y[i] = x[i] * scale * norm.weight[i];
+    }
+}
+
+enum Activation { RELU, GELU, SWISH, SWIGLU };  // as `native.ACTIVATIONS` counts them
+
+inline Floats swish(Floats x) {
+    const Floats grown = add(spread(1), exponential(multiply(greater(x, spread(-80)), spread(-1))));
+#ifdef __AVX512VNNI__
+    return _mm512_div_ps(x, grown);
+#else
+    return _mm256_div_ps(x, grown);
+#endif
+}
+
+inline float swish(float x) { return x / (1 + std::exp(-x)); }
+
+// (rows, width), or with SWIGLU (rows, 2 x width) -> (rows, width), in place
+void activate(Activation activation, float *x, int rows, int width) {
+    if (activation == RELU) return;  // has been done
+    const bool gated = activation == SWIGLU;
+    for (int r = 0; r < rows; r++) {
+        const float *in = x + static_cast<size_t>(r) * width * (gated ? 2 : 1);
+        float *out = x + static_cast<size_t>(r) * width;
+        if (activation == GELU) {
+            for (int i = 0; i < width; i++)
+                out[i] = 0.5f * in[i] * (1 + std::erf(in[i] * 0.707106781f));
+            continue;
+        }
+        int i = 0;
+        for (; i + LANES <= width; i += LANES) {
+            const Floats swished = swish(load(in + i));
+            store(out + i, gated ? multiply(swished, load(in + width + i)) : swished);
+        }
+        for (; i < width; i++) out[i] = swish(in[i]) * (gated ? in[width + i] : 1);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Attention of one query to tokens that lie anywhere
+
+float dot_product(const float *a, const float *b, int count) {
+    Floats sum = spread(0);
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) sum = multiply_add(load(a + i), load(b + i), sum);
+    float result = sum_of(sum);
+    for (; i < count; i++) result += a[i] * b[i];
+    return result;
+}
+
+void softmax(float *x, int count) {
+    const float greatest = greatest_of(x, count);
+    const int padded = (count + LANES - 1) / LANES * LANES;  // there is room
+    std::fill(x + count, x + padded, -INFINITY);
+    Floats total = spread(0);
+    for (int i = 0; i < padded; i += LANES) {
+        const Floats raised = exponential(add(load(x + i), spread(-greatest)));
+        store(x + i, raised);
+        total = add(total, raised);
+    }
+    const Floats share = spread(1 / sum_of(total));
+    for (int i = 0; i < padded; i += LANES) store(x + i, multiply(load(x + i), share));
+}
+
+// The weighted sum of C vectors of each token, from the place `first` on: C sums at a time, since
+// each waits for its last product.
+template <int C>
+void weigh(const float *weights, const float *const *tokens, int count, int first, float *out) {
+    Floats sums[C];
+    for (int c = 0; c < C; c++) sums[c] = spread(0);
+    for (int s = 0; s < count; s++) {
+        const Floats weight = spread(weights[s]);
+        const float *token = tokens[s] + first;
+        for (int c = 0; c < C; c++)
+            sums[c] = multiply_add(weight, load(token + c * LANES), sums[c]);
+    }
+    for (int c = 0; c < C; c++) store(out + c * LANES, sums[c]);
+}
+
+// Each token has the D numbers of its key, then those of its value; heads stand side by side.
+void attend(const float *query, const float *const *tokens, int count, int heads, int head_width,
+            float *weights, float *out) {
+    const float scale = 1 / std::sqrt(static_cast<float>(head_width));
+    const int width = heads * head_width;
+    for (int h = 0; h < heads; h++) {
+        const int first = h * head_width;
+        for (int s = 0; s < count; s++)
+            weights[s] = scale * dot_product(query + first, tokens[s] + first, head_width);
+        softmax(weights, count);
+        int i = 0;
+        for (; i + 4 * LANES <= head_width; i += 4 * LANES)
+            weigh<4>(weights, tokens, count, width + first + i, out + first + i);
+        for (; i + LANES <= head_width; i += LANES)
+            weigh<1>(weights, tokens, count, width + first + i, out + first + i);
+        for (; i < head_width; i++) {
+            float sum = 0;
+            for (int s = 0; s < count; s++) sum += weights[s] * tokens[s][width + first + i];
+            out[first + i] = sum;
+        }
+    }
+}
+
+// Turn the pairs of dimensions i and i + half of each head by their angles.
+void rotate(float *x, int heads, int head_width, const float *cosines, const float *sines) {
+    const int half = head_width / 2;
+    for (int h = 0; h < heads; h++, x += head_width)
+        for (int i = 0; i < half; i++) {
+            const float first = x[i], second = x[half + i];
+            x[i] = first * cosines[i] - second * sines[i];
+            x[half + i] = first * sines[i] + second * cosines[i];
+        }
+}
+
+// ---------------------------------------------------------------------------------------------
+// A step of the Transformer's decoder
+
+struct Layer {
+    const Linear *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
+    Norm self_norm, cross_norm, feed_forward_norm;
+};
+
+}  // namespace
+
+extern "C" {
+
+// Shared with `native/__init__.py`, field by field.
+struct DecoderSettings {
+    int32_t width, heads, feed_forward, activation;
+    int32_t pre_norm;
+    float residual;  // what the residual is multiplied with
+};
+
+struct LayerParts {
+    const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
+    const float *self_weight, *self_bias, *cross_weight, *cross_bias;
+    const float *feed_forward_weight, *feed_forward_bias;
+};
+
+// What a step reads beside its rows.
+struct Surroundings {
+    int32_t rows;                 // N
+    int32_t rows_each;            // of a sentence; they stand together
+    int32_t read;                 // T, target tokens read before
+    const int64_t *tokens;        // (N,), to be read
+    const float *embedding;       // (vocabulary, D)
+    float embedding_scale;
+    const float *position;        // (D,), to be added to each; or null
+    const int32_t *paths;         // (N, T): in which row of each earlier step a row's token was
+    int32_t *paths_after;         // (N, T + 1), to be written
+    float *const *past;           // T + 1 of (layers, rows then, 2, D); the last is written
+    const int32_t *past_rows;     // T + 1
+    const float *const *sources;  // a layer's keys and values: (sentences, S, 2, D)
+    const int32_t *lengths;       // (sentences,), source tokens of each
+    const int32_t *sentences;     // (N / rows_each,), of which there may be more in `sources`
+    int32_t source_length;        // S
+    const float *rotations;       // cosines, then sines, (2, D / H / 2); or null
+};
+
+}  // extern "C"
+
+namespace {
+
+struct Decoder {
+    DecoderSettings settings;
+    std::vector<Layer> layers;
+    Norm last;
+
+    void self_attention(int number, const Surroundings &around, float *wide, float *out) const {
+        const int width = settings.width, heads = settings.heads, head_width = width / heads;
+        const int rows = around.rows, read = around.read;
+        const size_t token = 2 * static_cast<size_t>(width);
+        float *own = around.past[read] + number * rows * token;
+        const float **tokens = workspace.tokens.room(read + 1);
+        float *weights = workspace.weights.room(read + 1 + LANES);
+        for (int r = 0; r < rows; r++, wide += 3 * width, own += token) {
+            if (around.rotations) {
+                const float *sines = around.rotations + head_width / 2;
+                rotate(wide, heads, head_width, around.rotations, sines);
+                rotate(wide + width, heads, head_width, around.rotations, sines);
+            }
+            std::copy_n(wide + width, token, own);
+            const int32_t *path = around.paths + static_cast<size_t>(r) * read;
+            for (int s = 0; s < read; s++)
+                tokens[s] = around.past[s] +
+                            (static_cast<size_t>(number) * around.past_rows[s] + path[s]) * token;
+            tokens[read] = own;
+            attend(wide, tokens, read + 1, heads, head_width, weights, out + r * token / 2);
+        }
+    }
+
+    void cross_attention(int number, const Surroundings &around, const float *queries,
+                         float *out) const {
+        const int width = settings.width;
+        const size_t token = 2 * static_cast<size_t>(width);
+        const float **tokens = workspace.tokens.room(around.source_length);
+        float *weights = workspace.weights.room(around.source_length + LANES);
+        for (int r = 0; r < around.rows; r++, queries += width, out += width) {
+            const int sentence = around.sentences[r / around.rows_each], length = around.lengths[sentence];
+            const float *first = around.sources[number] +
+                                 static_cast<size_t>(sentence) * around.source_length * token;
+            for (int s = 0; s < length; s++) tokens[s] = first + s * token;
+            attend(queries, tokens, length, settings.heads, width / settings.heads, weights, out);
+        }
+    }
+
+    // What a sublayer reads: its norm's output, or x itself.
+    const float *enter(const Norm &norm, const float *x, int rows, float *room) const {
+        if (!settings.pre_norm) return x;
+        normalise(norm, x, rows, settings.width, room);
+        return room;
+    }
+
+    void leave(const Norm &norm, const Linear &output, const float *result, float *x,
+               int rows) const {
+        if (settings.residual != 1.0f)
+            for (size_t i = 0; i < static_cast<size_t>(rows) * settings.width; i++)
+                x[i] *= settings.residual;
+        apply(output, result, rows, x, Into::add);
+        if (!settings.pre_norm) normalise(norm, x, rows, settings.width, x);
+    }
+
+    void embed(const Surroundings &around, float *x) const {
+        const size_t width = settings.width;
+        for (int r = 0; r < around.rows; r++, x += width) {
+            const float *own = around.embedding + static_cast<size_t>(around.tokens[r]) * width;
+            for (size_t i = 0; i < width; i++) x[i] = own[i] * around.embedding_scale;
+            if (around.position)
+                for (size_t i = 0; i < width; i++) x[i] += around.position[i];
+            int32_t *path = around.paths_after + static_cast<size_t>(r) * (around.read + 1);
+            std::copy_n(around.paths + static_cast<size_t>(r) * around.read, around.read, path);
+            path[around.read] = r;
+        }
+    }
+
+    void step(const Surroundings &around, float *x) const {
+        embed(around, x);
+        const int rows = around.rows, width = settings.width;
+        const int inner = settings.feed_forward * (settings.activation == SWIGLU ? 2 : 1);
+        Workspace &space = workspace;
+        const size_t each = static_cast<size_t>(rows);
+        float *normed = space.normed.room(each * width);
+        float *wide = space.wide.room(each * std::max(3 * width, inner));
+        float *attended = space.attended.room(each * width);
+        for (size_t number = 0; number < layers.size(); number++) {
+            const Layer &layer = layers[number];
+            apply(*layer.query_key_value, enter(layer.self_norm, x, rows, normed), rows, wide);
+            self_attention(static_cast<int>(number), around, wide, attended);
+            leave(layer.self_norm, *layer.self_output, attended, x, rows);
+
+            apply(*layer.cross_query, enter(layer.cross_norm, x, rows, normed), rows, wide);
+            cross_attention(static_cast<int>(number), around, wide, attended);
+            leave(layer.cross_norm, *layer.cross_output, attended, x, rows);
+
+            apply(*layer.inner, enter(layer.feed_forward_norm, x, rows, normed), rows, wide,
+                  settings.activation == RELU ? Into::relu : Into::replace);
+            activate(static_cast<Activation>(settings.activation), wide, rows,
+                     settings.feed_forward);
+            leave(layer.feed_forward_norm, *layer.outer, wide, x, rows);
+        }
+        if (last.weight) normalise(last, x, rows, width, x);
+    }
+};
+
+}  // namespace
+
+// ---------------------------------------------------------------------------------------------
+// What Python calls
+
+extern "C" {
+
+void *linear_new(const float *weight, const float *bias, int32_t outputs, int32_t inputs,
+                 int32_t eight_bits) {
+    return new Linear(weight, bias, outputs, inputs, eight_bits != 0);
+}
+
+void *linear_narrowed(const void *layer, const int64_t *chosen, int32_t count) {
+    return new Linear(*static_cast<const Linear *>(layer), chosen, count);
+}
+
+void linear_free(void *layer) { delete static_cast<Linear *>(layer); }
+
+void linear_apply(const void *layer, const float *x, int32_t rows, float *y) {
+    apply(*static_cast<const Linear *>(layer), x, rows, y);
+}
+
+void *decoder_new(const DecoderSettings *settings, const LayerParts *layers, int32_t count,
+                  const float *last_weight, const float *last_bias) {
+    auto decoder = std::make_unique<Decoder>();
+    decoder->settings = *settings;
+    decoder->last = {last_weight, last_bias};
+    const auto linear = [](const void *layer) { return static_cast<const Linear *>(layer); };
+    for (int i = 0; i < count; i++) {
+        const LayerParts &parts = layers[i];
+        decoder->layers.push_back({linear(parts.query_key_value), linear(parts.self_output),
+                                   linear(parts.cross_query), linear(parts.cross_output),
+                                   linear(parts.inner), linear(parts.outer),
+                                   {parts.self_weight, parts.self_bias},
+                                   {parts.cross_weight, parts.cross_bias},
+                                   {parts.feed_forward_weight, parts.feed_forward_bias}});
+    }
+    return decoder.release();
+}
+
+void decoder_free(void *decoder) { delete static_cast<Decoder *>(decoder); }
+
+// Read a token of each row; features (N, D) out.
+void decoder_step(const void *decoder, const Surroundings *around, float *features) {
+    static_cast<const Decoder *>(decoder)->step(*around, features);
+}
+
+// (N, V), of which some may be -inf -> (N,)
+void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out) {
+    for (int r = 0; r < rows; r++, logits += columns) {
+        const float greatest = greatest_of(logits, columns);
+        Floats total = spread(0);
+        int i = 0;
+        for (; i + LANES <= columns; i += LANES)
+            total = add(total, exponential(add(load(logits + i), spread(-greatest))));
+        float sum = sum_of(total);
+        for (; i < columns; i++) sum += std::exp(logits[i] - greatest);
+        out[r] = greatest + std::log(sum);
+    }
+}
+
+// The `count` greatest sums of a logit (sentences x K, V) and its row's offset, best first, of each
+// sentence; equal ones in the order of rows and columns. Where there are fewer, sums are -inf.
+void best_extensions(const float *logits, const float *offsets, int32_t sentences, int32_t beam,
+                     int32_t columns, int32_t count, float *sums, int64_t *rows, int64_t *places) {
+    constexpr int GROUP = 64;
+    for (int sentence = 0; sentence < sentences; sentence++) {
+        float *best = sums + static_cast<size_t>(sentence) * count;
+        int64_t *row = rows + static_cast<size_t>(sentence) * count;
+        int64_t *place = places + static_cast<size_t>(sentence) * count;
+        std::fill_n(best, count, -INFINITY);
+        std::fill_n(row, count, 0);
+        std::fill_n(place, count, 0);
+        for (int k = 0; k < beam; k++) {
+            const size_t at = static_cast<size_t>(sentence) * beam + k;
+            const float offset = offsets[at];
+            if (!(offset > -INFINITY)) continue;
+            const float *own = logits + at * columns;
+            for (int start = 0; start < columns; start += GROUP) {
+                const int end = std::min(columns, start + GROUP);
+                if (!(greatest_of(own + start, end - start) + offset > best[count - 1])) continue;
+                for (int i = start; i < end; i++) {
+                    const float sum = own[i] + offset;
+                    if (!(sum > best[count - 1])) continue;
+                    int j = count - 1;
+                    for (; j > 0 && sum > best[j - 1]; j--) {
+                        best[j] = best[j - 1];
+                        row[j] = row[j - 1];
+                        place[j] = place[j - 1];
+                    }
+                    best[j] = sum;
+                    row[j] = k;
+                    place[j] = i;
+                }
+            }
+        }
+    }
+}
+
+}  // extern "C"

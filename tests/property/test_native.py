@@ -1,0 +1,155 @@
+"""Compiled functions do what torch does in their place, for every row by itself."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from seq2seq_cli import native
+from seq2seq_cli.batching import pad
+from seq2seq_cli.models import TranslationModel, Vocabulary, build, select
+from seq2seq_cli.models.compiled import CompiledTransformer, stepping
+from seq2seq_cli.models.transformer import Transformer, TransformerConfig
+from seq2seq_cli.search import Predictor, SearchOptions, beam_search
+from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
+from seq2seq_cli.symbols import EOS
+
+pytestmark = pytest.mark.skipif(
+    not native.usable_builds(), reason="no compiled functions were built for this processor"
+)
+
+VOCABULARY = Vocabulary(source=30, target=30, joint=True)
+
+
+@pytest.fixture(params=native.usable_builds())
+def _each_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from _chosen(request.param, monkeypatch)
+
+
+@pytest.fixture
+def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from _chosen("off", monkeypatch)
+
+
+def _chosen(build_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SEQ2SEQ_NATIVE", build_name)
+    native.library.cache_clear()
+    yield
+    monkeypatch.undo()
+    native.library.cache_clear()
+
+
+@pytest.mark.usefixtures("_each_build")
+@pytest.mark.parametrize("rows", [1, 5, 23])
+@pytest.mark.parametrize(("inputs", "outputs"), [(64, 128), (33, 7), (3, 1), (256, 301)])
+def test_linear_layers_equal_the_exact_product(rows: int, inputs: int, outputs: int) -> None:
+    torch.manual_seed(rows + inputs)
+    weight, bias = torch.randn(outputs, inputs), torch.randn(outputs)
+    x = torch.randn(rows, inputs)
+    exact = torch.nn.functional.linear(x, weight, bias)
+    layer = native.Linear.packing(weight, bias, eight_bits=False)
+    torch.testing.assert_close(layer(x), exact, rtol=1e-5, atol=1e-4)
+    chosen = torch.tensor([outputs - 1, 0])
+    torch.testing.assert_close(layer.narrowed(chosen)(x), layer(x)[:, chosen])
+    small = native.Linear.packing(weight, bias, eight_bits=True)
+    assert float((small(x) - exact).norm() / exact.norm()) < 0.04
+    torch.testing.assert_close(small.narrowed(chosen)(x), small(x)[:, chosen], rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("_each_build")
+@pytest.mark.parametrize("eight_bits", [False, True])
+def test_what_becomes_of_a_row_does_not_depend_on_the_others(eight_bits: bool) -> None:
+    torch.manual_seed(2)
+    layer = native.Linear.packing(torch.randn(70, 40), None, eight_bits=eight_bits)
+    x = torch.randn(17, 40)
+    x[3] *= 1000
+    alone = torch.cat([layer(row[None]) for row in x])
+    assert torch.equal(layer(x), alone)
+
+
+@torch.inference_mode()
+@pytest.mark.usefixtures("_each_build")
+@pytest.mark.parametrize("norm", ["pre", "post", "deep"])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
+def test_a_compiled_decoder_equals_the_model_step_by_step(norm: str, positions: str) -> None:
+    kinds = itertools.product(("layer", "rms"), ("relu", "gelu", "swish", "swiglu"))
+    for normalisation, activation in kinds:
+        torch.manual_seed(5)
+        config = TransformerConfig(
+            width=36,
+            heads=3,
+            feed_forward=21,
+            norm=norm,  # type: ignore[arg-type]
+            normalisation=normalisation,  # type: ignore[arg-type]
+            activation=activation,  # type: ignore[arg-type]
+            positions=positions,  # type: ignore[arg-type]
+            max_positions=4,
+        )
+        model = build(config, VOCABULARY).eval()
+        compiled = stepping(model)
+        assert isinstance(compiled, CompiledTransformer)
+        source = pad([[4, 5, 6, 7, EOS], [9, EOS], [8, 9, EOS]])
+        given, found = model.encode(source)[::-1], compiled.encode(source)[::-1]
+        # One row of each sentence, then two, which change places; then a sentence is left out.
+        plan = (
+            [0, 0, 1, 1, 2, 2],
+            [1, 0, 2, 2, 3, 2],
+            [1, 1, 0, 0, 5, 4],
+            [0, 1, 4, 5],
+            [1, 0, 2, 2],
+        )
+        rows = 3
+        for order in plan:
+            tokens = torch.randint(4, 30, (rows, 1))
+            exact, state = model.decode(tokens, *given)
+            features, own = compiled.decode(tokens, *found)
+            torch.testing.assert_close(features, exact, rtol=1e-4, atol=1e-5)
+            chosen = torch.tensor(order)
+            given = select(state, chosen), given[1]
+            found = select(own, chosen), found[1]
+            if len(order) < rows:
+                kept = torch.tensor([0, 2])
+                given, found = ((state, select(memory, kept)) for state, memory in (given, found))
+            rows = len(order)
+
+
+@torch.inference_mode()
+@pytest.mark.usefixtures("_each_build")
+def test_the_best_extensions_are_those_that_torch_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(6)
+    for columns, count in ((9, 3), (64, 5), (1500, 5), (3, 4)):
+        logits = torch.randn(8, columns)
+        logits[torch.rand(8, columns) < 0.3] = -torch.inf
+        offsets = torch.randn(2, 4)
+        offsets[1, 2] = -torch.inf
+        own = best_extensions(logits, offsets, count), log_sum_exp(logits)
+        with monkeypatch.context() as without:
+            without.setattr(native, "serves", lambda *tensors: False)
+            exact = best_extensions(logits, offsets, count), log_sum_exp(logits)
+        torch.testing.assert_close(own[0][0], exact[0][0])
+        real = exact[0][0] > -torch.inf
+        for mine, theirs in zip(own[0][1:], exact[0][1:], strict=True):
+            assert torch.equal(mine[real], theirs[real])
+        torch.testing.assert_close(own[1], exact[1])
+
+
+@torch.inference_mode()
+@pytest.mark.usefixtures("_nothing_compiled")
+def test_search_finds_the_same_where_nothing_is_compiled(
+    model: TranslationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pad([[4, 5, 6, EOS], [5, EOS], [6, 6, 4, 5, EOS]])
+    options = SearchOptions(beam=4, n_best=3)
+    plain = beam_search(Predictor([model]), source, options)
+    monkeypatch.delenv("SEQ2SEQ_NATIVE")
+    native.library.cache_clear()
+    compiled = Predictor([model])
+    found = beam_search(compiled, source, options)
+    served = isinstance(model, Transformer) and model.config.decoder_attention == "self"
+    assert isinstance(compiled.steps()[0], CompiledTransformer) == served
+    for mine, theirs in zip(found, plain, strict=True):
+        assert [each.tokens for each in mine] == [each.tokens for each in theirs]
+        assert [each.score for each in mine] == pytest.approx(
+            [each.score for each in theirs], rel=1e-4
+        )
