@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from seq2seq_cli import native
 from seq2seq_cli.batching import pad
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.models.compiled import narrowed, with_linear_layers
 from seq2seq_cli.models.quantization import Int8Linear
+from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.symbols import BOS, EOS
 
 pytestmark = pytest.mark.skipif(
@@ -32,6 +34,21 @@ def test_every_architecture_predicts_nearly_the_same_with_int8(model: Translatio
     quick = with_linear_layers(model, eight_bits=True)
     near = quick.output(quick(source, target))
     assert float((near - exact).norm() / exact.norm()) < 0.2  # of another model it would be 1.4
+
+
+@pytest.mark.skipif(native.library() is None, reason="FBGEMM's scales are of whole batches")
+def test_search_with_int8_reports_the_score_of_its_own_forward_pass(
+    model: TranslationModel,
+) -> None:
+    predictor = Predictor([with_linear_layers(model, eight_bits=True)])
+    source = pad([[4, 5, 6, EOS]])
+    options = SearchOptions(beam=2, length_penalty="none", max_extra=2)
+    [[found]] = beam_search(predictor, source, options)
+    target = pad([[BOS, *found.tokens, EOS]])
+    # Rounding to 8 bits can turn the least difference between the two ways into a step.
+    assert found.score == pytest.approx(
+        float(predictor.token_scores(source, target).sum()), rel=0.05
+    )
 
 
 @torch.inference_mode()

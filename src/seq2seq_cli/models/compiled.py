@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from seq2seq_cli import native
 from seq2seq_cli.models.base import TranslationModel, Tree
 from seq2seq_cli.models.quantization import Int8Linear
+from seq2seq_cli.models.recurrent import Decoder as RecurrentDecoder
 from seq2seq_cli.models.transformer import (
     CausalAttention,
     DecoderLayer,
@@ -32,14 +33,31 @@ class Steps(Protocol):
 def with_linear_layers(model: TranslationModel, *, eight_bits: bool) -> TranslationModel:
     """A copy for inference whose linear layers are compiled, or FBGEMM's where nothing is.
 
-    Embeddings, norms and recurrence stay as they are.
+    So are the decoder's recurrent layers. Embeddings, norms and the encoder's recurrence stay as
+    they are.
     """
     result = copy.deepcopy(model)
     for module in list(result.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Linear):
                 setattr(module, name, _linear(child, eight_bits))
+        if isinstance(module, RecurrentDecoder) and native.serves():
+            module.layers = nn.ModuleList(_cell(each, eight_bits) for each in module.layers)
     return result
+
+
+def _cell(layer: nn.Module, eight_bits: bool) -> native.Cell:
+    if isinstance(layer, native.Cell):
+        return layer
+    named = dict(layer.named_parameters())
+    return native.Cell(
+        *(
+            native.Linear.packing(
+                named[f"weight_{part}_l0"], named[f"bias_{part}_l0"], eight_bits=eight_bits
+            )
+            for part in ("ih", "hh")
+        )
+    )
 
 
 def _linear(layer: nn.Linear, eight_bits: bool) -> nn.Module:

@@ -59,11 +59,10 @@ def initialise(model: nn.Module) -> None:
                     nn.init.ones_(parameter.data[forget])
 
 
-def _run(layer: nn.Module, *inputs: object) -> tuple[Any, Any]:
+def _run(layer: nn.Module, x: Tensor | PackedSequence, *state_before: object) -> tuple[Any, Any]:
     """Run a recurrent layer in float32: most CPUs have no bfloat16 kernel for it."""
-    device = next(layer.parameters()).device.type
-    with torch.autocast(device, enabled=False):
-        output, state = layer(*inputs)
+    with torch.autocast(x.data.device.type, enabled=False):
+        output, state = layer(x, *state_before)
     return output, state
 
 
