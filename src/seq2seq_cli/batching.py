@@ -1,5 +1,6 @@
 """Token-budget batches of similar length, in an order that only seed and epoch decide."""
 
+import copy
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ Floats = npt.NDArray[np.float32]
 # same pairs would meet in every epoch (recipes/bench/LOG.md).
 SHUFFLED_BATCHES = 8
 
+GROWTH_PAIRS = 1000  # are sampled to know how much longer that makes batches
 RELEASED_ROWS = 512  # pairs are read from a mapped file before what they mapped is freed
 
 
@@ -152,6 +154,10 @@ class Mixture:
         return np.concatenate(counts)
 
 
+# Source and target ids of sentence pairs, and a seed -> other ids for the same text
+Sampler = Callable[[Sequence[Ids], Sequence[Ids], int], tuple[Sequence[Ids], Sequence[Ids]]]
+
+
 class TokenPairs:
     """The tokenised sentence pairs of a corpus."""
 
@@ -172,6 +178,8 @@ class TokenPairs:
         self.lines = lines
         self.mixture = mixture
         self.alignments: Alignments | None = None
+        self.sampler: Sampler | None = None
+        self._epoch: tuple[int, int] = (0, 0)  # seed and number
         self._fingerprint = fingerprint
 
     @classmethod
@@ -189,8 +197,13 @@ class TokenPairs:
         return cls(*sides, hashlib.sha256(prints.encode()).hexdigest(), mixture=mixture)
 
     def at(self, seed: int, epoch: int) -> "TokenPairs":
-        """These pairs, in each epoch."""
-        return self
+        """These pairs, in each epoch; their tokens differ where they are sampled."""
+        if self.sampler is None:
+            return self
+        _ = self.by_length, self.growth  # found once, and then shared
+        found = copy.copy(self)
+        found._epoch = (seed, epoch)
+        return found
 
     def __len__(self) -> int:
         return len(self.source)
@@ -203,7 +216,7 @@ class TokenPairs:
         return self._fingerprint
 
     def take(self, rows: Sequence[int] | Indices) -> Iterator[tuple[Ids, Ids]]:
-        """Source and target ids of these rows, which are not to be kept."""
+        """Source and target ids of these rows; those of a mapped file are read when used."""
         for number, row in enumerate(np.asarray(rows).tolist(), start=1):
             yield self.source[row], self.target[row]
             if number % RELEASED_ROWS == 0 or number == len(rows):
@@ -212,13 +225,37 @@ class TokenPairs:
 
     def batch(self, rows: Sequence[int] | Indices) -> Batch:
         """The pairs of these rows, padded to the longest."""
-        source, target, shares = [], [], []
-        for row, (source_ids, target_ids) in zip(rows, self.take(rows), strict=True):
-            source.append(np.concatenate((source_ids, [EOS])))
-            target.append(np.concatenate(([BOS], target_ids, [EOS])))
-            if self.alignments is not None:
-                shares.append(self.alignments.matrix(row, source_ids, target_ids))
-        return Batch(pad(source), pad(target), padded_shares(shares) if shares else None)
+        pairs = list(self.take(rows))
+        source, target = [one for one, _ in pairs], [other for _, other in pairs]
+        if self.sampler is not None:
+            sources, targets = self.sampler(source, target, self._seed(rows))
+        else:
+            sources, targets = source, target
+        shares = []
+        if self.alignments is not None:
+            for row, one, other in zip(rows, sources, targets, strict=True):
+                shares.append(self.alignments.matrix(int(row), one, other))
+        return Batch(
+            pad([np.concatenate((ids, [EOS])) for ids in sources]),
+            pad([np.concatenate(([BOS], ids, [EOS])) for ids in targets]),
+            padded_shares(shares) if shares else None,
+        )
+
+    def _seed(self, rows: Sequence[int] | Indices) -> int:
+        """What a batch's tokens are drawn with: a function of seed, epoch and rows."""
+        numbers = np.array([*self._epoch, *rows], dtype=np.int64)
+        return int.from_bytes(hashlib.sha256(numbers.tobytes()).digest()[:4])
+
+    @cached_property
+    def growth(self) -> float:
+        """How many tokens sampling makes of one, found on some of the pairs."""
+        if self.sampler is None or not len(self):
+            return 1.0
+        pairs = list(self.take(_even(len(self), GROWTH_PAIRS)))
+        plain = [one for one, _ in pairs], [other for _, other in pairs]
+        drawn = self.sampler(*plain, 0)
+        before, after = (sum(len(ids) for side in each for ids in side) for each in (plain, drawn))
+        return after / before
 
     @cached_property
     def by_length(self) -> Indices:
@@ -228,6 +265,11 @@ class TokenPairs:
         span = int(longer.max(initial=0))
         key = longer.astype(np.int64) * (2 * span + 1) + (source - target)
         return np.argsort(key, kind="stable").astype(np.int32)
+
+
+def _even(rows: int, count: int) -> Indices:
+    """At most so many rows, evenly from all."""
+    return np.linspace(0, rows - 1, min(rows, count)).astype(np.int64)
 
 
 def joined(sides: Sequence[Sentences]) -> Sentences:
@@ -284,6 +326,7 @@ def epoch_batches(pairs: TokenPairs, batch_tokens: int, seed: int, epoch: int) -
     number of pairs, with few operations of Python: ten million take some half a second.
     """
     random = np.random.Generator(np.random.PCG64([seed, epoch]))
+    batch_tokens = max(1, round(batch_tokens / pairs.growth))
     rows = pairs.by_length.copy()
     if pairs.mixture is not None:
         rows = np.repeat(rows, pairs.mixture.counts(random)[rows])

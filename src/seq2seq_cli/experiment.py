@@ -258,6 +258,7 @@ def _stored(
     mixture = _mixture(config, [report.kept for report in reports])
     pairs = TokenPairs.joined([pairs for pairs, _ in found], mixture)
     pairs.alignments = alignments
+    pairs.sampler = recipe.sampler()
     lines = list(sum(reports, start=DataReport()).lines())
     if mixture is not None:
         shares = zip(train, mixture.sizes, mixture.shares, strict=True)

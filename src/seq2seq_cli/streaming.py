@@ -89,10 +89,10 @@ class StreamedPairs:
     def at(self, seed: int, epoch: int) -> TokenPairs:
         """The pairs of a part. Raises EndOfDataError where a pipe has ended."""
         if epoch == 0:
-            return self.first
+            return self.first.at(seed, epoch)
         while self._parts < epoch:
             self._next()
-        return self._tokenised(self._next())[0]
+        return self._tokenised(self._next())[0].at(seed, epoch)
 
     def _next(self) -> Lines:
         self._parts += 1
@@ -109,4 +109,6 @@ class StreamedPairs:
             Sentences.of_parts([chunk.source for chunk in chunks]),
             Sentences.of_parts([chunk.target for chunk in chunks]),
         )
-        return TokenPairs(*sides), report
+        pairs = TokenPairs(*sides)
+        pairs.sampler = self._recipe.sampler()
+        return pairs, report

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import mmap
 import os
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seq2seq_cli.batching import Indices, Part, Sentences, TokenPairs
+from seq2seq_cli.batching import Ids, Indices, Part, Sampler, Sentences, TokenPairs
 from seq2seq_cli.cache import Cache
 from seq2seq_cli.config import DataConfig
 from seq2seq_cli.corpus.parallel import Corpus, is_blank, nothing_in
@@ -193,6 +194,31 @@ class Recipe:
         if longer > self.data.max_length:
             return "too_long"
         return "uneven" if longer > self.data.max_length_ratio * shorter else ""
+
+    def sampler(self) -> Sampler | None:
+        """What draws other tokens for the same text, if the settings want that."""
+        amount = self.data.subword_sampling
+        if not amount:
+            return None
+
+        samplers = [(each, each.word_sampler(amount)) for each in (self.source, self.target)]
+
+        def draw(ids: Ids, side: int, generator: random.Random) -> Ids:
+            tokenizer, sampler = samplers[side]
+            drawn = tokenizer.resampled(ids.tolist(), sampler, generator)
+            # What would become too long for the model stays as it is.
+            return np.array(drawn) if len(drawn) <= self.data.max_length else ids
+
+        def sample(
+            source: Sequence[Ids], target: Sequence[Ids], seed: int
+        ) -> tuple[list[Ids], list[Ids]]:
+            generator = random.Random(seed)
+            return (
+                [draw(ids, 0, generator) for ids in source],
+                [draw(ids, 1, generator) for ids in target],
+            )
+
+        return sample
 
 
 def tokenised(

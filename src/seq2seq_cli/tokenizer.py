@@ -17,6 +17,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from seq2seq_cli import symbols, text
 from seq2seq_cli.config import require
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.subwords import MergeSampler, UnigramSampler, WordSampler
 
 UNKNOWN = "⁇"  # how decoded text shows UNK; normalised text never contains it
 
@@ -51,6 +53,9 @@ MEASURED_SIZES = (
 )
 WORD_VOCABULARY = 50_000  # words; Luong et al. 2015
 
+MODEL_TYPE_FIELD = 3  # of the trainer's field
+MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+WORD = "\u2581"  # what the first piece of a word begins with
 TRAINER_FIELD, NORMALIZER_FIELD = 2, 3  # in a serialized model; the pieces are field 1
 
 
@@ -153,6 +158,52 @@ class Tokenizer:
             return [self._processor.Encode(line) for line in cleaned]
         ids: list[list[int]] = self._processor.Encode(cleaned, num_threads=threads or -1)
         return ids
+
+    def word_sampler(self, amount: float) -> WordSampler:
+        """Cuts words at random: what `amount` is stands in `data.subword_sampling`.
+
+        Raises InputError for tokenizers of characters and of words, which have one cut only.
+        """
+        kind = MODEL_TYPES.get(_model_type(self.model), "unknown")
+        require(
+            kind in ("unigram", "bpe"),
+            f"data.subword_sampling = {amount} cuts words into other pieces, which a tokenizer of "
+            f"type {kind} cannot; unigram and bpe can",
+        )
+        plain = [number for number in range(len(self)) if self._plain[number]]
+        ids = {self.vocabulary[number]: number for number in plain}
+        scores = {self.vocabulary[number]: self._processor.GetScore(number) for number in plain}
+        return (UnigramSampler if kind == "unigram" else MergeSampler)(ids, scores, amount)
+
+    @cached_property
+    def _plain(self) -> list[bool]:
+        """Which ids are pieces of text."""
+        processor = self._processor
+        return [
+            not (processor.IsControl(number) or processor.IsUnknown(number))
+            for number in range(len(self))
+        ]
+
+    @cached_property
+    def _begins(self) -> list[bool]:
+        """Which ids do not go on with the word before them."""
+        pairs = zip(self.vocabulary, self._plain, strict=True)
+        return [piece.startswith(WORD) or not plain for piece, plain in pairs]
+
+    def resampled(
+        self, ids: Sequence[int], sampler: WordSampler, generator: random.Random
+    ) -> list[int]:
+        """Other ids for the same text. UNK and control symbols stay as they are."""
+        begins, plain, vocabulary = self._begins, self._plain, self.vocabulary
+        starts = [place for place, number in enumerate(ids) if begins[number] or not place]
+        result: list[int] = []
+        for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
+            drawn = None
+            if plain[ids[start]]:
+                word = "".join([vocabulary[number] for number in ids[start:stop]])
+                drawn = sampler.draw(word, generator)
+            result.extend(drawn or ids[start:stop])
+        return result
 
     def decode(
         self, sentences: Sequence[Sequence[int]], *, threads: int | None = None
@@ -399,6 +450,33 @@ def _check_symbols(processor: SentencePieceProcessor, name: str) -> None:
         f"{wanted} is wanted (-1: none); train it with `seq2seq tokenizer train`, or with "
         "spm_train --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3",
     )
+
+
+def _model_type(model: bytes) -> int:
+    """The number of the type that a serialized model says it has; unigram where it says nothing."""
+    for number, trainer in _protobuf(model):
+        if number == TRAINER_FIELD and isinstance(trainer, bytes):
+            for field, value in _protobuf(trainer):
+                if field == MODEL_TYPE_FIELD and isinstance(value, int):
+                    return value
+    return 1
+
+
+def _protobuf(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a valid protobuf message: numbers, and bytes of any other kind."""
+    place = 0
+    while place < len(message):
+        tag, place = _varint(message, place)
+        kind = tag & 7
+        if kind == 0:
+            value, place = _varint(message, place)
+            yield tag >> 3, value
+            continue
+        length = {1: 8, 5: 4}.get(kind, 0)
+        if kind == 2:
+            length, place = _varint(message, place)
+        yield tag >> 3, message[place : place + length]
+        place += length
 
 
 def _protobuf_fields(message: bytes) -> set[int]:

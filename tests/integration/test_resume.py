@@ -283,11 +283,14 @@ def test_a_kill_while_the_cache_is_filled_leaves_nothing_half_made(writes, train
 
 
 STREAM = ["--set", "data.stream=true", "--set", "data.stream_pairs=70"]
+SAMPLED = ["--set", "data.subword_sampling=0.1"]
 MIXED = ["--set", "data.temperature=4", "--weights", "2,1"]
 
 
-@pytest.mark.parametrize("options", [STREAM, MIXED], ids=["stream", "mixture"])
-def test_a_killed_training_on_parts_or_mixed_corpora_goes_on(options, train):
+@pytest.mark.parametrize(
+    "options", [STREAM + SAMPLED, MIXED, SAMPLED], ids=["stream", "mixture", "sampled"]
+)
+def test_a_killed_training_on_what_changes_with_the_epoch_goes_on(options, train):
     command = train(checkpoint_every=5)
     for language in ("en", "de"):
         text = (command.folder / f"train.{language}").read_text()

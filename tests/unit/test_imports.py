@@ -34,7 +34,7 @@ LAYERS = [
     {"native"},
     {"batching"},
     {"tokenizer", "corpus", "alignments", "cache"},
-    {"config", "text", "presets"},
+    {"config", "text", "presets", "subwords"},
     {"symbols", "errors"},
     {"__init__"},  # the version
 ]

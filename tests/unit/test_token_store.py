@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from seq2seq_cli import token_store
+from seq2seq_cli.batching import epoch_batches
 from seq2seq_cli.cache import Cache
 from seq2seq_cli.config import DataConfig
 from seq2seq_cli.corpus.parallel import Corpus, corpora
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.symbols import PAD
 from seq2seq_cli.token_store import PAIRS, Recipe, learned, tokenised
 from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
 
@@ -166,3 +168,33 @@ def test_what_comes_through_a_pipe_can_be_read_again(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{name} has 2 lines but .*b has 1"):
         list(corpus.pairs(pytest.fail))
     os.close(reading)
+
+
+def test_each_epoch_samples_other_tokens_and_the_same_again(
+    recipe: Recipe, corpus: Corpus, cache: Cache
+) -> None:
+    settings = TokenizerSettings(model_type="bpe", vocabulary_size=30)
+    tokenizer = train_tokenizer(LINES, settings).tokenizer
+    data = DataConfig(max_length=60, subword_sampling=0.3)
+    sampling = Recipe(tokenizer, tokenizer, data)
+    plain, _ = tokenised(corpus, replace(sampling, data=DataConfig(max_length=60)), cache, print)
+    pairs, _ = tokenised(corpus, sampling, cache, pytest.fail)
+    assert len(entries(cache)) == 1  # what is kept is not sampled
+    pairs.sampler = sampling.sampler()
+
+    def tokens(seed: int, epoch: int, rows: list[int]) -> list[list[int]]:
+        return [ids[ids != PAD].tolist() for ids in pairs.at(seed, epoch).batch(rows).source]
+
+    rows = list(range(20))
+    first = tokens(1, 0, rows)
+    assert first == tokens(1, 0, rows)
+    assert first != tokens(1, 1, rows)
+    assert first != tokens(2, 0, rows)
+    assert first != [ids[ids != PAD].tolist() for ids in plain.batch(rows).source]
+    assert tokenizer.decode(first) == LINES[:20]
+    assert 1.1 < pairs.at(1, 0).growth < 3
+    sizes = [pairs.at(1, 0).batch(rows).source.numel() for rows in epoch_batches(pairs, 200, 1, 0)]
+    assert 150 < np.mean(sizes) < 250
+    short = replace(sampling, data=replace(data, max_length=max(plain.source.lengths)))
+    pairs.sampler = short.sampler()
+    assert max(map(len, tokens(1, 0, list(range(100))))) <= max(plain.source.lengths) + 1

@@ -1,8 +1,11 @@
 """What the tokenizer promises about its training, its files and its pipes."""
 
+import math
 import os
+import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 
 from seq2seq_cli import symbols, tokenizer
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.subwords import UnigramSampler
 from seq2seq_cli.tokenizer import (
     Tokenizer,
     TokenizerSettings,
@@ -365,3 +369,47 @@ def test_help_shows_the_defaults_of_the_settings() -> None:
 def test_the_command_imports_sentencepiece_only_when_it_runs() -> None:
     script = "import sys, seq2seq_cli.cli.tokenizer; sys.exit('sentencepiece' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("model_type", ["unigram", "bpe"])
+def test_sampled_tokens_are_other_cuts_of_the_same_text(model_type: str) -> None:
+    found = learn(model_type=model_type)
+    ids = found.encode(CORPUS)
+    sampler = found.word_sampler(0.2)
+    drawn = [found.resampled(each, sampler, random.Random(5)) for each in ids]
+    assert drawn != ids
+    assert found.decode(drawn) == found.decode(ids)
+    assert drawn == [found.resampled(each, sampler, random.Random(5)) for each in ids]
+    assert drawn != [found.resampled(each, sampler, random.Random(6)) for each in ids]
+    unknown = [symbols.UNK, *ids[0], symbols.UNK, *ids[1]]
+    again = found.resampled(unknown, sampler, random.Random(5))
+    assert found.decode([again]) == found.decode([unknown])
+
+
+def test_merges_are_left_out_with_their_probability() -> None:
+    found = learn(model_type="bpe")
+    ids = found.encode(CORPUS)
+    none, all_ = found.word_sampler(0.0), found.word_sampler(1.0)
+    assert [found.resampled(each, none, random.Random(1)) for each in ids] == ids
+    letters = found.named(found.resampled(ids[0], all_, random.Random(1)))
+    assert {len(piece) for piece in letters} == {1}
+
+
+def test_cuts_are_drawn_by_the_probabilities_of_their_pieces() -> None:
+    ids = {"ab": 4, "a": 5, "b": 6, "abc": 7, "c": 8, "bc": 9}
+    scores = {"ab": -1.0, "a": -2.0, "b": -2.5, "abc": -4.0, "c": -1.5, "bc": -3.0}
+    alpha = 0.5
+    cuts = [("ab", "c"), ("a", "b", "c"), ("abc",), ("a", "bc")]
+    weights = [math.exp(alpha * sum(scores[piece] for piece in cut)) for cut in cuts]
+    sampler, generator = UnigramSampler(ids, scores, alpha), random.Random(1)
+    drawn = Counter(tuple(sampler.draw("abc", generator) or ()) for _ in range(20_000))
+    for cut, weight in zip(cuts, weights, strict=True):
+        share = drawn[tuple(ids[piece] for piece in cut)] / 20_000
+        assert share == pytest.approx(weight / sum(weights), abs=0.015)
+    assert sampler.draw("abd", generator) is None
+
+
+def test_tokenizers_without_other_cuts_are_refused() -> None:
+    for model_type in ("char", "word"):
+        with pytest.raises(InputError, match=f"type {model_type} cannot; unigram and bpe can"):
+            learn(model_type=model_type).word_sampler(0.1)
