@@ -22,7 +22,10 @@ NEAR_ZERO = 2.0  # BLEU
 WORDLESS = 25.0  # chrF that no text gets whose BLEU is near zero, if its words are apart
 REPEATED = 0.10  # of translations, beyond the references' share
 COPIED = 0.20  # of translations, beyond the references' share
-SETTLED = 0.95  # of the best loss at half the updates: a loss above this falls slowly by now
+# Of the best loss at half the updates: a loss above this falls slowly by now. On a demo corpus with
+# shuffled lines, where only the language can be learned, it went from 0.86 to 0.89 between updates
+# 600 and 1,200; on the demo corpus as it is it was 0.54 at BLEU 40.
+SETTLED = 0.88
 
 # The same four characters or more three times in a row, or one character six times.
 LOOP = re.compile(r"(.{4,60}?)\1{2,}|([^\s])\2{5,}")
@@ -200,10 +203,9 @@ def _no_translation(course: Course) -> str | None:
             "a third of training.learning_rate and a longer training.warmup_updates"
         )
     return (
-        f"the loss has fallen to {loss:.2f} and stays there, but BLEU is {course.bleu:.1f}: the "
-        "model writes the language without heeding its input; check that line k of the target is "
-        "the translation of line k of the source (paste train.en train.de | less), in training and "
-        "validation"
+        f"the loss has fallen to {loss:.2f}, but BLEU is {course.bleu:.1f}: the model writes the "
+        "language without heeding its input; check that line k of the target is the translation of "
+        "line k of the source (paste train.en train.de | less), in training and validation"
     )
 
 
