@@ -101,8 +101,10 @@ class TrainingConfig:
     freeze: tuple[str, ...] = ()  # parts that training leaves as they are, as "encoder"
 
     seed: int = 1
-    batch_tokens: int = 4096  # a batch: rows times its longest source or target, padding included
+    # a batch: rows times its longest source or target, padding included; auto: what fits the device
+    batch_tokens: int | Literal["auto"] = 4096
     accumulate: int = 1  # batches an update
+    recompute_layers: bool = False  # for gradients, instead of being kept (Chen 2016)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     learning_rate: float = 0.001  # the highest one, reached at the end of the warm-up
@@ -138,8 +140,12 @@ class TrainingConfig:
     average_every: int = 0
 
     def __post_init__(self) -> None:
+        require(
+            self.batch_tokens == "auto" or self.batch_tokens >= 1,
+            f'training.batch_tokens = {self.batch_tokens}: "auto", 1 or more is allowed',
+        )
         for name in (
-            *("batch_tokens", "accumulate", "checkpoint_every", "validate_every"),
+            *("accumulate", "checkpoint_every", "validate_every"),
             *("valid_beam", "average_count"),
         ):
             value = getattr(self, name)
@@ -151,6 +157,11 @@ class TrainingConfig:
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")
+        require(
+            not (self.recompute_layers and self.guided_alignment),
+            "training.recompute_layers does not go with training.guided_alignment, which reads "
+            "what layers then do not keep; leave one out",
+        )
         for name in ("label_smoothing", "word_dropout", "ema_decay", "beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name} = {value}: at least 0 and below 1 is allowed")

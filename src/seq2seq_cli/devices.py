@@ -93,7 +93,8 @@ def prepare(threads: int | None) -> None:
     """Set the threads of CPU work (None: as many as the process may use) and the allocator.
 
     glibc maps every large tensor anew and returns it at once; each mapping is paid for with page
-    faults. Keeping freed memory in the process costs nothing and saves them.
+    faults. Keeping freed memory in the process costs nothing and saves them; what only recurrent
+    models have, tensors of 32 MB and more, would leave large holes (recipes/bench/LOG.md).
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -101,7 +102,7 @@ def prepare(threads: int | None) -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return  # another C library
-    mallopt(M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(M_MMAP_THRESHOLD, 1 << 25)
     mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 

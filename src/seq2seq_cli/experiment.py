@@ -6,6 +6,7 @@ from functools import partial
 from itertools import chain, compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -21,8 +22,10 @@ from seq2seq_cli.diagnosis import findings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.fine_tuning import Origin
 from seq2seq_cli.lexicon import likeliest_translations
+from seq2seq_cli.memory import fitting_batch_tokens, recompute_layers
 from seq2seq_cli.models import Vocabulary, build, source_attentions
 from seq2seq_cli.models.parts import freeze
+from seq2seq_cli.objective import Objective
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.streaming import Stream
 from seq2seq_cli.symbols import PIECES
@@ -65,6 +68,7 @@ def train_run(
     resumed = run.exists() and not restart
     config = with_hash_of_origin(config, run, resumed=resumed)
     if resumed:
+        config = with_batch_tokens(config, lambda: run.load_config().training.batch_tokens)
         if run.only_translates():
             raise InputError(
                 f"{path} holds a model but no checkpoint to go on from; choose another --output, "
@@ -109,6 +113,15 @@ def train_run(
         frozen = freeze(model, config.training.freeze)
         listener.said(f"frozen: {', '.join(config.training.freeze)}, {frozen:,} parameters")
     listener.said(f"device: {describe(device, precision)}")
+    if config.training.recompute_layers:
+        recompute_layers(model)
+    if config.training.batch_tokens == "auto":
+        objective = Objective(config.training, precision)
+        config = with_batch_tokens(
+            config, lambda: fitting_batch_tokens(model, text.first, objective, device)
+        )
+        listener.said(f"batches: {config.training.batch_tokens:,} tokens")
+    batch_tokens = cast(int, config.training.batch_tokens)
 
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -130,7 +143,7 @@ def train_run(
         SearchOptions(beam=config.training.valid_beam),
     )
     validator = Validator(
-        valid, valid_pairs, translator, config.training.batch_tokens, config.training.valid_samples
+        valid, valid_pairs, translator, batch_tokens, config.training.valid_samples
     )
     diagnose = partial(
         findings, data_figures(text.first, valid_pairs, valid, tokenizers.vocabulary)
@@ -156,6 +169,13 @@ def with_hash_of_origin(config: RunConfig, run: RunFolder, *, resumed: bool) -> 
     else:
         sha256 = origin_of(training, run.path).sha256
     return replace(config, training=replace(training, init_sha256=sha256))
+
+
+def with_batch_tokens(config: RunConfig, found: Callable[[], int | Literal["auto"]]) -> RunConfig:
+    """The settings with a number in the place of "auto": the one found when the run began."""
+    if config.training.batch_tokens != "auto":
+        return config
+    return replace(config, training=replace(config.training, batch_tokens=found()))
 
 
 def origin_of(training: TrainingConfig, output: Path) -> Origin:

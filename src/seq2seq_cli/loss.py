@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from seq2seq_cli.symbols import PAD
 
-CHUNK_BYTES = 32 << 20  # logits held at a time; larger chunks were hardly faster
+CHUNK_BYTES = 16 << 20  # float32 logits held at a time; larger chunks were hardly faster
 
 
 class _FusedCrossEntropy(torch.autograd.Function):
@@ -25,7 +25,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         rows = target.size(0)
         size = weight.size(0)
-        chunk = max(1, CHUNK_BYTES // (size * features.element_size()))
+        chunk = max(1, CHUNK_BYTES // (4 * size))
         total = features.new_zeros((), dtype=torch.float32)
         smoothed_total = torch.zeros_like(total)
         feature_gradient = torch.empty_like(features) if needs_gradient else None
@@ -38,9 +38,8 @@ class _FusedCrossEntropy(torch.autograd.Function):
             # One pass of exponentials serves loss and gradient. The greatest probability is at
             # least 1 / V, so its logarithm is exact enough to give log-sum-exp.
             slope = logits.softmax(dim=1)
-            greatest, place = logits.max(dim=1, keepdim=True)
-            normaliser = greatest - slope.gather(1, place).log()
-            gold_loss = (normaliser - logits.gather(1, gold)).sum()
+            normaliser = logits.amax(dim=1) - slope.amax(dim=1).log()
+            gold_loss = (normaliser - logits.gather(1, gold)[:, 0]).sum()
             total += gold_loss
             smoothed_total += (1 - smoothing) * gold_loss
             if smoothing:

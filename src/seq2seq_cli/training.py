@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.diagnosis import Course, Finding, Habits
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.memory import halves, is_out_of_memory, release
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.objective import Objective
 from seq2seq_cli.optimization import (
@@ -172,7 +173,7 @@ class Trainer:
                     return self._finish(reason)
                 if self.signal is not None:
                     raise InterruptedTrainingError(self.signal)
-                self._update()
+                self.update()
         except InterruptedTrainingError:
             self._save()
             raise
@@ -193,13 +194,13 @@ class Trainer:
             return f"{config.stop_metric} had not got better in {config.patience} validations"
         return None
 
-    def _update(self) -> None:
+    def update(self) -> None:
         """One step of the optimizer over `accumulate` batches."""
         batches = self._next_batches()
         tokens = sum(batch.target_tokens() for batch in batches)
         rate = learning_rate(self.config, self.state.update + 1)
         set_learning_rate(self.optimizer, rate)
-        loss = sum(self._accumulate(batch, tokens) for batch in batches)
+        loss = self._gradients(batches, tokens)
         limit = self.config.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self._refuse_non_finite(loss, float(norm))
@@ -210,6 +211,52 @@ class Trainer:
             self.moving.follow(self.state.update)
         self.state.target_tokens += tokens
         self._count(loss, tokens, rate, float(norm))
+
+    def _gradients(self, batches: Sequence[Batch], tokens: int) -> float:
+        """Add up the gradients of batches; returns their summed plain loss.
+
+        A batch that memory does not hold is split in two, and all begun anew: the failed pass may
+        have added a part of its gradients.
+        """
+        parts, losses = list(batches), list[float]()
+        while len(losses) < len(parts):
+            batch = parts[len(losses)]
+            loss = self._fitting(batch, tokens)
+            if loss is not None:
+                losses.append(loss)
+                continue
+            release(self.device)
+            self._tell_of_split(batch)
+            parts[len(losses) : len(losses) + 1] = halves(batch)
+            losses.clear()
+            self.optimizer.zero_grad()
+        return sum(losses)
+
+    def _fitting(self, batch: Batch, tokens: int) -> float | None:
+        """As `_accumulate`, or None where memory does not hold the batch."""
+        try:
+            return self._accumulate(batch, tokens)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _tell_of_split(self, batch: Batch) -> None:
+        """Report the first batch that does not fit; raise Seq2seqError if it is a single pair."""
+        pairs, length = len(batch.source), max(batch.source.size(1), batch.target.size(1))
+        if pairs == 1:
+            raise Seq2seqError(
+                f"a pair of {length:,} tokens alone does not fit into memory; set a lower "
+                "data.max_length, or training.recompute_layers = true"
+            )
+        if "memory" not in self.warned:
+            self.warned.add("memory")
+            self.listener.said(
+                f"update {self.state.update + 1:,}: {pairs:,} pairs of up to {length:,} tokens "
+                "do not fit into memory; such batches are computed in parts, which gives the same "
+                "gradients in more time. A lower training.batch_tokens avoids it, or "
+                "training.recompute_layers = true"
+            )
 
     def _accumulate(self, batch: Batch, tokens: int) -> float:
         """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss."""
@@ -232,8 +279,9 @@ class Trainer:
         """The batches of one update, which never spans two epochs."""
         state, seed = self.state, self.config.seed
         if self.order_epoch != state.epoch:
+            budget = cast(int, self.config.batch_tokens)  # `train_run` replaced "auto"
             self.drawn = self.pairs.at(seed, state.epoch)
-            self.order = epoch_batches(self.drawn, self.config.batch_tokens, seed, state.epoch)
+            self.order = epoch_batches(self.drawn, budget, seed, state.epoch)
             self.order_epoch = state.epoch
         batches = self.order[state.batch : state.batch + self.config.accumulate]
         state.batch += len(batches)

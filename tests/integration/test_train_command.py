@@ -5,6 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+
+from seq2seq_cli.checkpoint import load_tensors
 
 REFUSED_FILES = {
     "no such file": (
@@ -199,3 +202,51 @@ def test_vocabularies_are_joint_separate_or_given(train, seq2seq):
         assert used == (command.folder / f"{model}.model").read_bytes()
     one = ["--source-tokenizer", "en.model", "--target-tokenizer", "en.model"]
     assert tokenizers(*one, output="one") == {"tokenizer.model"}
+
+
+ROUNDING = 0.03  # nats a target token that bfloat16 may make of difference, of some 2.5 at first
+
+
+@pytest.mark.parametrize("architecture", ["transformer", "attention-rnn"])
+def test_bfloat16_learns_as_float32_does(architecture, train):
+    """From the same weights and with the same dropout, over 200 updates."""
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        command = train(architecture, precision=precision, max_updates=200, validate_every=200)
+        done = command("--restart")
+        assert done.code == 0, done.stderr
+        records = map(json.loads, (command.run / "metrics.jsonl").read_text().splitlines())
+        losses.append([each["loss"] for each in records])
+    exact, rounded = losses
+    assert len(exact) == len(rounded) >= 5
+    assert exact[-1] < 0.5 * exact[0]  # much was learned
+    assert exact != rounded
+    assert rounded == pytest.approx(exact, abs=ROUNDING)
+
+
+def test_batches_can_be_as_large_as_fits(train):
+    """What was found when the run began stands in its settings, and the same command goes on."""
+    command = train(max_updates=5, validate_every=5)
+    begun = command("--batch-tokens", "auto")
+    assert begun.code == 0, begun.stderr
+    assert "batches: 4,096 tokens" in begun.stderr
+    assert "batch_tokens = 4096" in (command.run / "config.toml").read_text()
+    gone_on = command("--batch-tokens", "auto", "--max-updates", "7")
+    assert gone_on.code == 0, gone_on.stderr
+    assert "going on from update 5" in gone_on.stderr
+
+
+def test_batch_tokens_are_a_number_or_auto(train):
+    done = train()("--batch-tokens", "many")
+    assert done.code == 2
+    assert 'training.batch_tokens = "many": a whole number or "auto" is allowed' in done.stderr
+
+
+def test_recomputed_layers_change_nothing_but_memory(train):
+    weights = []
+    for recomputed in ("false", "true"):
+        command = train(max_updates=12, validate_every=12)
+        done = command("--restart", "--set", f"training.recompute_layers={recomputed}")
+        assert done.code == 0, done.stderr
+        weights.append(load_tensors(command.run / "model.safetensors"))
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

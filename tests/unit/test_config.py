@@ -71,7 +71,7 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
             'training.schedule = "cosin": "inverse-sqrt" or "cosine" or "constant" is allowed; '
             'did you mean "cosine"?',
         ),
-        ({"batch_tokens": 0}, "training.batch_tokens = 0: 1 or more is allowed"),
+        ({"batch_tokens": 0}, 'training.batch_tokens = 0: "auto", 1 or more is allowed'),
         ({"patience": -1}, "training.patience = -1: 0 or more is allowed"),
         ({"beta2": 1.0}, "training.beta2 = 1.0: at least 0 and below 1 is allowed"),
         ({"ema_decay": 1}, "training.ema_decay = 1.0: at least 0 and below 1 is allowed"),
@@ -79,6 +79,11 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
             {"average_every": 100},
             "training.average_every = 100 puts weights aside without validating them, so that none "
             'is known to be best; set training.average to "last" or "none"',
+        ),
+        (
+            {"recompute_layers": True, "guided_alignment": 0.1},
+            "training.recompute_layers does not go with training.guided_alignment, which reads "
+            "what layers then do not keep; leave one out",
         ),
         ({"learning_rate": 0}, "training.learning_rate = 0.0: a number above 0 is allowed"),
         (

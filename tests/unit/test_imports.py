@@ -27,6 +27,7 @@ LAYERS = [
     {"validation", "inspection", "exporting", "likelihood"},
     {"translator", "scoring"},
     {"training", "search"},
+    {"memory"},
     {"averaging", "fine_tuning", "objective"},
     {"checkpoint", "optimization", "devices", "streaming"},
     {"r_drop"},

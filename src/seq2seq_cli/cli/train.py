@@ -105,6 +105,14 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Decides every random choice.", rich_help_panel=MODEL)
     ] = None,
+    batch_tokens: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a batch, padding included; auto: what fits the device.",
+            show_default="the preset's",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     max_updates: Annotated[
         int | None,
         typer.Option(help="0: no limit.", show_default="the preset's", rich_help_panel=LIMITS),
@@ -152,7 +160,7 @@ def train(
         --valid-source valid.en --valid-target valid.de --output runs/en-de
     seq2seq train --source corpus.tsv:1 --target corpus.tsv:2 …
     seq2seq train … --preset attention-rnn --max-minutes 30
-    seq2seq train … --set training.batch_tokens=2048 --set model.dropout=0.3
+    seq2seq train … --batch-tokens 2048 --set model.dropout=0.3
     """
     options: dict[str, Table] = {
         "data": {
@@ -168,6 +176,7 @@ def train(
         "training": {
             "init_from": init_from,
             "seed": seed,
+            "batch_tokens": _number(batch_tokens),
             "max_updates": max_updates,
             "max_epochs": max_epochs,
             "max_minutes": max_minutes,
@@ -177,6 +186,11 @@ def train(
         raise typer.BadParameter("a run folder to write is wanted", param_hint="--output")
     tables = settings(preset, config, set_ or [], options, None if restart else output)
     run(tables, output, device, threads, quiet, restart, cache)
+
+
+def _number(given: str | None) -> int | str | None:
+    """What an option that takes a number or a word was given."""
+    return int(given) if given and given.isdecimal() else given
 
 
 def settings(

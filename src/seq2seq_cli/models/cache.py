@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from seq2seq_cli.models.fused import attention
 
 
 class Buffer:
@@ -90,13 +91,13 @@ class Cache:
         mask = None
         if self.length and count > 1:
             mask = query.new_ones(count, length, dtype=torch.bool).tril(self.length)
-        seen = F.scaled_dot_product_attention(
+        seen = attention(
             query,
             keys.permute(1, 2, 0, 3),
             values.permute(1, 2, 0, 3),
-            attn_mask=mask,
-            dropout_p=dropout,
-            is_causal=not self.length and count > 1,
+            mask,
+            dropout,
+            causal=not self.length and count > 1,
         )
         return seen, after
 

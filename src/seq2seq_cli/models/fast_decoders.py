@@ -28,7 +28,7 @@ class AverageAttention(nn.Module):
 
     def start(self, encoded: Tensor) -> Tree:
         """The state before the first token, for the encoder's outputs (B, S, D)."""
-        return encoded.new_zeros(encoded.size(0), encoded.size(2)), nothing_read(encoded)
+        return _zeros(encoded), nothing_read(encoded)
 
     def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
         """(N, T, D) -> (N, T, D), and the state after it."""
@@ -40,6 +40,11 @@ class AverageAttention(nn.Module):
         past = self.outer(self.dropout(torch.relu(self.inner(average))))
         keep, take = torch.sigmoid(self.gates(torch.cat((x, past), dim=2))).chunk(2, dim=2)
         return keep * x + take * past, (sums[:, -1], read_more(read, x.size(1)))
+
+
+def _zeros(encoded: Tensor) -> Tensor:
+    """(N, D) for the encoder's outputs (B, S, D); sums stay exact though tokens are bfloat16."""
+    return encoded.new_zeros(encoded.size(0), encoded.size(2), dtype=torch.float32)
 
 
 class SimplerRecurrentUnit(nn.Module):
@@ -56,7 +61,7 @@ class SimplerRecurrentUnit(nn.Module):
 
     def start(self, encoded: Tensor) -> Tree:
         """The state before the first token, for the encoder's outputs (B, S, D)."""
-        return encoded.new_zeros(encoded.size(0), encoded.size(2))
+        return _zeros(encoded)
 
     def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
         """(N, T, D) -> (N, T, D), and the state after it."""

@@ -12,27 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2seq_cli.models import fused
 from seq2seq_cli.symbols import PAD
 
 # Fewer queries, as in a step of search, cost the fused kernel more than plain products on a CPU.
 FEW_QUERIES = 16
-
-
-class _ByteDropout(torch.autograd.Function):
-    """Drops an element where its random byte is below the threshold."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= threshold
-        ctx.save_for_backward(keep)
-        ctx.scale = 256 / (256 - threshold)
-        return (x * keep).mul_(ctx.scale)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (keep,) = ctx.saved_tensors
-        return (gradients[0] * keep).mul_(ctx.scale), None
 
 
 class Dropout(nn.Module):
@@ -44,17 +28,27 @@ class Dropout(nn.Module):
 
     def __init__(self, probability: float) -> None:
         super().__init__()
-        self.threshold = min(255, round(256 * probability))
+        self.threshold = min(fused.LEVELS - 1, round(fused.LEVELS * probability))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.threshold == 0:
             return x
-        if x.device.type == "cpu":
-            return cast(Tensor, _ByteDropout.apply(x, self.threshold))  # type: ignore[no-untyped-call]
-        return F.dropout(x, self.threshold / 256)
+        return fused.dropout(x, self.threshold)
+
+    def added(self, residual: Tensor, x: Tensor) -> Tensor:
+        """residual + dropout(x), in the type of the residual."""
+        if not self.training or self.threshold == 0:
+            return residual + x.to(residual)
+        return fused.dropped_sum(residual, x, self.threshold)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """dropout(relu(x))."""
+        if not self.training or self.threshold == 0:
+            return F.relu(x)
+        return fused.dropped_relu(x, self.threshold)
 
     def extra_repr(self) -> str:
-        return f"probability={self.threshold / 256:.3f}"
+        return f"probability={self.threshold / fused.LEVELS:.3f}"
 
 
 class SourceAttention(nn.Module, ABC):
@@ -87,7 +81,7 @@ class HeadedSourceAttention(SourceAttention):
         if query.size(2) < FEW_QUERIES and not torch.is_grad_enabled():
             return torch.matmul(self.weights(query, key, value, mask), value)
         dropout = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(query, key, value, mask, dropout)
+        return fused.attention(query, key, value, mask, dropout)
 
 
 def nothing_read(encoded: Tensor) -> Tensor:
@@ -115,6 +109,12 @@ class LearnedPositions(nn.Module):
         weight = self.embedding.weight
         places = torch.arange(start, start + length, device=weight.device)
         return cast(Tensor, self.embedding(places.clamp(max=weight.size(0) - 1)))
+
+
+def as_computed(x: Tensor) -> Tensor:
+    """Vectors in the type of products under autocast: rounded once, not by each that reads them."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def source_mask(source: Tensor) -> Tensor:

@@ -16,10 +16,12 @@ from seq2seq_cli.config import require
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
 from seq2seq_cli.models.cache import Cache
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
+from seq2seq_cli.models.fused import attention
 from seq2seq_cli.models.layers import (
     Dropout,
     HeadedSourceAttention,
     LearnedPositions,
+    as_computed,
     join_heads,
     nothing_read,
     read_more,
@@ -117,7 +119,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, rotation: Rotations | None) -> Tensor:
         """Every position sees every token: (B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
         query, key, value = self.project(x, rotation)
-        attended = F.scaled_dot_product_attention(query, key, value, mask, self.dropout())
+        attended = attention(query, key, value, mask, self.dropout())
         return self.joined(attended)
 
 
@@ -185,16 +187,25 @@ class FeedForward(nn.Module):
         inner = self.inner(x)
         if self.gated:
             gate, inner = inner.chunk(2, dim=-1)
-            inner = self.activation(gate) * inner
+            inner = self.dropout(self.activation(gate) * inner)
+        elif self.activation is F.relu:
+            inner = self.dropout.relu(inner)
         else:
-            inner = self.activation(inner)
-        return cast(Tensor, self.outer(self.dropout(inner)))
+            inner = self.dropout(self.activation(inner))
+        return cast(Tensor, self.outer(inner))
+
+
+class RootMeanSquareNorm(nn.RMSNorm):
+    """RMSNorm (Zhang 2019); its weights are rounded as x is, which the fused kernel asks for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 def normalisation(config: TransformerConfig) -> nn.Module:
     """The norm that the settings name, over the width."""
     if config.normalisation == "rms":
-        return nn.RMSNorm(config.width, eps=1e-5)
+        return RootMeanSquareNorm(config.width, eps=1e-5)
     return nn.LayerNorm(config.width)
 
 
@@ -216,7 +227,7 @@ class Sublayer(nn.Module):
         """What the next layer gets."""
         if self.scale != 1.0:
             x = x * self.scale
-        x = x + self.dropout(result)
+        x = self.dropout.added(x, result)
         return x if self.pre else cast(Tensor, self.norm(x))
 
 
@@ -343,7 +354,7 @@ class Transformer(TranslationModel):
             x = x + positions(start, ids.size(1))
         elif self.positions == "sinusoidal":
             x = x + sinusoids(start, ids.size(1), x.size(2), ids.device).to(x)
-        return cast(Tensor, self.dropout(x))
+        return cast(Tensor, self.dropout(as_computed(x)))
 
     def _skips_layer(self) -> bool:
         """Whether training leaves the next layer out; drawn on the CPU, so without waiting."""
