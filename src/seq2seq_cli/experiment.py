@@ -16,7 +16,7 @@ from seq2seq_cli.batching import Epochs, Mixture, Sentences, TokenPairs
 from seq2seq_cli.cache import Cache, default_cache
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.config import TrainingConfig, require
-from seq2seq_cli.corpus.parallel import Corpus, ParallelText, corpora, read_parallel
+from seq2seq_cli.corpus.parallel import Corpus, ParallelText, corpora, languages, read_parallel
 from seq2seq_cli.devices import choose_precision, describe, return_memory
 from seq2seq_cli.diagnosis import findings
 from seq2seq_cli.errors import InputError
@@ -28,7 +28,7 @@ from seq2seq_cli.models.parts import freeze
 from seq2seq_cli.objective import Objective
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.streaming import Stream
-from seq2seq_cli.symbols import PIECES
+from seq2seq_cli.symbols import PIECES, tag
 from seq2seq_cli.text import Warn
 from seq2seq_cli.token_store import DataReport, Recipe, learned, tokenised
 from seq2seq_cli.tokenizer import Tokenizer, TrainedTokenizer, train_tokenizer
@@ -66,7 +66,7 @@ def train_run(
     refuse_guiding_nothing(config)
     run = RunFolder(path)
     resumed = run.exists() and not restart
-    config = with_hash_of_origin(config, run, resumed=resumed)
+    config = with_hash_of_origin(with_languages(config), run, resumed=resumed)
     if resumed:
         config = with_batch_tokens(config, lambda: run.load_config().training.batch_tokens)
         if run.only_translates():
@@ -89,6 +89,8 @@ def train_run(
     valid = read_parallel(_corpora(config, "valid_source", "valid_target"), warn)
     prepare = _streamed if config.data.stream else _stored
     known = run.load_tokenizers() if resumed else given_tokenizers(config)
+    if known is not None:
+        refuse_unknown_languages(config, known.source)
     text = prepare(config, known, cache, listener, warn)
     tokenizers, pairs = text.tokenizers, text.pairs
     return_memory()  # of learning a tokenizer
@@ -318,6 +320,36 @@ def _cache(train: Sequence[Corpus], folder: Path | None) -> Cache | None:
     if folder is not None:
         return Cache(folder)
     return Cache(default_cache()) if sum(each.size() for each in train) > SMALL else None
+
+
+def with_languages(config: RunConfig) -> RunConfig:
+    """The settings with the languages that targets are marked with.
+
+    Raises InputError for validation text in none of them.
+    """
+    found = languages(config.data.target)
+    valid = languages(config.data.valid_target)
+    require(
+        set(valid) <= set(found) and bool(valid) == bool(found),
+        f"the targets are marked as being in {', '.join(found) or 'no language'}, those of the "
+        f"validation text in {', '.join(valid) or 'none'}; mark them alike, as in de=valid.de",
+    )
+    require(
+        not (found and config.data.alignments),
+        "data.alignments cannot be used with targets that are marked with their language",
+    )
+    known = tuple(dict.fromkeys((*config.tokenizer.languages, *found)))
+    return replace(config, tokenizer=replace(config.tokenizer, languages=known))
+
+
+def refuse_unknown_languages(config: RunConfig, tokenizer: Tokenizer) -> None:
+    """Raise InputError if the source tokenizer lacks the tag of a language."""
+    for language in config.tokenizer.languages:
+        require(
+            language in tokenizer.tags,
+            f"the source tokenizer has no symbol {tag(language)}; learn one with `seq2seq "
+            f"tokenizer train --language {language}`, or give none",
+        )
 
 
 def given_tokenizers(config: RunConfig) -> Tokenizers | None:

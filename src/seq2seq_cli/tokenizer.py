@@ -53,6 +53,9 @@ MEASURED_SIZES = (
 )
 WORD_VOCABULARY = 50_000  # words; Luong et al. 2015
 
+LANGUAGE = r"[A-Za-z][\w-]*"
+TAG = re.compile(rf"\s*<2({LANGUAGE})>(?:\s+|$)")  # at the beginning of a line
+
 MODEL_TYPE_FIELD = 3  # of the trainer's field
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 WORD = "\u2581"  # what the first piece of a word begins with
@@ -68,6 +71,7 @@ class TokenizerSettings:
     character_coverage: float = 1.0  # the share of the text's characters that have a piece
     lowercase: bool = False  # text is folded to lower case, and decoded as such
     seed: int = 1  # chooses the lines, where there are more than are learned from
+    languages: tuple[str, ...] = ()  # to translate into, each of which gets a symbol such as <2de>
 
     def __post_init__(self) -> None:
         smallest = len(symbols.PIECES) + 1
@@ -80,6 +84,12 @@ class TokenizerSettings:
             0.98 <= self.character_coverage <= 1,
             f"tokenizer.character_coverage = {self.character_coverage}: 0.98 to 1 is allowed",
         )
+        for language in self.languages:
+            require(
+                re.fullmatch(LANGUAGE, language) is not None,
+                f'tokenizer.languages has "{language}": letters, digits, - and _ are allowed, '
+                "the first a letter, as in de or pt-BR",
+            )
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,12 @@ class Tokenizer:
         )
         _check_symbols(self._processor, name)
         self._ids = {piece: number for number, piece in enumerate(self.vocabulary)}
+        # The languages that a line's tag can choose, with the ids of the tags.
+        self.tags = {
+            found[1]: number
+            for piece, number in self._ids.items()
+            if (found := TAG.fullmatch(piece)) is not None
+        }
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -151,9 +167,23 @@ class Tokenizer:
     def encode(self, lines: Sequence[str], *, threads: int | None = None) -> list[list[int]]:
         """The ids of each line, without BOS and EOS; a blank line has none.
 
-        `threads` limits the processors that are used; None takes all.
+        A tag that a line begins with is one id. `threads` limits the processors that are used; None
+        takes all.
         """
         cleaned = [_clean(line) for line in lines]
+        if not self.tags:
+            return self._encode(cleaned, threads)
+        tags = [self.tags.get(language_of(line)) for line in cleaned]
+        plain = [
+            line if number is None else TAG.sub("", line, count=1)
+            for line, number in zip(cleaned, tags, strict=True)
+        ]
+        return [
+            [number, *ids] if number is not None and ids else ids
+            for ids, number in zip(self._encode(plain, threads), tags, strict=True)
+        ]
+
+    def _encode(self, cleaned: Sequence[str], threads: int | None) -> list[list[int]]:
         if len(cleaned) < THREADED_LINES:
             return [self._processor.Encode(line) for line in cleaned]
         ids: list[list[int]] = self._processor.Encode(cleaned, num_threads=threads or -1)
@@ -181,6 +211,7 @@ class Tokenizer:
         processor = self._processor
         return [
             not (processor.IsControl(number) or processor.IsUnknown(number))
+            and number not in self.tags.values()
             for number in range(len(self))
         ]
 
@@ -250,6 +281,18 @@ class Tokenizer:
         return normalized.replace("\u2581", " ").strip(" ")
 
 
+def language_of(line: str) -> str:
+    """The language that a line's tag chooses, or nothing."""
+    found = TAG.match(line)
+    return found[1] if found else ""
+
+
+def split_tag(line: str) -> tuple[str, str]:
+    """The tag that a line begins with, and a space, or nothing; and the rest."""
+    found = TAG.match(line)
+    return (f"{symbols.tag(found[1])} ", line[found.end() :]) if found else ("", line)
+
+
 def automatic_vocabulary_size(sentences: int) -> int:
     """The number of pieces for a corpus of so many sentences (pairs count once).
 
@@ -286,6 +329,8 @@ def train_tokenizer(
     large for the text is reduced, one that is too small for its characters is raised, and the notes
     say so. Raises InputError if the lines are all blank.
     """
+    if settings.languages:
+        lines = (TAG.sub("", line, count=1) for line in lines)
     sample = _draw(lines, settings.seed)
     notes = []
     if sample.seen > len(sample.lines):
@@ -434,6 +479,7 @@ def _learn(lines: list[str], settings: TokenizerSettings, size: int) -> bytes:
         bos_piece=symbols.PIECES[symbols.BOS],
         eos_piece=symbols.PIECES[symbols.EOS],
         unk_surface=UNKNOWN,
+        control_symbols=[symbols.tag(language) for language in settings.languages],
         num_threads=TRAINING_THREADS,
         minloglevel=4,  # silent: what matters of it is said in the notes and errors
     )

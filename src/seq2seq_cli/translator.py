@@ -23,9 +23,9 @@ from seq2seq_cli.search import (
     attention_to_source,
     search,
 )
-from seq2seq_cli.symbols import BOS, EOS
+from seq2seq_cli.symbols import BOS, EOS, tag
 from seq2seq_cli.text import Warn
-from seq2seq_cli.tokenizer import Tokenizer
+from seq2seq_cli.tokenizer import Tokenizer, language_of, split_tag
 
 # Ends of sentences: Latin and similar, then CJK, whose sentences have no space between them.
 SENTENCE_END = re.compile(r"(?<=[.!?…;])[\"'”’»)\]]*\s+|(?<=[。！？])")
@@ -82,6 +82,7 @@ class Translator:
     workers: int = 1  # batches searched at the same time
     aligns: bool = False
     precision: torch.dtype = torch.float32  # of matrix products
+    target_language: str = ""  # for lines without a tag, where the models have several
 
     @classmethod
     def load(
@@ -97,6 +98,7 @@ class Translator:
         aligns_if_possible: bool = False,
         precision: str = "auto",
         shortlist: bool = False,
+        target_language: str = "",
     ) -> "Translator":
         """Load run folders, several as an ensemble. Raises InputError, naming what is wrong.
 
@@ -134,9 +136,13 @@ class Translator:
             f"{' and '.join(map(str, runs))}: no alignment without attention to the source, which "
             "attention-rnn, conv and transformer have",
         )
+        refuse_unknown_language(runs[0], tokenizers.source, target_language)
         aligns = aligns or (aligns_if_possible and attentive)
         max_length = min(config.data.max_length for config in configs)
-        return cls(predictor, tokenizers, max_length, options, batch_tokens, workers, aligns, dtype)
+        return cls(
+            *(predictor, tokenizers, max_length, options, batch_tokens, workers, aligns, dtype),
+            target_language,
+        )
 
     def translate(
         self,
@@ -183,16 +189,26 @@ class Translator:
         """What is to be searched for lines; a line that is too long in parts, with a warning."""
         source = self.tokenizers.source
         begun = self.tokenizers.target.encode(prefixes) if prefixes is not None else None
-        encoded = source.encode([translation.source for translation in translations])
+        tagged = [self._tagged(translation.source) for translation in translations]
+        encoded = source.encode(tagged)
         for index, (translation, ids) in enumerate(zip(translations, encoded, strict=True)):
             prefix = begun[index] if begun is not None else []
             if not ids:
                 continue
             number = first_number + index
+            if source.tags and ids[0] not in source.tags.values():
+                message = (
+                    f"line {number} names no language to translate into; begin it with "
+                    f"{' or '.join(map(tag, source.tags))}, or give --target-language"
+                )
+                translation.warnings.append(message)
+                warn(message)
             if len(ids) <= self.max_length:
                 yield _Part(index, number, ids, prefix)
                 continue
-            texts = split_line(translation.source, source, self.max_length)
+            begin, line = split_tag(tagged[index]) if source.tags else ("", tagged[index])
+            room = max(1, self.max_length - bool(begin))
+            texts = [begin + part for part in split_line(line, source, room)]
             message = (
                 f"line {number} has {len(ids):,} tokens, the model reads "
                 f"{self.max_length:,}: translated in {len(texts):,} parts"
@@ -201,6 +217,17 @@ class Translator:
             warn(message)
             for place, tokens in enumerate(source.encode(texts)):
                 yield _Part(index, number + (place << 40), tokens, prefix if place == 0 else [])
+
+    def _tagged(self, line: str) -> str:
+        """The line with the tag of the language asked for, unless it has one."""
+        if not self.target_language or language_of(line) in self.tokenizers.source.tags:
+            return line
+        return f"{tag(self.target_language)} {line}"
+
+    def _source_words(self, part: _Part) -> tuple[int, list[int]]:
+        """How many tags a part begins with, and the place of the word of each token after them."""
+        tags = int(part.tokens[0] in self.tokenizers.source.tags.values())
+        return tags, word_places(self.tokenizers.source.named(part.tokens[tags:]))
 
     def _batches(self, parts: Sequence[_Part]) -> list[list[int]]:
         """The places of parts of similar length, longest first."""
@@ -231,8 +258,8 @@ class Translator:
             pieces = tuple(self.tokenizers.target.named([*hypothesis.tokens, EOS]))
             words = (0, 0)
             if alignment is not None:
-                named = self.tokenizers.source.named(parts[row].tokens)
-                words = (len(set(word_places(named))), len(set(word_places(pieces[:-1]))))
+                _, source_words = self._source_words(parts[row])
+                words = (len(set(source_words)), len(set(word_places(pieces[:-1]))))
             candidates[row].append(
                 Candidate(text, hypothesis.score, pieces, hypothesis.token_scores, alignment, words)
             )
@@ -246,19 +273,35 @@ class Translator:
     ) -> list[Alignment]:
         """The words that belong together in each (row of the source, hypothesis).
 
-        Every piece of a target word brings the word it looked at most; EOS is no word.
+        Every piece of a target word brings the word it looked at most; EOS and tags are no words.
         """
         rows = torch.tensor([row for row, _ in found], device=source.device)
         targets = pad([[BOS, *hypothesis.tokens] for _, hypothesis in found]).to(source.device)
         weights = attention_to_source(self.predictor.models, source.index_select(0, rows), targets)
         alignments = []
         for place, (row, hypothesis) in enumerate(found):
-            source_words = word_places(self.tokenizers.source.named(parts[row].tokens))
+            tags, source_words = self._source_words(parts[row])
             target_words = word_places(self.tokenizers.target.named(hypothesis.tokens))
-            looked = weights[place, : len(target_words), : len(source_words)].argmax(dim=1).tolist()
+            seen = weights[place, : len(target_words), tags : tags + len(source_words)]
+            looked = seen.argmax(dim=1).tolist()
             pairs = {(source_words[s], target_words[t]) for t, s in enumerate(looked)}
             alignments.append(tuple(sorted(pairs)))
         return alignments
+
+
+def refuse_unknown_language(run: Path, source: Tokenizer, language: str) -> None:
+    """Raise InputError for a language that no line of the run's training was tagged with."""
+    if not language:
+        return
+    require(
+        bool(source.tags),
+        f"{run} was not trained with marked targets, as in --target de=train.de; leave out "
+        "--target-language",
+    )
+    require(
+        language in source.tags,
+        f"--target-language {language}: {run} translates into {', '.join(source.tags)}",
+    )
 
 
 def word_places(pieces: Sequence[str]) -> list[int]:

@@ -413,3 +413,21 @@ def test_tokenizers_without_other_cuts_are_refused() -> None:
     for model_type in ("char", "word"):
         with pytest.raises(InputError, match=f"type {model_type} cannot; unigram and bpe can"):
             learn(model_type=model_type).word_sampler(0.1)
+
+
+def test_a_tag_is_one_symbol_at_the_beginning_of_a_line_and_text_elsewhere() -> None:
+    tagged = [f"<2de> {line}" for line in CORPUS]
+    found = train_tokenizer(tagged, TokenizerSettings(80, languages=("de", "pt-BR"))).tokenizer
+    assert set(found.tags) == {"de", "pt-BR"}
+    plain, with_tag = found.encode(CORPUS), found.encode(tagged)
+    assert with_tag == [[found.tags["de"], *ids] for ids in plain]
+    assert found.decode(with_tag) == found.decode(plain)
+    [other] = found.encode([" <2pt-BR>  the dog"])
+    assert other[0] == found.tags["pt-BR"]
+    for line in ("the <2de> dog", "<2fr> dog", "<2de>dog"):
+        assert not set(found.encode([line])[0]) & set(found.tags.values())
+    assert found.encode(["<2de>", "<2de> \x00", ""]) == [[], [], []]
+    sampler = found.word_sampler(0.2)
+    assert found.resampled(with_tag[0], sampler, random.Random(1))[0] == found.tags["de"]
+    with pytest.raises(InputError, match=r'tokenizer\.languages has "a b"'):
+        TokenizerSettings(languages=("a b",))

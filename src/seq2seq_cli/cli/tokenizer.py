@@ -88,6 +88,13 @@ def train(
             rich_help_panel="Vocabulary",
         ),
     ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="To translate into: gets a symbol <2LANGUAGE>. May be repeated.",
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -117,6 +124,7 @@ def train(
         "character_coverage": coverage,
         "lowercase": lowercase,
         "seed": seed,
+        "languages": language,
     }
     table = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(TokenizerSettings, "tokenizer", table)

@@ -33,7 +33,8 @@ def train(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            help="Its translation: text k belongs to text k of --source, line by line.",
+            help="Its translation: text k belongs to text k of --source, line by line. Marked as "
+            "de=train.de, several languages are learned by one model.",
             rich_help_panel=DATA,
         ),
     ] = None,

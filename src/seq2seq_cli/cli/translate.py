@@ -58,6 +58,15 @@ def translate(
             help="File with what each translation begins with, line by line.", rich_help_panel=FILES
         ),
     ] = None,
+    target_language: Annotated[
+        str,
+        typer.Option(
+            help="Language to translate into, of a run with several (trained with --target "
+            "de=train.de fr=train.fr); a line may choose for itself with <2de>.",
+            show_default=False,
+            rich_help_panel=SEARCH,
+        ),
+    ] = "",
     weights: Annotated[
         str,
         typer.Option(
@@ -233,6 +242,7 @@ def translate(
         aligns_if_possible=format_ == "jsonl",
         precision=precision,
         shortlist=shortlist,
+        target_language=target_language,
     )
     with ExitStack() as files:
         aligned = None

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from seq2seq_cli.corpus.sources import Container, Source, joined_names, parse
+from seq2seq_cli.config import require
+from seq2seq_cli.corpus.sources import Container, Source, joined_names, marked, parse
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.symbols import tag
 from seq2seq_cli.text import Warn
 
 
@@ -23,7 +25,8 @@ class ParallelText:
 class Corpus:
     """Sentence pairs that are read anew each time, since they may be more than memory holds.
 
-    The texts of a side follow each other.
+    The texts of a side follow each other. Where the target is marked with its language, each source
+    line begins with the tag of that language.
     """
 
     source: tuple[Source, ...]
@@ -33,11 +36,23 @@ class Corpus:
     def name(self) -> str:
         return f"{joined_names(self.source)} and {joined_names(self.target)}"
 
-    def pairs(self, warn: Warn) -> Iterator[tuple[str, str]]:
-        """All pairs, blank ones too. Raises InputError where the sides differ in their numbers.
+    @property
+    def language(self) -> str:
+        """What the target is marked with, or nothing."""
+        return self.target[0].language
 
-        Two fields of one container are read side by side.
-        """
+    def pairs(self, warn: Warn) -> Iterator[tuple[str, str]]:
+        """All pairs, blank ones too. Raises InputError where the sides differ in their numbers."""
+        if not self.language:
+            return self._pairs(warn)
+        begin = f"{tag(self.language)} "
+        return (
+            (begin + source if source.strip() else source, target)
+            for source, target in self._pairs(warn)
+        )
+
+    def _pairs(self, warn: Warn) -> Iterator[tuple[str, str]]:
+        """All pairs without tags. Two fields of one container are read side by side."""
         if len(self.source) == len(self.target) == 1:
             source, target = self.source[0], self.target[0]
             if source.container == target.container and source.field:
@@ -68,11 +83,11 @@ class Corpus:
         hashes = {container: container.digest() for container in self._containers()}
         return [
             [
-                f"{type(each.container).__name__} {hashes[each.container]} {each.field}"
+                " ".join((type(each.container).__name__, hashes[each.container], each.field))
                 for each in side
             ]
             for side in (self.source, self.target)
-        ]
+        ] + [[self.language]]
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -119,9 +134,38 @@ def corpora(
     parsed = [
         tuple(parse(value, streamed=streamed) for value in values) for values in (sources, targets)
     ]
+    _check_marks(*parsed)
     if len(sources) != len(targets):
         return [Corpus(*parsed)]
     return [Corpus((source,), (target,)) for source, target in zip(*parsed, strict=True)]
+
+
+def languages(targets: Sequence[str]) -> tuple[str, ...]:
+    """The languages that targets are marked with, each once, in order.
+
+    Raises InputError if some are marked and others not.
+    """
+    found = tuple(dict.fromkeys(language for language, _ in map(marked, targets)))
+    require(
+        len(found) <= 1 or "" not in found,
+        "some targets are marked with their language, as in de=train.de, and others are not; mark "
+        "all of them",
+    )
+    return tuple(filter(None, found))
+
+
+def _check_marks(sources: tuple[Source, ...], targets: tuple[Source, ...]) -> None:
+    """Raise InputError where languages are marked that choose nothing, or no source of theirs."""
+    for source in sources:
+        require(
+            not source.language,
+            f"{source.language}={source.name}: mark the target with its language, not the source",
+        )
+    found = {target.language for target in targets}
+    require(
+        len(found) <= 1 or len(sources) == len(targets),
+        f"targets in {' and '.join(sorted(found))} want a source each; name it once for each",
+    )
 
 
 def is_blank(source: str, target: str) -> bool:

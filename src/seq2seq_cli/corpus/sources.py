@@ -5,6 +5,7 @@
     corpus.jsonl:en               a field of each line's JSON object
     corpus.parquet:en             a column
     hf:NAME[:CONFIG]:SPLIT:FIELD  a field of a Hugging Face data set, from a folder or the hub
+    de=train.de                   any of these, marked as being in a language
 
 `translation.en` is the field en of the field translation. All but data sets may be compressed with
 gzip (parquet compresses itself).
@@ -13,6 +14,7 @@ gzip (parquet compresses itself).
 import difflib
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +28,7 @@ from seq2seq_cli.text import STDIN, Warn, display_name, open_input, read_lines
 
 TABLES = (".tsv", ".jsonl", ".parquet")  # files that hold more than one text
 DATA_SET = "hf:"
+MARK = re.compile(r"([A-Za-z][\w-]*)=")
 COPIED_BYTES = 1 << 20  # at a time
 
 
@@ -226,7 +229,7 @@ class Source:
 
     container: Container
     field: str = ""
-    language: str = ""  # what it is marked with, as in de=train.de
+    language: str = ""  # that it is marked with, as in de=train.de
 
     @property
     def name(self) -> str:
@@ -235,6 +238,22 @@ class Source:
 
 def parse(value: str, *, streamed: bool = False) -> Source:
     """Read the name of a text as the user gave it. Raises InputError where a field is missing."""
+    language, value = marked(value)
+    return replace(_parsed_name(value, streamed), language=language)
+
+
+def marked(value: str) -> tuple[str, str]:
+    """The language that a text is marked with, as in de=train.de, and its name.
+
+    A file with such a name is that file.
+    """
+    found = MARK.match(value)
+    if found is None or Path(value).exists():
+        return "", value
+    return found[1], value[found.end() :]
+
+
+def _parsed_name(value: str, streamed: bool) -> Source:
     if value.startswith(DATA_SET):
         return _data_set(value, streamed)
     for name, field in ((value, ""), value.rpartition(":")[::2]):
