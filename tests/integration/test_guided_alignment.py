@@ -65,6 +65,15 @@ def test_lines_of_pairs_that_are_left_out_are_left_out_too(seq2seq, guide, corpu
     assert share_on_the_diagonal(seq2seq, command.folder, "run") > 0.9
 
 
+def test_lines_that_get_a_tag_are_not_aligned_by_places_without_it(train):
+    command = train(max_updates=1)
+    more = ["--set", "data.alignments=train.align", "--set", "training.guided_alignment=0.1"]
+    files = {"--target": "de=train.de", "--valid-target": "de=valid.de"}
+    done = command(*more, "--set", 'tokenizer.languages=["de"]', files=files)
+    assert done.code == 2
+    assert "data.alignments do not go with a marked target" in done.stderr
+
+
 def test_text_that_comes_through_a_pipe_is_aligned_too(train):
     command = train(max_updates=1)
     text = (command.folder / "train.en").read_text()
