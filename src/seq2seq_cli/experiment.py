@@ -266,11 +266,6 @@ def _stored(
     """Tokenise the training text once, and learn tokenizers from it unless they are known."""
     with TemporaryDirectory(prefix="seq2seq-") as folder:  # for what comes through pipes
         train = [each.stored(Path(folder)) for each in _corpora(config, "source", "target")]
-        require(
-            not config.data.alignments or not any(corpus.language for corpus in train),
-            "data.alignments do not go with a marked target, as in de=train.de: each source line "
-            "gets a tag, and so its words other places; write tags into the text and align that",
-        )
         cache = _cache(train, cache_folder)
 
         def learn(sides: Sequence[int]) -> TrainedTokenizer:

@@ -71,7 +71,7 @@ def test_lines_that_get_a_tag_are_not_aligned_by_places_without_it(train):
     files = {"--target": "de=train.de", "--valid-target": "de=valid.de"}
     done = command(*more, "--set", 'tokenizer.languages=["de"]', files=files)
     assert done.code == 2
-    assert "data.alignments do not go with a marked target" in done.stderr
+    assert "data.alignments cannot be used with targets that are marked" in done.stderr
 
 
 def test_text_that_comes_through_a_pipe_is_aligned_too(train):
