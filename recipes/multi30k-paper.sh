@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The published text-only Transformer on Multi30k English-German (Wu et al. 2021, "Good for
+# Misconceived Reasons"): 41.02 BLEU on test_2016_flickr, lower-cased and tokenised.
+#
+#   bash recipes/multi30k-paper.sh DIR [SEED...]
+#
+# DIR holds train, val and test_2016_flickr as .en and .de, lower-cased and tokenised by Moses.
+# SEEDs: 1 2 3 without one. As published: a joint vocabulary of 10,000 pieces, 4 + 4 layers of
+# width 128, feed-forward 256, 4 heads, dropout 0.3, label smoothing 0.1, the average of the last 10
+# epochs, beam 5. For a processor: batches of 2,048 tokens instead of 4,096, a rate smaller by the
+# root of that, and a warm-up of 1,000 updates instead of 2,000.
+#
+# Range to reach, mean of the seeds: at least 41.02 BLEU on the tokens as they are (sacreBLEU's own
+# 13a stands beside it), each training within 90 minutes on 2 CPU cores. Ends with exit code 1 if
+# it is missed. Not run to its end yet: the settings are a beginning. The test set chooses nothing.
+set -euo pipefail
+if [ ! -d "${1:-}" ]; then
+    echo "the folder of the tokenised text is wanted; see the first lines of $0" >&2
+    exit 2
+fi
+data="$(cd "$1" && pwd)" && shift
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+[ $# -gt 0 ] || set -- 1 2 3
+
+work=runs/multi30k-paper
+mkdir -p "$work"
+seq2seq tokenizer train "$data"/train.{en,de} --vocab-size 10000 \
+    --output "$work/joint.model" --force
+
+runs=()
+for seed in "$@"; do
+    run=$work/seed-$seed
+    runs+=("$run")
+    seq2seq train --preset transformer-tiny --output "$run" --seed "$seed" \
+        --source "$data/train.en" --target "$data/train.de" \
+        --valid-source "$data/val.en" --valid-target "$data/val.de" \
+        --source-tokenizer "$work/joint.model" --target-tokenizer "$work/joint.model" \
+        --set model.encoder_layers=4 --set model.decoder_layers=4 --set model.feed_forward=256 \
+        --set model.dropout=0.3 --set training.weight_decay=0 \
+        --set training.batch_tokens=2048 --set training.learning_rate=0.0035 \
+        --set training.warmup_updates=1000 --max-updates 8000 \
+        --set training.validate_every=500 --set training.checkpoint_every=500 \
+        --set training.average=last --set training.average_every=220 --set training.average_count=10
+    seq2seq translate "$run" --input "$data/test_2016_flickr.en" --output "$run.test.de"
+done
+python recipes/multi30k_paper_report.py "${runs[@]}" --reference "$data/test_2016_flickr.de" \
+    --least 41.02
