@@ -8,6 +8,7 @@ then the floor: the time of the model's matrix products alone, in float32, at th
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import resource
@@ -97,6 +98,7 @@ class Engine:
         self.latencies: list[float] = []
         self.megabytes = 0.0
         self.output: Lines = []
+        self.translations: Lines = []
         self.bleu = 0.0
 
     def translate(self, lines: Lines) -> float:
@@ -118,6 +120,18 @@ def fastest(engines: Sequence[Engine], lines: Lines) -> Engine:
         if engine is not best:
             engine.stop()
     return best
+
+
+CTRANSLATE2_ALONE = """
+import sys, ctranslate2, sentencepiece
+folder, source, target = sys.argv[1:]
+engine = ctranslate2.Translator(folder, inter_threads=1, intra_threads=1, compute_type="int8")
+read = sentencepiece.SentencePieceProcessor(model_file=source)
+written = sentencepiece.SentencePieceProcessor(model_file=target)
+for line in sys.stdin:
+    [found] = engine.translate_batch([read.encode(line, out_type=str)], beam_size=5)
+    print(written.decode(found.hypotheses[0]), flush=True)
+"""
 
 
 def start_up(command: list[str], line: str) -> float:
@@ -156,6 +170,105 @@ def floor(run: Path, lines: Lines, output: Lines, beam: int, threads: int) -> fl
     return total
 
 
+def our_engines(run: Path, beam: int, threads: int, lines: Lines) -> list[Engine]:
+    """The fastest setting of each kind of ours."""
+    kinds: dict[str, dict[str, Any]] = {
+        "float32": {"precision": "float32"},
+        "int8": {"precision": "int8"},
+        "int8 shortlist": {"precision": "int8", "shortlist": True},
+    }
+    if not (run / "shortlist.safetensors").exists():
+        del kinds["int8 shortlist"]
+    chosen = []
+    for kind, how in kinds.items():
+        tried = []
+        for size, workers in ((512, threads), (1024, threads), (2048, 1)):
+            label = f"seq2seq {kind}, {size} tokens, {workers} workers"
+            how |= {"batch_tokens": size, "workers": workers}
+            tried.append(Engine(label, "seq2seq", run, beam, threads, **how))
+        chosen.append(fastest(tried, lines))
+    return chosen
+
+
+def their_engines(folder: Path, beam: int, threads: int, lines: Lines) -> list[Engine]:
+    """The fastest setting of each kind of CTranslate2's."""
+    chosen = []
+    for kind in ("float32", "int8"):
+        tried = []
+        for size, workers in itertools.product((32, 64, 128), (threads, 1)):
+            label = f"CTranslate2 {kind}, {size} lines, {workers} workers"
+            how = {"batch": size, "workers": workers, "compute_type": kind}
+            tried.append(Engine(label, "ctranslate2", folder, beam, threads, **how))
+        chosen.append(fastest(tried, lines))
+    return chosen
+
+
+def measure(
+    engines: Sequence[Engine], lines: Lines, reference: Lines, rounds: int, single_lines: int
+) -> None:
+    """All lines, so many rounds, then lines one at a time; the engines take turns."""
+    from seq2seq_cli.scoring import score
+
+    for _ in range(rounds):
+        for engine in engines:
+            engine.seconds.append(engine.translate(lines))
+    for engine in engines:
+        engine.bleu = score(engine.output, [reference], ("bleu",))[0].value
+        engine.translations = engine.output
+    for line in lines[:single_lines]:
+        for engine in engines:
+            engine.latencies.append(engine.translate([line]))
+
+
+def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, Any]]:
+    """The figures of each engine: medians, and the ratio to CTranslate2's fastest setting."""
+    from seq2seq_cli.checkpoint import RunFolder
+
+    tokenizer = RunFolder(run).load_tokenizers().target
+    medians = {id(engine): statistics.median(engine.seconds) for engine in engines}
+    yardstick = min((medians[id(e)] for e in engines if "CTranslate2" in e.label), default=0.0)
+    found = []
+    for engine in engines:
+        seconds = medians[id(engine)]
+        latencies = sorted(1000 * each for each in engine.latencies)
+        tokens = sum(len(ids) + 1 for ids in tokenizer.encode(engine.translations))
+        found.append(
+            {
+                "engine": engine.label,
+                "beam": beam,
+                "seconds": seconds,
+                "lines_per_second": len(engine.translations) / seconds,
+                "tokens_per_second": tokens / seconds,
+                "ratio": yardstick / seconds,
+                "bleu": engine.bleu,
+                "median_ms": statistics.median(latencies),
+                "p95_ms": latencies[int(0.95 * len(latencies))],
+                "megabytes": engine.megabytes,
+            }
+        )
+    return found
+
+
+COLUMNS = {  # of the table printed: heading, digits after the point
+    "seconds": ("s", 2),
+    "lines_per_second": ("lines/s", 1),
+    "tokens_per_second": ("tokens/s", 0),
+    "ratio": ("ratio", 2),
+    "bleu": ("BLEU", 2),
+    "median_ms": ("ms/line", 1),
+    "p95_ms": ("p95", 1),
+    "megabytes": ("MB", 0),
+}
+
+
+def show(figures: Sequence[dict[str, Any]]) -> None:
+    """One line for each engine."""
+    print(f"{'engine':52}" + "".join(f" {name:>8}" for name, _ in COLUMNS.values()))
+    for each in figures:
+        values = "".join(f" {each[key]:8.{digits}f}" for key, (_, digits) in COLUMNS.items())
+        print(f"{each['engine']:52}{values}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
@@ -167,80 +280,37 @@ def main() -> None:
     parser.add_argument("--single-lines", type=int, default=100)
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
-    from seq2seq_cli.scoring import score
     from seq2seq_cli.text import read_lines
 
     lines = list(read_lines(given.source, print))
     reference = list(read_lines(given.reference, print))
     temporary = tempfile.TemporaryDirectory()
     folder = Path(temporary.name) / "exported"
-    served = subprocess.run(
+    exported = subprocess.run(
         [sys.executable, "-m", "seq2seq_cli", "export", given.run, folder], capture_output=True
     )
-    if served.returncode:
-        print(f"without CTranslate2: {served.stderr.decode().strip()}")
+    if exported.returncode:
+        print(f"without CTranslate2: {exported.stderr.decode().strip()}")
     figures: list[dict[str, Any]] = []
     outputs: dict[int, Lines] = {}  # of each beam
     for beam in given.beam:
-        engines = []
-        for label, how in (
-            ("float32", {"precision": "float32"}),
-            ("int8", {"precision": "int8"}),
-            ("int8 shortlist", {"precision": "int8", "shortlist": True}),
-        ):
-            if "shortlist" in how and not (given.run / "shortlist.safetensors").exists():
-                continue
-            tried = [
-                Engine(f"seq2seq {label}, {size} tokens, {workers} workers", "seq2seq", given.run,
-                       beam, given.threads, batch_tokens=size, workers=workers, **how)
-                for size, workers in ((512, given.threads), (1024, given.threads), (2048, 1))
-            ]  # fmt: skip
-            engines.append(fastest(tried, lines))
-        for kind in () if served.returncode else ("float32", "int8"):
-            tried = [
-                Engine(f"CTranslate2 {kind}, {size} lines, {workers} workers", "ctranslate2",
-                       folder, beam, given.threads, batch=size, workers=workers, compute_type=kind)
-                for size in (32, 64, 128) for workers in (given.threads, 1)
-            ]  # fmt: skip
-            engines.append(fastest(tried, lines))
-        for _ in range(given.rounds):
-            for engine in engines:
-                engine.seconds.append(engine.translate(lines))
+        engines = our_engines(given.run, beam, given.threads, lines)
+        if exported.returncode == 0:
+            engines += their_engines(folder, beam, given.threads, lines)
+        measure(engines, lines, reference, given.rounds, given.single_lines)
+        outputs[beam] = engines[0].translations
+        found = records(engines, beam, given.run)
+        print(f"\nbeam {beam}, {given.threads} threads, {len(lines):,} lines")
+        show(found)
+        figures += found
         for engine in engines:
-            engine.bleu = score(engine.output, [reference], ("bleu",))[0].value
-        outputs[beam] = engines[0].output
-        for line in lines[: given.single_lines]:
-            for engine in engines:
-                engine.latencies.append(engine.translate([line]))
-        yardstick = min(
-            (statistics.median(e.seconds) for e in engines if "CTranslate2" in e.label), default=0.0
-        )
-        print(
-            f"\nbeam {beam}, {given.threads} threads, {len(lines):,} lines, {given.rounds} rounds"
-        )
-        print(f"{'engine':52} {'s':>6} {'lines/s':>8} {'ratio':>6} {'BLEU':>6} "
-              f"{'ms/line':>8} {'p95':>6} {'MB':>6}")  # fmt: skip
-        for engine in engines:
-            seconds = statistics.median(engine.seconds)
-            latencies = sorted(1000 * each for each in engine.latencies)
-            record = {
-                "engine": engine.label,
-                "beam": beam,
-                "seconds": seconds,
-                "lines_per_second": len(lines) / seconds,
-                "ratio": yardstick / seconds,
-                "bleu": engine.bleu,
-                "median_ms": statistics.median(latencies),
-                "p95_ms": latencies[int(0.95 * len(latencies))],
-                "megabytes": engine.megabytes,
-            }
-            figures.append(record)
-            print(f"{engine.label:52} {seconds:6.2f} {len(lines) / seconds:8.1f} "
-                  f"{yardstick / seconds:6.2f} {engine.bleu:6.2f} {record['median_ms']:8.1f} "
-                  f"{record['p95_ms']:6.1f} {engine.megabytes:6.0f}")  # fmt: skip
             engine.stop()
     command = [sys.executable, "-m", "seq2seq_cli", "translate", str(given.run)]
     print(f"\nstart-up to the first line: {start_up(command, lines[0]):.2f} s")
+    if exported.returncode == 0:
+        models = sorted(map(str, folder.glob("*.model")))
+        command = [sys.executable, "-c", CTRANSLATE2_ALONE, str(folder), models[0], models[-1]]
+        print(f"CTranslate2 in a script of its own: {start_up(command, lines[0]):.2f} s")
     for beam, output in outputs.items():
         seconds = floor(given.run, lines, output, beam, given.threads)
         print(f"floor at beam {beam}: {seconds:.2f} s of float32 products")

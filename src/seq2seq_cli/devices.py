@@ -1,6 +1,7 @@
 """Where tensors live and in which precision, and what makes the machine fast."""
 
 import ctypes
+import gc
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -90,7 +91,7 @@ def usable_threads() -> int:
 
 
 def prepare(threads: int | None) -> None:
-    """Set the threads of CPU work (None: as many as the process may use) and the allocator.
+    """Set the threads of CPU work (None: as many as the process may use), allocator and collector.
 
     glibc maps every large tensor anew and returns it at once; each mapping is paid for with page
     faults. Keeping freed memory in the process costs nothing and saves them; what only recurrent
@@ -98,6 +99,7 @@ def prepare(threads: int | None) -> None:
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    gc.freeze()  # what modules hold is never garbage, and no collection need walk through it
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
