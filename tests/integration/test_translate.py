@@ -52,7 +52,11 @@ def test_empty_input_is_empty_output(seq2seq, trained):
 
 def test_each_line_is_answered_before_the_next_is_given(seq2seq, trained):
     process = seq2seq.start("translate", trained)
-    for line, answer in [(b"one .\n", b"eins .\n"), (b"\n", b"\n"), (b"two two .\n", b"zwei zwei")]:
+    for line, answer in [
+        (b"one .\n", b"eins .\n"),
+        (b"\n", b"\n"),
+        (b"two six .\n", b"zwei sechs"),
+    ]:
         process.stdin.write(line)
         assert process.stdout.read(100).startswith(answer)
     assert process.finish().code == 0
