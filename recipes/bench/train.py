@@ -226,12 +226,13 @@ def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, 
         ]  # fmt: skip
     model = build(config.model, Vocabulary(given.vocabulary_size, given.vocabulary_size, True))
     sentences = round(sum(map(len, used)) / len(used))
-    tokens = sum(map(pairs.target_tokens, used)) / len(used)
+    each = [pairs.batch(rows).target_tokens() for rows in used]
+    tokens = sum(each) / len(used)
     source = sum(int(pairs.source.lengths[rows].sum()) + len(rows) for rows in used) / len(used)
     products = Products(model, sentences, round(source), round(tokens))
     floors: dict[str, list[float]] = {name: [] for name in TYPES}
     for start in range(0, len(used), given.updates):
-        round_tokens = sum(map(pairs.target_tokens, used[start : start + given.updates]))
+        round_tokens = sum(each[start : start + given.updates])
         for name in TYPES:
             floors[name].append(products.seconds(TYPES[name]))
         for engine in engines:
