@@ -1,9 +1,11 @@
-"""Models made ready for search on a CPU: compiled products, and one call a step for Transformers.
+"""Models made ready for search on a CPU: compiled products, and single calls
+for a Transformer's encoder and for a step of its decoder.
 
 Dimensions: B sentences, N decoder rows, S source tokens, D width; see `base`.
 """
 
 import copy
+from dataclasses import replace
 from typing import Protocol, cast
 
 import torch
@@ -11,12 +13,15 @@ from torch import Tensor, nn
 
 from seq2seq_cli import native
 from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.layers import source_mask
 from seq2seq_cli.models.quantization import Int8Linear
 from seq2seq_cli.models.recurrent import Decoder as RecurrentDecoder
 from seq2seq_cli.models.transformer import (
     CausalAttention,
     DecoderLayer,
+    EncoderLayer,
     Scaling,
+    Side,
     Transformer,
 )
 
@@ -90,55 +95,75 @@ def stepping(model: TranslationModel) -> Steps:
 
 
 class CompiledTransformer:
-    """A Transformer whose decoder reads a token in one call; the encoder is the model's own.
+    """A Transformer whose encoder reads a batch in one call, and its decoder a token of each row.
 
-    Memory: `native.Sources`. State: `native.Past`.
+    Memory: `native.Sources`. State: `native.Past`. With 8-bit weights both are float16, as exact as
+    the weights and half to read.
     """
 
     def __init__(self, model: Transformer) -> None:
         config = model.config
-        layers = cast(list[DecoderLayer], list(model.decoder))
+        encoder = cast(list[EncoderLayer], list(model.encoder))
+        decoder = cast(list[DecoderLayer], list(model.decoder))
         self.model = model
         self.output = _compiled(model.output)
-        last = None if isinstance(model.decoder_norm, nn.Identity) else _norm(model.decoder_norm)
+        scaling = Scaling.of(config)
+        settings = native.TransformerSettings(
+            config.width,
+            config.heads,
+            config.feed_forward,
+            config.activation,
+            config.norm == "pre",
+            torch.float16 if self.output.eight_bits else torch.float32,
+            scaling.encoder_residual,
+            model.scale,
+        )
+        self.encoder = native.Encoder(
+            settings,
+            [_encoder_layer(layer) for layer in encoder],
+            _last_norm(model.encoder_norm),
+            [_compiled(layer.cross_attention.key_value) for layer in decoder],
+        )
         self.decoder = native.Decoder(
-            native.DecoderSettings(
-                config.width,
-                config.heads,
-                config.feed_forward,
-                config.activation,
-                config.norm == "pre",
-                Scaling.of(config).decoder_residual,
-            ),
-            [_layer(layer) for layer in layers],
-            last,
+            replace(settings, residual=scaling.decoder_residual),
+            [_decoder_layer(layer) for layer in decoder],
+            _last_norm(model.decoder_norm),
         )
 
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
         """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
-        encoded, mask = self.model.encoded(source)
-        attentions = [cast(DecoderLayer, layer).cross_attention for layer in self.model.decoder]
-        memory = native.Sources.of(
-            [each.key_value(encoded).float().contiguous() for each in attentions],
-            mask.sum(dim=(1, 2, 3), dtype=torch.int32),
+        real, length = source_mask(source), source.size(1)
+        sources = self.encoder.read(
+            source[real],
+            real.sum(dim=1, dtype=torch.int32),
+            self.model.source_embedding.weight,
+            self._positions("source", 0, length),
+            self._rotations(0, length),
         )
-        return memory, native.Past.empty(source.size(0))
+        return sources, native.Past.empty(source.size(0))
 
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
         """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
         past, sources = cast(native.Past, state), cast(native.Sources, memory)
         place = len(past.steps)
-        turns = self.model.rotations(place, 1, target.device)
         features, past = self.decoder.step(
             target[:, 0].contiguous(),
             self.model.target_embedding.weight,
-            self.model.scale,
-            self.model.target_position(place),
-            None if turns is None else torch.cat(turns),
+            self._positions("target", place, 1),
+            self._rotations(place, 1),
             past,
             sources,
         )
         return features[:, None], past
+
+    def _positions(self, side: Side, start: int, length: int) -> Tensor | None:
+        vectors = self.model.position_vectors(side, start, length)
+        return None if vectors is None else vectors.contiguous()
+
+    def _rotations(self, start: int, length: int) -> Tensor | None:
+        """Cosines and sines of places: (length, 2, D / H / 2)."""
+        turns = self.model.rotations(start, length, torch.device("cpu"))
+        return None if turns is None else torch.stack(turns, dim=1)
 
 
 def _compiled(layer: nn.Module) -> native.Linear:
@@ -148,20 +173,34 @@ def _compiled(layer: nn.Module) -> native.Linear:
     return native.Linear.packing(linear.weight, linear.bias, eight_bits=False)
 
 
-def _layer(layer: DecoderLayer) -> native.DecoderLayer:
-    past = cast(CausalAttention, layer.self_attention)
-    cross, feed_forward = layer.cross_attention, layer.feed_forward
-    return native.DecoderLayer(
-        _compiled(past.query_key_value),
-        _compiled(past.output),
-        _compiled(cross.query),
-        _compiled(cross.output),
-        _compiled(feed_forward.inner),
-        _compiled(feed_forward.outer),
-        _norm(layer.self_sublayer.norm),
-        _norm(layer.cross_sublayer.norm),
+def _encoder_layer(layer: EncoderLayer) -> native.TransformerLayer:
+    return native.TransformerLayer(
+        _compiled(layer.attention.query_key_value),
+        _compiled(layer.attention.output),
+        _compiled(layer.feed_forward.inner),
+        _compiled(layer.feed_forward.outer),
+        _norm(layer.attention_sublayer.norm),
         _norm(layer.feed_forward_sublayer.norm),
     )
+
+
+def _decoder_layer(layer: DecoderLayer) -> native.TransformerLayer:
+    past = cast(CausalAttention, layer.self_attention)
+    return native.TransformerLayer(
+        _compiled(past.query_key_value),
+        _compiled(past.output),
+        _compiled(layer.feed_forward.inner),
+        _compiled(layer.feed_forward.outer),
+        _norm(layer.self_sublayer.norm),
+        _norm(layer.feed_forward_sublayer.norm),
+        _compiled(layer.cross_attention.query),
+        _compiled(layer.cross_attention.output),
+        _norm(layer.cross_sublayer.norm),
+    )
+
+
+def _last_norm(norm: nn.Module) -> native.NormWeights | None:
+    return None if isinstance(norm, nn.Identity) else _norm(norm)
 
 
 def _norm(norm: nn.Module) -> native.NormWeights:

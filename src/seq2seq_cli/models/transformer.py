@@ -32,6 +32,7 @@ from seq2seq_cli.models.layers import (
     split_heads,
 )
 
+Side = Literal["source", "target"]
 Rotations = tuple[Tensor, Tensor]  # cosines and sines, each (T, D / H / 2)
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -345,15 +346,13 @@ class Transformer(TranslationModel):
                 for module in side.modules():
                     _scale_weights(module, factor)
 
-    def _embed(
-        self, embedding: nn.Module, positions: nn.Module | None, ids: Tensor, start: int
-    ) -> Tensor:
+    def _embed(self, side: Side, ids: Tensor, start: int) -> Tensor:
         """(N, T) ids at positions start, start + 1, … -> (N, T, D)."""
+        embedding = self.source_embedding if side == "source" else self.target_embedding
         x = embedding(ids) * self.scale
+        positions = self.position_vectors(side, start, ids.size(1))
         if positions is not None:
-            x = x + positions(start, ids.size(1))
-        elif self.positions == "sinusoidal":
-            x = x + sinusoids(start, ids.size(1), x.size(2), ids.device).to(x)
+            x = x + positions.to(x)
         return cast(Tensor, self.dropout(as_computed(x)))
 
     def _skips_layer(self) -> bool:
@@ -362,13 +361,14 @@ class Transformer(TranslationModel):
             self.training and self.layer_dropout > 0 and float(torch.rand(())) < self.layer_dropout
         )
 
-    def target_position(self, place: int) -> Tensor | None:
-        """What is added to the embedding of the target token at this place, (D,), if anything."""
+    def position_vectors(self, side: Side, start: int, length: int) -> Tensor | None:
+        """What is added to embeddings at start, start + 1, …: (length, D), if anything."""
         if self.positions == "learned":
-            return cast(Tensor, self.target_positions(place, 1))[0]
+            learned = self.source_positions if side == "source" else self.target_positions
+            return cast(Tensor, learned(start, length))
         if self.positions == "sinusoidal":
             weight = self.target_embedding.weight
-            return sinusoids(place, 1, weight.size(1), weight.device)[0]
+            return sinusoids(start, length, weight.size(1), weight.device)
         return None
 
     def rotations(self, start: int, length: int, device: torch.device) -> Rotations | None:
@@ -380,7 +380,7 @@ class Transformer(TranslationModel):
     def encoded(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S) ids -> the encoder's outputs (B, S, D) and the mask (B, 1, 1, S)."""
         mask = source_mask(source)[:, None, None, :]
-        x = self._embed(self.source_embedding, getattr(self, "source_positions", None), source, 0)
+        x = self._embed("source", source, 0)
         rotation = self.rotations(0, source.size(1), source.device)
         for layer in self.encoder:
             if not self._skips_layer():
@@ -397,9 +397,7 @@ class Transformer(TranslationModel):
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
         mask, *memories = cast(tuple[Tensor, Tree], memory)
         read, *states = cast(tuple[Tensor, Tree], state)
-        x = self._embed(
-            self.target_embedding, getattr(self, "target_positions", None), target, read.size(1)
-        )
+        x = self._embed("target", target, read.size(1))
         after: list[Tree] = [read_more(read, target.size(1))]
         for layer, layer_state, layer_memory in zip(self.decoder, states, memories, strict=True):
             grown = layer_state

@@ -25,14 +25,16 @@ _Pointer = ctypes.c_void_p
 _Int = ctypes.c_int32
 
 
-class _DecoderSettings(ctypes.Structure):
+class _Settings(ctypes.Structure):
     _fields_ = (
         ("width", _Int),
         ("heads", _Int),
         ("feed_forward", _Int),
         ("activation", _Int),
         ("pre_norm", _Int),
+        ("halves", _Int),
         ("residual", ctypes.c_float),
+        ("embedding_scale", ctypes.c_float),
     )
 
 
@@ -47,6 +49,18 @@ class _LayerParts(ctypes.Structure):
     )
 
 
+class _SourceTokens(ctypes.Structure):
+    _fields_ = (
+        ("sentences", _Int),
+        ("tokens", _Pointer),
+        ("lengths", _Pointer),
+        ("embedding", _Pointer),
+        ("positions", _Pointer),
+        ("rotations", _Pointer),
+        ("keys_values", ctypes.POINTER(_Pointer)),
+    )
+
+
 class _Surroundings(ctypes.Structure):
     _fields_ = (
         ("rows", _Int),
@@ -54,16 +68,15 @@ class _Surroundings(ctypes.Structure):
         ("read", _Int),
         ("tokens", _Pointer),
         ("embedding", _Pointer),
-        ("embedding_scale", ctypes.c_float),
         ("position", _Pointer),
         ("paths", _Pointer),
         ("paths_after", _Pointer),
         ("past", ctypes.POINTER(_Pointer)),
         ("past_rows", ctypes.POINTER(_Int)),
         ("sources", ctypes.POINTER(_Pointer)),
+        ("starts", _Pointer),
         ("lengths", _Pointer),
         ("sentences", _Pointer),
-        ("source_length", _Int),
         ("rotations", _Pointer),
     )
 
@@ -74,6 +87,9 @@ SIGNATURES = {
     "linear_free": (None, (_Pointer,)),
     "linear_apply": (None, (_Pointer, _Pointer, _Int, _Pointer)),
     "cell_step": (None, (_Pointer, _Pointer, _Pointer, _Int, _Pointer, _Pointer)),
+    "encoder_new": (_Pointer, (_Pointer, _Pointer, _Int, _Pointer, _Pointer, _Pointer, _Int)),
+    "encoder_free": (None, (_Pointer,)),
+    "encoder_read": (None, (_Pointer, _Pointer)),
     "decoder_new": (_Pointer, (_Pointer, _Pointer, _Int, _Pointer, _Pointer)),
     "decoder_free": (None, (_Pointer,)),
     "decoder_step": (None, (_Pointer, _Pointer, _Pointer)),
@@ -211,62 +227,132 @@ class NormWeights:
 
 
 @dataclass(frozen=True)
-class DecoderLayer:
-    """The parts of one layer of a Transformer's decoder."""
+class TransformerLayer:
+    """The parts of one layer of a Transformer; only a decoder's has cross-attention."""
 
     query_key_value: Linear
     self_output: Linear
-    cross_query: Linear
-    cross_output: Linear
     inner: Linear
     outer: Linear
     self_norm: NormWeights
-    cross_norm: NormWeights
     feed_forward_norm: NormWeights
+    cross_query: Linear | None = None
+    cross_output: Linear | None = None
+    cross_norm: NormWeights | None = None
 
 
 @dataclass(frozen=True)
-class DecoderSettings:
-    """What the layers of a Transformer's decoder have in common."""
+class TransformerSettings:
+    """What the layers of a Transformer's encoder or decoder have in common."""
 
     width: int
     heads: int
     feed_forward: int
     activation: str
     pre_norm: bool
+    kept: torch.dtype  # of keys and values: float32 or float16
     residual: float  # what the residual connection is multiplied with
+    embedding_scale: float
+
+    def packed(self) -> _Settings:
+        return _Settings(
+            self.width,
+            self.heads,
+            self.feed_forward,
+            ACTIVATIONS.index(self.activation),
+            self.pre_norm,
+            self.kept == torch.float16,
+            self.residual,
+            self.embedding_scale,
+        )
+
+
+def _parts_of(layers: Sequence[TransformerLayer]) -> Any:
+    """An array of what layers are made of. It points into them."""
+    array = (_LayerParts * len(layers))()
+    for parts, layer in zip(array, layers, strict=True):
+        for name in (
+            *("query_key_value", "self_output", "cross_query", "cross_output"),
+            *("inner", "outer"),
+        ):
+            linear: Linear | None = getattr(layer, name)
+            setattr(parts, name, linear.handle if linear else None)
+        for name in ("self", "cross", "feed_forward"):
+            norm: NormWeights | None = getattr(layer, f"{name}_norm")
+            setattr(parts, f"{name}_weight", _at(norm.weight) if norm else None)
+            setattr(parts, f"{name}_bias", _at(norm.bias) if norm else None)
+    return array
+
+
+class Encoder:
+    """A Transformer's encoder, and what its decoder's layers make of its outputs."""
+
+    def __init__(
+        self,
+        settings: TransformerSettings,
+        layers: Sequence[TransformerLayer],
+        last: NormWeights | None,
+        keys_values: Sequence[Linear],
+    ) -> None:
+        # Kept: the compiled side points into them.
+        self.layers, self.last, self.keys_values = layers, last, keys_values
+        self.settings = settings
+        self.handle = _loaded().encoder_new(
+            ctypes.byref(settings.packed()),
+            _parts_of(layers),
+            len(layers),
+            _at(last.weight) if last else None,
+            _at(last.bias) if last else None,
+            (_Pointer * len(keys_values))(*(each.handle for each in keys_values)),
+            len(keys_values),
+        )
+        weakref.finalize(self, _loaded().encoder_free, self.handle)
+
+    def read(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        embedding: Tensor,
+        positions: Tensor | None,
+        rotations: Tensor | None,
+    ) -> "Sources":
+        """Read sentences that stand one after the other in `tokens` (any,), as long as `lengths`.
+
+        What is read is the embedding's row, times its scale, plus that of `positions` (longest, D),
+        if there are any. `rotations` (longest, 2, D / H / 2) are for rotary positions.
+        """
+        layers = [
+            torch.empty(len(tokens), 2, self.settings.width, dtype=self.settings.kept)
+            for _ in self.keys_values
+        ]
+        sources = Sources.of(layers, lengths)
+        source = _SourceTokens(
+            len(lengths),
+            tokens.data_ptr(),
+            lengths.data_ptr(),
+            embedding.data_ptr(),
+            _at(positions),
+            _at(rotations),
+            sources.addresses,
+        )
+        _loaded().encoder_read(self.handle, ctypes.byref(source))
+        return sources
 
 
 class Decoder:
     """A Transformer's decoder that reads one token of each row at a time."""
 
     def __init__(
-        self, settings: DecoderSettings, layers: Sequence[DecoderLayer], last: NormWeights | None
+        self,
+        settings: TransformerSettings,
+        layers: Sequence[TransformerLayer],
+        last: NormWeights | None,
     ) -> None:
         self.layers, self.last = layers, last  # kept: the compiled side points into them
-        self.width = settings.width
-        parts = (_LayerParts * len(layers))()
-        for part, layer in zip(parts, layers, strict=True):
-            for name in (
-                *("query_key_value", "self_output", "cross_query", "cross_output"),
-                *("inner", "outer"),
-            ):
-                setattr(part, name, getattr(layer, name).handle)
-            for name in ("self", "cross", "feed_forward"):
-                norm: NormWeights = getattr(layer, f"{name}_norm")
-                setattr(part, f"{name}_weight", _at(norm.weight))
-                setattr(part, f"{name}_bias", _at(norm.bias))
-        given = _DecoderSettings(
-            settings.width,
-            settings.heads,
-            settings.feed_forward,
-            ACTIVATIONS.index(settings.activation),
-            settings.pre_norm,
-            settings.residual,
-        )
+        self.settings = settings
         self.handle = _loaded().decoder_new(
-            ctypes.byref(given),
-            parts,
+            ctypes.byref(settings.packed()),
+            _parts_of(layers),
             len(layers),
             _at(last.weight) if last else None,
             _at(last.bias) if last else None,
@@ -277,7 +363,6 @@ class Decoder:
         self,
         tokens: Tensor,
         embedding: Tensor,
-        scale: float,
         position: Tensor | None,
         rotations: Tensor | None,
         past: "Past",
@@ -285,13 +370,13 @@ class Decoder:
     ) -> tuple[Tensor, "Past"]:
         """Read tokens (N,); return features (N, D), and the past with these tokens.
 
-        What is read is the embedding's row, times the scale, plus the position (D,), if there is
-        one. `rotations` (D / H) are cosines and sines of this place, with rotary positions. Rows of
-        one sentence stand together.
+        What is read is the embedding's row, times its scale, plus the position (1, D), if there is
+        one. `rotations` (1, 2, D / H / 2) are cosines and sines of this place, with rotary
+        positions. Rows of one sentence stand together.
         """
         rows, count = tokens.size(0), len(past.steps) + 1
-        features = embedding.new_empty(rows, self.width)
-        step = embedding.new_empty(len(self.layers), rows, 2, self.width)
+        features = embedding.new_empty(rows, self.settings.width)
+        step = torch.empty(len(self.layers), rows, 2, self.settings.width, dtype=self.settings.kept)
         paths = past.paths.new_empty(rows, count)
         addresses = (*past.addresses, step.data_ptr())
         rows_then = (*past.rows, rows)
@@ -301,16 +386,15 @@ class Decoder:
             count - 1,
             tokens.data_ptr(),
             embedding.data_ptr(),
-            scale,
             _at(position),
             past.paths.data_ptr(),
             paths.data_ptr(),
             (_Pointer * count)(*addresses),
             (_Int * count)(*rows_then),
             sources.addresses,
+            sources.starts.data_ptr(),
             sources.lengths.data_ptr(),
             sources.sentences.data_ptr(),
-            sources.layers[0].size(1),
             _at(rotations),
         )
         _loaded().decoder_step(self.handle, ctypes.byref(around), features.data_ptr())
@@ -342,27 +426,30 @@ class Past:
 
 @dataclass(frozen=True)
 class Sources:
-    """Keys and values of source tokens: for each layer (sentences, S, 2 D). They never move either.
+    """Keys and values of source tokens: for each layer (all tokens, 2, D). They never move either.
 
-    `lengths` (sentences,) are without PAD; `sentences` (B,) are those that are still searched.
+    `starts` and `lengths` (sentences,) say which tokens a sentence has; `sentences` (B,) are those
+    that are still searched.
     """
 
     layers: tuple[Tensor, ...]
+    starts: Tensor
     lengths: Tensor
     sentences: Tensor
     addresses: Any  # of the layers
 
     @classmethod
     def of(cls, layers: Sequence[Tensor], lengths: Tensor) -> "Sources":
-        """All sentences."""
+        """All sentences, one after the other."""
         addresses = (_Pointer * len(layers))(*(layer.data_ptr() for layer in layers))
+        starts = lengths.cumsum(dim=0, dtype=torch.int32) - lengths
         sentences = torch.arange(len(lengths), dtype=torch.int32)
-        return cls(tuple(layers), lengths, sentences, addresses)
+        return cls(tuple(layers), starts, lengths, sentences, addresses)
 
     def select(self, rows: Tensor) -> "Sources":
         """Gather sentences."""
         sentences = self.sentences.index_select(0, rows)
-        return Sources(self.layers, self.lengths, sentences, self.addresses)
+        return Sources(self.layers, self.starts, self.lengths, sentences, self.addresses)
 
 
 def log_sum_exp(logits: Tensor) -> Tensor:

@@ -22,6 +22,9 @@
 
 namespace {
 
+using Half = uint16_t;  // a float16
+constexpr int NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+
 // ---------------------------------------------------------------------------------------------
 // Vectors: the only part that differs between processors
 
@@ -41,7 +44,20 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_p
 inline Floats greater(Floats a, Floats b) { return _mm512_max_ps(a, b); }
 inline Floats reciprocal(Floats x) { return _mm512_div_ps(_mm512_set1_ps(1), x); }
 inline void store(float *p, Floats x) { _mm512_storeu_ps(p, x); }
+inline Floats load(const Half *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)));
+}
+inline void store(Half *p, Floats x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), _mm512_cvtps_ph(x, NEAREST));
+}
 inline float sum_of(Floats x) { return _mm512_reduce_add_ps(x); }
+inline void four_sums_of(Floats a, Floats b, Floats c, Floats d, float *sums) {
+    const Floats ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const Floats cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const Floats all = add(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
 inline float greatest_of(Floats x) { return _mm512_reduce_max_ps(x); }
 inline Floats without_sign(Floats x) { return _mm512_abs_ps(x); }
 inline Floats rounded(Floats x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT); }
@@ -92,10 +108,22 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_p
 inline Floats greater(Floats a, Floats b) { return _mm256_max_ps(a, b); }
 inline Floats reciprocal(Floats x) { return _mm256_div_ps(_mm256_set1_ps(1), x); }
 inline void store(float *p, Floats x) { _mm256_storeu_ps(p, x); }
+inline Floats load(const Half *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)));
+}
+inline void store(Half *p, Floats x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm256_cvtps_ph(x, NEAREST));
+}
 inline float sum_of(Floats x) {
     __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     half = _mm_add_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+inline void four_sums_of(Floats a, Floats b, Floats c, Floats d, float *sums) {
+    const Floats ab = add(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    const Floats cd = add(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    const Floats all = add(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
 }
 inline float greatest_of(Floats x) {
     __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -152,6 +180,20 @@ inline float greatest_of(const float *x, int count) {
     return result;
 }
 
+inline float number(float x) { return x; }
+inline float number(Half x) { return _cvtsh_ss(x); }
+
+// Numbers to be kept, as they are or as float16.
+template <typename Kept> void keep(const float *x, size_t count, Kept *out) {
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) store(out + i, load(x + i));
+    for (; i < count; i++)
+        if constexpr (sizeof(Kept) == 2)
+            out[i] = _cvtss_sh(x[i], NEAREST);
+        else
+            out[i] = x[i];
+}
+
 // e to the x, to a relative error of 1e-7; 0 below e^-87.
 inline Floats exponential(Floats x) {
     const Floats lowest = spread(-87.0f);
@@ -191,8 +233,8 @@ template <typename T> struct Aligned {
 };
 
 struct Workspace {
-    Aligned<float> normed, wide, attended, weights;
-    Aligned<const float *> tokens;
+    Aligned<float> states, normed, wide, attended, weights;
+    Aligned<const void *> tokens;
     Aligned<int8_t> inputs;
     Aligned<float> input_scales;
     Aligned<int32_t> input_sums;
@@ -427,19 +469,32 @@ struct Norm {
 constexpr float EPSILON = 1e-5f;
 
 void normalise(const Norm &norm, const float *x, int rows, int width, float *y) {
+    const int whole = width / LANES * LANES;
     for (int r = 0; r < rows; r++, x += width, y += width) {
-        float mean = 0, square = 0;
+        float mean = 0;
         if (norm.bias) {
-            for (int i = 0; i < width; i++) mean += x[i];
+            Floats total = spread(0);
+            for (int i = 0; i < whole; i += LANES) total = add(total, load(x + i));
+            mean = sum_of(total);
+            for (int i = whole; i < width; i++) mean += x[i];
             mean /= width;
         }
-        for (int i = 0; i < width; i++) square += (x[i] - mean) * (x[i] - mean);
+        const Floats less_mean = spread(-mean);
+        Floats squares = spread(0);
+        for (int i = 0; i < whole; i += LANES) {
+            const Floats centred = add(load(x + i), less_mean);
+            squares = multiply_add(centred, centred, squares);
+        }
+        float square = sum_of(squares);
+        for (int i = whole; i < width; i++) square += (x[i] - mean) * (x[i] - mean);
         const float scale = 1 / std::sqrt(square / width + EPSILON);
-        if (norm.bias)
-            for (int i = 0; i < width; i++)
-                y[i] = (x[i] - mean) * scale * norm.weight[i] + norm.bias[i];
-        else
-            for (int i = 0; i < width; i++) y[i] = x[i] * scale * norm.weight[i];
+        for (int i = 0; i < whole; i += LANES) {
+            const Floats centred = multiply(add(load(x + i), less_mean), spread(scale));
+            const Floats shift = norm.bias ? load(norm.bias + i) : spread(0);
+            store(y + i, multiply_add(centred, load(norm.weight + i), shift));
+        }
+        for (int i = whole; i < width; i++)
+            y[i] = (x[i] - mean) * scale * norm.weight[i] + (norm.bias ? norm.bias[i] : 0);
     }
 }
 
@@ -548,22 +603,38 @@ void recur(const float *from_input, const float *from_state, int units, float *h
 // ---------------------------------------------------------------------------------------------
 // Attention of one query to tokens that lie anywhere
 
-float dot_product(const float *a, const float *b, int count) {
+template <typename Kept> float dot_product(const float *a, const Kept *b, int count) {
     Floats sum = spread(0);
     int i = 0;
     for (; i + LANES <= count; i += LANES) sum = multiply_add(load(a + i), load(b + i), sum);
     float result = sum_of(sum);
-    for (; i < count; i++) result += a[i] * b[i];
+    for (; i < count; i++) result += a[i] * number(b[i]);
     return result;
 }
 
-void softmax(float *x, int count) {
+// Four at a time, since adding up a vector takes as long as its products.
+template <typename Kept>
+void four_dot_products(const float *a, const Kept *const *b, int first, int count, float *out) {
+    Floats sums[4] = {spread(0), spread(0), spread(0), spread(0)};
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const Floats own = load(a + i);
+        for (int k = 0; k < 4; k++) sums[k] = multiply_add(own, load(b[k] + first + i), sums[k]);
+    }
+    four_sums_of(sums[0], sums[1], sums[2], sums[3], out);
+    for (; i < count; i++)
+        for (int k = 0; k < 4; k++) out[k] += a[i] * number(b[k][first + i]);
+}
+
+// Of the numbers times a scale above 0.
+void softmax(float *x, int count, float scale) {
     const float greatest = greatest_of(x, count);
     const int padded = (count + LANES - 1) / LANES * LANES;  // there is room
     std::fill(x + count, x + padded, -INFINITY);
     Floats total = spread(0);
     for (int i = 0; i < padded; i += LANES) {
-        const Floats raised = exponential(add(load(x + i), spread(-greatest)));
+        const Floats less_greatest = add(load(x + i), spread(-greatest));
+        const Floats raised = exponential(multiply(less_greatest, spread(scale)));
         store(x + i, raised);
         total = add(total, raised);
     }
@@ -573,13 +644,13 @@ void softmax(float *x, int count) {
 
 // The weighted sum of C vectors of each token, from the place `first` on: C sums at a time, since
 // each waits for its last product.
-template <int C>
-void weigh(const float *weights, const float *const *tokens, int count, int first, float *out) {
+template <int C, typename Kept>
+void weigh(const float *weights, const Kept *const *tokens, int count, int first, float *out) {
     Floats sums[C];
     for (int c = 0; c < C; c++) sums[c] = spread(0);
     for (int s = 0; s < count; s++) {
         const Floats weight = spread(weights[s]);
-        const float *token = tokens[s] + first;
+        const Kept *token = tokens[s] + first;
         for (int c = 0; c < C; c++)
             sums[c] = multiply_add(weight, load(token + c * LANES), sums[c]);
     }
@@ -587,15 +658,20 @@ void weigh(const float *weights, const float *const *tokens, int count, int firs
 }
 
 // Each token has the D numbers of its key, then those of its value; heads stand side by side.
-void attend(const float *query, const float *const *tokens, int count, int heads, int head_width,
+// There is room for `count` weights and a vector more.
+template <typename Kept>
+void attend(const float *query, const Kept *const *tokens, int count, int heads, int head_width,
             float *weights, float *out) {
     const float scale = 1 / std::sqrt(static_cast<float>(head_width));
     const int width = heads * head_width;
     for (int h = 0; h < heads; h++) {
         const int first = h * head_width;
-        for (int s = 0; s < count; s++)
-            weights[s] = scale * dot_product(query + first, tokens[s] + first, head_width);
-        softmax(weights, count);
+        int s = 0;
+        for (; s + 4 <= count; s += 4)
+            four_dot_products(query + first, tokens + s, first, head_width, weights + s);
+        for (; s < count; s++)
+            weights[s] = dot_product(query + first, tokens[s] + first, head_width);
+        softmax(weights, count, scale);
         int i = 0;
         for (; i + 4 * LANES <= head_width; i += 4 * LANES)
             weigh<4>(weights, tokens, count, width + first + i, out + first + i);
@@ -603,7 +679,7 @@ void attend(const float *query, const float *const *tokens, int count, int heads
             weigh<1>(weights, tokens, count, width + first + i, out + first + i);
         for (; i < head_width; i++) {
             float sum = 0;
-            for (int s = 0; s < count; s++) sum += weights[s] * tokens[s][width + first + i];
+            for (s = 0; s < count; s++) sum += weights[s] * number(tokens[s][width + first + i]);
             out[first + i] = sum;
         }
     }
@@ -621,102 +697,96 @@ void rotate(float *x, int heads, int head_width, const float *cosines, const flo
 }
 
 // ---------------------------------------------------------------------------------------------
-// A step of the Transformer's decoder
+// The Transformer
 
-struct Layer {
-    const Linear *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
-    Norm self_norm, cross_norm, feed_forward_norm;
+struct SelfAttention {
+    const Linear *query_key_value, *output;
+    Norm norm;
+};
+
+struct CrossAttention {
+    const Linear *query, *output;
+    Norm norm;
+};
+
+struct FeedForward {
+    const Linear *inner, *outer;
+    Norm norm;
 };
 
 }  // namespace
 
 extern "C" {
 
-// Shared with `native/__init__.py`, field by field.
-struct DecoderSettings {
+// These are shared with `native/__init__.py`, field by field.
+
+struct TransformerSettings {
     int32_t width, heads, feed_forward, activation;
     int32_t pre_norm;
+    int32_t halves;  // whether keys and values are kept as float16
     float residual;  // what the residual is multiplied with
+    float embedding_scale;
 };
 
+// Of a layer; an encoder's has no cross-attention.
 struct LayerParts {
     const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
     const float *self_weight, *self_bias, *cross_weight, *cross_bias;
     const float *feed_forward_weight, *feed_forward_bias;
 };
 
-// What a step reads beside its rows.
+// What the encoder reads: sentences one after the other, without padding.
+struct SourceTokens {
+    int32_t sentences;
+    const int64_t *tokens;    // (all,)
+    const int32_t *lengths;   // (sentences,)
+    const float *embedding;   // (vocabulary, D)
+    const float *positions;   // (longest, D), to be added to each; or null
+    const float *rotations;   // (longest, 2, D / H / 2): cosines, then sines; or null
+    void *const *keys_values; // a decoder layer's (all, 2, D), to be written
+};
+
+// What a step of the decoder reads beside its rows.
 struct Surroundings {
-    int32_t rows;                 // N
-    int32_t rows_each;            // of a sentence; they stand together
-    int32_t read;                 // T, target tokens read before
-    const int64_t *tokens;        // (N,), to be read
-    const float *embedding;       // (vocabulary, D)
-    float embedding_scale;
-    const float *position;        // (D,), to be added to each; or null
-    const int32_t *paths;         // (N, T): in which row of each earlier step a row's token was
-    int32_t *paths_after;         // (N, T + 1), to be written
-    float *const *past;           // T + 1 of (layers, rows then, 2, D); the last is written
-    const int32_t *past_rows;     // T + 1
-    const float *const *sources;  // a layer's keys and values: (sentences, S, 2, D)
-    const int32_t *lengths;       // (sentences,), source tokens of each
-    const int32_t *sentences;     // (N / rows_each,), of which there may be more in `sources`
-    int32_t source_length;        // S
-    const float *rotations;       // cosines, then sines, (2, D / H / 2); or null
+    int32_t rows;                // N
+    int32_t rows_each;           // of a sentence; they stand together
+    int32_t read;                // T, target tokens read before
+    const int64_t *tokens;       // (N,), to be read
+    const float *embedding;      // (vocabulary, D)
+    const float *position;       // (D,), to be added to each; or null
+    const int32_t *paths;        // (N, T): in which row of each earlier step a row's token was
+    int32_t *paths_after;        // (N, T + 1), to be written
+    void *const *past;           // T + 1 of (layers, rows then, 2, D); the last is written
+    const int32_t *past_rows;    // T + 1
+    const void *const *sources;  // a layer's keys and values: (all source tokens, 2, D)
+    const int32_t *starts;       // (sentences,), the first token of each
+    const int32_t *lengths;      // (sentences,), tokens of each
+    const int32_t *sentences;    // (N / rows_each,), of which there may be more in `sources`
+    const float *rotations;      // cosines, then sines, (2, D / H / 2); or null
 };
 
 }  // extern "C"
 
 namespace {
 
-struct Decoder {
-    DecoderSettings settings;
-    std::vector<Layer> layers;
-    Norm last;
+// What encoder and decoder have in common.
+struct Sublayers {
+    TransformerSettings settings;
 
-    void self_attention(int number, const Surroundings &around, float *wide, float *out) const {
-        const int width = settings.width, heads = settings.heads, head_width = width / heads;
-        const int rows = around.rows, read = around.read;
-        const size_t token = 2 * static_cast<size_t>(width);
-        float *own = around.past[read] + number * rows * token;
-        const float **tokens = workspace.tokens.room(read + 1);
-        float *weights = workspace.weights.room(read + 1 + LANES);
-        for (int r = 0; r < rows; r++, wide += 3 * width, own += token) {
-            if (around.rotations) {
-                const float *sines = around.rotations + head_width / 2;
-                rotate(wide, heads, head_width, around.rotations, sines);
-                rotate(wide + width, heads, head_width, around.rotations, sines);
-            }
-            std::copy_n(wide + width, token, own);
-            const int32_t *path = around.paths + static_cast<size_t>(r) * read;
-            for (int s = 0; s < read; s++)
-                tokens[s] = around.past[s] +
-                            (static_cast<size_t>(number) * around.past_rows[s] + path[s]) * token;
-            tokens[read] = own;
-            attend(wide, tokens, read + 1, heads, head_width, weights, out + r * token / 2);
-        }
-    }
+    int head_width() const { return settings.width / settings.heads; }
 
-    void cross_attention(int number, const Surroundings &around, const float *queries,
-                         float *out) const {
-        const int width = settings.width;
-        const size_t token = 2 * static_cast<size_t>(width);
-        const float **tokens = workspace.tokens.room(around.source_length);
-        float *weights = workspace.weights.room(around.source_length + LANES);
-        for (int r = 0; r < around.rows; r++, queries += width, out += width) {
-            const int sentence = around.sentences[r / around.rows_each], length = around.lengths[sentence];
-            const float *first = around.sources[number] +
-                                 static_cast<size_t>(sentence) * around.source_length * token;
-            for (int s = 0; s < length; s++) tokens[s] = first + s * token;
-            attend(queries, tokens, length, settings.heads, width / settings.heads, weights, out);
-        }
+    // Of the room for a row between two products.
+    int widest() const {
+        const int inner = settings.feed_forward * (settings.activation == SWIGLU ? 2 : 1);
+        return std::max(3 * settings.width, inner);
     }
 
     // What a sublayer reads: its norm's output, or x itself.
-    const float *enter(const Norm &norm, const float *x, int rows, float *room) const {
+    const float *enter(const Norm &norm, const float *x, int rows) const {
         if (!settings.pre_norm) return x;
-        normalise(norm, x, rows, settings.width, room);
-        return room;
+        float *normed = workspace.normed.room(static_cast<size_t>(rows) * settings.width);
+        normalise(norm, x, rows, settings.width, normed);
+        return normed;
     }
 
     void leave(const Norm &norm, const Linear &output, const float *result, float *x,
@@ -728,47 +798,201 @@ struct Decoder {
         if (!settings.pre_norm) normalise(norm, x, rows, settings.width, x);
     }
 
-    void embed(const Surroundings &around, float *x) const {
+    void feed_forward(const FeedForward &layer, float *x, int rows) const {
+        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        apply(*layer.inner, enter(layer.norm, x, rows), rows, wide,
+              settings.activation == RELU ? Into::relu : Into::replace);
+        activate(static_cast<Activation>(settings.activation), wide, rows, settings.feed_forward);
+        leave(layer.norm, *layer.outer, wide, x, rows);
+    }
+
+    void embed(const float *embedding, int64_t token, const float *position, float *x) const {
         const size_t width = settings.width;
-        for (int r = 0; r < around.rows; r++, x += width) {
-            const float *own = around.embedding + static_cast<size_t>(around.tokens[r]) * width;
-            for (size_t i = 0; i < width; i++) x[i] = own[i] * around.embedding_scale;
-            if (around.position)
-                for (size_t i = 0; i < width; i++) x[i] += around.position[i];
+        const float *own = embedding + static_cast<size_t>(token) * width;
+        for (size_t i = 0; i < width; i++) x[i] = own[i] * settings.embedding_scale;
+        if (position)
+            for (size_t i = 0; i < width; i++) x[i] += position[i];
+    }
+
+    // The query and the key of a token, by its place.
+    void turn(float *query_key, const float *rotation) const {
+        if (!rotation) return;
+        const float *sines = rotation + head_width() / 2;
+        rotate(query_key, settings.heads, head_width(), rotation, sines);
+        rotate(query_key + settings.width, settings.heads, head_width(), rotation, sines);
+    }
+};
+
+struct Encoder : Sublayers {
+    struct Layer {
+        SelfAttention self_attention;
+        FeedForward feed_forward;
+    };
+
+    static constexpr int TOKENS = 256;  // read at a time, in whole sentences: they stay in caches
+
+    std::vector<Layer> layers;
+    Norm last;
+    std::vector<const Linear *> keys_values;  // of the decoder's layers
+
+    void self_attention(const SelfAttention &layer, const SourceTokens &source, int first,
+                        int end, float *x, int rows) const {
+        const int width = settings.width;
+        const size_t each = 3 * static_cast<size_t>(width);
+        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        apply(*layer.query_key_value, enter(layer.norm, x, rows), rows, wide);
+        float *own = wide, *out = attended;
+        for (int sentence = first; sentence < end; sentence++) {
+            const int length = source.lengths[sentence];
+            auto tokens = reinterpret_cast<const float **>(workspace.tokens.room(length));
+            float *weights = workspace.weights.room(length + LANES);
+            for (int s = 0; s < length; s++) {
+                tokens[s] = own + s * each + width;
+                if (source.rotations) turn(own + s * each, source.rotations + s * head_width());
+            }
+            for (int s = 0; s < length; s++, own += each, out += width)
+                attend(own, tokens, length, settings.heads, head_width(), weights, out);
+        }
+        leave(layer.norm, *layer.output, attended, x, rows);
+    }
+
+    // Sentences from `first` to before `end`; their first token is number `start` of all.
+    void read(const SourceTokens &source, int first, int end, size_t start, int rows) const {
+        const size_t width = settings.width;
+        float *x = workspace.states.room(rows * width);
+        float *row = x;
+        const int64_t *token = source.tokens + start;
+        for (int sentence = first; sentence < end; sentence++)
+            for (int s = 0; s < source.lengths[sentence]; s++, row += width)
+                embed(source.embedding, *token++,
+                      source.positions ? source.positions + s * width : nullptr, row);
+        for (const Layer &layer : layers) {
+            self_attention(layer.self_attention, source, first, end, x, rows);
+            feed_forward(layer.feed_forward, x, rows);
+        }
+        if (last.weight) normalise(last, x, rows, settings.width, x);
+        for (size_t number = 0; number < keys_values.size(); number++) {
+            const size_t place = start * 2 * width;
+            if (!settings.halves) {
+                apply(*keys_values[number], x, rows,
+                      static_cast<float *>(source.keys_values[number]) + place);
+                continue;
+            }
+            float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+            apply(*keys_values[number], x, rows, wide);
+            keep(wide, rows * 2 * width, static_cast<Half *>(source.keys_values[number]) + place);
+        }
+    }
+
+    void read(const SourceTokens &source) const {
+        size_t start = 0;
+        for (int first = 0; first < source.sentences;) {
+            int end = first, rows = 0;
+            while (end < source.sentences && (!rows || rows + source.lengths[end] <= TOKENS))
+                rows += source.lengths[end++];
+            read(source, first, end, start, rows);
+            start += rows;
+            first = end;
+        }
+    }
+};
+
+struct Decoder : Sublayers {
+    struct Layer {
+        SelfAttention self_attention;
+        CrossAttention cross_attention;
+        FeedForward feed_forward;
+    };
+
+    std::vector<Layer> layers;
+    Norm last;
+
+    template <typename Kept>
+    void self_attention(int number, const Surroundings &around, float *x) const {
+        const SelfAttention &layer = layers[number].self_attention;
+        const int width = settings.width, rows = around.rows, read = around.read;
+        const size_t token = 2 * static_cast<size_t>(width);
+        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        apply(*layer.query_key_value, enter(layer.norm, x, rows), rows, wide);
+        Kept *own = static_cast<Kept *>(around.past[read]) + number * rows * token;
+        auto tokens = reinterpret_cast<const Kept **>(workspace.tokens.room(read + 1));
+        float *weights = workspace.weights.room(read + 1 + LANES);
+        float *out = attended;
+        for (int r = 0; r < rows; r++, wide += 3 * width, own += token, out += width) {
+            turn(wide, around.rotations);
+            keep(wide + width, token, own);
+            const int32_t *path = around.paths + static_cast<size_t>(r) * read;
+            for (int s = 0; s < read; s++)
+                tokens[s] = static_cast<const Kept *>(around.past[s]) +
+                            (static_cast<size_t>(number) * around.past_rows[s] + path[s]) * token;
+            tokens[read] = own;
+            attend(wide, tokens, read + 1, settings.heads, head_width(), weights, out);
+        }
+        leave(layer.norm, *layer.output, attended, x, rows);
+    }
+
+    template <typename Kept>
+    void cross_attention(int number, const Surroundings &around, float *x) const {
+        const CrossAttention &layer = layers[number].cross_attention;
+        const int width = settings.width, rows = around.rows;
+        const size_t token = 2 * static_cast<size_t>(width);
+        float *queries = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        apply(*layer.query, enter(layer.norm, x, rows), rows, queries);
+        float *out = attended;
+        for (int r = 0; r < rows;) {
+            const int sentence = around.sentences[r / around.rows_each];
+            const int length = around.lengths[sentence];
+            auto tokens = reinterpret_cast<const Kept **>(workspace.tokens.room(length));
+            float *weights = workspace.weights.room(length + LANES);
+            const Kept *first = static_cast<const Kept *>(around.sources[number]) +
+                                around.starts[sentence] * token;
+            for (int s = 0; s < length; s++) tokens[s] = first + s * token;
+            for (int end = r + around.rows_each; r < end; r++, queries += width, out += width)
+                attend(queries, tokens, length, settings.heads, head_width(), weights, out);
+        }
+        leave(layer.norm, *layer.output, attended, x, rows);
+    }
+
+    void read(const Surroundings &around, float *x) const {
+        for (int r = 0; r < around.rows; r++) {
+            embed(around.embedding, around.tokens[r], around.position,
+                  x + static_cast<size_t>(r) * settings.width);
             int32_t *path = around.paths_after + static_cast<size_t>(r) * (around.read + 1);
             std::copy_n(around.paths + static_cast<size_t>(r) * around.read, around.read, path);
             path[around.read] = r;
         }
     }
 
-    void step(const Surroundings &around, float *x) const {
-        embed(around, x);
-        const int rows = around.rows, width = settings.width;
-        const int inner = settings.feed_forward * (settings.activation == SWIGLU ? 2 : 1);
-        Workspace &space = workspace;
-        const size_t each = static_cast<size_t>(rows);
-        float *normed = space.normed.room(each * width);
-        float *wide = space.wide.room(each * std::max(3 * width, inner));
-        float *attended = space.attended.room(each * width);
-        for (size_t number = 0; number < layers.size(); number++) {
-            const Layer &layer = layers[number];
-            apply(*layer.query_key_value, enter(layer.self_norm, x, rows, normed), rows, wide);
-            self_attention(static_cast<int>(number), around, wide, attended);
-            leave(layer.self_norm, *layer.self_output, attended, x, rows);
-
-            apply(*layer.cross_query, enter(layer.cross_norm, x, rows, normed), rows, wide);
-            cross_attention(static_cast<int>(number), around, wide, attended);
-            leave(layer.cross_norm, *layer.cross_output, attended, x, rows);
-
-            apply(*layer.inner, enter(layer.feed_forward_norm, x, rows, normed), rows, wide,
-                  settings.activation == RELU ? Into::relu : Into::replace);
-            activate(static_cast<Activation>(settings.activation), wide, rows,
-                     settings.feed_forward);
-            leave(layer.feed_forward_norm, *layer.outer, wide, x, rows);
+    template <typename Kept> void step(const Surroundings &around, float *x) const {
+        read(around, x);
+        for (int number = 0; number < static_cast<int>(layers.size()); number++) {
+            self_attention<Kept>(number, around, x);
+            cross_attention<Kept>(number, around, x);
+            feed_forward(layers[number].feed_forward, x, around.rows);
         }
-        if (last.weight) normalise(last, x, rows, width, x);
+        if (last.weight) normalise(last, x, around.rows, settings.width, x);
     }
 };
+
+const Linear *linear(const void *layer) { return static_cast<const Linear *>(layer); }
+
+SelfAttention self_attention_of(const LayerParts &parts) {
+    return {linear(parts.query_key_value), linear(parts.self_output),
+            {parts.self_weight, parts.self_bias}};
+}
+
+CrossAttention cross_attention_of(const LayerParts &parts) {
+    return {linear(parts.cross_query), linear(parts.cross_output),
+            {parts.cross_weight, parts.cross_bias}};
+}
+
+FeedForward feed_forward_of(const LayerParts &parts) {
+    return {linear(parts.inner), linear(parts.outer),
+            {parts.feed_forward_weight, parts.feed_forward_bias}};
+}
 
 }  // namespace
 
@@ -808,21 +1032,33 @@ void cell_step(const void *from_input, const void *from_state, const float *x, i
               hidden + r * units, cell ? cell + r * units : nullptr);
 }
 
-void *decoder_new(const DecoderSettings *settings, const LayerParts *layers, int32_t count,
+// `keys_values` are the layers that make them, one for each of the decoder's.
+void *encoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
+                  const float *last_weight, const float *last_bias,
+                  const void *const *keys_values, int32_t decoder_layers) {
+    auto encoder = std::make_unique<Encoder>();
+    encoder->settings = *settings;
+    encoder->last = {last_weight, last_bias};
+    for (int i = 0; i < count; i++)
+        encoder->layers.push_back({self_attention_of(layers[i]), feed_forward_of(layers[i])});
+    for (int i = 0; i < decoder_layers; i++) encoder->keys_values.push_back(linear(keys_values[i]));
+    return encoder.release();
+}
+
+void encoder_free(void *encoder) { delete static_cast<Encoder *>(encoder); }
+
+void encoder_read(const void *encoder, const SourceTokens *source) {
+    static_cast<const Encoder *>(encoder)->read(*source);
+}
+
+void *decoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
                   const float *last_weight, const float *last_bias) {
     auto decoder = std::make_unique<Decoder>();
     decoder->settings = *settings;
     decoder->last = {last_weight, last_bias};
-    const auto linear = [](const void *layer) { return static_cast<const Linear *>(layer); };
-    for (int i = 0; i < count; i++) {
-        const LayerParts &parts = layers[i];
-        decoder->layers.push_back({linear(parts.query_key_value), linear(parts.self_output),
-                                   linear(parts.cross_query), linear(parts.cross_output),
-                                   linear(parts.inner), linear(parts.outer),
-                                   {parts.self_weight, parts.self_bias},
-                                   {parts.cross_weight, parts.cross_bias},
-                                   {parts.feed_forward_weight, parts.feed_forward_bias}});
-    }
+    for (int i = 0; i < count; i++)
+        decoder->layers.push_back({self_attention_of(layers[i]), cross_attention_of(layers[i]),
+                                   feed_forward_of(layers[i])});
     return decoder.release();
 }
 
@@ -830,7 +1066,11 @@ void decoder_free(void *decoder) { delete static_cast<Decoder *>(decoder); }
 
 // Read a token of each row; features (N, D) out.
 void decoder_step(const void *decoder, const Surroundings *around, float *features) {
-    static_cast<const Decoder *>(decoder)->step(*around, features);
+    const auto own = static_cast<const Decoder *>(decoder);
+    if (own->settings.halves)
+        own->step<Half>(*around, features);
+    else
+        own->step<float>(*around, features);
 }
 
 // (N, V), of which some may be -inf -> (N,)
