@@ -152,7 +152,7 @@ def train_run(
     )
     trainer = Trainer(
         *(model, pairs, config.training, run, validator, diagnose),
-        *(listener, device, precision, data),
+        *(listener, device, precision, data, tuple(tokenizers.source.tags.values())),
     )
     return trainer.train()
 

@@ -1,5 +1,6 @@
 """What training minimises: from a batch to its loss."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,7 @@ class Objective:
 
     config: TrainingConfig
     precision: torch.dtype
+    tags: tuple[int, ...] = ()  # ids of the tags of languages, which word dropout leaves
 
     def __call__(self, model: TranslationModel, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, which has gradients, and the plain negative log-likelihood, which has none.
@@ -50,7 +52,7 @@ class Objective:
         """
         source, read = batch.source.repeat(passes, 1), batch.target[:, :-1].repeat(passes, 1)
         if self.config.word_dropout:
-            source = without_words(source, self.config.word_dropout)
+            source = without_words(source, self.config.word_dropout, self.tags)
             read = without_words(read, self.config.word_dropout)
         with autocast(source.device, self.precision):
             if batch.alignment is None:
@@ -73,8 +75,11 @@ def misalignment(seen: list[list[Tensor]], alignment: Tensor) -> Tensor:
     return -(alignment * mean.clamp_min(LEAST_ATTENTION).log()).sum()
 
 
-def without_words(ids: Tensor, probability: float) -> Tensor:
-    """Replace tokens at random by UNK, but no BOS, EOS and PAD (Bowman et al. 2016)."""
+def without_words(ids: Tensor, probability: float, kept: Sequence[int] = ()) -> Tensor:
+    """Replace tokens at random by UNK, but no BOS, EOS and PAD (Bowman et al. 2016), nor `kept`."""
     # Drawn on the CPU wherever the ids are, and so the same on every device.
     dropped = (torch.rand(ids.shape) < probability).to(ids.device)
-    return ids.masked_fill(dropped & (ids >= len(PIECES)), UNK)
+    words = ids >= len(PIECES)
+    if kept:
+        words &= ~torch.isin(ids, torch.tensor(kept, device=ids.device))
+    return ids.masked_fill(dropped & words, UNK)

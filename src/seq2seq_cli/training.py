@@ -122,12 +122,13 @@ class Trainer:
     device: torch.device
     precision: torch.dtype
     data: str  # fingerprint of all data: training resumes only on what it began with
+    tags: tuple[int, ...] = ()  # ids of the tags of languages
 
     def __post_init__(self) -> None:
         self.model.to(self.device)
         self.state = TrainingState(data=self.data)
         self.optimizer = make_optimizer(self.model, self.config)
-        self.objective = Objective(self.config, self.precision)
+        self.objective = Objective(self.config, self.precision, self.tags)
         decay = self.config.ema_decay
         self.moving = MovingAverage(self.model, decay) if decay else None
         self.window = _Window()

@@ -9,7 +9,7 @@ import torch
 from seq2seq_cli import native
 from seq2seq_cli.batching import pad
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, select
-from seq2seq_cli.models.compiled import CompiledTransformer, stepping
+from seq2seq_cli.models.compiled import CompiledTransformer, stepping, with_linear_layers
 from seq2seq_cli.models.transformer import Transformer, TransformerConfig
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
@@ -112,6 +112,27 @@ def test_a_compiled_decoder_equals_the_model_step_by_step(norm: str, positions: 
                 kept = torch.tensor([0, 2])
                 given, found = ((state, select(memory, kept)) for state, memory in (given, found))
             rows = len(order)
+
+
+@torch.inference_mode()
+@pytest.mark.usefixtures("_each_build")
+@pytest.mark.parametrize("eight_bits", [False, True])
+def test_what_becomes_of_a_sentence_does_not_depend_on_the_batch(eight_bits: bool) -> None:
+    torch.manual_seed(7)
+    model = build(TransformerConfig(width=32, heads=2, feed_forward=48), VOCABULARY).eval()
+    compiled = stepping(with_linear_layers(model, eight_bits=eight_bits))
+    sentences = [[4, 5, 6, 7, 8, 9, EOS], [9, EOS], [8, 9, 10, EOS]]
+    tokens = torch.tensor([[1], [5], [6]])
+    memory, state = compiled.encode(pad(sentences))
+    together = []
+    for _ in range(3):
+        features, state = compiled.decode(tokens, state, memory)
+        together.append(features)
+    for place, sentence in enumerate(sentences):
+        memory, state = compiled.encode(torch.tensor([sentence]))
+        for step in together:
+            features, state = compiled.decode(tokens[place : place + 1], state, memory)
+            assert torch.equal(features[0], step[place])
 
 
 @torch.inference_mode()
