@@ -104,6 +104,7 @@ class TrainingConfig:
     # a batch: rows times its longest source or target, padding included; auto: what fits the device
     batch_tokens: int | Literal["auto"] = 4096
     accumulate: int = 1  # batches an update
+    part_tokens: int = 2048  # of a batch that a CPU computes at a time; 0: all
     recompute_layers: bool = False  # for gradients, instead of being kept (Chen 2016)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
@@ -153,7 +154,7 @@ class TrainingConfig:
         for name in (
             *("seed", "max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"),
             *("weight_decay", "clip_norm", "valid_samples", "average_every"),
-            *("r_drop", "guided_alignment"),
+            *("part_tokens", "r_drop", "guided_alignment"),
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from seq2seq_cli import native
 from seq2seq_cli.errors import InputError
 
+KEPT_PRODUCTS = 64  # shapes
 # <malloc.h> of glibc
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -95,8 +97,10 @@ def prepare(threads: int | None) -> None:
 
     glibc maps every large tensor anew and returns it at once; each mapping is paid for with page
     faults. Keeping freed memory in the process costs nothing and saves them; what only recurrent
-    models have, tensors of 32 MB and more, would leave large holes (recipes/bench/LOG.md).
+    models have, tensors of 32 MB and more, would leave large holes (recipes/bench/LOG.md). oneDNN
+    would keep compiled products of the last 1,024 shapes, over 100 MB of them.
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_PRODUCTS))
     if threads is not None:
         torch.set_num_threads(threads)
     gc.freeze()  # what modules hold is never garbage, and no collection need walk through it

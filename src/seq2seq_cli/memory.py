@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from seq2seq_cli.batching import Batch, TokenPairs
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.objective import Objective
+from seq2seq_cli.symbols import PAD
 
 USABLE = 0.4  # share of the free memory that a batch may keep; backward needs some more on top
 LEAST_TOKENS = 256
@@ -87,18 +88,34 @@ def release(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def halves(batch: Batch) -> tuple[Batch, Batch]:
-    """A batch in two: the same pairs, and so, added up, the same gradients."""
-    middle = len(batch.source) // 2
-    first, second = (
-        Batch(
-            batch.source[rows],
-            batch.target[rows],
-            batch.alignment[rows] if batch.alignment is not None else None,
-        )
-        for rows in (slice(middle), slice(middle, None))
-    )
-    return first, second
+def in_parts(batch: Batch, tokens: int) -> list[Batch]:
+    """A batch in parts of about as many rows, of at most `tokens` padded tokens or a single pair.
+
+    They hold the same pairs, and so, added up, their gradients are the same.
+    """
+    length = max(batch.source.size(1), batch.target.size(1))
+    count = min(len(batch.source), -(-len(batch.source) * length // tokens))
+    return _split(batch, count)
+
+
+def halves(batch: Batch) -> list[Batch]:
+    """A batch in two parts."""
+    return _split(batch, 2)
+
+
+def _split(batch: Batch, count: int) -> list[Batch]:
+    if count == 1:
+        return [batch]
+    alignments = batch.alignment.tensor_split(count) if batch.alignment is not None else None
+    parts = []
+    for i, (source, target) in enumerate(
+        zip(batch.source.tensor_split(count), batch.target.tensor_split(count), strict=True)
+    ):
+        read = int((source != PAD).sum(dim=1).max())
+        written = int((target != PAD).sum(dim=1).max())
+        alignment = alignments[i][:, : written - 1, :read] if alignments is not None else None
+        parts.append(Batch(source[:, :read], target[:, :written], alignment))
+    return parts
 
 
 def recompute_layers(model: TranslationModel) -> None:

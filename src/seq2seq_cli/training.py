@@ -31,7 +31,7 @@ from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.diagnosis import Course, Finding, Habits
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.memory import halves, is_out_of_memory, release
+from seq2seq_cli.memory import halves, in_parts, is_out_of_memory, release
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.objective import Objective
 from seq2seq_cli.optimization import (
@@ -219,7 +219,7 @@ class Trainer:
         A batch that memory does not hold is split in two, and all begun anew: the failed pass may
         have added a part of its gradients.
         """
-        parts, losses = list(batches), list[float]()
+        parts, losses = self._parts(batches), list[float]()
         while len(losses) < len(parts):
             batch = parts[len(losses)]
             loss = self._fitting(batch, tokens)
@@ -232,6 +232,15 @@ class Trainer:
             losses.clear()
             self.optimizer.zero_grad()
         return sum(losses)
+
+    def _parts(self, batches: Sequence[Batch]) -> list[Batch]:
+        """What is computed at a time: on a CPU parts of a batch, which stay in its caches."""
+        tokens = self.config.part_tokens
+        if not tokens or self.device.type != "cpu":
+            return list(batches)
+        if self.config.r_drop:
+            tokens = max(1, tokens // 2)  # there are two passes at once
+        return [part for batch in batches for part in in_parts(batch, tokens)]
 
     def _fitting(self, batch: Batch, tokens: int) -> float | None:
         """As `_accumulate`, or None where memory does not hold the batch."""

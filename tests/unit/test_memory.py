@@ -14,6 +14,7 @@ from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.objective import Objective
+from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training import Trainer
 
 CPU = torch.device("cpu")
@@ -110,6 +111,27 @@ def test_a_batch_that_memory_does_not_hold_is_split(error: Exception, tmp_path: 
     assert max(sizes[-3:]) <= 4
     for ours, expected in zip(split, whole, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_computed_in_parts_has_the_gradients_of_the_whole(tmp_path: Path) -> None:
+    whole, _, once = updated(100, ERRORS[0], tmp_path, part_tokens=0)
+    parts, said, sizes = updated(100, ERRORS[0], tmp_path, part_tokens=40)
+    assert len(once) == 1
+    assert len(sizes) > 2
+    assert sum(sizes) == sum(once)
+    assert max(sizes) - min(sizes) <= 1
+    assert said == []
+    for ours, expected in zip(parts, whole, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_parts_of_a_batch_have_no_padding_of_their_own() -> None:
+    batch = some_pairs().batch(range(12))
+    parts = memory.in_parts(batch, 1)
+    assert len(parts) == 12
+    for part, source, target in zip(parts, batch.source, batch.target, strict=True):
+        assert torch.equal(part.source[0], source[source != PAD])
+        assert torch.equal(part.target[0], target[target != PAD])
 
 
 def test_a_single_pair_that_does_not_fit_is_an_error_with_remedy(tmp_path: Path) -> None:
