@@ -36,6 +36,9 @@ from seq2seq_cli.training import Trainer
 CPU = torch.device("cpu")
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WARM_UP = 3  # updates before the clock runs
+# The products of a linear layer: its own, and those of the gradients of its inputs and weights.
+FORWARD, INPUTS, WEIGHTS = "f", "i", "w"
+ONWARD, ALL = FORWARD + INPUTS, FORWARD + INPUTS + WEIGHTS
 
 Update = Callable[[], object]
 
@@ -149,11 +152,13 @@ class Engine:
 class Products:
     """The products of a model with its weights, for one batch: shapes and how often each is done.
 
-    Those of a recurrent layer with its state have as many rows as there are sentences.
+    Those of a recurrent layer with its state have as many rows as there are sentences, token after
+    token; only the gradient of its weights can wait for all of them.
     """
 
     def __init__(self, model: TranslationModel, sentences: int, source: int, target: int) -> None:
-        self.counts: dict[tuple[int, int, int], float] = {}
+        # (rows, inputs, outputs, which of the products) -> how often
+        self.counts: dict[tuple[int, int, int, str], float] = {}
         for name, module in model.named_modules():
             reads_source = name.startswith("encoder") or "key_value" in name
             reads_source = reads_source or name.startswith("attention.weight")
@@ -165,30 +170,40 @@ class Products:
                     if key.startswith("weight_ih"):
                         self._add(tokens, weight.size(1), weight.size(0))
                     elif key.startswith("weight_hh"):
-                        self._add(sentences, weight.size(1), weight.size(0), tokens / sentences)
+                        size = (weight.size(1), weight.size(0))
+                        self._add(sentences, *size, ONWARD, tokens / sentences)
+                        self._add(tokens, *size, WEIGHTS)
 
-    def _add(self, rows: int, inputs: int, outputs: int, times: float = 1.0) -> None:
-        shape = (rows, inputs, outputs)
+    def _add(
+        self, rows: int, inputs: int, outputs: int, products: str = ALL, times: float = 1.0
+    ) -> None:
+        shape = (rows, inputs, outputs, products)
         self.counts[shape] = self.counts.get(shape, 0.0) + times
 
     def operations(self) -> float:
-        return sum(6.0 * math.prod(shape) * times for shape, times in self.counts.items())
+        return sum(
+            2.0 * len(products) * math.prod(shape) * times
+            for (*shape, products), times in self.counts.items()
+        )
 
     def seconds(self, precision: torch.dtype) -> float:
         return sum(times * self._time(*shape, precision) for shape, times in self.counts.items())
 
     @staticmethod
-    def _time(rows: int, inputs: int, outputs: int, precision: torch.dtype) -> float:
-        """Seconds of a product, and of the two of its gradients."""
+    def _time(rows: int, inputs: int, outputs: int, products: str, precision: torch.dtype) -> float:
+        """Seconds of a product, and of the two of its gradients, or of some of these."""
         x = torch.randn(rows, inputs).to(precision)
         weight = torch.randn(outputs, inputs).to(precision)
         gradient = torch.randn(rows, outputs).to(precision)
         seconds = []
         for _ in range(6):
             began = time.perf_counter()
-            F.linear(x, weight)
-            torch.mm(gradient, weight)
-            torch.mm(gradient.t(), x)
+            if FORWARD in products:
+                F.linear(x, weight)
+            if INPUTS in products:
+                torch.mm(gradient, weight)
+            if WEIGHTS in products:
+                torch.mm(gradient.t(), x)
             seconds.append(time.perf_counter() - began)
         return statistics.median(seconds[1:])
 
