@@ -21,6 +21,7 @@ from seq2seq_cli.text import Warn, display_name, read_lines
 
 Links = list[tuple[int, int]]  # words of the source and the target
 Ids = npt.NDArray[np.integer[Any]]
+LONGEST = 20  # characters of a link
 WORD = "▁"  # what a piece that begins a word begins with
 
 
@@ -65,10 +66,10 @@ def _links(where: str, line: str, sources: int, targets: int) -> Links:
     links: Links = []
     for text in line.split():
         source, dash, target = text.partition("-")
-        if not (dash and source.isdecimal() and target.isdecimal()):
+        if not (dash and source.isdecimal() and target.isdecimal() and len(text) < LONGEST):
             raise InputError(
-                f"{where}: {text} is no link; source-target is wanted, words counted from 0, as in "
-                "0-0 1-2"
+                f"{where}: {text[:LONGEST]} is no link; source-target is wanted, words counted "
+                "from 0, as in 0-0 1-2"
             )
         for side, place, count in (("source", source, sources), ("target", target, targets)):
             if int(place) >= count:

@@ -120,10 +120,16 @@ class Tokenizers:
 
 @dataclass(frozen=True)
 class Validated:
-    """Weights that were validated after this update, and the value of the stop metric."""
+    """Weights that were validated after this update: the value of the stop metric, and the loss."""
 
     update: int
     value: float
+    loss: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Greater is better. The loss decides between equals, as while BLEU is still 0."""
+        return self.value, -self.loss
 
 
 @dataclass
@@ -190,6 +196,8 @@ def read_label(path: Path) -> Table:
         with safe_open(path, framework="pt") as file:
             label = json.loads((file.metadata() or {})[LABEL])
         return {"sha256": str(label["sha256"]), "model": label["model"]}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
     except (KeyError, TypeError, ValueError):
         raise InputError(
             f"{path} carries no hash of its weights; it was written by another program"

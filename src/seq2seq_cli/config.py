@@ -21,6 +21,8 @@ from seq2seq_cli.errors import InputError
 # the processor's own (recipes/bench/LOG.md).
 SEARCH_BATCH_TOKENS = 1024
 
+MOST = 10**12  # of any number: what is greater is a mistake, and may not fit where it is used
+
 Table = dict[str, Any]  # one section of a TOML file: key -> value
 Settings = TypeVar("Settings")
 
@@ -65,8 +67,9 @@ class DataConfig:
             f"data.source names {len(self.source)}, data.target {len(self.target)}",
         )
         require(
-            all(0 < weight < math.inf for weight in self.weights),
-            f"data.weights = {_toml_value(self.weights)}: numbers above 0 are allowed",
+            all(0 < weight <= MOST for weight in self.weights),
+            f"data.weights = {_toml_value(self.weights)}: numbers above 0 and up to {MOST:,} are "
+            "allowed",
         )
         require(
             1 <= self.temperature < math.inf,
@@ -227,6 +230,10 @@ def _checked(name: str, value: object, hint: Any) -> Any:
             if all(_fits(item, get_args(allowed)[0]) for item in items):
                 return tuple(map(get_args(allowed)[0], items))
         elif type(value) is allowed:
+            require(
+                not isinstance(value, int) or abs(value) <= MOST,
+                f"{name} = {value}: at most {MOST:,} is allowed",
+            )
             return value
     wanted = " or ".join(_describe(allowed) for allowed in _alternatives(hint))
     guess = ""

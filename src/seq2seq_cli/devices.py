@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import re
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -21,15 +22,15 @@ def choose_device(name: str = "auto") -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    allowed = "auto, cpu, cuda, cuda:N and mps are allowed where the machine has them"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", name):
+        raise InputError(f"--device {name}: {allowed}")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"--device {name} cannot be used here ({reason}); auto, cpu, cuda, cuda:N and mps "
-            "are allowed where the machine has them"
-        ) from None
+        raise InputError(f"--device {name} cannot be used here ({reason}); {allowed}") from None
     return device
 
 

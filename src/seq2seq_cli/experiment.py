@@ -22,8 +22,8 @@ from seq2seq_cli.diagnosis import findings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.fine_tuning import Origin
 from seq2seq_cli.lexicon import likeliest_translations
-from seq2seq_cli.memory import fitting_batch_tokens, recompute_layers
-from seq2seq_cli.models import Vocabulary, build, source_attentions
+from seq2seq_cli.memory import fitting_batch_tokens, is_out_of_memory, recompute_layers
+from seq2seq_cli.models import TranslationModel, Vocabulary, build, source_attentions
 from seq2seq_cli.models.parts import freeze
 from seq2seq_cli.objective import Objective
 from seq2seq_cli.search import Predictor, SearchOptions
@@ -32,7 +32,7 @@ from seq2seq_cli.symbols import PIECES, tag
 from seq2seq_cli.text import Warn
 from seq2seq_cli.token_store import DataReport, Recipe, learned, tokenised
 from seq2seq_cli.tokenizer import Tokenizer, TrainedTokenizer, train_tokenizer
-from seq2seq_cli.training import Listener, Trainer
+from seq2seq_cli.training import Listener, Trainer, refuse_other_data
 from seq2seq_cli.translator import Translator
 from seq2seq_cli.validation import Validator, data_figures
 
@@ -103,9 +103,12 @@ def train_run(
         listener.said(_alignment_note(text.first, text.first.alignments))
         data += text.first.alignments.digest()
 
+    if resumed and run.has_checkpoint():
+        refuse_other_data(run.load_state(), data)  # before anything is written
+
     precision = choose_precision(config.training.precision, device)
     torch.manual_seed(config.training.seed)
-    model = build(config.model, tokenizers.vocabulary)
+    model = _built(config, tokenizers)
     count = sum(p.numel() for p in model.parameters())
     listener.said(f"model: {config.model.architecture}, {count:,} parameters")
     if config.training.init_from and not (resumed and run.has_checkpoint()):
@@ -155,6 +158,19 @@ def train_run(
         *(listener, device, precision, data, tuple(tokenizers.source.tags.values())),
     )
     return trainer.train()
+
+
+def _built(config: RunConfig, tokenizers: Tokenizers) -> TranslationModel:
+    """A fresh model. Raises InputError for one that memory does not hold."""
+    try:
+        return build(config.model, tokenizers.vocabulary)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"a model of model.width = {config.model.width} with these settings does not fit into "
+            "memory; set a smaller model.width, or fewer layers"
+        ) from None
 
 
 def with_hash_of_origin(config: RunConfig, run: RunFolder, *, resumed: bool) -> RunConfig:

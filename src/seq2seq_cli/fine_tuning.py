@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seq2seq_cli.checkpoint import WEIGHTS, RunFolder, Tokenizers, read_label
+from seq2seq_cli.checkpoint import TRAINING_ONLY, WEIGHTS, RunFolder, Tokenizers, read_label
 from seq2seq_cli.config import require
 from seq2seq_cli.models import ModelConfig, TranslationModel
 from seq2seq_cli.models.parts import part_of
@@ -91,11 +91,11 @@ def carry_over(fresh: Tensor, pieces: Sequence[str], places: Sequence[Vectors]) 
 
 
 def _refuse_other_shapes(old: ModelConfig, new: ModelConfig, path: Path) -> None:
-    """Raise InputError for the first setting, but dropout, in which two models differ."""
+    """Raise InputError for the first setting in which models differ and training alone does not."""
     for name, value in dataclasses.asdict(old).items():
         asked = getattr(new, name, None)
         require(
-            name == "dropout" or asked == value,
+            name in TRAINING_ONLY or asked == value,
             f"training.init_from: the weights of {path} were trained with model.{name} = "
             f"{value!r} and do not fit {asked!r}; leave model.{name} and --preset out to take "
             "the settings of that run, or train from the beginning",

@@ -108,6 +108,15 @@ class _Window:
     seconds: float = 0.0
 
 
+def refuse_other_data(state: TrainingState, data: str) -> None:
+    """Raise InputError unless this is the fingerprint of the data that training began with."""
+    if state.data != data:
+        raise InputError(
+            "the data is not what this run began with; give the same files, or --restart to begin "
+            "anew"
+        )
+
+
 @dataclass
 class Trainer:
     """Trains one model in one run folder, from wherever its last checkpoint stands."""
@@ -358,9 +367,9 @@ class Trainer:
         state = self.state
         with self.moving.in_model() if self.moving is not None else nullcontext():
             validation = self._figures()
-        entry = Validated(state.update, validation.value(self.config.stop_metric))
+        entry = self._entry(validation)
         weights = self._weights()
-        is_best = state.best is None or entry.value > state.best.value
+        is_best = state.best is None or entry.rank > state.best.rank
         state.validated = state.update
         state.best_bleu = max(validation.bleu, state.best_bleu or 0.0)
         state.without_better = 0 if is_best else state.without_better + 1
@@ -425,7 +434,7 @@ class Trainer:
 
     def _worth_keeping(self, entries: list[Validated]) -> list[Validated]:
         """The validated weights that the final average may need, and the best one, oldest first."""
-        best = max(entries, key=lambda entry: entry.value)  # the first of equals, as above
+        best = max(entries, key=lambda entry: entry.rank)  # the first of equals, as above
         averaged = self._to_average(entries)
         return [entry for entry in entries if entry == best or entry.update in averaged]
 
@@ -437,7 +446,7 @@ class Trainer:
                 return list(self.state.snapshots)
             return [entry.update for entry in entries[-config.average_count :]]
         if config.average == "best":
-            best = sorted(entries, key=lambda entry: entry.value, reverse=True)
+            best = sorted(entries, key=lambda entry: entry.rank, reverse=True)
             return [entry.update for entry in best[: config.average_count]]
         return []
 
@@ -445,30 +454,30 @@ class Trainer:
         """Leave the best weights in the run folder: one validation's, or an average of several."""
         state = self.state
         candidates = list(state.kept)
-        choices: list[tuple[float, str, dict[str, Tensor]]] = []
+        choices: list[tuple[Validated, str, dict[str, Tensor]]] = []
         if state.validated < state.update:
             entry = self._final_candidate("the last weights", self._weights())
             choices.append(entry)
-            candidates.append(Validated(state.update, entry[0]))
+            candidates.append(entry[0])
             self.run.keep_weights(state.update, entry[2])
         if state.best is not None:
             best = self.run.kept_weights(state.best.update)
-            choices.append((state.best.value, f"update {state.best.update:,}", best))
+            choices.append((state.best, f"update {state.best.update:,}", best))
         averaged = self._to_average(candidates)
         if len(averaged) > 1:
             mean = average(self.run.kept_weights(update) for update in averaged)
             updates = ", ".join(f"{update:,}" for update in averaged)
             choices.append(self._final_candidate(f"the average of updates {updates}", mean))
-        value, name, weights = max(choices, key=lambda choice: choice[0])
+        chosen, name, weights = max(choices, key=lambda choice: choice[0].rank)
         self.run.save_model(weights)
         self.run.save_finished(state.update, reason)
         metric = self.config.stop_metric
-        self.listener.said(f"kept {name}: {metric} {abs(value):.2f} on validation data")
+        self.listener.said(f"kept {name}: {metric} {abs(chosen.value):.2f} on validation data")
         return reason
 
     def _final_candidate(
         self, name: str, weights: dict[str, Tensor]
-    ) -> tuple[float, str, dict[str, Tensor]]:
+    ) -> tuple[Validated, str, dict[str, Tensor]]:
         """Validate weights beside the training state, which stays as it is."""
         current = weights_of(self.model)
         current = {key: value.clone() for key, value in current.items()}
@@ -479,7 +488,11 @@ class Trainer:
             f"{name}: loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
             f"chrF {validation.chrf:.2f}"
         )
-        return validation.value(self.config.stop_metric), name, weights
+        return self._entry(validation), name, weights
+
+    def _entry(self, validation: Validation) -> Validated:
+        value = validation.value(self.config.stop_metric)
+        return Validated(self.state.update, value, validation.loss)
 
     # Checkpoints
 
@@ -505,11 +518,7 @@ class Trainer:
         if checkpoint is None:
             self.run.truncate_metrics(None)
         else:
-            if checkpoint.state.data != self.state.data:
-                raise InputError(
-                    "the data is not what this run began with; give the same files, "
-                    "or --restart to begin anew"
-                )
+            refuse_other_data(checkpoint.state, self.state.data)
             self.state = checkpoint.state
             self.saved = TrainingState.from_json(self.state.to_json())
             load_weights(self.model, checkpoint.weights, self.run.path)

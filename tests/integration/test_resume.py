@@ -233,6 +233,17 @@ def test_other_settings_are_refused_by_name_until_restart(train):
     assert command(*changed).code == 0
 
 
+def test_a_refused_resumption_changes_nothing(train):
+    command = train(checkpoint_every=10)
+    assert command().code == 0
+    (command.folder / "train.en").write_text("another text\n" * 20)
+    (command.folder / "train.de").write_text("ein anderer Text\n" * 20)
+    files = [path for path in command.run.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+    assert command("--max-updates", 1000).code == 2
+    assert {path: path.read_bytes() for path in before} == before
+
+
 @pytest.mark.parametrize("name", ["train.de", "valid.en"])
 def test_other_data_in_the_same_files_is_refused(name, train):
     command = train(checkpoint_every=10)

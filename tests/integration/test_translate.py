@@ -116,7 +116,7 @@ def test_files_in_and_out(seq2seq, trained, tmp_path):
             "line.en is both input and output; write to another file",
         ),
         (["--beam", "0"], "Invalid value for '--beam'"),
-        (["--device", "gpu"], "--device gpu cannot be used here"),
+        (["--device", "gpu"], "--device gpu: auto, cpu, cuda, cuda:N and mps are allowed"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_message(

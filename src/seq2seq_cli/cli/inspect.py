@@ -66,7 +66,9 @@ def attention(
     ] = 5,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE),
+        typer.Option(
+            min=1, max=1024, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE
+        ),
     ] = None,
 ) -> None:
     """Show where a model looks in the source for each token it writes.

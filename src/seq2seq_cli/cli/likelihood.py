@@ -50,7 +50,9 @@ def likelihood(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE),
+        typer.Option(
+            min=1, max=1024, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE
+        ),
     ] = None,
 ) -> None:
     """Tell how likely a model finds given translations: a line for each pair, the whole on stderr.

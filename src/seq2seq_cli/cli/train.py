@@ -98,13 +98,14 @@ def train(
         str | None,
         typer.Option(
             metavar="RUN",
-            help="Begin with another run's weights, settings and, unless others are given, "
-            "tokenizers.",
+            help="Begin with another run's weights, its settings of the model and, unless others "
+            "are given, its tokenizers.",
             rich_help_panel=MODEL,
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Decides every random choice.", rich_help_panel=MODEL)
+        int | None,
+        typer.Option(help="Decides every random draw of training.", rich_help_panel=MODEL),
     ] = None,
     batch_tokens: Annotated[
         str | None,
@@ -146,7 +147,9 @@ def train(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE),
+        typer.Option(
+            min=1, max=1024, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE
+        ),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")

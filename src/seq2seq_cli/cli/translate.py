@@ -186,7 +186,9 @@ def translate(
     ] = "auto",
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE),
+        typer.Option(
+            min=1, max=1024, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE
+        ),
     ] = None,
 ) -> None:
     """Translate text, line by line: N lines in are N lines out, as soon as they arrive.

@@ -308,7 +308,7 @@ def _no_field(name: str, field: str, known: list[str]) -> InputError:
 def _parsed(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: no JSON: {error}") from None
     require(isinstance(record, dict), f"{where}: a JSON object with fields is wanted")
     return dict(record)

@@ -42,6 +42,7 @@ inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 inline Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 inline Floats greater(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+inline Floats lesser(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 inline Floats reciprocal(Floats x) { return _mm512_div_ps(_mm512_set1_ps(1), x); }
 inline void store(float *p, Floats x) { _mm512_storeu_ps(p, x); }
 inline Floats load(const Half *p) {
@@ -106,6 +107,7 @@ inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
 inline Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 inline Floats greater(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+inline Floats lesser(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 inline Floats reciprocal(Floats x) { return _mm256_div_ps(_mm256_set1_ps(1), x); }
 inline void store(float *p, Floats x) { _mm256_storeu_ps(p, x); }
 inline Floats load(const Half *p) {
@@ -183,15 +185,15 @@ inline float greatest_of(const float *x, int count) {
 inline float number(float x) { return x; }
 inline float number(Half x) { return _cvtsh_ss(x); }
 
-// Numbers to be kept, as they are or as float16.
-template <typename Kept> void keep(const float *x, size_t count, Kept *out) {
+// Numbers to be kept, as they are or as float16, whose greatest stands for all that are greater.
+void keep(const float *x, size_t count, float *out) { std::copy_n(x, count, out); }
+
+void keep(const float *x, size_t count, Half *out) {
+    constexpr float MOST = 65504;
     size_t i = 0;
-    for (; i + LANES <= count; i += LANES) store(out + i, load(x + i));
-    for (; i < count; i++)
-        if constexpr (sizeof(Kept) == 2)
-            out[i] = _cvtss_sh(x[i], NEAREST);
-        else
-            out[i] = x[i];
+    for (; i + LANES <= count; i += LANES)
+        store(out + i, greater(lesser(load(x + i), spread(MOST)), spread(-MOST)));
+    for (; i < count; i++) out[i] = _cvtss_sh(std::clamp(x[i], -MOST, MOST), NEAREST);
 }
 
 // e to the x, to a relative error of 1e-7; 0 below e^-87.
