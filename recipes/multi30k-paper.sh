@@ -7,8 +7,9 @@
 # DIR holds train, val and test_2016_flickr as .en and .de, lower-cased and tokenised by Moses.
 # SEEDs: 1 2 3 without one. As published: a joint vocabulary of 10,000 pieces, 4 + 4 layers of
 # width 128, feed-forward 256, 4 heads, dropout 0.3, label smoothing 0.1, the average of the last 10
-# epochs, beam 5. For a processor: batches of 2,048 tokens instead of 4,096, a rate smaller by the
-# root of that, and a warm-up of 1,000 updates instead of 2,000.
+# epochs, beam 5, scores divided by the length. For a processor: batches of 2,048 tokens instead of 4,096, a rate smaller by the
+# root of that, and a warm-up of 1,000 updates instead of 2,000. Chosen on val: these rather than
+# batches of 1,024 with a cosine schedule.
 #
 # Range to reach, mean of the seeds: at least 41.02 BLEU on the tokens as they are (sacreBLEU's own
 # 13a stands beside it), each training within 90 minutes on 2 CPU cores. Ends with exit code 1 if
@@ -38,10 +39,11 @@ for seed in "$@"; do
         --set model.encoder_layers=4 --set model.decoder_layers=4 --set model.feed_forward=256 \
         --set model.dropout=0.3 --set training.weight_decay=0 \
         --set training.batch_tokens=2048 --set training.learning_rate=0.0035 \
-        --set training.warmup_updates=1000 --max-updates 8000 \
+        --set training.warmup_updates=1000 --max-updates 14000 \
         --set training.validate_every=500 --set training.checkpoint_every=500 \
         --set training.average=last --set training.average_every=220 --set training.average_count=10
-    seq2seq translate "$run" --input "$data/test_2016_flickr.en" --output "$run.test.de"
+    seq2seq translate "$run" --length-penalty power --alpha 1 \
+        --input "$data/test_2016_flickr.en" --output "$run.test.de"
 done
 python recipes/multi30k_paper_report.py "${runs[@]}" --reference "$data/test_2016_flickr.de" \
     --least 41.02
