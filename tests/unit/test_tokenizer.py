@@ -431,3 +431,13 @@ def test_a_tag_is_one_symbol_at_the_beginning_of_a_line_and_text_elsewhere() -> 
     assert found.resampled(with_tag[0], sampler, random.Random(1))[0] == found.tags["de"]
     with pytest.raises(InputError, match=r'tokenizer\.languages has "a b"'):
         TokenizerSettings(languages=("a b",))
+
+
+def test_train_learns_from_columns_as_from_files(corpus: Path, tmp_path: Path) -> None:
+    lines = corpus.read_text(encoding="utf-8").splitlines()
+    table = tmp_path / "corpus.tsv"
+    table.write_text("".join(f"{number}\t{line}\n" for number, line in enumerate(lines)))
+    models = [tmp_path / name for name in ("files.model", "columns.model")]
+    for text, model in zip((corpus, f"{table}:2"), models, strict=True):
+        run("train", text, "-o", model, "--model-type", "char")
+    assert models[0].read_bytes() == models[1].read_bytes()

@@ -39,11 +39,12 @@ OutputOption = Annotated[
 
 @app.command()
 def train(
-    files: Annotated[
-        list[Path],
+    texts: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE",
-            help="Text, one sentence a line; gzip is fine. Several files give one joint tokenizer.",
+            metavar="TEXT",
+            help="A file, one sentence a line, or a column or field of a table or a data set, as "
+            "`seq2seq train` takes them; gzip is fine. Several give one joint tokenizer.",
             show_default=False,
         ),
     ],
@@ -114,8 +115,11 @@ def train(
       seq2seq tokenizer train train.en train.de --output joint.model
     One language, 8,000 pieces of byte-pair encoding:
       seq2seq tokenizer train train.de -o de.model --vocab-size 8000 --model-type bpe
+    Two columns of a table:
+      seq2seq tokenizer train corpus.tsv:1 corpus.tsv:2 --output joint.model
     """
     from seq2seq_cli.config import settings_from
+    from seq2seq_cli.corpus.sources import parse
     from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
 
     given = {
@@ -128,11 +132,13 @@ def train(
     }
     table = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(TokenizerSettings, "tokenizer", table)
-    _check_output(output, files, force)
-    lines = chain.from_iterable(text.read_lines(file, console.warn) for file in files)
+    sources = [parse(name) for name in texts]
+    _check_output(output, [Path(source.container.name) for source in sources], force)
+    rows = (source.container.rows((source.field,), console.warn) for source in sources)
+    lines = (line for (line,) in chain.from_iterable(rows))
     with _stopped_by_interrupt():
-        # The files are taken for the sides of one corpus, so that many lines make a sentence pair.
-        trained = train_tokenizer(lines, settings, sides=len(files))
+        # They are taken for the sides of one corpus, so that many lines make a sentence pair.
+        trained = train_tokenizer(lines, settings, sides=len(sources))
     for note in trained.notes:
         console.note(note)
     _replace(output, trained.tokenizer.model)

@@ -29,6 +29,7 @@ from seq2seq_cli.text import STDIN, Warn, display_name, open_input, read_lines
 TABLES = (".tsv", ".jsonl", ".parquet")  # files that hold more than one text
 DATA_SET = "hf:"
 MARK = re.compile(r"([A-Za-z][\w-]*)=")
+LONGEST_NAME = 30  # characters of a column's name in messages
 COPIED_BYTES = 1 << 20  # at a time
 
 
@@ -100,9 +101,10 @@ class Tsv(Text):
         raise _no_field(self.name, field, self.field_names())
 
     def field_names(self) -> list[str]:
-        """Numbers, then what stands in the first line."""
+        """Numbers, then what stands in the first line, unless that is whole sentences."""
         names = next(read_lines(self.path, _unheard, self.name), "").split("\t")
-        return [*(str(number + 1) for number in range(len(names))), *names]
+        numbers = [str(number + 1) for number in range(len(names))]
+        return numbers if max(map(len, names)) > LONGEST_NAME else [*numbers, *names]
 
 
 @dataclass(frozen=True)
