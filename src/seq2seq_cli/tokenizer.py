@@ -90,6 +90,10 @@ class TokenizerSettings:
                 f'tokenizer.languages has "{language}": letters, digits, - and _ are allowed, '
                 "the first a letter, as in de or pt-BR",
             )
+        require(
+            len(set(self.languages)) == len(self.languages),
+            f"tokenizer.languages = {', '.join(self.languages)}: each is named once",
+        )
 
 
 @dataclass(frozen=True)

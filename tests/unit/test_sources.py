@@ -66,6 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("hf:set:train:en", "hf:set:train:de"),
         ("hf:set:default:train:en", "text.de"),
         ("hf:saved:dev:translation.en", "hf:saved:dev:translation.de"),
+        ("hf:saved/dev:train:translation.en", "hf:saved/dev:train:translation.de"),
     ],
 )
 def test_every_kind_of_source_gives_the_same_pairs(
@@ -93,6 +94,7 @@ def test_every_kind_of_source_gives_the_same_pairs(
         ("hf:set:train", "hf:set:train: add the field, as in hf:set:train:FIELD; there are id, en"),
         ("hf:set", "hf:set: hf:NAME:SPLIT:FIELD or hf:NAME:CONFIG:SPLIT:FIELD is wanted"),
         ("hf:set:test:en", 'hf:set:test cannot be loaded: Unknown split "test"'),
+        ("hf:saved:test:en", "hf:saved:test: there is no split test; saved has dev"),
         ("hf:set:train:fr", "row 1 has no field fr; it has id, en, de"),
         ("gone.parquet:en", "gone.parquet: no such file"),
         ("broken.jsonl:en", "broken.jsonl, line 2: no JSON"),

@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from seq2seq_cli.text import STDIN, Warn, display_name, open_input, read_lines
 TABLES = (".tsv", ".jsonl", ".parquet")  # files that hold more than one text
 DATA_SET = "hf:"
 MARK = re.compile(r"([A-Za-z][\w-]*)=")
+SAVED = ("dataset_dict.json", "dataset_info.json")  # of several splits, and of one
 LONGEST_NAME = 30  # characters of a column's name in messages
 COPIED_BYTES = 1 << 20  # at a time
 
@@ -212,14 +213,27 @@ class DataSet:
         import datasets
 
         datasets.disable_progress_bars()
+        if any((Path(self.path) / name).is_file() for name in SAVED):
+            return self._from_disk(datasets.load_from_disk)
         try:
-            if (Path(self.path) / "dataset_dict.json").is_file():
-                return datasets.load_from_disk(self.path)[self.split]  # of save_to_disk
             return datasets.load_dataset(
                 self.path, self.configuration, split=self.split, streaming=self.streamed
             )
         except Exception as error:  # of many libraries: files, network, formats
             raise InputError(f"{self.name} cannot be loaded: {_first_line(error)}") from None
+
+    def _from_disk(self, load: Callable[[str], Any]) -> Any:
+        """The split of what `save_to_disk` of `datasets` wrote: one, or several by their names."""
+        try:
+            found = load(self.path)
+        except Exception as error:
+            raise InputError(f"{self.name} cannot be loaded: {_first_line(error)}") from None
+        splits = found if isinstance(found, dict) else {str(found.split or "train"): found}
+        require(
+            self.split in splits,
+            f"{self.name}: there is no split {self.split}; {self.path} has {', '.join(splits)}",
+        )
+        return splits[self.split]
 
 
 Container = Text | DataSet

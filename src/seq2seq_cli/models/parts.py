@@ -44,7 +44,8 @@ def freeze(model: TranslationModel, names: Sequence[str]) -> int:
     for name in names:
         require(
             name in known,
-            f'training.freeze = "{name}": no such part of this model; it has {", ".join(known)}',
+            f'training.freeze = "{name}": no such part of this model; it has '
+            f'{", ".join(known)}, of which several are given as ["encoder", "embeddings"]',
         )
         for parameter in known[name]:
             parameter.requires_grad = False
