@@ -13,7 +13,7 @@
 #
 # Range to reach, mean of the seeds: at least 41.02 BLEU on the tokens as they are (sacreBLEU's own
 # 13a stands beside it), each training within 90 minutes on 2 CPU cores. Ends with exit code 1 if
-# it is missed. Not run to its end yet: the settings are a beginning. The test set chooses nothing.
+# it is missed, as it was so far: see recipes/README.md. The test set chooses nothing.
 set -euo pipefail
 if [ ! -d "${1:-}" ]; then
     echo "the folder of the tokenised text is wanted; see the first lines of $0" >&2
