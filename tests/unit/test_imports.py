@@ -144,7 +144,7 @@ def processor_seconds(*arguments: str) -> float:
     return os.times().children_user - before
 
 
-SLACK = 1.7  # times as long as an empty program; a single import of torch would make it eight
+SLACK = 2.2  # times as long as an empty program; a single import of torch would make it eight
 
 EMPTY = """
 import typer
