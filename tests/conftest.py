@@ -1,8 +1,11 @@
 """What several tests share: one thread for torch, and a tiny model of every kind."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
+from seq2seq_cli import native
 from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build, model_config
 
 SEPARATE = Vocabulary(source=9, target=7, joint=False)
@@ -109,3 +112,30 @@ def model(variant: Variant) -> TranslationModel:
             alpha = 0.5 * min(1.0, (8 / summands) ** 0.5)
             parameter.add_(torch.randn_like(parameter), alpha=alpha)
     return model
+
+
+def _chosen(build_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SEQ2SEQ_NATIVE", build_name)
+    native.library.cache_clear()
+    yield
+    monkeypatch.undo()
+    native.library.cache_clear()
+
+
+@pytest.fixture(params=native.usable_builds())
+def _each_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Once with each kind of compiled functions that the processor can run."""
+    yield from _chosen(request.param, monkeypatch)
+
+
+@pytest.fixture
+def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from _chosen("off", monkeypatch)
+
+
+@pytest.fixture(params=[*native.usable_builds(), "off"])
+def _compiled_or_not(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Once with each kind of compiled functions, and once without any."""
+    yield from _chosen(request.param, monkeypatch)

@@ -11,7 +11,7 @@ import torch
 from seq2seq_cli import native
 from seq2seq_cli.errors import InputError
 
-KEPT_PRODUCTS = 64  # shapes
+KEPT_PRODUCTS = 256  # shapes
 # <malloc.h> of glibc
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 

@@ -1,14 +1,16 @@
 """Cross-entropy fused with the projection to the vocabulary, so that logits are never stored."""
 
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seq2seq_cli.native import training
 from seq2seq_cli.symbols import PAD
 
-CHUNK_BYTES = 16 << 20  # float32 logits held at a time; larger chunks were hardly faster
+CHUNK_BYTES = 48 << 20  # of logits held at a time
 
 
 class _FusedCrossEntropy(torch.autograd.Function):
@@ -23,47 +25,83 @@ class _FusedCrossEntropy(torch.autograd.Function):
         smoothing: float,
         needs_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
-        rows = target.size(0)
-        size = weight.size(0)
-        chunk = max(1, CHUNK_BYTES // (4 * size))
-        total = features.new_zeros((), dtype=torch.float32)
-        smoothed_total = torch.zeros_like(total)
-        feature_gradient = torch.empty_like(features) if needs_gradient else None
+        size, rows = weight.size(0), target.size(0)
+        # Few shapes of products: see `models.fused`. Features of zero give no gradient to weights.
+        chunk = (
+            max(1, CHUNK_BYTES // (features.element_size() * size * training.FEW_ROWS))
+            * training.FEW_ROWS
+        )
+        all_features = F.pad(features, (0, 0, 0, -rows % training.FEW_ROWS))
+        losses = torch.zeros(2, dtype=torch.float32, device=features.device)
+        feature_gradient = torch.empty_like(all_features) if needs_gradient else None
         rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
         weight_gradient = torch.zeros_like(weight) if needs_gradient else None
         for start in range(0, rows, chunk):
-            part = features[start : start + chunk]
-            gold = target[start : start + chunk, None]
-            logits = (part @ rounded.t()).float()
-            # One pass of exponentials serves loss and gradient. The greatest probability is at
-            # least 1 / V, so its logarithm is exact enough to give log-sum-exp.
-            slope = logits.softmax(dim=1)
-            normaliser = logits.amax(dim=1) - slope.amax(dim=1).log()
-            gold_loss = (normaliser - logits.gather(1, gold)[:, 0]).sum()
-            total += gold_loss
-            smoothed_total += (1 - smoothing) * gold_loss
-            if smoothing:
-                uniform = normaliser.sum() - logits.sum() / size
-                smoothed_total += smoothing * uniform
+            part = all_features[start : start + chunk]
+            gold = target[start : start + chunk]
+            logits = _room(part.size(0), size, part.dtype, part.device)
+            torch.mm(part, rounded.t(), out=logits)
+            slope, own_losses = _slopes(logits, gold, smoothing)
+            losses += own_losses
             if feature_gradient is not None and weight_gradient is not None:
-                if smoothing:
-                    slope.sub_(smoothing / size)
-                slope.scatter_add_(1, gold, slope.new_full(gold.shape, smoothing - 1))
-                slope = slope.to(features.dtype)
                 torch.mm(slope, rounded, out=feature_gradient[start : start + chunk])
                 if slope.dtype == weight_gradient.dtype:
                     weight_gradient.addmm_(slope.t(), part)
                 else:  # the sum over chunks stays exact
                     weight_gradient += slope.t() @ part
+        if feature_gradient is not None:
+            feature_gradient = feature_gradient[:rows]
+        total, uniform = losses
         ctx.save_for_backward(feature_gradient, weight_gradient)
         ctx.mark_non_differentiable(total)
-        return smoothed_total, total
+        return (1 - smoothing) * total + smoothing * uniform, total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         feature_gradient, weight_gradient = ctx.saved_tensors
         scale = gradients[0]
         return feature_gradient * scale, weight_gradient * scale, None, None, None
+
+
+def _room(rows: int, columns: int, kind: torch.dtype, device: torch.device) -> Tensor:
+    """Room for logits (rows, columns). It is kept: to get new memory takes as long as the product.
+
+    Only one thread computes a loss at a time.
+    """
+    size = max(CHUNK_BYTES // kind.itemsize, training.FEW_ROWS * columns)
+    return _memory(size, kind, device)[: rows * columns].view(rows, columns)
+
+
+@lru_cache(maxsize=1)
+@torch.inference_mode(mode=False)  # training uses it after validation
+def _memory(size: int, kind: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(size, dtype=kind, device=device)
+
+
+def _slopes(logits: Tensor, gold: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The slopes of the smoothed loss in logits (any, V), which they may overwrite, and the sums
+    of the plain loss and of that against a uniform distribution (2,).
+
+    Logits beyond the tokens `gold` (rows,) fill up the shape, and have no slopes.
+    """
+    rows = gold.size(0)
+    if training.serves(logits):
+        losses = training.cross_entropy_slopes(logits[:rows], gold, smoothing).sum(dim=1)
+        logits[rows:] = 0
+        return logits, losses
+    kind, size, gold = logits.dtype, logits.size(1), gold[:, None]
+    filled, logits = logits.size(0), logits[:rows].float()
+    # One pass of exponentials serves loss and gradient. The greatest probability is at least 1 / V,
+    # so its logarithm is exact enough to give log-sum-exp.
+    slope = logits.softmax(dim=1)
+    normaliser = logits.amax(dim=1) - slope.amax(dim=1).log()
+    plain = (normaliser - logits.gather(1, gold)[:, 0]).sum()
+    uniform = normaliser.sum() - logits.sum() / size
+    if smoothing:
+        slope.sub_(smoothing / size)
+    slope.scatter_add_(1, gold, slope.new_full(gold.shape, smoothing - 1))
+    slope = F.pad(slope.to(kind), (0, 0, 0, filled - rows))
+    return slope, torch.stack((plain, uniform))
 
 
 def cross_entropy(

@@ -89,13 +89,13 @@ def release(device: torch.device) -> None:
 
 
 def in_parts(batch: Batch, tokens: int) -> list[Batch]:
-    """A batch in parts of about as many rows, of at most `tokens` padded tokens or a single pair.
+    """A batch in parts of about as many rows, of some `tokens` padded tokens or a single pair.
 
     They hold the same pairs, and so, added up, their gradients are the same.
     """
     length = max(batch.source.size(1), batch.target.size(1))
-    count = min(len(batch.source), -(-len(batch.source) * length // tokens))
-    return _split(batch, count)
+    count = round(len(batch.source) * length / tokens)  # BOS and EOS are beyond the batch's budget
+    return _split(batch, max(1, min(len(batch.source), count)))
 
 
 def halves(batch: Batch) -> list[Batch]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2seq_cli.loss import plain_cross_entropy
+from seq2seq_cli.native import training
 from seq2seq_cli.symbols import PAD
 
 CHUNK_BYTES = 16 << 20  # logits of both passes held at a time; two more tensors are as large
@@ -23,42 +24,24 @@ class _FusedRDrop(torch.autograd.Function):
         ctx: Any, features: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
     ) -> tuple[Tensor, Tensor]:
         """features (2, tokens, D), weight (V, D), target (tokens,)."""
-        size = weight.size(0)
-        chunk = max(1, CHUNK_BYTES // (2 * size * 4))
-        plain = features.new_zeros((), dtype=torch.float32)
-        loss = torch.zeros_like(plain)
-        feature_gradient = torch.empty_like(features)
+        size, rows = weight.size(0), target.size(0)
+        step = training.FEW_ROWS  # products have few shapes
+        chunk = max(1, CHUNK_BYTES // (2 * size * features.element_size() * step)) * step
+        all_features = F.pad(features, (0, 0, 0, -rows % step))
+        losses = torch.zeros(3, dtype=torch.float32, device=features.device)
+        feature_gradient = torch.empty_like(all_features)
         weight_gradient = torch.zeros_like(weight)
-        share = 0.25 * alpha  # of each divergence
         rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
-        for start in range(0, target.size(0), chunk):
-            part = features[:, start : start + chunk]
-            gold = target[start : start + chunk, None].expand(2, -1, 1)
-            logits = (part @ rounded.t()).float()
-            p = logits.softmax(dim=2)
-            # The greatest probability is at least 1 / V, so its logarithm is exact enough.
-            greatest, place = logits.max(dim=2, keepdim=True)
-            normaliser = greatest - p.gather(2, place).log()
-            gold_loss = 0.5 * (normaliser - logits.gather(2, gold)).sum()
-            plain += gold_loss
-            loss += (1 - smoothing) * gold_loss
-            if smoothing:
-                loss += smoothing * 0.5 * (normaliser.sum() - logits.sum() / size)
-            # Of p log p/q + q log q/p, whose slopes in the logits of p are
-            # p (log p/q - KL(p, q)) + p - q, and the same of q.
-            gap = (logits[0] - logits[1]).sub_(normaliser[0] - normaliser[1])
-            slope = logits  # no longer needed: its room is
-            for own, other, sign in ((0, 1, 1.0), (1, 0, -1.0)):
-                divergence = sign * _dot(p[own], gap)
-                loss += share * divergence.sum()
-                torch.add(0.5 + share * (1 - divergence), gap, alpha=sign * share, out=slope[own])
-                slope[own].mul_(p[own]).sub_(p[other], alpha=share)
-            if smoothing:
-                slope.sub_(0.5 * smoothing / size)
-            slope.scatter_add_(2, gold, slope.new_full(gold.shape, 0.5 * (smoothing - 1)))
-            slope = slope.to(features.dtype)
+        for start in range(0, rows, chunk):
+            part = all_features[:, start : start + chunk]
+            gold = target[start : start + chunk]
+            slope, own_losses = _slopes(part @ rounded.t(), gold, smoothing, alpha)
+            losses += own_losses
             feature_gradient[:, start : start + chunk] = slope @ rounded
             weight_gradient += slope.flatten(0, 1).t() @ part.flatten(0, 1)
+        plain, uniform, divergence = losses
+        loss = (1 - smoothing) * plain + smoothing * uniform + 0.25 * alpha * divergence
+        feature_gradient = feature_gradient[:, :rows]
         ctx.save_for_backward(feature_gradient, weight_gradient)
         ctx.mark_non_differentiable(plain)
         return loss, plain
@@ -67,6 +50,44 @@ class _FusedRDrop(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         feature_gradient, weight_gradient = ctx.saved_tensors
         return feature_gradient * gradients[0], weight_gradient * gradients[0], None, None, None
+
+
+def _slopes(logits: Tensor, gold: Tensor, smoothing: float, alpha: float) -> tuple[Tensor, Tensor]:
+    """The slopes of the loss in logits (2, any, V), which they may overwrite, and the sums (3,) of
+    the plain loss, of that against a uniform distribution, and of both divergences.
+
+    Logits beyond the tokens `gold` (rows,) fill up the shape, and have no slopes.
+    """
+    kind, size, rows, filled = logits.dtype, logits.size(2), gold.size(0), logits.size(1)
+    if training.serves(logits):
+        gold = F.pad(gold, (0, filled - rows))
+        losses = training.r_drop_slopes(logits, gold, smoothing, alpha)[:, :rows].sum(dim=1)
+        logits[:, rows:] = 0
+        return logits, losses
+    logits = logits[:, :rows].float()
+    gold = gold[:, None].expand(2, -1, 1)
+    p = logits.softmax(dim=2)
+    # The greatest probability is at least 1 / V, so its logarithm is exact enough.
+    greatest, place = logits.max(dim=2, keepdim=True)
+    normaliser = greatest - p.gather(2, place).log()
+    plain = 0.5 * (normaliser - logits.gather(2, gold)).sum()
+    uniform = 0.5 * (normaliser.sum() - logits.sum() / size)
+    # Of p log p/q + q log q/p, whose slopes in the logits of p are
+    # p (log p/q - KL(p, q)) + p - q, and the same of q.
+    share = 0.25 * alpha  # of each divergence
+    gap = (logits[0] - logits[1]).sub_(normaliser[0] - normaliser[1])
+    slope = logits  # no longer needed: its room is
+    divergences = []
+    for own, other, sign in ((0, 1, 1.0), (1, 0, -1.0)):
+        divergence = sign * _dot(p[own], gap)
+        divergences.append(divergence.sum())
+        torch.add(0.5 + share * (1 - divergence), gap, alpha=sign * share, out=slope[own])
+        slope[own].mul_(p[own]).sub_(p[other], alpha=share)
+    if smoothing:
+        slope.sub_(0.5 * smoothing / size)
+    slope.scatter_add_(2, gold, slope.new_full(gold.shape, 0.5 * (smoothing - 1)))
+    slope = F.pad(slope.to(kind), (0, 0, 0, filled - rows))
+    return slope, torch.stack((plain, uniform, divergences[0] + divergences[1]))
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:

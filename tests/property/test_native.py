@@ -1,7 +1,6 @@
 """Compiled functions do what torch does in their place, for every row by itself."""
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -20,24 +19,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 VOCABULARY = Vocabulary(source=30, target=30, joint=True)
-
-
-@pytest.fixture(params=native.usable_builds())
-def _each_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    yield from _chosen(request.param, monkeypatch)
-
-
-@pytest.fixture
-def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    yield from _chosen("off", monkeypatch)
-
-
-def _chosen(build_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("SEQ2SEQ_NATIVE", build_name)
-    native.library.cache_clear()
-    yield
-    monkeypatch.undo()
-    native.library.cache_clear()
 
 
 @pytest.mark.usefixtures("_each_build")

@@ -8,6 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2seq_cli.models import fused
+from seq2seq_cli.native import training
+
+pytestmark = pytest.mark.usefixtures("_compiled_or_not")
 
 THRESHOLD = 77
 SCALE = 256 / (256 - THRESHOLD)
@@ -96,3 +99,77 @@ def test_gradients_of_attention_are_exact_but_for_rounding() -> None:
     expected = with_gradients(lambda *x: F.scaled_dot_product_attention(*x, mask), inputs)
     for ours, plain in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, plain, **EXACT)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("shape", [(70, 16), (3, 5, 33), (1, 1, 7)])
+def test_norms_equal_plain_ones(dtype: torch.dtype, biased: bool, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    x, weight, bias = torch.randn(shape), torch.randn(shape[-1]), torch.randn(shape[-1])
+
+    def plain(y: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        if biased:
+            return F.layer_norm(y, shape[-1:], w, b, 1e-5)
+        return F.rms_norm(y, shape[-1:], w, 1e-5) + 0 * b.sum()
+
+    def ours(y: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        result = fused.norm(y.to(dtype), w, b if biased else None, 1e-5)
+        assert result.dtype == dtype
+        return result.float() if biased else result.float() + 0 * b.sum()
+
+    exact = with_gradients(plain, (x.to(dtype).float(), weight, bias))
+    tolerance = EXACT if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.15}
+    for found, expected in zip(with_gradients(ours, (x, weight, bias)), exact, strict=True):
+        torch.testing.assert_close(found, expected, **tolerance)
+
+
+@pytest.mark.parametrize("rows", [1, 127, 128, 129, 300])
+def test_linear_layers_in_bfloat16_equal_plain_ones(rows: int) -> None:
+    """For any number of rows, although products have few."""
+    torch.manual_seed(1)
+    inputs = torch.randn(1, rows, 8), torch.randn(5, 8), torch.randn(5)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = with_gradients(lambda *x: fused.linear(*x).float(), inputs)
+    expected = with_gradients(F.linear, inputs)
+    for ours, plain in zip(found, expected, strict=True):
+        assert ours.dtype == plain.dtype
+        torch.testing.assert_close(ours, plain, rtol=0.03, atol=0.1)
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    """Work is divided alike for any number of them; large enough to be divided at all."""
+    if training.library() is None:
+        pytest.skip("torch's own functions divide work by the threads")
+    torch.manual_seed(1)
+    x, weight, bias = torch.randn(300, 130), torch.ones(130), torch.zeros(130)
+    before = torch.get_num_threads()
+    results = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        parts: list[Callable[..., Tensor]] = [
+            lambda y: fused.dropout(y, THRESHOLD),
+            lambda y: fused.dropped_relu(y, THRESHOLD),
+            lambda y: fused.norm(y, weight, bias, 1e-5),
+            lambda y: fused.attention(*(3 * [y.view(6, 50, 2, 65).transpose(1, 2)])),
+        ]
+        results.append([each for part in parts for each in with_gradients(part, (x,))])
+        logits = x.clone()
+        losses = training.cross_entropy_slopes(logits, torch.zeros(300, dtype=torch.int64), 0.1)
+        results[-1] += [logits, losses]
+    torch.set_num_threads(before)
+    for first, second in zip(*results, strict=True):
+        assert torch.equal(first, second)
+
+
+def test_dropping_is_as_frequent_as_asked_and_never_twice_the_same() -> None:
+    torch.manual_seed(1)
+    ones = torch.ones(100_003)  # no multiple of a vector
+    masks = [fused.dropout(ones, THRESHOLD) > 0 for _ in range(2)]
+    share = THRESHOLD / 256
+    for mask in masks:
+        assert abs(float((~mask).float().mean()) - share) < 0.006
+        neighbours = ~mask[1:] & ~mask[:-1]
+        assert abs(float(neighbours.float().mean()) - share**2) < 0.006
+    both = ~masks[0] & ~masks[1]
+    assert abs(float(both.float().mean()) - share**2) < 0.006

@@ -5,7 +5,10 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli import loss
+from seq2seq_cli.native import training
 from seq2seq_cli.symbols import PAD
+
+pytestmark = pytest.mark.usefixtures("_compiled_or_not")
 
 V, D = 11, 6
 ROW_BYTES = V * 4  # logits of one token
@@ -33,15 +36,18 @@ def inputs(target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 3 * ROW_BYTES, 8 << 20])  # 1, 3 and all tokens at once
+@pytest.mark.parametrize("few_rows", [1, 2, 128])  # that there are a multiple of, filled up
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_and_gradients_equal_the_plain_ones(
     monkeypatch: pytest.MonkeyPatch,
     inputs: tuple[Tensor, Tensor],
     target: Tensor,
     smoothing: float,
+    few_rows: int,
     chunk_bytes: int,
 ) -> None:
     monkeypatch.setattr(loss, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(training, "FEW_ROWS", few_rows)
     fused, _ = loss.cross_entropy(*inputs, target, smoothing)
     plain = loss.plain_cross_entropy(*inputs, target, smoothing)
     torch.testing.assert_close(fused, plain)
@@ -79,14 +85,14 @@ def test_bfloat16_features_meet_float32_weights(
 
 def test_chunks_are_never_larger_than_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The logits of the whole batch are never there at once."""
-    sizes = []
-    softmax = Tensor.softmax
+    sizes, slopes = [], loss._slopes
 
-    def spy(logits: Tensor, *arguments: object, **options: object) -> Tensor:
+    def spy(logits: Tensor, *arguments: object) -> object:
         sizes.append(logits.numel() * logits.element_size())
-        return softmax(logits, *arguments, **options)
+        return slopes(logits, *arguments)
 
-    monkeypatch.setattr(Tensor, "softmax", spy)
+    monkeypatch.setattr(loss, "_slopes", spy)
     monkeypatch.setattr(loss, "CHUNK_BYTES", 3 * ROW_BYTES)
+    monkeypatch.setattr(training, "FEW_ROWS", 1)
     loss.cross_entropy(torch.randn(2, 4, D), torch.randn(V, D), torch.full((2, 4), 5))
     assert sizes == [3 * ROW_BYTES, 3 * ROW_BYTES, 2 * ROW_BYTES]

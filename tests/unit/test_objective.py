@@ -11,6 +11,7 @@ from seq2seq_cli.batching import Batch
 from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.loss import plain_cross_entropy
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
+from seq2seq_cli.native import training
 from seq2seq_cli.objective import Objective, without_words
 from seq2seq_cli.search import attention_to_source
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
@@ -27,16 +28,20 @@ def inputs() -> tuple[Tensor, Tensor]:
     return features, torch.randn(V, D, requires_grad=True)
 
 
+@pytest.mark.usefixtures("_compiled_or_not")
 @pytest.mark.parametrize("chunk_bytes", [1, 3 * ROW_BYTES, 8 << 20])  # 1, 3 and all tokens at once
+@pytest.mark.parametrize("few_rows", [1, 2, 128])  # that there are a multiple of, filled up
 @pytest.mark.parametrize(("smoothing", "alpha"), [(0.0, 1.0), (0.1, 5.0)])
 def test_r_drop_and_its_gradients_equal_the_plain_ones(
     monkeypatch: pytest.MonkeyPatch,
     inputs: tuple[Tensor, Tensor],
     smoothing: float,
     alpha: float,
+    few_rows: int,
     chunk_bytes: int,
 ) -> None:
     monkeypatch.setattr(r_drop, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(training, "FEW_ROWS", few_rows)
     fused, likelihood = r_drop.r_drop(*inputs, TARGET, smoothing, alpha)
     plain = r_drop.plain_r_drop(*inputs, TARGET, smoothing, alpha)
     torch.testing.assert_close(fused, plain)
@@ -52,6 +57,7 @@ def test_r_drop_of_equal_passes_is_the_cross_entropy(inputs: tuple[Tensor, Tenso
     torch.testing.assert_close(loss, plain_cross_entropy(features[:2], weight, TARGET, 0.1))
 
 
+@pytest.mark.usefixtures("_compiled_or_not")
 def test_r_drop_takes_bfloat16_features(inputs: tuple[Tensor, Tensor]) -> None:
     features, weight = inputs
     rounded = features.detach().bfloat16().requires_grad_()
@@ -68,15 +74,15 @@ def test_r_drop_takes_bfloat16_features(inputs: tuple[Tensor, Tensor]) -> None:
 def test_the_logits_of_a_whole_batch_are_never_there(
     monkeypatch: pytest.MonkeyPatch, inputs: tuple[Tensor, Tensor]
 ) -> None:
-    sizes = []
-    softmax = Tensor.softmax
+    sizes, slopes = [], r_drop._slopes
 
-    def spy(logits: Tensor, *arguments: object, **options: object) -> Tensor:
+    def spy(logits: Tensor, *arguments: object) -> object:
         sizes.append(logits.numel() * logits.element_size())
-        return softmax(logits, *arguments, **options)
+        return slopes(logits, *arguments)
 
-    monkeypatch.setattr(Tensor, "softmax", spy)
+    monkeypatch.setattr(r_drop, "_slopes", spy)
     monkeypatch.setattr(r_drop, "CHUNK_BYTES", 3 * ROW_BYTES)
+    monkeypatch.setattr(training, "FEW_ROWS", 1)
     r_drop.r_drop(*inputs, TARGET, 0.1, 5.0)  # of 8 tokens
     assert sizes == [3 * ROW_BYTES, 3 * ROW_BYTES, 2 * ROW_BYTES]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.models.layers import SourceAttention, join_heads, split_heads
+from seq2seq_cli.models.layers import Linear, SourceAttention, join_heads, split_heads
 
 ScoreName = Literal[
     "additive", "dot", "scaled-dot", "general", "location-base", "content-base", "multi-head"
@@ -49,8 +49,8 @@ class Window(nn.Module):
         self.reach = config.window
         self.predictive = config.scope == "local-p"
         if self.predictive:
-            self.inner = nn.Linear(config.units, config.units, bias=False)
-            self.outer = nn.Linear(config.units, 1, bias=False)
+            self.inner = Linear(config.units, config.units, bias=False)
+            self.outer = Linear(config.units, 1, bias=False)
 
     def distance(self, query: Tensor, mask: Tensor, position: Tensor) -> Tensor:
         """How far each source position is from the centre, (B, Q, S).
@@ -118,9 +118,9 @@ class AdditiveAttention(Attention):
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__(config)
-        self.query_weight = nn.Linear(config.units, config.units)
-        self.key_weight = nn.Linear(config.units, config.units, bias=False)
-        self.score = nn.Linear(config.units, 1, bias=False)
+        self.query_weight = Linear(config.units, config.units)
+        self.key_weight = Linear(config.units, config.units, bias=False)
+        self.score = Linear(config.units, 1, bias=False)
 
     def keys(self, encoded: Tensor) -> Tensor:
         return cast(Tensor, self.key_weight(encoded))
@@ -155,7 +155,7 @@ class GeneralAttention(DotAttention):
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__(config)
-        self.weight = nn.Linear(config.units, config.units, bias=False)
+        self.weight = Linear(config.units, config.units, bias=False)
 
     def keys(self, encoded: Tensor) -> Tensor:
         return cast(Tensor, self.weight(encoded))
@@ -169,7 +169,7 @@ class LocationAttention(Attention):
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__(config)
-        self.weight = nn.Linear(config.units, config.location_length, bias=False)
+        self.weight = Linear(config.units, config.location_length, bias=False)
 
     def keys(self, encoded: Tensor) -> Tensor:
         return encoded[..., :0]  # only the number of places counts
@@ -185,7 +185,7 @@ class ContentAttention(Attention):
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__(config)
-        self.strength = nn.Linear(config.units, 1)
+        self.strength = Linear(config.units, 1)
 
     def keys(self, encoded: Tensor) -> Tensor:
         return F.normalize(encoded, dim=2)
@@ -202,10 +202,10 @@ class MultiHeadAttention(Attention):
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__(config)
         self.heads = config.heads
-        self.query_weight = nn.Linear(config.units, config.units)
-        self.key_weight = nn.Linear(config.units, config.units)
-        self.value_weight = nn.Linear(config.units, config.units)
-        self.output = nn.Linear(config.units, config.units)
+        self.query_weight = Linear(config.units, config.units)
+        self.key_weight = Linear(config.units, config.units)
+        self.value_weight = Linear(config.units, config.units)
+        self.output = Linear(config.units, config.units)
 
     def keys(self, encoded: Tensor) -> Tensor:
         return cast(Tensor, self.key_weight(encoded))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seq2seq_cli.config import require
 from seq2seq_cli.models.attention import SCORES, ScopeName, ScoreName
 from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
-from seq2seq_cli.models.layers import Dropout, nothing_read, read_more, source_mask
+from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
 
 
@@ -63,7 +63,7 @@ class AttentionRnn(TranslationModel):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, config.width * (2 if config.input_feeding else 1))
         self.attention = SCORES[config.score](config)
-        self.features = nn.Linear(2 * config.units, config.width)
+        self.features = Linear(2 * config.units, config.width)
         self.dropout = Dropout(config.dropout)
         initialise(self)
 

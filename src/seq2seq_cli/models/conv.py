@@ -17,6 +17,7 @@ from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabul
 from seq2seq_cli.models.layers import (
     Dropout,
     LearnedPositions,
+    Linear,
     SourceAttention,
     nothing_read,
     read_more,
@@ -54,7 +55,7 @@ class Convolution(nn.Module):
     def __init__(self, config: ConvConfig) -> None:
         super().__init__()
         self.kernel = config.kernel
-        self.weight = nn.Linear(config.kernel * config.channels, 2 * config.channels)
+        self.weight = Linear(config.kernel * config.channels, 2 * config.channels)
         self.dropout = Dropout(config.dropout)
         # Dropout lets through a share of the variance, the gate a quarter of it (appendix A).
         _initialise(self.weight, 4 * (1 - config.dropout))
@@ -191,7 +192,7 @@ class Conv(TranslationModel):
 
 
 def _linear(inputs: int, outputs: int, variance: float) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
+    layer = Linear(inputs, outputs)
     _initialise(layer, variance)
     return layer
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.models.base import Tree
-from seq2seq_cli.models.layers import Dropout, nothing_read, read_more
+from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more
 
 
 class AverageAttention(nn.Module):
@@ -21,9 +21,9 @@ class AverageAttention(nn.Module):
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
-        self.inner = nn.Linear(width, inner)
-        self.outer = nn.Linear(inner, width)
-        self.gates = nn.Linear(2 * width, 2 * width)
+        self.inner = Linear(width, inner)
+        self.outer = Linear(inner, width)
+        self.gates = Linear(2 * width, 2 * width)
         self.dropout = Dropout(dropout)
 
     def start(self, encoded: Tensor) -> Tree:
@@ -56,8 +56,8 @@ class SimplerRecurrentUnit(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.forget = nn.Linear(width, width)
-        self.input = nn.Linear(width, width, bias=False)
+        self.forget = Linear(width, width)
+        self.input = Linear(width, width, bias=False)
 
     def start(self, encoded: Tensor) -> Tree:
         """The state before the first token, for the encoder's outputs (B, S, D)."""

@@ -10,12 +10,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seq2seq_cli.native import training
+
 LEVELS = 256  # of a random byte: dropout's probabilities are multiples of 1 / 256
 
 
-def _random_bytes(count: int) -> Tensor:
-    words = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-    return words.view(torch.uint8)[:count]
+def _drawn(x: Tensor) -> Tensor:
+    """What says which elements are dropped: a seed for the compiled functions, else random bytes.
+
+    It is what the backward pass keeps.
+    """
+    if training.serves(x):
+        return torch.empty((), dtype=torch.int64).random_()
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.uint8)[: x.numel()]
+
+
+def _is_seed(random: Tensor) -> bool:
+    return random.dim() == 0
 
 
 def _kept(random: Tensor, like: Tensor, threshold: int) -> Tensor:
@@ -27,12 +39,23 @@ def _kept(random: Tensor, like: Tensor, threshold: int) -> Tensor:
     return torch.ge(random.view(like.shape), threshold, out=torch.empty_like(like))
 
 
+def _scale(threshold: int) -> float:
+    """What is let through is scaled by, so that the expected value stays exact."""
+    return LEVELS / (LEVELS - threshold)
+
+
+def _dropped(x: Tensor, random: Tensor, threshold: int) -> Tensor:
+    if _is_seed(random):
+        return training.dropped(x, threshold, int(random))
+    return _kept(random, x, threshold).mul_(x).mul_(_scale(threshold))
+
+
 class _Dropout(torch.autograd.Function):
-    """Drops an element where its random byte is below the threshold; keeps only the bytes."""
+    """Drops an element where its random byte is below the threshold."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:
-        random = _random_bytes(x.numel())
+        random = _drawn(x)
         ctx.save_for_backward(random)
         ctx.threshold = threshold
         return _dropped(x, random, threshold)
@@ -43,23 +66,16 @@ class _Dropout(torch.autograd.Function):
         return _dropped(gradients[0], random, ctx.threshold), None
 
 
-def _dropped(x: Tensor, random: Tensor, threshold: int) -> Tensor:
-    return _kept(random, x, threshold).mul_(x).mul_(_scale(threshold))
-
-
-def _scale(threshold: int) -> float:
-    """What is let through is scaled by, so that the expected value stays exact."""
-    return LEVELS / (LEVELS - threshold)
-
-
 class _DroppedSum(torch.autograd.Function):
     """residual + dropout(x); the sum costs nothing on top."""
 
     @staticmethod
     def forward(ctx: Any, residual: Tensor, x: Tensor, threshold: int) -> Tensor:
-        random = _random_bytes(x.numel())
+        random = _drawn(x)
         ctx.save_for_backward(random)
         ctx.threshold = threshold
+        if _is_seed(random):
+            return training.dropped_sum(residual, x, threshold, int(random))
         return torch.addcmul(residual, x, _kept(random, x, threshold), value=_scale(threshold))
 
     @staticmethod
@@ -73,8 +89,11 @@ class _DroppedRelu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:
-        kept = _kept(_random_bytes(x.numel()), x, threshold)
-        result = kept.mul_(x).relu_().mul_(_scale(threshold))
+        random = _drawn(x)
+        if _is_seed(random):
+            result = training.dropped_relu(x, threshold, int(random))
+        else:
+            result = _kept(random, x, threshold).mul_(x).relu_().mul_(_scale(threshold))
         ctx.save_for_backward(result)
         ctx.scale = _scale(threshold)
         return result
@@ -82,8 +101,50 @@ class _DroppedRelu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (result,) = ctx.saved_tensors
+        if training.serves(result):
+            return training.passed(gradients[0], result, ctx.scale), None
         passed = torch.ops.aten.threshold_backward(gradients[0], result, 0)
         return passed.mul_(ctx.scale), None
+
+
+class _Norm(torch.autograd.Function):
+    """LayerNorm, or RMSNorm without a bias, with weights of float32 whatever the type of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
+        x = x.contiguous()
+        result, statistics = training.norm(x, weight, bias, epsilon)
+        ctx.save_for_backward(x, weight, statistics)
+        ctx.centred = bias is not None
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+        x, weight, statistics = ctx.saved_tensors
+        of_x, of_weights = training.norm_backward(
+            gradients[0], x, weight, statistics, centred=ctx.centred
+        )
+        return of_x, of_weights[0], of_weights[1] if ctx.centred else None, None
+
+
+class _CompiledAttention(torch.autograd.Function):
+    """Attention that reads heads where they lie, and keeps no weights for the gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool
+    ) -> Tensor:
+        ctx.save_for_backward(query, key, value, seen)
+        ctx.causal = causal
+        return training.attention(query, key, value, seen, causal=causal)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        query, key, value, seen = ctx.saved_tensors
+        of_query, of_key, of_value = training.attention_backward(
+            query, key, value, seen, gradients[0], causal=ctx.causal
+        )
+        return of_query, of_key, of_value, None, None
 
 
 class _Attention(torch.autograd.Function):
@@ -119,6 +180,70 @@ class _Attention(torch.autograd.Function):
         return (*cast(tuple[Tensor, Tensor, Tensor], tuple(each)), None)
 
 
+class _Linear(torch.autograd.Function):
+    """A linear layer in bfloat16 whose products have few shapes.
+
+    The rows of products are multiples of `training.FEW_ROWS`, which says why.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        weight = weight.bfloat16()
+        rows = Rows(x.reshape(-1, x.size(-1)))
+        result = rows.times(weight.t(), None if bias is None else bias.bfloat16())
+        ctx.save_for_backward(x, weight)
+        ctx.biased = bias is not None
+        return result.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        rows = Rows(gradients[0].reshape(-1, weight.size(0)))
+        of_x = rows.times(weight).view_as(x) if ctx.needs_input_grad[0] else None
+        of_bias = rows.whole.sum(dim=0, dtype=torch.float32) if ctx.biased else None
+        return of_x, rows.turned_times(Rows(x.reshape(-1, x.size(-1)))).float(), of_bias
+
+
+class Rows:
+    """A matrix (rows, columns): a multiple of FEW_ROWS, and the rest with zeros up to as many."""
+
+    def __init__(self, whole: Tensor) -> None:
+        self.whole = whole
+        rest = whole.size(0) % training.FEW_ROWS
+        self.main = whole.size(0) - rest
+        self.rest = F.pad(whole[self.main :], (0, 0, 0, training.FEW_ROWS - rest)) if rest else None
+
+    def times(self, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The product (rows, outputs) with a matrix (columns, outputs), plus a bias (outputs,)."""
+        result = self.whole.new_empty(self.whole.size(0), matrix.size(1))
+        if self.main:
+            _product(self.whole[: self.main], matrix, bias, out=result[: self.main])
+        if self.rest is not None:
+            rest = _product(self.rest, matrix, bias)
+            result[self.main :] = rest[: self.whole.size(0) - self.main]
+        return result
+
+    def turned_times(self, other: "Rows") -> Tensor:
+        """The product (columns, other's columns) of the transpose with as many other rows."""
+        result = self.whole[: self.main].t() @ other.whole[: self.main]
+        if self.rest is not None and other.rest is not None:
+            result += self.rest.t() @ other.rest
+        return result
+
+
+def _product(x: Tensor, y: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
+    return torch.mm(x, y, out=out) if bias is None else torch.addmm(bias, x, y, out=out)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(…, inputs) -> (…, outputs), with weights (outputs, inputs)."""
+    rounds = torch.is_autocast_enabled("cpu") and x.device.type == "cpu"
+    rounds = rounds and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if rounds and torch.is_grad_enabled() and x.numel() >= training.FEW_ROWS * x.size(-1):
+        return cast(Tensor, _Linear.apply(x.bfloat16(), weight, bias))  # type: ignore[no-untyped-call]
+    return F.linear(x, weight, bias)
+
+
 def dropout(x: Tensor, threshold: int) -> Tensor:
     """Drop threshold / 256 of the elements, scale up the others."""
     if x.device.type == "cpu":
@@ -141,6 +266,15 @@ def dropped_relu(x: Tensor, threshold: int) -> Tensor:
     return F.dropout(F.relu(x), threshold / LEVELS)
 
 
+def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
+    """LayerNorm over the last dimension, or RMSNorm without a bias."""
+    if torch.is_grad_enabled() and training.serves(x) and training.serves(weight):
+        return cast(Tensor, _Norm.apply(x, weight, bias, epsilon))  # type: ignore[no-untyped-call]
+    if bias is None:  # its fused kernel asks for weights rounded as x is
+        return F.rms_norm(x, weight.shape, weight.to(x.dtype), epsilon)
+    return F.layer_norm(x, weight.shape, weight, bias, epsilon)
+
+
 def attention(
     query: Tensor,
     key: Tensor,
@@ -155,6 +289,10 @@ def attention(
     `mask` is False where a query may not look and fits (B, H, Q, S); `dropout` is of the weights.
     Causal means that query i sees keys up to i, and that there are as many keys as queries.
     """
+    compiled = torch.is_grad_enabled() and not dropout and training.serves(query, key, value)
+    if compiled and (mask is None or mask.shape[1:3] == (1, 1)):
+        seen = None if mask is None else mask.expand(query.size(0), 1, 1, -1)[:, 0, 0].contiguous()
+        return cast(Tensor, _CompiledAttention.apply(query, key, value, seen, causal))  # type: ignore[no-untyped-call]
     slow = query.dtype == torch.bfloat16 and query.device.type == "cpu"
     if not slow or dropout or not torch.is_grad_enabled():
         return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal)

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from seq2seq_cli.config import require
 from seq2seq_cli.models.base import ModelConfig, Tree
-from seq2seq_cli.models.layers import Dropout
+from seq2seq_cli.models.layers import Dropout, Linear
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -115,7 +115,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(
             CELLS[config.cell](size, config.units, batch_first=True) for size in sizes
         )
-        self.bridge = nn.Linear(config.units, len(sizes) * self.parts * config.units)
+        self.bridge = Linear(config.units, len(sizes) * self.parts * config.units)
         self.dropout = Dropout(config.dropout)
 
     def start(self, last: Tensor) -> Tree:

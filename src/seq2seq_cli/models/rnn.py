@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seq2seq_cli.config import require
 from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
-from seq2seq_cli.models.layers import Dropout, source_mask
+from seq2seq_cli.models.layers import Dropout, Linear, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
 
 
@@ -53,13 +53,13 @@ class Rnn(TranslationModel):
         self.reverse_source = config.reverse_source
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, config.width)
-        self.features = nn.Linear(config.units, config.width)
+        self.features = Linear(config.units, config.width)
         self.every_step = config.context == "every-step"
         if self.every_step:
             # Cho's matrices for the context, here before the gates, so that they cost one product
             # a sentence and not one a token.
-            self.context_input = nn.Linear(config.units, config.width, bias=False)
-            self.context_features = nn.Linear(config.units, config.width, bias=False)
+            self.context_input = Linear(config.units, config.width, bias=False)
+            self.context_features = Linear(config.units, config.width, bias=False)
         self.dropout = Dropout(config.dropout)
         initialise(self)
 

@@ -16,11 +16,12 @@ from seq2seq_cli.config import require
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
 from seq2seq_cli.models.cache import Cache
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
-from seq2seq_cli.models.fused import attention
+from seq2seq_cli.models.fused import attention, norm
 from seq2seq_cli.models.layers import (
     Dropout,
     HeadedSourceAttention,
     LearnedPositions,
+    Linear,
     as_computed,
     join_heads,
     nothing_read,
@@ -62,6 +63,8 @@ class TransformerConfig(ModelConfig):
     # what the decoder looks at its past with: average (Zhang 2018) and ssru (Kim 2019) are faster
     decoder_attention: Literal["self", "average", "ssru"] = "self"
     attention_dropout: float = 0.0  # of the weights of all attention
+    # of the inner vectors of the position-wise layers; auto: as dropout
+    activation_dropout: float | Literal["auto"] = "auto"
     layer_dropout: float = 0.0  # of whole layers, LayerDrop (Fan 2020)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,11 @@ class TransformerConfig(ModelConfig):
         for name in ("attention_dropout", "layer_dropout"):
             value = getattr(self, name)
             require(0 <= value < 1, f"model.{name} = {value}: at least 0 and below 1 is allowed")
+        require(
+            self.activation_dropout == "auto" or 0 <= self.activation_dropout < 1,
+            f'model.activation_dropout = {self.activation_dropout}: "auto", or at least 0 and '
+            "below 1 is allowed",
+        )
         require(
             self.width % self.heads == 0,
             f"model.width = {self.width} cannot be split over model.heads = {self.heads}; "
@@ -96,8 +104,8 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query_key_value = nn.Linear(config.width, 3 * config.width)
-        self.output = nn.Linear(config.width, config.width)
+        self.query_key_value = Linear(config.width, 3 * config.width)
+        self.output = Linear(config.width, config.width)
         self.attention_dropout = config.attention_dropout
 
     def dropout(self) -> float:
@@ -152,9 +160,9 @@ class CrossAttention(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width)
-        self.key_value = nn.Linear(config.width, 2 * config.width)
-        self.output = nn.Linear(config.width, config.width)
+        self.query = Linear(config.width, config.width)
+        self.key_value = Linear(config.width, 2 * config.width)
+        self.output = Linear(config.width, config.width)
         self.attention = HeadedSourceAttention(config.attention_dropout)
 
     def memory(self, encoded: Tensor) -> Tree:
@@ -179,10 +187,11 @@ class FeedForward(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.gated = config.activation == "swiglu"
-        self.inner = nn.Linear(config.width, config.feed_forward * (2 if self.gated else 1))
-        self.outer = nn.Linear(config.feed_forward, config.width)
+        self.inner = Linear(config.width, config.feed_forward * (2 if self.gated else 1))
+        self.outer = Linear(config.feed_forward, config.width)
         self.activation = ACTIVATIONS[config.activation]
-        self.dropout = Dropout(config.dropout)
+        inner = config.activation_dropout
+        self.dropout = Dropout(config.dropout if inner == "auto" else inner)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.inner(x)
@@ -196,18 +205,25 @@ class FeedForward(nn.Module):
         return cast(Tensor, self.outer(inner))
 
 
-class RootMeanSquareNorm(nn.RMSNorm):
-    """RMSNorm (Zhang 2019); its weights are rounded as x is, which the fused kernel asks for."""
+class LayerNorm(nn.LayerNorm):
+    """LayerNorm (Ba 2016)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+        return norm(x, self.weight, self.bias, self.eps)
+
+
+class RootMeanSquareNorm(nn.RMSNorm):
+    """RMSNorm (Zhang 2019)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return norm(x, self.weight, None, cast(float, self.eps))
 
 
 def normalisation(config: TransformerConfig) -> nn.Module:
     """The norm that the settings name, over the width."""
     if config.normalisation == "rms":
         return RootMeanSquareNorm(config.width, eps=1e-5)
-    return nn.LayerNorm(config.width)
+    return LayerNorm(config.width)
 
 
 class Sublayer(nn.Module):

@@ -1,6 +1,7 @@
-"""Compiled functions for search on a CPU, where they were built and the processor can run them.
+"""Compiled functions for CPUs, where they were built and the processor can run them.
 
-They are optional: installing builds them where there is a compiler (kernels.cpp), and without them
+Here are those of search (search.cpp); `native.training` has those of training (training.cpp). They
+are optional: installing builds them where there is a compiler, and without them
 torch does the same work, more slowly. SEQ2SEQ_NATIVE in the environment chooses avx512, avx2 or
 off; without it the best is taken. All tensors here are float32, contiguous and on the CPU.
 
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # as kernels.cpp counts them
+ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # as search.cpp counts them
 
 _Pointer = ctypes.c_void_p
 _Int = ctypes.c_int32

@@ -1,0 +1,245 @@
+"""Compiled parts of a training step on a CPU (training.cpp), between torch's matrix products.
+
+All work on float32 and bfloat16, in as many threads as torch has, with the same results for any
+number of them. Random numbers come from a seed that is drawn from torch's generator.
+
+Dimensions: N rows, T tokens, H heads, Q queries, S keys, D width of a head, V columns of logits.
+"""
+
+import ctypes
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli import native
+
+# Rows of products in bfloat16 are a multiple of it: oneDNN compiles a product for each number of
+# rows, 5 to 10 times as long as it takes, and hardly two batches have as many tokens.
+FEW_ROWS = 128
+NORM_ROWS = 64  # as training.cpp has it
+SERIAL = 1 << 15  # numbers below which another thread would cost more than it does
+
+_Pointer = ctypes.c_void_p
+_Int = ctypes.c_int32
+_Long = ctypes.c_int64
+_Float = ctypes.c_float
+
+
+class _Heads(ctypes.Structure):
+    _fields_ = (("data", _Pointer), ("row", _Long), ("head", _Long), ("token", _Long))
+
+
+class _AttentionShape(ctypes.Structure):
+    _fields_ = (
+        ("rows", _Int),
+        ("heads", _Int),
+        ("queries", _Int),
+        ("keys", _Int),
+        ("width", _Int),
+        ("causal", _Int),
+        ("seen", _Pointer),
+    )
+
+
+SIGNATURES = {
+    "train_cross_entropy": (_Int, _Pointer, _Int, _Int, _Pointer, _Float, _Pointer, _Int),
+    "train_r_drop": (_Int, _Pointer, _Int, _Int, _Pointer, _Float, _Float, _Pointer, _Int),
+    "train_dropped": (_Int, _Pointer, _Pointer, _Long, _Int, _Long, _Int),
+    "train_dropped_sum": (_Int, _Pointer, _Pointer, _Pointer, _Long, _Int, _Long, _Int),
+    "train_dropped_relu": (_Int, _Pointer, _Pointer, _Long, _Int, _Long, _Int),
+    "train_passed": (_Int, _Pointer, _Pointer, _Pointer, _Long, _Float, _Int),
+    "train_norm": (
+        *(_Int, _Pointer, _Pointer, _Pointer, _Float, _Pointer, _Pointer, _Long, _Int, _Int),
+    ),
+    "train_norm_backward": (
+        *(_Int, _Pointer, _Pointer, _Pointer, _Pointer, _Int, _Pointer, _Pointer, _Long, _Int),
+        _Int,
+    ),
+    "train_attention": (_Int, *(_Pointer,) * 5, _Int),
+    "train_attention_backward": (_Int, *(_Pointer,) * 8, _Int),
+}
+
+
+def library() -> ctypes.CDLL | None:
+    """The compiled functions, or None without any."""
+    loaded = native.library()
+    return None if loaded is None else _prepared(loaded)
+
+
+@lru_cache
+def _prepared(loaded: ctypes.CDLL) -> ctypes.CDLL:
+    for name, arguments in SIGNATURES.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = None, arguments
+    # The threads of the OpenMP library that torch uses; without it there is one thread.
+    threads = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    loaded.use_threads.argtypes = (_Pointer,)
+    loaded.use_threads(ctypes.cast(threads, _Pointer) if threads else None)
+    return loaded
+
+
+def serves(*tensors: Tensor) -> bool:
+    """Whether compiled functions can work on these tensors, all of one type."""
+    return library() is not None and all(
+        tensor.device.type == "cpu"
+        and tensor.dtype in (torch.float32, torch.bfloat16)
+        and tensor.dtype == tensors[0].dtype
+        for tensor in tensors
+    )
+
+
+def _call(name: str, like: Tensor, *arguments: object, size: int | None = None) -> None:
+    """Call a function for numbers as those of `like`, of which it reads `size`.
+
+    Of tensors it gets the addresses.
+    """
+    loaded = library()
+    assert loaded is not None, "whoever calls this has asked serves() before"
+    size = like.numel() if size is None else size
+    threads = 1 if size < SERIAL else torch.get_num_threads()
+    given = (x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)
+    getattr(loaded, name)(like.dtype == torch.bfloat16, *given, threads)
+
+
+def cross_entropy_slopes(logits: Tensor, gold: Tensor, smoothing: float) -> Tensor:
+    """Turn logits (rows, V) into the slopes of the smoothed loss of the columns `gold` (rows,).
+
+    Returns (2, rows): the plain loss, and that against a uniform distribution, in nats.
+    """
+    rows, columns = logits.shape
+    losses = torch.empty(2, rows)
+    _call("train_cross_entropy", logits, logits, rows, columns, gold, smoothing, losses)
+    return losses
+
+
+def r_drop_slopes(logits: Tensor, gold: Tensor, smoothing: float, alpha: float) -> Tensor:
+    """Turn logits (2, rows, V) of two passes into the slopes of R-Drop's loss, see `r_drop`.
+
+    Returns (3, rows): as `cross_entropy_slopes`, and the sum of both divergences.
+    """
+    _, rows, columns = logits.shape
+    losses = torch.empty(3, rows)
+    _call("train_r_drop", logits, logits, rows, columns, gold, smoothing, alpha, losses)
+    return losses
+
+
+def dropped(x: Tensor, threshold: int, seed: int) -> Tensor:
+    """Drop threshold / 256 of the elements, scale up the others; the same ones for a seed."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    _call("train_dropped", x, x, out, x.numel(), threshold, seed)
+    return out
+
+
+def dropped_sum(residual: Tensor, x: Tensor, threshold: int, seed: int) -> Tensor:
+    """residual + dropped(x)."""
+    residual, x = residual.contiguous(), x.contiguous()
+    out = torch.empty_like(x)
+    _call("train_dropped_sum", x, residual, x, out, x.numel(), threshold, seed)
+    return out
+
+
+def dropped_relu(x: Tensor, threshold: int, seed: int) -> Tensor:
+    """dropped(relu(x))."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    _call("train_dropped_relu", x, x, out, x.numel(), threshold, seed)
+    return out
+
+
+def passed(gradient: Tensor, result: Tensor, scale: float) -> Tensor:
+    """gradient * scale where the result of `dropped_relu` is not zero."""
+    gradient = gradient.contiguous()
+    out = torch.empty_like(gradient)
+    _call("train_passed", gradient, gradient, result, out, gradient.numel(), scale)
+    return out
+
+
+def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> tuple[Tensor, Tensor]:
+    """LayerNorm over the last dimension, or RMSNorm without a bias; and its statistics (rows, 2).
+
+    x contiguous, weight and bias float32.
+    """
+    out, width = torch.empty_like(x), x.size(-1)
+    rows = x.numel() // width
+    statistics = torch.empty(rows, 2)
+    _call("train_norm", x, x, weight, bias, epsilon, out, statistics, rows, width)
+    return out, statistics
+
+
+def norm_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, statistics: Tensor, *, centred: bool
+) -> tuple[Tensor, Tensor]:
+    """The gradients of x, and of weight and bias: (2, width) float32."""
+    gradient = gradient.contiguous()
+    out, width = torch.empty_like(x), x.size(-1)
+    rows = x.numel() // width
+    sums = torch.empty(-(-rows // NORM_ROWS), 2, width)
+    _call(
+        "train_norm_backward", x, gradient, x, weight, statistics, centred, out, sums, rows, width
+    )
+    return out, sums.sum(dim=0)
+
+
+def _heads(x: Tensor) -> _Heads:
+    assert x.stride(3) == 1, "numbers of a head stand side by side"
+    row, head, token, _ = x.stride()
+    return _Heads(x.data_ptr(), row, head, token)
+
+
+def _attention_shape(
+    query: Tensor, key: Tensor, seen: Tensor | None, causal: bool
+) -> _AttentionShape:
+    rows, heads, queries, width = query.shape
+    address = None if seen is None else seen.data_ptr()
+    return _AttentionShape(rows, heads, queries, key.size(2), width, causal, address)
+
+
+def _as(x: Tensor) -> Tensor:
+    """Room for a tensor (N, H, T, D), whose heads stand side by side."""
+    rows, heads, tokens, width = x.shape
+    return x.new_empty(rows, tokens, heads, width).transpose(1, 2)
+
+
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, causal: bool
+) -> Tensor:
+    """Scaled dot-product attention of (N, H, Q, D) to keys and values (N, H, S, D).
+
+    `seen` (N, S) is a contiguous mask of booleans, at least one of each row True.
+    """
+    out = _as(query)
+    shape = _attention_shape(query, key, seen, causal)
+    tensors = [_heads(x) for x in (query, key, value, out)]
+    _call(
+        "train_attention",
+        query,
+        ctypes.byref(shape),
+        *map(ctypes.byref, tensors),
+    )
+    return out
+
+
+def attention_backward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    seen: Tensor | None,
+    gradient: Tensor,
+    *,
+    causal: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of query, key and value."""
+    if gradient.stride(3) != 1:
+        gradient = gradient.contiguous()
+    results = _as(query), _as(key), _as(value)
+    shape = _attention_shape(query, key, seen, causal)
+    tensors = [_heads(x) for x in (query, key, value, gradient, *results)]
+    _call(
+        "train_attention_backward",
+        query,
+        ctypes.byref(shape),
+        *map(ctypes.byref, tensors),
+    )
+    return results
