@@ -107,7 +107,9 @@ class TrainingConfig:
     # a batch: rows times its longest source or target, padding included; auto: what fits the device
     batch_tokens: int | Literal["auto"] = 4096
     accumulate: int = 1  # batches an update
-    part_tokens: int = 2048  # of a batch that a CPU computes at a time; 0: all
+    # of a batch that a CPU computes at a time, in float32 half as many, which take as much room; 0:
+    # all at once
+    part_tokens: int = 4096
     recompute_layers: bool = False  # for gradients, instead of being kept (Chen 2016)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 

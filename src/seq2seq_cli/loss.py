@@ -35,21 +35,24 @@ class _FusedCrossEntropy(torch.autograd.Function):
         losses = torch.zeros(2, dtype=torch.float32, device=features.device)
         feature_gradient = torch.empty_like(all_features) if needs_gradient else None
         rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
-        weight_gradient = torch.zeros_like(weight) if needs_gradient else None
+        weight_gradient: Tensor | None = None
         for start in range(0, rows, chunk):
             part = all_features[start : start + chunk]
             gold = target[start : start + chunk]
-            logits = _room(part.size(0), size, part.dtype, part.device)
+            logits = logits_room(part.size(0), size, part.dtype, part.device)
             torch.mm(part, rounded.t(), out=logits)
             slope, own_losses = _slopes(logits, gold, smoothing)
             losses += own_losses
-            if feature_gradient is not None and weight_gradient is not None:
+            if feature_gradient is not None:
                 torch.mm(slope, rounded, out=feature_gradient[start : start + chunk])
-                if slope.dtype == weight_gradient.dtype:
-                    weight_gradient.addmm_(slope.t(), part)
-                else:  # the sum over chunks stays exact
-                    weight_gradient += slope.t() @ part
+                of_weight = slope.t() @ part
+                if weight_gradient is None:
+                    weight_gradient = of_weight.to(weight.dtype)
+                else:  # in float32, so that the sum over chunks stays exact
+                    weight_gradient += of_weight
         if feature_gradient is not None:
+            if weight_gradient is None:  # there are no tokens
+                weight_gradient = torch.zeros_like(weight)
             feature_gradient = feature_gradient[:rows]
         total, uniform = losses
         ctx.save_for_backward(feature_gradient, weight_gradient)
@@ -63,12 +66,12 @@ class _FusedCrossEntropy(torch.autograd.Function):
         return feature_gradient * scale, weight_gradient * scale, None, None, None
 
 
-def _room(rows: int, columns: int, kind: torch.dtype, device: torch.device) -> Tensor:
+def logits_room(rows: int, columns: int, kind: torch.dtype, device: torch.device) -> Tensor:
     """Room for logits (rows, columns). It is kept: to get new memory takes as long as the product.
 
     Only one thread computes a loss at a time.
     """
-    size = max(CHUNK_BYTES // kind.itemsize, training.FEW_ROWS * columns)
+    size = max(CHUNK_BYTES // kind.itemsize, rows * columns)
     return _memory(size, kind, device)[: rows * columns].view(rows, columns)
 
 

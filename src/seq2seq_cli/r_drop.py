@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2seq_cli.loss import plain_cross_entropy
+from seq2seq_cli.loss import CHUNK_BYTES, logits_room, plain_cross_entropy
 from seq2seq_cli.native import training
 from seq2seq_cli.symbols import PAD
-
-CHUNK_BYTES = 16 << 20  # logits of both passes held at a time; two more tensors are as large
 
 
 class _FusedRDrop(torch.autograd.Function):
@@ -33,12 +31,15 @@ class _FusedRDrop(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weight)
         rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
         for start in range(0, rows, chunk):
-            part = all_features[:, start : start + chunk]
+            part = all_features[:, start : start + chunk].reshape(-1, features.size(2))
+            logits = logits_room(part.size(0), size, part.dtype, part.device)
+            torch.mm(part, rounded.t(), out=logits)
             gold = target[start : start + chunk]
-            slope, own_losses = _slopes(part @ rounded.t(), gold, smoothing, alpha)
+            slope, own_losses = _slopes(logits.view(2, -1, size), gold, smoothing, alpha)
             losses += own_losses
-            feature_gradient[:, start : start + chunk] = slope @ rounded
-            weight_gradient += slope.flatten(0, 1).t() @ part.flatten(0, 1)
+            slope = slope.flatten(0, 1)
+            feature_gradient[:, start : start + chunk] = (slope @ rounded).view(2, -1, part.size(1))
+            weight_gradient += slope.t() @ part
         plain, uniform, divergence = losses
         loss = (1 - smoothing) * plain + smoothing * uniform + 0.25 * alpha * divergence
         feature_gradient = feature_gradient[:, :rows]

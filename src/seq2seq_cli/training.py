@@ -247,8 +247,10 @@ class Trainer:
         tokens = self.config.part_tokens
         if not tokens or self.device.type != "cpu":
             return list(batches)
-        if self.config.r_drop:
-            tokens = max(1, tokens // 2)  # there are two passes at once
+        if self.config.r_drop:  # there are two passes at once
+            tokens = max(1, tokens // 2)
+        if self.precision == torch.float32:
+            tokens = max(1, tokens // 2)
         return [part for batch in batches for part in in_parts(batch, tokens)]
 
     def _fitting(self, batch: Batch, tokens: int) -> float | None:

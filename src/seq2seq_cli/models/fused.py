@@ -200,8 +200,12 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         rows = Rows(gradients[0].reshape(-1, weight.size(0)))
         of_x = rows.times(weight).view_as(x) if ctx.needs_input_grad[0] else None
-        of_bias = rows.whole.sum(dim=0, dtype=torch.float32) if ctx.biased else None
+        of_bias = _column_sums(rows.whole) if ctx.biased else None
         return of_x, rows.turned_times(Rows(x.reshape(-1, x.size(-1)))).float(), of_bias
+
+
+def _column_sums(x: Tensor) -> Tensor:
+    return training.column_sums(x) if training.serves(x) else x.sum(dim=0, dtype=torch.float32)
 
 
 class Rows:

@@ -389,6 +389,22 @@ void norm_backward(const T *gradient, const T *x, const float *weight, const flo
     });
 }
 
+// Sums of the columns of each block of NORM_ROWS rows, (blocks, width), of x (N, width).
+template <typename T>
+void column_sums(const T *x, float *sums, int64_t rows, int width, int threads) {
+    each((rows + NORM_ROWS - 1) / NORM_ROWS, threads, [&](int64_t block) {
+        const int64_t end = std::min(rows, (block + 1) * NORM_ROWS);
+        float *own = sums + block * width;
+        std::fill_n(own, width, 0.0f);
+        for (int64_t row = block * NORM_ROWS; row < end; row++) {
+            const T *from = x + row * width;
+            int i = 0;
+            for (; i + LANES <= width; i += LANES) store(own + i, add(load(own + i), load(from + i)));
+            for (; i < width; i++) own[i] += number(from[i]);
+        }
+    });
+}
+
 // ---------------------------------------------------------------------------------------------
 // Attention
 
@@ -649,6 +665,11 @@ void train_norm_backward(int32_t brain, const void *gradient, const void *x, con
     OF_EITHER_TYPE(brain, norm_backward(static_cast<const T *>(gradient), static_cast<const T *>(x),
                                         weight, statistics, centred != 0, static_cast<T *>(out),
                                         sums, rows, width, threads))
+}
+
+void train_column_sums(int32_t brain, const void *x, float *sums, int64_t rows, int32_t width,
+                       int32_t threads) {
+    OF_EITHER_TYPE(brain, column_sums(static_cast<const T *>(x), sums, rows, width, threads))
 }
 
 void train_attention(int32_t brain, const AttentionShape *shape, const Heads *query,

@@ -56,6 +56,7 @@ SIGNATURES = {
         *(_Int, _Pointer, _Pointer, _Pointer, _Pointer, _Int, _Pointer, _Pointer, _Long, _Int),
         _Int,
     ),
+    "train_column_sums": (_Int, _Pointer, _Pointer, _Long, _Int, _Int),
     "train_attention": (_Int, *(_Pointer,) * 5, _Int),
     "train_attention_backward": (_Int, *(_Pointer,) * 8, _Int),
 }
@@ -180,6 +181,14 @@ def norm_backward(
         "train_norm_backward", x, gradient, x, weight, statistics, centred, out, sums, rows, width
     )
     return out, sums.sum(dim=0)
+
+
+def column_sums(x: Tensor) -> Tensor:
+    """Sums of the columns of a contiguous matrix (rows, width), in float32."""
+    rows, width = x.shape
+    sums = torch.empty(-(-rows // NORM_ROWS), width)
+    _call("train_column_sums", x, x, sums, rows, width)
+    return sums.sum(dim=0)
 
 
 def _heads(x: Tensor) -> _Heads:
