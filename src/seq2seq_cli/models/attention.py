@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2seq_cli.models.fused import attention
 from seq2seq_cli.models.layers import Linear, SourceAttention, join_heads, split_heads
 
 ScoreName = Literal[
@@ -145,7 +146,7 @@ class DotAttention(Attention):
     ) -> Tensor:
         if self.window is not None:
             return super().forward(query, keys, values, mask, position)
-        return F.scaled_dot_product_attention(
+        return attention(
             query[:, None], keys[:, None], values[:, None], mask[:, None, None, :], scale=self.scale
         )[:, 0]
 
@@ -223,7 +224,7 @@ class MultiHeadAttention(Attention):
     ) -> Tensor:
         value_heads = split_heads(values, self.heads)
         if self.window is None:
-            context = F.scaled_dot_product_attention(
+            context = attention(
                 split_heads(self.query_weight(query), self.heads),
                 split_heads(keys, self.heads),
                 value_heads,

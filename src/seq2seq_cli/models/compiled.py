@@ -15,7 +15,9 @@ from seq2seq_cli import native
 from seq2seq_cli.models.base import TranslationModel, Tree
 from seq2seq_cli.models.layers import source_mask
 from seq2seq_cli.models.quantization import Int8Linear
+from seq2seq_cli.models.recurrent import CompiledLayer
 from seq2seq_cli.models.recurrent import Decoder as RecurrentDecoder
+from seq2seq_cli.models.recurrent import Encoder as RecurrentEncoder
 from seq2seq_cli.models.transformer import (
     CausalAttention,
     DecoderLayer,
@@ -38,8 +40,7 @@ class Steps(Protocol):
 def with_linear_layers(model: TranslationModel, *, eight_bits: bool) -> TranslationModel:
     """A copy for inference whose linear layers are compiled, or FBGEMM's where nothing is.
 
-    So are the decoder's recurrent layers. Embeddings, norms and the encoder's recurrence stay as
-    they are.
+    So are recurrent layers. Embeddings and norms stay as they are.
     """
     result = copy.deepcopy(model)
     for module in list(result.modules()):
@@ -48,21 +49,28 @@ def with_linear_layers(model: TranslationModel, *, eight_bits: bool) -> Translat
                 setattr(module, name, _linear(child, eight_bits))
         if isinstance(module, RecurrentDecoder) and native.serves():
             module.layers = nn.ModuleList(_cell(each, eight_bits) for each in module.layers)
+        if isinstance(module, RecurrentEncoder) and native.serves():
+            module.layers = nn.ModuleList(_layer(each, eight_bits) for each in module.layers)
     return result
 
 
-def _cell(layer: nn.Module, eight_bits: bool) -> native.Cell:
+def _layer(layer: nn.Module, eight_bits: bool) -> CompiledLayer:
+    if isinstance(layer, CompiledLayer):
+        return layer
+    own = cast(nn.RNNBase, layer)
+    endings = ("l0", "l0_reverse") if own.bidirectional else ("l0",)
+    cells = [_cell(own, eight_bits, ending) for ending in endings]
+    return CompiledLayer(cells, own.hidden_size, 2 if isinstance(own, nn.LSTM) else 1)
+
+
+def _cell(layer: nn.Module, eight_bits: bool, ending: str = "l0") -> native.Cell:
     if isinstance(layer, native.Cell):
         return layer
     named = dict(layer.named_parameters())
-    return native.Cell(
-        *(
-            native.Linear.packing(
-                named[f"weight_{part}_l0"], named[f"bias_{part}_l0"], eight_bits=eight_bits
-            )
-            for part in ("ih", "hh")
-        )
-    )
+    weights = [
+        (named[f"weight_{part}_{ending}"], named[f"bias_{part}_{ending}"]) for part in ("ih", "hh")
+    ]
+    return native.Cell(*(native.Linear.packing(*each, eight_bits=eight_bits) for each in weights))
 
 
 def _linear(layer: nn.Linear, eight_bits: bool) -> nn.Module:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq_cli.config import require
+from seq2seq_cli.models import fused
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
 from seq2seq_cli.models.layers import (
     Dropout,
@@ -63,6 +64,8 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, T + K - 1, C) -> (N, T, C)."""
         length = x.size(1) - self.kernel + 1
+        if length == 1:
+            return F.glu(self.weight(x.flatten(1)[:, None]), dim=2)
         windows = torch.cat([x[:, i : i + length] for i in range(self.kernel)], dim=2)
         return F.glu(self.weight(windows), dim=2)
 
@@ -76,14 +79,10 @@ class ConvAttention(SourceAttention):
         return scores.masked_fill(~mask[:, None, :], -torch.inf).softmax(dim=2)[:, None]
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """As `weights`, and values (B, S, D) -> (B, Q, D), scaled up to the variance of one.
-
-        A mean of m vectors has 1 / m of their variance; m times its root undoes that.
-        """
-        context = F.scaled_dot_product_attention(
+        """As `weights`, and values (B, S, D) -> (B, Q, D)."""
+        return fused.attention(
             query[:, None], key[:, None], value[:, None], mask[:, None, None, :], scale=1.0
         )[:, 0]
-        return context * mask.sum(dim=1).sqrt()[:, None, None].to(context)
 
 
 class Embed(nn.Module):
@@ -112,7 +111,10 @@ class Encoder(nn.Module):
         self.gradient_scale = 1 / (2 * config.decoder_layers)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedded tokens (B, S, D), mask (B, S) -> keys and values, each (B, S, D)."""
+        """Embedded tokens (B, S, D), mask (B, S) -> keys and values, each (B, S, D).
+
+        A mean of m vectors has 1 / m of their variance: values are scaled so that it has all.
+        """
         embedded = self.embed(tokens, 0)
         padding = ~mask[..., None]
         x = self.input(embedded)
@@ -125,7 +127,8 @@ class Encoder(nn.Module):
         if keys.requires_grad:
             # Every attention of the decoder sends its gradient here (section 3.5).
             keys.register_hook(lambda gradient: gradient * self.gradient_scale)
-        return keys, (keys + embedded) * HALF
+        scale = mask.sum(dim=1).sqrt()[:, None, None] * HALF
+        return keys, (keys + embedded) * scale.to(keys)
 
 
 class DecoderLayer(nn.Module):

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from seq2seq_cli.native import training
 
+# Fewer queries, as in a step of search, cost the fused kernel more than plain products on a CPU.
+FEW_QUERIES = 16
 LEVELS = 256  # of a random byte: dropout's probabilities are multiples of 1 / 256
 
 
@@ -132,19 +134,25 @@ class _CompiledAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        seen: Tensor | None,
+        scale: float,
+        causal: bool,
     ) -> Tensor:
         ctx.save_for_backward(query, key, value, seen)
-        ctx.causal = causal
-        return training.attention(query, key, value, seen, causal=causal)
+        ctx.scale, ctx.causal = scale, causal
+        return training.attention(query, key, value, seen, scale=scale, causal=causal)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
         query, key, value, seen = ctx.saved_tensors
         of_query, of_key, of_value = training.attention_backward(
-            query, key, value, seen, gradients[0], causal=ctx.causal
+            query, key, value, seen, gradients[0], scale=ctx.scale, causal=ctx.causal
         )
-        return of_query, of_key, of_value, None, None
+        return of_query, of_key, of_value, None, None, None
 
 
 class _Attention(torch.autograd.Function):
@@ -154,10 +162,12 @@ class _Attention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float
+    ) -> Tensor:
         rows, heads, queries, width = query.shape
         query, key, value = (x.reshape(rows * heads, -1, width) for x in (query, key, value))
-        ctx.scale = width**-0.5
+        ctx.scale = scale
         scores = torch.bmm(query, key.transpose(1, 2)).float().mul_(ctx.scale)
         if bias is not None:
             scores.view(rows, heads, queries, -1).add_(bias)
@@ -166,7 +176,7 @@ class _Attention(torch.autograd.Function):
         return torch.bmm(weights, value).view(rows, heads, queries, width)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, key, value, weights = ctx.saved_tensors
         rows, heads, _, width = gradients[0].shape
         gradient = gradients[0].reshape(query.shape)
@@ -177,7 +187,7 @@ class _Attention(torch.autograd.Function):
         slope = slope.sub_(mean).mul_(exact).mul_(ctx.scale).to(query.dtype)
         of_query, of_key = torch.bmm(slope, key), torch.bmm(slope.transpose(1, 2), query)
         each = (x.view(rows, heads, -1, width) for x in (of_query, of_key, of_value))
-        return (*cast(tuple[Tensor, Tensor, Tensor], tuple(each)), None)
+        return (*cast(tuple[Tensor, Tensor, Tensor], tuple(each)), None, None)
 
 
 class _Linear(torch.autograd.Function):
@@ -239,11 +249,16 @@ def _product(x: Tensor, y: Tensor, bias: Tensor | None, out: Tensor | None = Non
     return torch.mm(x, y, out=out) if bias is None else torch.addmm(bias, x, y, out=out)
 
 
+def rounds(x: Tensor) -> bool:
+    """Whether this is training on a CPU whose products are in bfloat16."""
+    if x.device.type != "cpu" or not torch.is_grad_enabled():
+        return False
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(…, inputs) -> (…, outputs), with weights (outputs, inputs)."""
-    rounds = torch.is_autocast_enabled("cpu") and x.device.type == "cpu"
-    rounds = rounds and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    if rounds and torch.is_grad_enabled() and x.numel() >= training.FEW_ROWS * x.size(-1):
+    if rounds(x) and x.numel() >= training.FEW_ROWS * x.size(-1):
         return cast(Tensor, _Linear.apply(x.bfloat16(), weight, bias))  # type: ignore[no-untyped-call]
     return F.linear(x, weight, bias)
 
@@ -287,20 +302,34 @@ def attention(
     dropout: float = 0.0,
     *,
     causal: bool = False,
+    scale: float | None = None,
 ) -> Tensor:
     """Queries (B, H, Q, D), keys and values (B, H, S, D) -> (B, H, Q, D).
 
-    `mask` is False where a query may not look and fits (B, H, Q, S); `dropout` is of the weights.
-    Causal means that query i sees keys up to i, and that there are as many keys as queries.
+    `mask` is False where a query may not look and fits (B, H, Q, S); `dropout` is of the weights;
+    `scale` of the scores is 1 / sqrt(D) without one. Causal means that query i sees keys up to i,
+    and that there are as many keys as queries.
     """
-    compiled = torch.is_grad_enabled() and not dropout and training.serves(query, key, value)
-    if compiled and (mask is None or mask.shape[1:3] == (1, 1)):
+    learns = torch.is_grad_enabled()
+    scale = query.size(3) ** -0.5 if scale is None else scale
+    if rounds(query):  # for gradients, torch's own do it by themselves
+        query, key, value = (x.bfloat16() for x in (query, key, value))
+    if query.size(2) < FEW_QUERIES and not learns and not causal and mask is not None:
+        scores = torch.matmul(query * scale, key.transpose(2, 3))
+        return torch.matmul(scores.masked_fill_(~mask, -torch.inf).softmax(dim=3), value)
+    by_row = mask is None or mask.shape[1:3] == (1, 1)
+    if learns and by_row and not dropout and training.serves(query, key, value):
         seen = None if mask is None else mask.expand(query.size(0), 1, 1, -1)[:, 0, 0].contiguous()
-        return cast(Tensor, _CompiledAttention.apply(query, key, value, seen, causal))  # type: ignore[no-untyped-call]
+        return cast(
+            Tensor,
+            _CompiledAttention.apply(query, key, value, seen, scale, causal),  # type: ignore[no-untyped-call]
+        )
     slow = query.dtype == torch.bfloat16 and query.device.type == "cpu"
-    if not slow or dropout or not torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal)
+    if not slow or dropout or not learns:
+        return F.scaled_dot_product_attention(
+            query, key, value, mask, dropout, is_causal=causal, scale=scale
+        )
     if causal:
         mask = torch.ones(query.size(2), key.size(2), dtype=torch.bool).tril()
     bias = None if mask is None else torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
-    return cast(Tensor, _Attention.apply(query, key, value, bias))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Attention.apply(query, key, value, bias, scale))  # type: ignore[no-untyped-call]

@@ -15,9 +15,6 @@ from torch.nn import functional as F
 from seq2seq_cli.models import fused
 from seq2seq_cli.symbols import PAD
 
-# Fewer queries, as in a step of search, cost the fused kernel more than plain products on a CPU.
-FEW_QUERIES = 16
-
 
 class Linear(nn.Linear):
     """A linear layer whose products in bfloat16 on a CPU have few shapes, see `fused`."""
@@ -85,8 +82,6 @@ class HeadedSourceAttention(SourceAttention):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """As `weights` -> (B, H, Q, D / H)."""
-        if query.size(2) < FEW_QUERIES and not torch.is_grad_enabled():
-            return torch.matmul(self.weights(query, key, value, mask), value)
         dropout = self.dropout if self.training else 0.0
         return fused.attention(query, key, value, mask, dropout)
 

@@ -321,18 +321,6 @@ void activate(Activation activation, float *x, int rows, int width) {
     }
 }
 
-inline float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
-
-inline Floats sigmoid(Floats x) {
-    return reciprocal(add(spread(1), exponential(multiply(greater(x, spread(-80)), spread(-1)))));
-}
-
-inline Floats tangent(Floats x) {
-    return multiply_add(sigmoid(add(x, x)), spread(2), spread(-1));
-}
-
-inline float tangent(float x) { return std::tanh(x); }
-
 // ---------------------------------------------------------------------------------------------
 // Recurrent cells
 

@@ -38,6 +38,7 @@ class _AttentionShape(ctypes.Structure):
         ("keys", _Int),
         ("width", _Int),
         ("causal", _Int),
+        ("scale", _Float),
         ("seen", _Pointer),
     )
 
@@ -57,6 +58,8 @@ SIGNATURES = {
         _Int,
     ),
     "train_column_sums": (_Int, _Pointer, _Pointer, _Long, _Int, _Int),
+    "train_lstm": (_Int, *(_Pointer,) * 5, _Int, _Int, _Int),
+    "train_lstm_backward": (_Int, *(_Pointer,) * 7, _Int, _Int, _Int),
     "train_attention": (_Int, *(_Pointer,) * 5, _Int),
     "train_attention_backward": (_Int, *(_Pointer,) * 8, _Int),
 }
@@ -191,18 +194,50 @@ def column_sums(x: Tensor) -> Tensor:
     return sums.sum(dim=0)
 
 
+def lstm_cell(
+    gates: Tensor, inputs: Tensor, cell: Tensor, cell_after: Tensor, hidden: Tensor
+) -> None:
+    """One token of an LSTM: gates and inputs (rows, 4 units), whose sums are the gates' inputs.
+
+    Writes the cell after it, float32, and the hidden state, (rows, units); gates become what they
+    let through. All contiguous.
+    """
+    _call("train_lstm", gates, gates, inputs, cell, cell_after, hidden, *hidden.shape)
+
+
+def lstm_cell_backward(
+    gates: Tensor,
+    cell: Tensor,
+    cell_after: Tensor,
+    above: Tensor,
+    carried: Tensor,
+    of_cell: Tensor,
+    slopes: Tensor,
+) -> None:
+    """Write the slopes (rows, 4 units) of `lstm_cell`'s sums, and change those of the cell.
+
+    `above` and `carried` (rows, units) add up to the gradients of the hidden state.
+    """
+    given = gates, cell, cell_after, above, carried, of_cell, slopes
+    _call("train_lstm_backward", gates, *given, *above.shape)
+
+
 def _heads(x: Tensor) -> _Heads:
-    assert x.stride(3) == 1, "numbers of a head stand side by side"
     row, head, token, _ = x.stride()
     return _Heads(x.data_ptr(), row, head, token)
 
 
 def _attention_shape(
-    query: Tensor, key: Tensor, seen: Tensor | None, causal: bool
+    query: Tensor, key: Tensor, seen: Tensor | None, scale: float, causal: bool
 ) -> _AttentionShape:
     rows, heads, queries, width = query.shape
     address = None if seen is None else seen.data_ptr()
-    return _AttentionShape(rows, heads, queries, key.size(2), width, causal, address)
+    return _AttentionShape(rows, heads, queries, key.size(2), width, causal, scale, address)
+
+
+def _side_by_side(x: Tensor) -> Tensor:
+    """With the numbers of a head side by side, as compiled functions want them."""
+    return x if x.stride(3) == 1 else x.contiguous()
 
 
 def _as(x: Tensor) -> Tensor:
@@ -212,14 +247,21 @@ def _as(x: Tensor) -> Tensor:
 
 
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, causal: bool
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    seen: Tensor | None,
+    *,
+    scale: float,
+    causal: bool,
 ) -> Tensor:
-    """Scaled dot-product attention of (N, H, Q, D) to keys and values (N, H, S, D).
+    """Dot-product attention, scores times `scale`, of (N, H, Q, D) to keys and values (N, H, S, D).
 
     `seen` (N, S) is a contiguous mask of booleans, at least one of each row True.
     """
+    query, key, value = map(_side_by_side, (query, key, value))
     out = _as(query)
-    shape = _attention_shape(query, key, seen, causal)
+    shape = _attention_shape(query, key, seen, scale, causal)
     tensors = [_heads(x) for x in (query, key, value, out)]
     _call(
         "train_attention",
@@ -237,13 +279,13 @@ def attention_backward(
     seen: Tensor | None,
     gradient: Tensor,
     *,
+    scale: float,
     causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of query, key and value."""
-    if gradient.stride(3) != 1:
-        gradient = gradient.contiguous()
+    query, key, value, gradient = map(_side_by_side, (query, key, value, gradient))
     results = _as(query), _as(key), _as(value)
-    shape = _attention_shape(query, key, seen, causal)
+    shape = _attention_shape(query, key, seen, scale, causal)
     tensors = [_heads(x) for x in (query, key, value, gradient, *results)]
     _call(
         "train_attention_backward",
