@@ -83,6 +83,7 @@ class _Surroundings(ctypes.Structure):
 
 
 SIGNATURES = {
+    "use_tiles": (_Int, (_Int,)),
     "linear_new": (_Pointer, (_Pointer, _Pointer, _Int, _Int, _Int)),
     "linear_narrowed": (_Pointer, (_Pointer, _Pointer, _Int)),
     "linear_free": (None, (_Pointer,)),
@@ -106,12 +107,18 @@ def usable_builds() -> list[str]:
     """The builds that were made and that this processor can run, the fastest first."""
     capability = torch.backends.cpu.get_cpu_capability()
     vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()  # 8-bit dot products
-    runs = {"avx512": capability == "AVX512" and vnni, "avx2": capability in ("AVX2", "AVX512")}
+    tiles = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    runs = {
+        "amx": capability == "AVX512" and vnni and tiles,
+        "avx512": capability == "AVX512" and vnni,
+        "avx2": capability in ("AVX2", "AVX512"),
+    }
     return [name for name, does in runs.items() if does and _file(name)]
 
 
 def _file(build: str) -> Path | None:
-    return next(Path(__file__).parent.glob(f"{build}*.so"), None)
+    name = "avx512" if build == "amx" else build  # the same, with matrix tiles in use
+    return next(Path(__file__).parent.glob(f"{name}*.so"), None)
 
 
 @lru_cache
@@ -125,6 +132,7 @@ def library() -> ctypes.CDLL | None:
     for name, (result, arguments) in SIGNATURES.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
+    loaded.use_tiles(builds[0] == "amx")
     return loaded
 
 

@@ -10,6 +10,7 @@
 // Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens read before,
 // V columns of logits, K hypotheses of a sentence.
 
+#include "tiles.h"
 #include "vectors.h"
 
 namespace {
@@ -151,6 +152,16 @@ struct Quantised {
     const int32_t *sums;
 };
 
+// A vector of sums of 8-bit products as numbers, into the row y of results.
+inline void put_product(const Linear &layer, int block, const Quantised &x, int row, Sums sums,
+                        float *y, Into into) {
+    const int column = block * LANES;
+    const Floats product = less(sums, 128 * x.sums[row]);
+    const Floats scaled = multiply(spread(x.scales[row]), load(layer.scales.data + column));
+    put(y + column, multiply_add(product, scaled, load(layer.bias.data + column)),
+        layer.outputs - column, into);
+}
+
 template <int R, int C>
 void tile(const Linear &layer, int block, const Quantised &x, int row, float *y, Into into) {
     Sums sums[R][C];
@@ -168,17 +179,10 @@ void tile(const Linear &layer, int block, const Quantised &x, int row, float *y,
             for (int c = 0; c < C; c++) sums[r][c] = dot(sums[r][c], weights[c], input);
         }
     }
-    for (int r = 0; r < R; r++) {
-        const Floats scale = spread(x.scales[row + r]);
-        for (int c = 0; c < C; c++) {
-            const int column = (block + c) * LANES;
-            const Floats product = less(sums[r][c], 128 * x.sums[row + r]);
-            const Floats scaled = multiply(scale, load(layer.scales.data + column));
-            put(y + static_cast<size_t>(r) * layer.outputs + column,
-                multiply_add(product, scaled, load(layer.bias.data + column)),
-                layer.outputs - column, into);
-        }
-    }
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < C; c++)
+            put_product(layer, block + c, x, row + r, sums[r][c],
+                        y + static_cast<size_t>(r) * layer.outputs, into);
 }
 
 // Rows of inputs as 8-bit numbers, each row with a scale of its own.
@@ -233,10 +237,51 @@ void some_rows(const Linear &layer, int block, int count, const float *x, const 
 #undef TILE
 }
 
+#ifdef HAS_TILES
+bool tiles_are_used = false;
+
+template <int C>
+void in_tiles(const Linear &layer, int block, const Quantised &x, int row, int rows, float *y,
+              Into into) {
+    const size_t size = static_cast<size_t>(layer.depth) * LANES;
+    alignas(64) int32_t sums[TILE_ROWS][4 * LANES];
+    tile_sums<C>(x.rows + static_cast<size_t>(row) * layer.depth, layer.depth,
+                 layer.bytes.data + block * size, size, sums[0]);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < C; c++)
+            put_product(layer, block + c, x, row + r, _mm512_load_si512(sums[r] + c * LANES),
+                        y + static_cast<size_t>(row + r) * layer.outputs, into);
+}
+
+// Rows `first` to `end`, so many at a time as the tiles have been shaped for.
+void in_tiles(const Linear &layer, const Quantised &x, int first, int end, int rows, float *y,
+              Into into) {
+    shape_tiles(rows);
+    for (int block = 0; block < layer.blocks; block += 4)
+        for (int row = first; row < end; row += rows)
+            switch (layer.blocks - block) {
+            case 1: in_tiles<1>(layer, block, x, row, rows, y, into); break;
+            case 2: in_tiles<2>(layer, block, x, row, rows, y, into); break;
+            case 3: in_tiles<3>(layer, block, x, row, rows, y, into); break;
+            default: in_tiles<4>(layer, block, x, row, rows, y, into);
+            }
+}
+#endif
+
 // x (rows, inputs) -> y (rows, outputs)
 void apply(const Linear &layer, const float *x, int rows, float *y, Into into = Into::replace) {
     Quantised bytes{};
     if (layer.eight_bits) bytes = quantised(layer, x, rows);
+#ifdef HAS_TILES
+    // Of fewer rows than a tile has, vectors read the weights as fast.
+    if (tiles_are_used && layer.eight_bits && layer.depth % TILE_BYTES == 0 && rows >= TILE_ROWS) {
+        const int whole = rows / TILE_ROWS * TILE_ROWS;
+        if (whole) in_tiles(layer, bytes, 0, whole, TILE_ROWS, y, into);
+        if (whole < rows) in_tiles(layer, bytes, whole, rows, rows - whole, y, into);
+        leave_tiles();
+        return;
+    }
+#endif
     for (int block = 0; block < layer.blocks; block += BLOCKS) {
         const int count = std::min(BLOCKS, layer.blocks - block);
         int row = 0;
@@ -498,6 +543,16 @@ struct FeedForward {
 }  // namespace
 
 extern "C" {
+
+// Let products of 8-bit numbers use matrix tiles, or not; returns whether they do.
+int32_t use_tiles(int32_t wanted) {
+#ifdef HAS_TILES
+    tiles_are_used = wanted && permit_tiles();
+    return tiles_are_used;
+#else
+    return wanted && false;
+#endif
+}
 
 // These are shared with `native/__init__.py`, field by field.
 
