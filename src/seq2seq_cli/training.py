@@ -28,7 +28,7 @@ from seq2seq_cli.checkpoint import (
     weights_of,
 )
 from seq2seq_cli.config import TrainingConfig
-from seq2seq_cli.devices import autocast
+from seq2seq_cli.devices import autocast, return_memory
 from seq2seq_cli.diagnosis import Course, Finding, Habits
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.memory import halves, in_parts, is_out_of_memory, release
@@ -405,6 +405,7 @@ class Trainer:
                 return self.validate(self.model)
         finally:
             self.model.train()
+            return_memory()  # decoding takes other shapes of it than training
             now = time.monotonic()
             self.state.seconds += now - self.clock
             self.clock = now

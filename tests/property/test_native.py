@@ -7,6 +7,7 @@ import torch
 
 from seq2seq_cli import native
 from seq2seq_cli.batching import pad
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, select
 from seq2seq_cli.models.compiled import CompiledTransformer, stepping, with_linear_layers
 from seq2seq_cli.models.transformer import Transformer, TransformerConfig
@@ -155,3 +156,13 @@ def test_search_finds_the_same_where_nothing_is_compiled(
         assert [each.score for each in mine] == pytest.approx(
             [each.score for each in theirs], rel=1e-4
         )
+
+
+def test_builds_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQ2SEQ_NATIVE", "avx-512")
+    native.library.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"SEQ2SEQ_NATIVE=avx-512: .*off are allowed"):
+            native.library()
+    finally:
+        native.library.cache_clear()

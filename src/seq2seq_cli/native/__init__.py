@@ -1,9 +1,9 @@
 """Compiled functions for CPUs, where they were built and the processor can run them.
 
 Here are those of search (search.cpp); `native.training` has those of training (training.cpp). They
-are optional: installing builds them where there is a compiler, and without them
-torch does the same work, more slowly. SEQ2SEQ_NATIVE in the environment chooses avx512, avx2 or
-off; without it the best is taken. All tensors here are float32, contiguous and on the CPU.
+are optional: installing builds them where there is a compiler, and without them torch does the same
+work, more slowly. SEQ2SEQ_NATIVE in the environment chooses amx, avx512, avx2 or off; without it
+the best is taken. All tensors here are float32, contiguous and on the CPU.
 
 Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens, V columns.
 """
@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from seq2seq_cli.errors import InputError
 
 ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # as search.cpp counts them
 
@@ -123,9 +125,17 @@ def _file(build: str) -> Path | None:
 
 @lru_cache
 def library() -> ctypes.CDLL | None:
-    """The compiled functions, or None without any."""
-    wanted = os.environ.get("SEQ2SEQ_NATIVE", "")
-    builds = [name for name in usable_builds() if wanted in ("", name)]
+    """The compiled functions, or None without any.
+
+    Raises InputError where the environment wants what is not there.
+    """
+    wanted, usable = os.environ.get("SEQ2SEQ_NATIVE", ""), usable_builds()
+    if wanted not in ("", "off", *usable):
+        raise InputError(
+            f"SEQ2SEQ_NATIVE={wanted}: {', '.join([*usable, 'off'])} are allowed on this machine; "
+            "without it the fastest is taken"
+        )
+    builds = [name for name in usable if wanted in ("", name)]
     if not builds:
         return None
     loaded = ctypes.CDLL(str(_file(builds[0])))
