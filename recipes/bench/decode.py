@@ -186,7 +186,7 @@ def our_engines(run: Path, beam: int, threads: int, lines: Lines) -> list[Engine
     chosen = []
     for kind, how in kinds.items():
         tried = []
-        for size, workers in ((512, threads), (1024, threads), (2048, 1)):
+        for size, workers in ((512, threads), (1024, threads), (2048, threads)):
             label = f"seq2seq {kind}, {size} tokens, {workers} workers"
             how |= {"batch_tokens": size, "workers": workers}
             tried.append(Engine(label, "seq2seq", run, beam, threads, **how))

@@ -20,6 +20,7 @@ from seq2seq_cli.errors import InputError
 # Source tokens searched at a time. More is no faster on a CPU, where caches of states fall out of
 # the processor's own (recipes/bench/LOG.md).
 SEARCH_BATCH_TOKENS = 1024
+GREEDY_BATCH_TOKENS = 2048  # with one hypothesis a sentence
 
 MOST = 10**12  # of any number: what is greater is a mistake, and may not fit where it is used
 

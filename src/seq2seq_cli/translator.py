@@ -11,7 +11,7 @@ import torch
 
 from seq2seq_cli.batching import pad, split_by_tokens
 from seq2seq_cli.checkpoint import RunFolder, Tokenizers
-from seq2seq_cli.config import SEARCH_BATCH_TOKENS, require
+from seq2seq_cli.config import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, require
 from seq2seq_cli.devices import autocast, choose_search_precision
 from seq2seq_cli.models import source_attentions
 from seq2seq_cli.models.compiled import with_linear_layers
@@ -78,7 +78,8 @@ class Translator:
     tokenizers: Tokenizers
     max_length: int  # source tokens the models have learned to read
     options: SearchOptions = DEFAULT_OPTIONS
-    batch_tokens: int = SEARCH_BATCH_TOKENS  # source tokens searched at a time, padding included
+    # source tokens searched at a time, padding included; None: what is fastest
+    batch_tokens: int | None = None
     workers: int = 1  # batches searched at the same time
     aligns: bool = False
     precision: torch.dtype = torch.float32  # of matrix products
@@ -92,7 +93,7 @@ class Translator:
         *,
         weights: Sequence[float] = (),
         device: torch.device | None = None,
-        batch_tokens: int = SEARCH_BATCH_TOKENS,
+        batch_tokens: int | None = None,
         workers: int = 1,
         aligns: bool = False,
         aligns_if_possible: bool = False,
@@ -235,7 +236,9 @@ class Translator:
             return []
         lengths = np.array([len(part.tokens) + 1 for part in parts])
         order = np.argsort(-lengths, kind="stable")
-        return [order[part].tolist() for part in split_by_tokens(lengths[order], self.batch_tokens)]
+        fastest = GREEDY_BATCH_TOKENS if self.options.beam == 1 else SEARCH_BATCH_TOKENS
+        budget = self.batch_tokens or fastest
+        return [order[part].tolist() for part in split_by_tokens(lengths[order], budget)]
 
     def _search(self, parts: Sequence[_Part]) -> list[list[Candidate]]:
         source = pad([[*part.tokens, EOS] for part in parts]).to(self.predictor.device)

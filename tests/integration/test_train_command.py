@@ -225,7 +225,7 @@ def test_bfloat16_learns_as_float32_does(architecture, train):
         losses.append([each["loss"] for each in records])
     exact, rounded = losses
     assert len(exact) == len(rounded) >= 5
-    assert exact[-1] < 0.5 * exact[0]  # much was learned
+    assert exact[-1] < 0.6 * exact[0]  # much was learned
     assert exact != rounded
     assert rounded == pytest.approx(exact, abs=ROUNDING)
 

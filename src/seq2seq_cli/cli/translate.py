@@ -11,7 +11,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
-from seq2seq_cli.config import SEARCH_BATCH_TOKENS
+from seq2seq_cli.config import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
@@ -169,9 +169,14 @@ def translate(
         ),
     ] = False,
     batch_tokens: Annotated[
-        int,
-        typer.Option(min=1, help="Source tokens searched at a time.", rich_help_panel=MACHINE),
-    ] = SEARCH_BATCH_TOKENS,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Source tokens searched at a time.",
+            show_default=f"{SEARCH_BATCH_TOKENS:,}, with a beam of 1 {GREEDY_BATCH_TOKENS:,}",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
