@@ -62,7 +62,7 @@ def _window(
     order = np.argsort(-lengths, kind="stable")
     order = order[: len(order) - len(blank)]
     found = {row: Likelihood((), ()) for row in blank.tolist()}
-    for part in split_by_tokens(lengths[order], translator.batch_tokens) if len(order) else ():
+    for part in split_by_tokens(lengths[order], translator.batch_budget()) if len(order) else ():
         rows = order[part].tolist()
         given = pad([source[row] for row in rows]).to(predictor.device)
         wanted = pad([[BOS, *target[row]] for row in rows]).to(predictor.device)

@@ -230,15 +230,19 @@ class Translator:
         tags = int(part.tokens[0] in self.tokenizers.source.tags.values())
         return tags, word_places(self.tokenizers.source.named(part.tokens[tags:]))
 
+    def batch_budget(self) -> int:
+        """Source tokens searched at a time."""
+        fastest = GREEDY_BATCH_TOKENS if self.options.beam == 1 else SEARCH_BATCH_TOKENS
+        return self.batch_tokens or fastest
+
     def _batches(self, parts: Sequence[_Part]) -> list[list[int]]:
         """The places of parts of similar length, longest first."""
         if not parts:
             return []
         lengths = np.array([len(part.tokens) + 1 for part in parts])
         order = np.argsort(-lengths, kind="stable")
-        fastest = GREEDY_BATCH_TOKENS if self.options.beam == 1 else SEARCH_BATCH_TOKENS
-        budget = self.batch_tokens or fastest
-        return [order[part].tolist() for part in split_by_tokens(lengths[order], budget)]
+        parts_of = split_by_tokens(lengths[order], self.batch_budget())
+        return [order[part].tolist() for part in parts_of]
 
     def _search(self, parts: Sequence[_Part]) -> list[list[Candidate]]:
         source = pad([[*part.tokens, EOS] for part in parts]).to(self.predictor.device)
