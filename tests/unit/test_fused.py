@@ -173,3 +173,21 @@ def test_dropping_is_as_frequent_as_asked_and_never_twice_the_same() -> None:
         assert abs(float(neighbours.float().mean()) - share**2) < 0.006
     both = ~masks[0] & ~masks[1]
     assert abs(float(both.float().mean()) - share**2) < 0.006
+
+
+@pytest.mark.parametrize("use", ["part", "sum", "turned"])
+def test_gradients_of_linear_layers_may_have_any_layout(use: str) -> None:
+    """Such as those of a part of a wider tensor, of one number spread out, or turned."""
+    torch.manual_seed(1)
+    leaves = [x.requires_grad_() for x in (torch.rand(320, 8), torch.rand(5, 8), torch.rand(5))]
+    uses: dict[str, Callable[[Tensor], Tensor]] = {
+        "part": lambda y: (torch.cat((y, y), dim=1) * torch.arange(10).to(y)).sum(),
+        "sum": lambda y: y.sum(),
+        "turned": lambda y: (y.t() * torch.arange(320).to(y)).sum() / 320,
+    }
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = fused.linear(*leaves)
+    found = torch.autograd.grad(uses[use](rounded), leaves)
+    expected = torch.autograd.grad(uses[use](F.linear(*leaves)), leaves)
+    for ours, exact in zip(found, expected, strict=True):
+        assert float((ours - exact).norm() / exact.norm()) < 0.02

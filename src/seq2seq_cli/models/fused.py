@@ -215,7 +215,9 @@ class _Linear(torch.autograd.Function):
 
 
 def _column_sums(x: Tensor) -> Tensor:
-    return training.column_sums(x) if training.serves(x) else x.sum(dim=0, dtype=torch.float32)
+    if not training.serves(x):
+        return x.sum(dim=0, dtype=torch.float32)
+    return training.column_sums(x.contiguous())  # a gradient may be a view of any layout
 
 
 class Rows:
@@ -287,7 +289,8 @@ def dropped_relu(x: Tensor, threshold: int) -> Tensor:
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
     """LayerNorm over the last dimension, or RMSNorm without a bias."""
-    if torch.is_grad_enabled() and training.serves(x) and training.serves(weight):
+    exact = all(each is None or each.dtype == torch.float32 for each in (weight, bias))
+    if torch.is_grad_enabled() and exact and training.serves(x):
         return cast(Tensor, _Norm.apply(x, weight, bias, epsilon))  # type: ignore[no-untyped-call]
     if bias is None:  # its fused kernel asks for weights rounded as x is
         return F.rms_norm(x, weight.shape, weight.to(x.dtype), epsilon)
@@ -308,7 +311,8 @@ def attention(
 
     `mask` is False where a query may not look and fits (B, H, Q, S); `dropout` is of the weights;
     `scale` of the scores is 1 / sqrt(D) without one. Causal means that query i sees keys up to i,
-    and that there are as many keys as queries.
+    and that there are as many keys as queries; it does not go with a mask. Each row has a key that
+    may be looked at.
     """
     learns = torch.is_grad_enabled()
     scale = query.size(3) ** -0.5 if scale is None else scale
@@ -317,9 +321,13 @@ def attention(
     if query.size(2) < FEW_QUERIES and not learns and not causal and mask is not None:
         scores = torch.matmul(query * scale, key.transpose(2, 3))
         return torch.matmul(scores.masked_fill_(~mask, -torch.inf).softmax(dim=3), value)
-    by_row = mask is None or mask.shape[1:3] == (1, 1)
+    # Compiled is what models ask for: a mask of the keys of each row, or causality, not both.
+    by_row = mask is None or (mask.shape[1:3] == (1, 1) and not causal)
+    by_row = by_row and query.size(0) == key.size(0) == value.size(0)
     if learns and by_row and not dropout and training.serves(query, key, value):
-        seen = None if mask is None else mask.expand(query.size(0), 1, 1, -1)[:, 0, 0].contiguous()
+        seen = None
+        if mask is not None:
+            seen = mask.expand(query.size(0), 1, 1, key.size(2))[:, 0, 0].contiguous()
         return cast(
             Tensor,
             _CompiledAttention.apply(query, key, value, seen, scale, causal),  # type: ignore[no-untyped-call]
