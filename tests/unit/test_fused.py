@@ -191,3 +191,12 @@ def test_gradients_of_linear_layers_may_have_any_layout(use: str) -> None:
     expected = torch.autograd.grad(uses[use](F.linear(*leaves)), leaves)
     for ours, exact in zip(found, expected, strict=True):
         assert float((ours - exact).norm() / exact.norm()) < 0.02
+
+
+@pytest.mark.parametrize("size", [3, 64])
+def test_what_is_no_number_stays_none(size: int) -> None:
+    """Or training would not notice that it has diverged."""
+    x = torch.full((size,), torch.nan)
+    torch.manual_seed(1)
+    assert fused.dropped_relu(x.repeat(40), THRESHOLD).isnan().any()
+    assert fused.norm(x.requires_grad_(), torch.ones(size), torch.zeros(size), 1e-5).isnan().all()

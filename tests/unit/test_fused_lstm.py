@@ -73,3 +73,10 @@ def test_one_token_at_a_time_is_as_all_at_once() -> None:
     assert state is not None
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0.02, atol=0.02)
     torch.testing.assert_close(state[1], after[1], rtol=0.02, atol=0.02)
+
+
+def test_what_is_no_number_stays_none() -> None:
+    layer = nn.LSTM(WIDTH, UNITS, batch_first=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden, _ = fused_lstm.lstm(layer, torch.full((2, 3, WIDTH), torch.nan))
+    assert hidden.isnan().all()

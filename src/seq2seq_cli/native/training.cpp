@@ -280,11 +280,11 @@ void dropped_relu(const T *x, T *out, int64_t count, int threshold, int64_t seed
     dropping(
         count, threshold, seed, threads,
         [&](int64_t i, const Kept &kept, int group) {
-            const Floats positive = greater(load(x + i), spread(0));
+            const Floats positive = greater(spread(0), load(x + i));
             store(out + i, kept.of(group, multiply(positive, spread(scale))));
         },
         [&](int64_t i, bool kept) {
-            out[i] = as<T>(kept ? std::max(0.0f, number(x[i])) * scale : 0.0f);
+            out[i] = as<T>(kept ? (number(x[i]) < 0 ? 0.0f : number(x[i])) * scale : 0.0f);
         });
 }
 

@@ -37,6 +37,7 @@ inline Floats spread(float x) { return _mm512_set1_ps(x); }
 inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 inline Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+// Of NaN and a number both give the second: a bound stands first where NaN should come through.
 inline Floats greater(Floats a, Floats b) { return _mm512_max_ps(a, b); }
 inline Floats lesser(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 inline Floats reciprocal(Floats x) { return _mm512_div_ps(_mm512_set1_ps(1), x); }
@@ -74,7 +75,7 @@ inline Floats two_to_the(Floats x) {  // a whole number
     return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
 }
 inline Floats zero_below(Floats x, Floats bound, Floats otherwise) {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_GE_OQ), otherwise);
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), otherwise);
 }
 inline Floats where_positive(Floats x, Floats otherwise) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), otherwise);
@@ -177,7 +178,7 @@ inline Floats two_to_the(Floats x) {  // a whole number
     return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
 }
 inline Floats zero_below(Floats x, Floats bound, Floats otherwise) {
-    return _mm256_and_ps(_mm256_cmp_ps(x, bound, _CMP_GE_OQ), otherwise);
+    return _mm256_and_ps(_mm256_cmp_ps(x, bound, _CMP_NLT_UQ), otherwise);
 }
 inline Floats where_positive(Floats x, Floats otherwise) {
     return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ), otherwise);
@@ -266,7 +267,7 @@ template <> inline Brain as<Brain>(float x) {
 // e to the x, to a relative error of 1e-7; 0 below e^-87.
 inline Floats exponential(Floats x) {
     const Floats lowest = spread(-87.0f);
-    const Floats bounded = greater(x, lowest);
+    const Floats bounded = greater(lowest, x);
     const Floats power = rounded(multiply(bounded, spread(1.44269504f)));
     // The logarithm of 2 in two parts, the first with few digits, so that the rest is exact.
     Floats rest = multiply_add(power, spread(-0.693359375f), bounded);
@@ -279,7 +280,7 @@ inline Floats exponential(Floats x) {
 
 // The same to a relative error of 3e-6, for numbers of at most 0, in half the steps.
 inline Floats roughly_exponential(Floats x) {
-    const Floats scaled = multiply(greater(x, spread(-87.0f)), spread(1.44269504f));
+    const Floats scaled = multiply(greater(spread(-87.0f), x), spread(1.44269504f));
     const Floats power = rounded(scaled);
     const Floats rest = add(scaled, multiply(power, spread(-1)));
     Floats sum = spread(1.3333558e-3f);
@@ -291,7 +292,7 @@ inline Floats roughly_exponential(Floats x) {
 inline float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
 
 inline Floats sigmoid(Floats x) {
-    return reciprocal(add(spread(1), exponential(multiply(greater(x, spread(-80)), spread(-1)))));
+    return reciprocal(add(spread(1), exponential(multiply(greater(spread(-80), x), spread(-1)))));
 }
 
 inline Floats tangent(Floats x) {
