@@ -101,6 +101,7 @@ def prepare(threads: int | None) -> None:
     models have, tensors of 32 MB and more, would leave large holes (recipes/bench/LOG.md). oneDNN
     would keep compiled products of the last 1,024 shapes, over 100 MB of them.
     """
+    native.library()  # refuses a build that is not there before there is work to lose
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_PRODUCTS))
     if threads is not None:
         torch.set_num_threads(threads)
