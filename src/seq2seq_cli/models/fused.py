@@ -202,16 +202,19 @@ class _Linear(torch.autograd.Function):
         rows = Rows(x.reshape(-1, x.size(-1)))
         result = rows.times(weight.t(), None if bias is None else bias.bfloat16())
         ctx.save_for_backward(x, weight)
-        ctx.biased = bias is not None
         return result.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    def backward(
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        rows = Rows(gradients[0].reshape(-1, weight.size(0)))
-        of_x = rows.times(weight).view_as(x) if ctx.needs_input_grad[0] else None
-        of_bias = _column_sums(rows.whole) if ctx.biased else None
-        return of_x, rows.turned_times(Rows(x.reshape(-1, x.size(-1)))).float(), of_bias
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad  # not all, where parts are frozen
+        rows, of_weight = Rows(gradients[0].reshape(-1, weight.size(0))), None
+        of_x = rows.times(weight).view_as(x) if wants_x else None
+        if wants_weight:
+            of_weight = rows.turned_times(Rows(x.reshape(-1, x.size(-1)))).float()
+        return of_x, of_weight, _column_sums(rows.whole) if wants_bias else None
 
 
 def _column_sums(x: Tensor) -> Tensor:
