@@ -26,6 +26,8 @@ from seq2seq_cli.models.transformer import (
     Side,
     Transformer,
 )
+from seq2seq_cli.native import transformer as parts
+from seq2seq_cli.native.recurrent import Cell
 
 
 class Steps(Protocol):
@@ -63,14 +65,14 @@ def _layer(layer: nn.Module, eight_bits: bool) -> CompiledLayer:
     return CompiledLayer(cells, own.hidden_size, 2 if isinstance(own, nn.LSTM) else 1)
 
 
-def _cell(layer: nn.Module, eight_bits: bool, ending: str = "l0") -> native.Cell:
-    if isinstance(layer, native.Cell):
+def _cell(layer: nn.Module, eight_bits: bool, ending: str = "l0") -> Cell:
+    if isinstance(layer, Cell):
         return layer
     named = dict(layer.named_parameters())
     weights = [
         (named[f"weight_{part}_{ending}"], named[f"bias_{part}_{ending}"]) for part in ("ih", "hh")
     ]
-    return native.Cell(*(native.Linear.packing(*each, eight_bits=eight_bits) for each in weights))
+    return Cell(*(native.Linear.packing(*each, eight_bits=eight_bits) for each in weights))
 
 
 def _linear(layer: nn.Linear, eight_bits: bool) -> nn.Module:
@@ -105,8 +107,8 @@ def stepping(model: TranslationModel) -> Steps:
 class CompiledTransformer:
     """A Transformer whose encoder reads a batch in one call, and its decoder a token of each row.
 
-    Memory: `native.Sources`. State: `native.Past`. With 8-bit weights both are float16, as exact as
-    the weights and half to read.
+    Memory: `native.transformer.Sources`. State: `native.transformer.Past`. With 8-bit weights both
+    are float16, as exact as the weights and half to read.
     """
 
     def __init__(self, model: Transformer) -> None:
@@ -116,7 +118,7 @@ class CompiledTransformer:
         self.model = model
         self.output = _compiled(model.output)
         scaling = Scaling.of(config)
-        settings = native.TransformerSettings(
+        settings = parts.TransformerSettings(
             config.width,
             config.heads,
             config.feed_forward,
@@ -126,13 +128,13 @@ class CompiledTransformer:
             scaling.encoder_residual,
             model.scale,
         )
-        self.encoder = native.Encoder(
+        self.encoder = parts.Encoder(
             settings,
             [_encoder_layer(layer) for layer in encoder],
             _last_norm(model.encoder_norm),
             [_compiled(layer.cross_attention.key_value) for layer in decoder],
         )
-        self.decoder = native.Decoder(
+        self.decoder = parts.Decoder(
             replace(settings, residual=scaling.decoder_residual),
             [_decoder_layer(layer) for layer in decoder],
             _last_norm(model.decoder_norm),
@@ -148,11 +150,14 @@ class CompiledTransformer:
             self._positions("source", 0, length),
             self._rotations(0, length),
         )
-        return sources, native.Past.empty(source.size(0))
+        return sources, parts.Past.empty(source.size(0))
 
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
         """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
-        past, sources = cast(native.Past, state), cast(native.Sources, memory)
+        past, sources = (
+            cast(parts.Past, state),
+            cast(parts.Sources, memory),
+        )
         place = len(past.steps)
         features, past = self.decoder.step(
             target[:, 0].contiguous(),
@@ -181,8 +186,8 @@ def _compiled(layer: nn.Module) -> native.Linear:
     return native.Linear.packing(linear.weight, linear.bias, eight_bits=False)
 
 
-def _encoder_layer(layer: EncoderLayer) -> native.TransformerLayer:
-    return native.TransformerLayer(
+def _encoder_layer(layer: EncoderLayer) -> parts.TransformerLayer:
+    return parts.TransformerLayer(
         _compiled(layer.attention.query_key_value),
         _compiled(layer.attention.output),
         _compiled(layer.feed_forward.inner),
@@ -192,9 +197,9 @@ def _encoder_layer(layer: EncoderLayer) -> native.TransformerLayer:
     )
 
 
-def _decoder_layer(layer: DecoderLayer) -> native.TransformerLayer:
+def _decoder_layer(layer: DecoderLayer) -> parts.TransformerLayer:
     past = cast(CausalAttention, layer.self_attention)
-    return native.TransformerLayer(
+    return parts.TransformerLayer(
         _compiled(past.query_key_value),
         _compiled(past.output),
         _compiled(layer.feed_forward.inner),
@@ -207,12 +212,12 @@ def _decoder_layer(layer: DecoderLayer) -> native.TransformerLayer:
     )
 
 
-def _last_norm(norm: nn.Module) -> native.NormWeights | None:
+def _last_norm(norm: nn.Module) -> parts.NormWeights | None:
     return None if isinstance(norm, nn.Identity) else _norm(norm)
 
 
-def _norm(norm: nn.Module) -> native.NormWeights:
+def _norm(norm: nn.Module) -> parts.NormWeights:
     bias = getattr(norm, "bias", None)
-    return native.NormWeights(
+    return parts.NormWeights(
         cast(Tensor, norm.weight).detach(), None if bias is None else bias.detach()
     )

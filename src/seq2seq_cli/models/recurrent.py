@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from seq2seq_cli import native
 from seq2seq_cli.config import require
 from seq2seq_cli.models import fused_lstm
 from seq2seq_cli.models.base import ModelConfig, Tree
 from seq2seq_cli.models.layers import Dropout, Linear
+from seq2seq_cli.native.recurrent import Cell
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -108,7 +108,7 @@ def both_ways(forwards: Reads, backwards: Reads | None, x: Tensor, lengths: Tens
 class CompiledLayer(nn.Module):
     """A layer of the encoder whose cells are compiled for inference, one for each direction."""
 
-    def __init__(self, cells: Sequence[native.Cell], units: int, parts: int) -> None:
+    def __init__(self, cells: Sequence[Cell], units: int, parts: int) -> None:
         super().__init__()
         self.cells = nn.ModuleList(cells)
         self.units, self.parts = units, parts  # units of a direction; tensors of its state

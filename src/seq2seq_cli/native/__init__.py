@@ -1,9 +1,11 @@
 """Compiled functions for CPUs, where they were built and the processor can run them.
 
-Here are those of search (search.cpp); `native.training` has those of training (training.cpp). They
-are optional: installing builds them where there is a compiler, and without them torch does the same
-work, more slowly. SEQ2SEQ_NATIVE in the environment chooses amx, avx512, avx2 or off; without it
-the best is taken. All tensors here are float32, contiguous and on the CPU.
+Here are the builds and linear layers; `transformer`, `convolution` and `recurrent` have what models
+are made of for search, `beams` what search does with their logits, `training` parts of a training
+step. Each stands for the .cpp file of its name. They are optional: installing builds them where
+there is a compiler, and without them torch does the same work, more slowly. SEQ2SEQ_NATIVE in the
+environment chooses amx, avx512, avx2 or off; without it the best is taken. Tensors are float32 but
+in `training`, contiguous and on the CPU.
 
 Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens, V columns.
 """
@@ -11,8 +13,7 @@ Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target to
 import ctypes
 import os
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,87 +23,8 @@ from torch import Tensor, nn
 
 from seq2seq_cli.errors import InputError
 
-ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # as search.cpp counts them
-
-_Pointer = ctypes.c_void_p
-_Int = ctypes.c_int32
-
-
-class _Settings(ctypes.Structure):
-    _fields_ = (
-        ("width", _Int),
-        ("heads", _Int),
-        ("feed_forward", _Int),
-        ("activation", _Int),
-        ("pre_norm", _Int),
-        ("halves", _Int),
-        ("residual", ctypes.c_float),
-        ("embedding_scale", ctypes.c_float),
-    )
-
-
-class _LayerParts(ctypes.Structure):
-    _fields_ = tuple(
-        (name, _Pointer)
-        for name in (
-            *("query_key_value", "self_output", "cross_query", "cross_output", "inner", "outer"),
-            *("self_weight", "self_bias", "cross_weight", "cross_bias"),
-            *("feed_forward_weight", "feed_forward_bias"),
-        )
-    )
-
-
-class _SourceTokens(ctypes.Structure):
-    _fields_ = (
-        ("sentences", _Int),
-        ("tokens", _Pointer),
-        ("lengths", _Pointer),
-        ("embedding", _Pointer),
-        ("positions", _Pointer),
-        ("rotations", _Pointer),
-        ("keys_values", ctypes.POINTER(_Pointer)),
-    )
-
-
-class _Surroundings(ctypes.Structure):
-    _fields_ = (
-        ("rows", _Int),
-        ("rows_each", _Int),
-        ("read", _Int),
-        ("tokens", _Pointer),
-        ("embedding", _Pointer),
-        ("position", _Pointer),
-        ("paths", _Pointer),
-        ("paths_after", _Pointer),
-        ("past", ctypes.POINTER(_Pointer)),
-        ("past_rows", ctypes.POINTER(_Int)),
-        ("sources", ctypes.POINTER(_Pointer)),
-        ("starts", _Pointer),
-        ("lengths", _Pointer),
-        ("sentences", _Pointer),
-        ("rotations", _Pointer),
-    )
-
-
-SIGNATURES = {
-    "use_tiles": (_Int, (_Int,)),
-    "linear_new": (_Pointer, (_Pointer, _Pointer, _Int, _Int, _Int)),
-    "linear_narrowed": (_Pointer, (_Pointer, _Pointer, _Int)),
-    "linear_free": (None, (_Pointer,)),
-    "linear_apply": (None, (_Pointer, _Pointer, _Int, _Pointer)),
-    "cell_step": (None, (_Pointer, _Pointer, _Pointer, _Int, _Pointer, _Pointer)),
-    "encoder_new": (_Pointer, (_Pointer, _Pointer, _Int, _Pointer, _Pointer, _Pointer, _Int)),
-    "encoder_free": (None, (_Pointer,)),
-    "encoder_read": (None, (_Pointer, _Pointer)),
-    "decoder_new": (_Pointer, (_Pointer, _Pointer, _Int, _Pointer, _Pointer)),
-    "decoder_free": (None, (_Pointer,)),
-    "decoder_step": (None, (_Pointer, _Pointer, _Pointer)),
-    "log_sum_exp": (None, (_Pointer, _Int, _Int, _Pointer)),
-    "best_extensions": (
-        None,
-        (_Pointer, _Pointer, _Int, _Int, _Int, _Int, _Pointer, _Pointer, _Pointer),
-    ),
-}
+POINTER = ctypes.c_void_p
+INT = ctypes.c_int32
 
 
 def usable_builds() -> list[str]:
@@ -138,18 +60,28 @@ def library() -> ctypes.CDLL | None:
     builds = [name for name in usable if wanted in ("", name)]
     if not builds:
         return None
-    loaded = ctypes.CDLL(str(_file(builds[0])))
-    for name, (result, arguments) in SIGNATURES.items():
-        function = getattr(loaded, name)
-        function.restype, function.argtypes = result, arguments
-    loaded.use_tiles(builds[0] == "amx")
-    return loaded
-
-
-def _loaded() -> ctypes.CDLL:
-    found = library()
-    assert found is not None, "whoever calls this has asked library() before"
+    found = ctypes.CDLL(str(_file(builds[0])))
+    found.use_tiles.argtypes = (INT,)
+    found.use_tiles(builds[0] == "amx")
     return found
+
+
+def declaring(signatures: Mapping[str, tuple[Any, ...]]) -> Callable[[], ctypes.CDLL]:
+    """What returns the compiled functions, these with their types: the result's, the arguments'."""
+
+    @lru_cache
+    def declared(found: ctypes.CDLL) -> ctypes.CDLL:
+        for name, (result, *arguments) in signatures.items():
+            function = getattr(found, name)
+            function.restype, function.argtypes = result, arguments
+        return found
+
+    def compiled() -> ctypes.CDLL:
+        found = library()
+        assert found is not None, "whoever calls this has asked library() before"
+        return declared(found)
+
+    return compiled
 
 
 def serves(*tensors: Tensor) -> bool:
@@ -158,6 +90,21 @@ def serves(*tensors: Tensor) -> bool:
         tensor.dtype == torch.float32 and tensor.device.type == "cpu" and not tensor.requires_grad
         for tensor in tensors
     )
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where a tensor's numbers are, for compiled functions."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+_compiled = declaring(
+    {
+        "linear_new": (POINTER, POINTER, POINTER, INT, INT, INT),
+        "linear_narrowed": (POINTER, POINTER, POINTER, INT),
+        "linear_free": (None, POINTER),
+        "linear_apply": (None, POINTER, POINTER, INT, POINTER),
+    }
+)
 
 
 class Linear(nn.Module):
@@ -172,7 +119,7 @@ class Linear(nn.Module):
         self.in_features, self.out_features = inputs, outputs
         self.eight_bits = eight_bits
         self.handle = handle
-        weakref.finalize(self, _loaded().linear_free, handle)
+        weakref.finalize(self, _compiled().linear_free, handle)
 
     @classmethod
     def packing(cls, weight: Tensor, bias: Tensor | None, *, eight_bits: bool) -> "Linear":
@@ -180,13 +127,13 @@ class Linear(nn.Module):
         outputs, inputs = weight.shape
         weight = weight.detach().float().contiguous()
         kept = None if bias is None else bias.detach().float().contiguous()
-        handle = _loaded().linear_new(_at(weight), _at(kept), outputs, inputs, eight_bits)
+        handle = _compiled().linear_new(address(weight), address(kept), outputs, inputs, eight_bits)
         return cls(handle, inputs, outputs, eight_bits)
 
     def narrowed(self, chosen: Tensor) -> "Linear":
         """With only some of the outputs, in the order of `chosen` (any,)."""
         chosen = chosen.to(torch.int64).contiguous()
-        handle = _loaded().linear_narrowed(self.handle, _at(chosen), len(chosen))
+        handle = _compiled().linear_narrowed(self.handle, address(chosen), len(chosen))
         return Linear(handle, self.in_features, len(chosen), self.eight_bits)
 
     def __deepcopy__(self, memo: object) -> "Linear":
@@ -196,302 +143,9 @@ class Linear(nn.Module):
         """(…, inputs) -> (…, outputs)."""
         x = x.float().contiguous()
         y = x.new_empty(*x.shape[:-1], self.out_features)
-        _loaded().linear_apply(self.handle, _at(x), x.numel() // self.in_features, _at(y))
+        _compiled().linear_apply(self.handle, address(x), x.numel() // self.in_features, address(y))
         return y
 
     def extra_repr(self) -> str:
         kind = "8-bit" if self.eight_bits else "float32"
         return f"in_features={self.in_features}, out_features={self.out_features}, {kind}"
-
-
-def _at(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
-
-
-class Cell(nn.Module):
-    """A layer of LSTM or GRU in one direction that runs token by token, called like torch's own."""
-
-    def __init__(self, from_input: Linear, from_state: Linear) -> None:
-        super().__init__()
-        self.from_input, self.from_state = from_input, from_state
-
-    def forward(
-        self, x: Tensor, state: Tensor | tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
-        """(N, T, inputs) and h, or h and c, (1, N, units) -> (N, T, units), the state after."""
-        parts = state if isinstance(state, tuple) else (state,)
-        own = [part[0].clone(memory_format=torch.contiguous_format) for part in parts]
-        outputs = []
-        for token in x.unbind(dim=1):
-            token = token.contiguous()
-            _loaded().cell_step(
-                self.from_input.handle,
-                self.from_state.handle,
-                token.data_ptr(),
-                token.size(0),
-                own[0].data_ptr(),
-                own[1].data_ptr() if len(own) > 1 else None,
-            )
-            outputs.append(own[0].clone())
-        after = (own[0][None], own[1][None]) if len(own) > 1 else own[0][None]
-        return torch.stack(outputs, dim=1), after
-
-
-@dataclass(frozen=True)
-class NormWeights:
-    """Of LayerNorm, or without a bias of RMSNorm."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-
-@dataclass(frozen=True)
-class TransformerLayer:
-    """The parts of one layer of a Transformer; only a decoder's has cross-attention."""
-
-    query_key_value: Linear
-    self_output: Linear
-    inner: Linear
-    outer: Linear
-    self_norm: NormWeights
-    feed_forward_norm: NormWeights
-    cross_query: Linear | None = None
-    cross_output: Linear | None = None
-    cross_norm: NormWeights | None = None
-
-
-@dataclass(frozen=True)
-class TransformerSettings:
-    """What the layers of a Transformer's encoder or decoder have in common."""
-
-    width: int
-    heads: int
-    feed_forward: int
-    activation: str
-    pre_norm: bool
-    kept: torch.dtype  # of keys and values: float32 or float16
-    residual: float  # what the residual connection is multiplied with
-    embedding_scale: float
-
-    def packed(self) -> _Settings:
-        return _Settings(
-            self.width,
-            self.heads,
-            self.feed_forward,
-            ACTIVATIONS.index(self.activation),
-            self.pre_norm,
-            self.kept == torch.float16,
-            self.residual,
-            self.embedding_scale,
-        )
-
-
-def _parts_of(layers: Sequence[TransformerLayer]) -> Any:
-    """An array of what layers are made of. It points into them."""
-    array = (_LayerParts * len(layers))()
-    for parts, layer in zip(array, layers, strict=True):
-        for name in (
-            *("query_key_value", "self_output", "cross_query", "cross_output"),
-            *("inner", "outer"),
-        ):
-            linear: Linear | None = getattr(layer, name)
-            setattr(parts, name, linear.handle if linear else None)
-        for name in ("self", "cross", "feed_forward"):
-            norm: NormWeights | None = getattr(layer, f"{name}_norm")
-            setattr(parts, f"{name}_weight", _at(norm.weight) if norm else None)
-            setattr(parts, f"{name}_bias", _at(norm.bias) if norm else None)
-    return array
-
-
-class Encoder:
-    """A Transformer's encoder, and what its decoder's layers make of its outputs."""
-
-    def __init__(
-        self,
-        settings: TransformerSettings,
-        layers: Sequence[TransformerLayer],
-        last: NormWeights | None,
-        keys_values: Sequence[Linear],
-    ) -> None:
-        # Kept: the compiled side points into them.
-        self.layers, self.last, self.keys_values = layers, last, keys_values
-        self.settings = settings
-        self.handle = _loaded().encoder_new(
-            ctypes.byref(settings.packed()),
-            _parts_of(layers),
-            len(layers),
-            _at(last.weight) if last else None,
-            _at(last.bias) if last else None,
-            (_Pointer * len(keys_values))(*(each.handle for each in keys_values)),
-            len(keys_values),
-        )
-        weakref.finalize(self, _loaded().encoder_free, self.handle)
-
-    def read(
-        self,
-        tokens: Tensor,
-        lengths: Tensor,
-        embedding: Tensor,
-        positions: Tensor | None,
-        rotations: Tensor | None,
-    ) -> "Sources":
-        """Read sentences that stand one after the other in `tokens` (any,), as long as `lengths`.
-
-        What is read is the embedding's row, times its scale, plus that of `positions` (longest, D),
-        if there are any. `rotations` (longest, 2, D / H / 2) are for rotary positions.
-        """
-        layers = [
-            torch.empty(len(tokens), 2, self.settings.width, dtype=self.settings.kept)
-            for _ in self.keys_values
-        ]
-        sources = Sources.of(layers, lengths)
-        source = _SourceTokens(
-            len(lengths),
-            tokens.data_ptr(),
-            lengths.data_ptr(),
-            embedding.data_ptr(),
-            _at(positions),
-            _at(rotations),
-            sources.addresses,
-        )
-        _loaded().encoder_read(self.handle, ctypes.byref(source))
-        return sources
-
-
-class Decoder:
-    """A Transformer's decoder that reads one token of each row at a time."""
-
-    def __init__(
-        self,
-        settings: TransformerSettings,
-        layers: Sequence[TransformerLayer],
-        last: NormWeights | None,
-    ) -> None:
-        self.layers, self.last = layers, last  # kept: the compiled side points into them
-        self.settings = settings
-        self.handle = _loaded().decoder_new(
-            ctypes.byref(settings.packed()),
-            _parts_of(layers),
-            len(layers),
-            _at(last.weight) if last else None,
-            _at(last.bias) if last else None,
-        )
-        weakref.finalize(self, _loaded().decoder_free, self.handle)
-
-    def step(
-        self,
-        tokens: Tensor,
-        embedding: Tensor,
-        position: Tensor | None,
-        rotations: Tensor | None,
-        past: "Past",
-        sources: "Sources",
-    ) -> tuple[Tensor, "Past"]:
-        """Read tokens (N,); return features (N, D), and the past with these tokens.
-
-        What is read is the embedding's row, times its scale, plus the position (1, D), if there is
-        one. `rotations` (1, 2, D / H / 2) are cosines and sines of this place, with rotary
-        positions. Rows of one sentence stand together.
-        """
-        rows, count = tokens.size(0), len(past.steps) + 1
-        features = embedding.new_empty(rows, self.settings.width)
-        step = torch.empty(len(self.layers), rows, 2, self.settings.width, dtype=self.settings.kept)
-        paths = past.paths.new_empty(rows, count)
-        addresses = (*past.addresses, step.data_ptr())
-        rows_then = (*past.rows, rows)
-        around = _Surroundings(
-            rows,
-            rows // sources.sentences.size(0),
-            count - 1,
-            tokens.data_ptr(),
-            embedding.data_ptr(),
-            _at(position),
-            past.paths.data_ptr(),
-            paths.data_ptr(),
-            (_Pointer * count)(*addresses),
-            (_Int * count)(*rows_then),
-            sources.addresses,
-            sources.starts.data_ptr(),
-            sources.lengths.data_ptr(),
-            sources.sentences.data_ptr(),
-            _at(rotations),
-        )
-        _loaded().decoder_step(self.handle, ctypes.byref(around), features.data_ptr())
-        return features, Past((*past.steps, step), paths, addresses, rows_then)
-
-
-@dataclass(frozen=True)
-class Past:
-    """Keys and values of the target tokens read so far. They never move: rows remember their way.
-
-    Each of `steps` is (layers, rows at that step, 2, D); `paths` (N, T) says in which row of each
-    step a row's token was.
-    """
-
-    steps: tuple[Tensor, ...]
-    paths: Tensor
-    addresses: tuple[int, ...] = ()  # of the steps
-    rows: tuple[int, ...] = ()  # at each step
-
-    @classmethod
-    def empty(cls, rows: int) -> "Past":
-        """Before the first token."""
-        return cls((), torch.empty(rows, 0, dtype=torch.int32))
-
-    def select(self, rows: Tensor) -> "Past":
-        """Gather rows."""
-        return Past(self.steps, self.paths.index_select(0, rows), self.addresses, self.rows)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Keys and values of source tokens: for each layer (all tokens, 2, D). They never move either.
-
-    `starts` and `lengths` (sentences,) say which tokens a sentence has; `sentences` (B,) are those
-    that are still searched.
-    """
-
-    layers: tuple[Tensor, ...]
-    starts: Tensor
-    lengths: Tensor
-    sentences: Tensor
-    addresses: Any  # of the layers
-
-    @classmethod
-    def of(cls, layers: Sequence[Tensor], lengths: Tensor) -> "Sources":
-        """All sentences, one after the other."""
-        addresses = (_Pointer * len(layers))(*(layer.data_ptr() for layer in layers))
-        starts = lengths.cumsum(dim=0, dtype=torch.int32) - lengths
-        sentences = torch.arange(len(lengths), dtype=torch.int32)
-        return cls(tuple(layers), starts, lengths, sentences, addresses)
-
-    def select(self, rows: Tensor) -> "Sources":
-        """Gather sentences."""
-        sentences = self.sentences.index_select(0, rows)
-        return Sources(self.layers, self.starts, self.lengths, sentences, self.addresses)
-
-
-def log_sum_exp(logits: Tensor) -> Tensor:
-    """(N, V) -> (N, 1), of which some may be -inf."""
-    logits = logits.contiguous()
-    result = logits.new_empty(logits.size(0), 1)
-    _loaded().log_sum_exp(_at(logits), *logits.shape, _at(result))
-    return result
-
-
-def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `count` greatest sums of a logit (B x K, V) and its row's offset (B, K), best first.
-
-    Returns (B, count) each: the sums, their rows 0 to K - 1, and their columns. Where there are
-    fewer candidates, sums are -inf.
-    """
-    logits, offsets = logits.contiguous(), offsets.contiguous()
-    batch, beam = offsets.shape
-    best = logits.new_empty(batch, count)
-    rows = torch.empty(batch, count, dtype=torch.int64)
-    columns = torch.empty_like(rows)
-    _loaded().best_extensions(
-        *(_at(logits), _at(offsets), batch, beam, logits.size(1), count),
-        *(_at(best), _at(rows), _at(columns)),
-    )
-    return best, rows, columns

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -301,8 +302,12 @@ inline Floats tangent(Floats x) {
 
 inline float tangent(float x) { return std::tanh(x); }
 
+}  // namespace
+
 // ---------------------------------------------------------------------------------------------
 // Memory
+
+namespace seq2seq {
 
 template <typename T> struct Aligned {
     T *data = nullptr;
@@ -318,11 +323,16 @@ template <typename T> struct Aligned {
         if (count > size) {
             std::free(data);
             data = static_cast<T *>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64));
-            if (!data) std::abort();
+            if (!data) {
+                std::fputs("seq2seq: memory is used up\n", stderr);
+                std::abort();
+            }
             size = count;
         }
         return data;
     }
 };
 
-}  // namespace
+}  // namespace seq2seq
+
+using namespace seq2seq;

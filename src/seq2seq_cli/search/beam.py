@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from seq2seq_cli import native
 from seq2seq_cli.batching import pad
+from seq2seq_cli.native.beams import Beams
 from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.search.constraints import Sentence, constrain
 from seq2seq_cli.search.hypothesis import Hypothesis
@@ -56,10 +58,59 @@ def beam_search(
     `prefixes` are the tokens, one sequence for each row, that its hypotheses begin with.
     """
     with torch.inference_mode():
+        if _compiled_ones_serve(source, options):
+            return _compiled_search(predictor, source, options, prefixes)
         search = _BeamSearch(predictor, source, options, prefixes)
         while not all(sentence.done for sentence in search.sentences):
             search.step()
     return search.results
+
+
+def _compiled_ones_serve(source: Tensor, options: SearchOptions) -> bool:
+    """Whether `native.beams` does all that is asked."""
+    return (
+        native.serves()
+        and source.device.type == "cpu"
+        and source.size(0) > 0
+        and options.coverage_penalty == 0.0
+        and options.repetition_penalty == 1.0
+        and options.no_repeat_ngram == 0
+    )
+
+
+def _compiled_search(
+    predictor: Predictor,
+    source: Tensor,
+    options: SearchOptions,
+    prefixes: Sequence[Sequence[int]],
+) -> list[list[Hypothesis]]:
+    """The same as `_BeamSearch`, its bookkeeping compiled."""
+    lengths = (source != PAD).sum(dim=1).tolist()
+    longest = [options.longest(length) for length in lengths]
+    decoding = predictor.begin(source, 1, pad(prefixes) if any(prefixes) else None)
+    beams = Beams(
+        options.beam,
+        options.n_best,
+        DROPPED_SHARE,
+        [options.shortest(length) for length in lengths],
+        longest,
+        [1.0, *(options.divisor(length) for length in range(1, max(longest) + 2))],
+        [
+            decoding.column_of(torch.tensor(prefix, dtype=torch.int64)).tolist()
+            for prefix in prefixes
+        ]
+        or [[]] * len(lengths),
+    )
+    tokens = source.new_full((len(lengths),), BOS)
+    while True:
+        left, tokens, origins, kept = beams.advance(decoding.step(tokens), decoding.columns)
+        if not left:
+            break
+        if kept is not None:
+            decoding.keep(kept, origins)
+        elif options.beam > 1:
+            decoding.reorder(origins)
+    return [[Hypothesis(*each) for each in found] for found in beams.results()]
 
 
 class _BeamSearch:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli import native
+from seq2seq_cli.native import beams
 
 GROUP = 64  # columns
 SMALL = 1024  # columns; fewer are sorted at once
@@ -19,7 +20,7 @@ def log_sum_exp(logits: Tensor) -> Tensor:
     is at least 1 / V, so its logarithm is exact enough.
     """
     if native.serves(logits):
-        return native.log_sum_exp(logits)
+        return beams.log_sum_exp(logits)
     greatest = logits.amax(dim=1, keepdim=True)
     return greatest - logits.softmax(dim=1).amax(dim=1, keepdim=True).log()
 
@@ -31,7 +32,7 @@ def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor
     there are fewer candidates, sums are -inf.
     """
     if native.serves(logits, offsets):
-        return native.best_extensions(logits, offsets, count)
+        return beams.best_extensions(logits, offsets, count)
     batch, beam = offsets.shape
     size = logits.size(1)
     if size < SMALL:

@@ -161,3 +161,7 @@ class Decoding:
     def column_of(self, tokens: Tensor) -> Tensor:
         """The columns of tokens that are on every list."""
         return tokens if self.columns is None else torch.searchsorted(self.columns, tokens)
+
+    def columns_of(self, tokens: Sequence[int]) -> list[int]:
+        """The same of a list."""
+        return self.column_of(torch.tensor(tokens, dtype=torch.int64)).tolist()

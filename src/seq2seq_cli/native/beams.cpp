@@ -1,0 +1,318 @@
+// The bookkeeping of beam search: from the logits of a step to the hypotheses of the next one.
+//
+// It is what `search/beam.py` does in torch, with the same results, in one call a step. Every
+// function works in the thread that calls it.
+//
+// Dimensions: B sentences in the batch, K beam, N rows of hypotheses (B x K, at first B), T target
+// tokens, V columns of logits.
+
+#include "vectors.h"
+
+namespace {
+
+constexpr int PAD = 0, BOS = 2, EOS = 3;  // as in symbols.py; 0 to BOS are in no translation
+
+float log_sum_exp_of(const float *logits, int columns) {
+    const float greatest = greatest_of(logits, columns);
+    Floats total = spread(0);
+    int i = 0;
+    for (; i + LANES <= columns; i += LANES)
+        total = add(total, exponential(add(load(logits + i), spread(-greatest))));
+    float sum = sum_of(total);
+    for (; i < columns; i++) sum += std::exp(logits[i] - greatest);
+    return greatest + std::log(sum);
+}
+
+// The greatest sums of a logit and its row's offset, best first; equal ones in the order of rows and
+// columns. Where there are fewer than `count`, sums are -inf.
+struct Best {
+    int count;
+    float *sums;
+    int64_t *rows, *columns;
+
+    void clear() const {
+        std::fill_n(sums, count, -INFINITY);
+        std::fill_n(rows, count, 0);
+        std::fill_n(columns, count, 0);
+    }
+
+    void offer(float sum, int row, int column) const {
+        if (!(sum > sums[count - 1])) return;
+        int j = count - 1;
+        for (; j > 0 && sum > sums[j - 1]; j--) {
+            sums[j] = sums[j - 1];
+            rows[j] = rows[j - 1];
+            columns[j] = columns[j - 1];
+        }
+        sums[j] = sum;
+        rows[j] = row;
+        columns[j] = column;
+    }
+
+    void offer_all(const float *logits, int size, float offset, int row) const {
+        constexpr int GROUP = 64;
+        if (!(offset > -INFINITY)) return;
+        for (int start = 0; start < size; start += GROUP) {
+            const int end = std::min(size, start + GROUP);
+            if (!(greatest_of(logits + start, end - start) + offset > sums[count - 1])) continue;
+            for (int i = start; i < end; i++) offer(logits[i] + offset, row, i);
+        }
+    }
+};
+
+struct Hypothesis {
+    std::vector<int32_t> tokens;  // without BOS and EOS
+    std::vector<float> token_scores;  // with that of EOS
+    double score;
+};
+
+struct Sentence {
+    int index;  // in the batch given
+    int shortest, longest;  // in tokens, EOS counted
+    const int64_t *prefix;
+    int prefix_length;
+    std::vector<Hypothesis> finished;
+    bool done = false;
+};
+
+struct Step {  // of every row: the row it came from, and what was said
+    std::vector<int32_t> origins, tokens;
+    std::vector<float> token_scores;
+};
+
+}  // namespace
+
+extern "C" {
+
+// Shared with `native/beams.py`, field by field.
+struct BeamSettings {
+    int32_t sentences, beam, n_best;
+    int32_t dropped_share;     // sentences that are done leave when they are one in so many
+    const int32_t *shortest;   // (B,)
+    const int32_t *longest;    // (B,)
+    const double *divisors;    // (the greatest of `longest` + 2,): what scores are divided by
+    const int64_t *prefixes;   // columns, one sentence after the other
+    const int32_t *prefix_lengths;  // (B,)
+};
+
+}  // extern "C"
+
+namespace {
+
+struct Beams {
+    int beam, n_best, dropped_share;
+    std::vector<double> divisors;
+    std::vector<int64_t> prefixes;
+    std::vector<Sentence> sentences;  // those still searched
+    std::vector<std::vector<Hypothesis>> results;  // of every sentence given
+    std::vector<Step> steps;
+    std::vector<float> scores;  // (B, K); -inf: the place is taken by one that has ended, or empty
+
+    explicit Beams(const BeamSettings &given)
+        : beam(given.beam), n_best(given.n_best), dropped_share(given.dropped_share),
+          results(given.sentences), scores(given.sentences, 0.0f) {
+        int longest = 0, all = 0;
+        for (int i = 0; i < given.sentences; i++) {
+            longest = std::max(longest, given.longest[i]);
+            all += given.prefix_lengths[i];
+        }
+        divisors.assign(given.divisors, given.divisors + longest + 2);
+        prefixes.assign(given.prefixes, given.prefixes + all);
+        const int64_t *prefix = prefixes.data();
+        for (int i = 0; i < given.sentences; i++) {
+            sentences.push_back({i, given.shortest[i], given.longest[i], prefix,
+                                 given.prefix_lengths[i], {}, false});
+            prefix += given.prefix_lengths[i];
+        }
+    }
+
+    // The candidates among a row's logits, with what a sentence allows at this length.
+    void offer(const Sentence &sentence, float *logits, int columns, float offset, int row,
+               int length, const Best &best) const {
+        if (length == sentence.longest)
+            return best.offer(logits[EOS] + offset, row, EOS);
+        if (length <= sentence.prefix_length) {
+            const int column = static_cast<int>(sentence.prefix[length - 1]);
+            return best.offer(logits[column] + offset, row, column);
+        }
+        std::fill_n(logits + PAD, BOS + 1, -INFINITY);
+        if (length < sentence.shortest) {
+            const float end = logits[EOS];
+            logits[EOS] = -INFINITY;
+            if (greatest_of(logits, columns) == -INFINITY) logits[EOS] = end;
+        }
+        best.offer_all(logits, columns, offset, row);
+    }
+
+    void finish(Sentence &sentence, int row, float log_probability) const {
+        const int count = static_cast<int>(steps.size());
+        Hypothesis found;
+        found.tokens.resize(count);
+        found.token_scores.resize(count);
+        for (int t = count - 1; t >= 0; row = steps[t--].origins[row]) {
+            found.tokens[t] = steps[t].tokens[row];
+            found.token_scores[t] = steps[t].token_scores[row];
+        }
+        found.tokens.pop_back();
+        found.score = static_cast<double>(log_probability) / divisors[count];
+        sentence.finished.push_back(std::move(found));
+    }
+
+    // Whether nothing better can come from open hypotheses.
+    bool is_over(Sentence &sentence, float best_open, int length) const {
+        if (!(best_open > -INFINITY) || length >= sentence.longest) return true;
+        if (static_cast<int>(sentence.finished.size()) < n_best) return false;
+        rank(sentence);
+        const double divisor = std::max(divisors[length + 1], divisors[sentence.longest]);
+        return sentence.finished[n_best - 1].score >= best_open / divisor;
+    }
+
+    static void rank(Sentence &sentence) {
+        std::stable_sort(sentence.finished.begin(), sentence.finished.end(),
+                         [](const auto &a, const auto &b) { return a.score > b.score; });
+    }
+
+    // Extend every open hypothesis; returns how many sentences are still searched. `tokens` (N,) are
+    // to be read next by the rows of `origins` (N,); where `kept` (B,) is filled, of these sentences
+    // alone.
+    int advance(float *logits, int columns, const int64_t *tokens_of_columns, int64_t *tokens,
+                int64_t *origins, int64_t *kept, int32_t *dropped) {
+        const int count = static_cast<int>(sentences.size());
+        const int before = static_cast<int>(scores.size()) / count;  // rows of a sentence
+        const int length = static_cast<int>(steps.size()) + 1;
+        steps.emplace_back();
+        Step &step = steps.back();
+        step.origins.assign(static_cast<size_t>(count) * beam, 0);
+        step.tokens.assign(static_cast<size_t>(count) * beam, PAD);
+        step.token_scores.assign(static_cast<size_t>(count) * beam, 0.0f);
+        std::vector<float> after(static_cast<size_t>(count) * beam, -INFINITY);
+        std::vector<float> sums(beam), offsets(before);
+        std::vector<int64_t> rows(beam), places(beam);
+        const Best best{beam, sums.data(), rows.data(), places.data()};
+        int done = 0;
+        for (int i = 0; i < count; i++) {
+            Sentence &sentence = sentences[i];
+            const size_t first = static_cast<size_t>(i) * beam;
+            std::fill_n(step.origins.begin() + first, beam, i * before);
+            if (sentence.done) {
+                done++;
+                continue;
+            }
+            best.clear();
+            for (int k = 0; k < before; k++) {
+                const size_t row = static_cast<size_t>(i) * before + k;
+                if (!(scores[row] > -INFINITY)) continue;
+                float *own = logits + row * columns;
+                offsets[k] = log_sum_exp_of(own, columns);
+                offer(sentence, own, columns, scores[row] - offsets[k], k, length, best);
+            }
+            const int free = beam - static_cast<int>(sentence.finished.size());
+            float best_open = -INFINITY;
+            for (int j = 0; j < free && sums[j] > -INFINITY; j++) {
+                const size_t origin = static_cast<size_t>(i) * before + rows[j];
+                const int64_t token = tokens_of_columns ? tokens_of_columns[places[j]] : places[j];
+                step.origins[first + j] = static_cast<int32_t>(origin);
+                step.tokens[first + j] = static_cast<int32_t>(token);
+                step.token_scores[first + j] =
+                    logits[origin * columns + places[j]] - offsets[rows[j]];
+                if (token == EOS) {
+                    finish(sentence, static_cast<int>(first + j), sums[j]);
+                    continue;
+                }
+                after[first + j] = sums[j];
+                best_open = std::max(best_open, sums[j]);
+            }
+            if (is_over(sentence, best_open, length)) {
+                sentence.done = true;
+                done++;
+                rank(sentence);
+                if (static_cast<int>(sentence.finished.size()) > n_best)
+                    sentence.finished.resize(n_best);
+                results[sentence.index] = std::move(sentence.finished);
+                sentence.finished.clear();
+            }
+        }
+        scores.swap(after);
+        *dropped = done * dropped_share >= count;
+        int left = 0;
+        for (int i = 0; i < count; i++) {
+            if (*dropped && sentences[i].done) continue;
+            for (int j = 0; j < beam; j++) {
+                const size_t from = static_cast<size_t>(i) * beam + j;
+                const size_t to = static_cast<size_t>(left) * beam + j;
+                scores[to] = scores[from];
+                tokens[to] = step.tokens[to] = step.tokens[from];
+                origins[to] = step.origins[to] = step.origins[from];
+                step.token_scores[to] = step.token_scores[from];
+            }
+            if (left != i) sentences[left] = std::move(sentences[i]);
+            kept[left++] = i;
+        }
+        sentences.resize(left);
+        scores.resize(static_cast<size_t>(left) * beam);
+        return done == count ? 0 : left;
+    }
+};
+
+}  // namespace
+
+extern "C" {
+
+// (N, V), of which some may be -inf -> (N,)
+void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out) {
+    for (int r = 0; r < rows; r++)
+        out[r] = log_sum_exp_of(logits + static_cast<size_t>(r) * columns, columns);
+}
+
+// The `count` greatest sums of a logit (sentences x K, V) and its row's offset of each sentence.
+void best_extensions(const float *logits, const float *offsets, int32_t sentences, int32_t beam,
+                     int32_t columns, int32_t count, float *sums, int64_t *rows, int64_t *places) {
+    for (int sentence = 0; sentence < sentences; sentence++) {
+        const size_t first = static_cast<size_t>(sentence) * count;
+        const Best best{count, sums + first, rows + first, places + first};
+        best.clear();
+        for (int k = 0; k < beam; k++) {
+            const size_t at = static_cast<size_t>(sentence) * beam + k;
+            best.offer_all(logits + at * columns, columns, offsets[at], k);
+        }
+    }
+}
+
+void *beams_new(const BeamSettings *settings) { return new Beams(*settings); }
+
+void beams_free(void *beams) { delete static_cast<Beams *>(beams); }
+
+int32_t beams_advance(void *beams, float *logits, int32_t columns,
+                      const int64_t *tokens_of_columns, int64_t *tokens, int64_t *origins,
+                      int64_t *kept, int32_t *dropped) {
+    return static_cast<Beams *>(beams)->advance(logits, columns, tokens_of_columns, tokens, origins,
+                                                kept, dropped);
+}
+
+// How many hypotheses were found for each sentence (B,); returns how many tokens they have in all,
+// EOS counted.
+int64_t beams_found(const void *beams, int32_t *counts) {
+    int64_t tokens = 0;
+    for (const auto &found : static_cast<const Beams *>(beams)->results) {
+        *counts++ = static_cast<int32_t>(found.size());
+        for (const Hypothesis &each : found) tokens += each.token_scores.size();
+    }
+    return tokens;
+}
+
+// All hypotheses, those of a sentence best first: their scores and lengths, and their tokens and
+// these tokens' scores one after the other, EOS in the end of each.
+void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t *tokens,
+                   float *token_scores) {
+    for (const auto &found : static_cast<const Beams *>(beams)->results)
+        for (const Hypothesis &each : found) {
+            *scores++ = each.score;
+            *lengths++ = static_cast<int32_t>(each.token_scores.size());
+            tokens = std::copy(each.tokens.begin(), each.tokens.end(), tokens);
+            *tokens++ = EOS;
+            token_scores =
+                std::copy(each.token_scores.begin(), each.token_scores.end(), token_scores);
+        }
+}
+
+}  // extern "C"

@@ -1,0 +1,165 @@
+"""The bookkeeping of beam search (beams.cpp).
+
+Dimensions: B sentences, K hypotheses of each, N = B x K rows, V columns of logits.
+"""
+
+import ctypes
+import itertools
+import weakref
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.native import INT, POINTER, address, declaring
+
+
+class _Settings(ctypes.Structure):
+    _fields_ = (
+        ("sentences", INT),
+        ("beam", INT),
+        ("n_best", INT),
+        ("dropped_share", INT),
+        ("shortest", POINTER),
+        ("longest", POINTER),
+        ("divisors", POINTER),
+        ("prefixes", POINTER),
+        ("prefix_lengths", POINTER),
+    )
+
+
+_compiled = declaring(
+    {
+        "log_sum_exp": (None, POINTER, INT, INT, POINTER),
+        "best_extensions": (
+            *(None, POINTER, POINTER, INT, INT, INT, INT, POINTER, POINTER, POINTER),
+        ),
+        "beams_new": (POINTER, POINTER),
+        "beams_free": (None, POINTER),
+        "beams_advance": (
+            *(INT, POINTER, POINTER, INT, POINTER, POINTER, POINTER, POINTER, POINTER),
+        ),
+        "beams_found": (ctypes.c_int64, POINTER, POINTER),
+        "beams_results": (None, POINTER, POINTER, POINTER, POINTER, POINTER),
+    }
+)
+
+
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """(N, V) -> (N, 1), of which some may be -inf."""
+    logits = logits.contiguous()
+    result = logits.new_empty(logits.size(0), 1)
+    _compiled().log_sum_exp(address(logits), *logits.shape, address(result))
+    return result
+
+
+def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `count` greatest sums of a logit (B x K, V) and its row's offset (B, K), best first.
+
+    Returns (B, count) each: the sums, their rows 0 to K - 1, and their columns. Where there are
+    fewer candidates, sums are -inf.
+    """
+    logits, offsets = logits.contiguous(), offsets.contiguous()
+    batch, beam = offsets.shape
+    best = logits.new_empty(batch, count)
+    rows = torch.empty(batch, count, dtype=torch.int64)
+    columns = torch.empty_like(rows)
+    _compiled().best_extensions(
+        *(address(logits), address(offsets), batch, beam, logits.size(1), count),
+        *(address(best), address(rows), address(columns)),
+    )
+    return best, rows, columns
+
+
+class Extension(NamedTuple):
+    """What a step leaves of the hypotheses."""
+
+    left: int  # sentences still searched
+    tokens: Tensor  # (N,), to be read next
+    origins: Tensor  # (N,), the rows before that they go on from
+    kept: Tensor | None  # (left,), the places of these sentences before, where others were dropped
+
+
+class Beams:
+    """The hypotheses of a batch: one of each sentence at first, the empty one, then K.
+
+    `divisors` are what the log-probability of a hypothesis of each length, from 0, is divided by,
+    one for each length to beyond the greatest of `longest`. `prefixes` are columns.
+    """
+
+    def __init__(
+        self,
+        beam: int,
+        n_best: int,
+        dropped_share: int,
+        shortest: Sequence[int],
+        longest: Sequence[int],
+        divisors: Sequence[float],
+        prefixes: Sequence[Sequence[int]],
+    ) -> None:
+        count = len(longest)
+        self.beam, self.given = beam, count
+        self.sentences = count  # still searched
+        flat = [column for prefix in prefixes for column in prefix]
+        integers = INT * count
+        settings = _Settings(
+            count,
+            beam,
+            n_best,
+            dropped_share,
+            ctypes.addressof(least := integers(*shortest)),
+            ctypes.addressof(most := integers(*longest)),
+            ctypes.addressof(divided := (ctypes.c_double * len(divisors))(*divisors)),
+            ctypes.addressof(columns := (ctypes.c_int64 * len(flat))(*flat)),
+            ctypes.addressof(lengths := integers(*map(len, prefixes))),
+        )
+        self.handle = _compiled().beams_new(ctypes.byref(settings))
+        del least, most, divided, columns, lengths  # they were copied
+        weakref.finalize(self, _compiled().beams_free, self.handle)
+
+    def advance(self, logits: Tensor, columns: Tensor | None) -> Extension:
+        """Extend the hypotheses by a token, whose logits (N, V) are changed.
+
+        `columns` (V,) are the tokens of the columns, None where they are their numbers.
+        """
+        rows = self.sentences * self.beam
+        numbers = torch.empty(2 * rows + self.sentences, dtype=torch.int64)
+        at = numbers.data_ptr()
+        dropped = INT()
+        left = _compiled().beams_advance(
+            self.handle,
+            logits.data_ptr(),
+            logits.size(1),
+            address(columns),
+            at,
+            at + 8 * rows,
+            at + 16 * rows,
+            ctypes.byref(dropped),
+        )
+        self.sentences = left
+        used = left * self.beam
+        kept = numbers[2 * rows : 2 * rows + left] if dropped else None
+        return Extension(left, numbers[:used], numbers[rows : rows + used], kept)
+
+    def results(self) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]:
+        """For each sentence its hypotheses, best first: tokens, score, scores of tokens and EOS."""
+        counts = torch.empty(self.given, dtype=torch.int32)
+        size = _compiled().beams_found(self.handle, counts.data_ptr())
+        found = int(counts.sum())
+        scores = torch.empty(found, dtype=torch.float64)
+        lengths = torch.empty(found, dtype=torch.int32)
+        tokens = torch.empty(size, dtype=torch.int32)
+        token_scores = torch.empty(size)
+        _compiled().beams_results(
+            self.handle,
+            *(each.data_ptr() for each in (scores, lengths, tokens, token_scores)),
+        )
+        said, scored, place = tokens.tolist(), token_scores.tolist(), 0
+        each = []
+        for score, length in zip(scores.tolist(), lengths.tolist(), strict=True):
+            end = place + length
+            each.append((tuple(said[place : end - 1]), score, tuple(scored[place:end])))
+            place = end
+        remaining = iter(each)
+        return [list(itertools.islice(remaining, count)) for count in counts.tolist()]

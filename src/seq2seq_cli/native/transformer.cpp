@@ -1,0 +1,349 @@
+// The Transformer: its encoder reads a batch in one call, its decoder a token of each row.
+//
+// Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens read before.
+
+#include "layers.h"
+
+namespace {
+
+struct SelfAttention {
+    const Linear *query_key_value, *output;
+    Norm norm;
+};
+
+struct CrossAttention {
+    const Linear *query, *output;
+    Norm norm;
+};
+
+struct FeedForward {
+    const Linear *inner, *outer;
+    Norm norm;
+};
+
+}  // namespace
+
+extern "C" {
+
+// These are shared with `native/transformer.py`, field by field.
+
+struct TransformerSettings {
+    int32_t width, heads, feed_forward, activation;
+    int32_t pre_norm;
+    int32_t halves;  // whether keys and values are kept as float16
+    float residual;  // what the residual is multiplied with
+    float embedding_scale;
+};
+
+// Of a layer; an encoder's has no cross-attention.
+struct LayerParts {
+    const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
+    const float *self_weight, *self_bias, *cross_weight, *cross_bias;
+    const float *feed_forward_weight, *feed_forward_bias;
+};
+
+// What the encoder reads: sentences one after the other, without padding.
+struct SourceTokens {
+    int32_t sentences;
+    const int64_t *tokens;    // (all,)
+    const int32_t *lengths;   // (sentences,)
+    const float *embedding;   // (vocabulary, D)
+    const float *positions;   // (longest, D), to be added to each; or null
+    const float *rotations;   // (longest, 2, D / H / 2): cosines, then sines; or null
+    void *const *keys_values; // a decoder layer's (all, 2, D), to be written
+};
+
+// What a step of the decoder reads beside its rows.
+struct Surroundings {
+    int32_t rows;                // N
+    int32_t rows_each;           // of a sentence; they stand together
+    int32_t read;                // T, target tokens read before
+    const int64_t *tokens;       // (N,), to be read
+    const float *embedding;      // (vocabulary, D)
+    const float *position;       // (D,), to be added to each; or null
+    const int32_t *paths;        // (N, T): in which row of each earlier step a row's token was
+    int32_t *paths_after;        // (N, T + 1), to be written
+    void *const *past;           // T + 1 of (layers, rows then, 2, D); the last is written
+    const int32_t *past_rows;    // T + 1
+    const void *const *sources;  // a layer's keys and values: (all source tokens, 2, D)
+    const int32_t *starts;       // (sentences,), the first token of each
+    const int32_t *lengths;      // (sentences,), tokens of each
+    const int32_t *sentences;    // (N / rows_each,), of which there may be more in `sources`
+    const float *rotations;      // cosines, then sines, (2, D / H / 2); or null
+};
+
+}  // extern "C"
+
+namespace {
+
+// What encoder and decoder have in common.
+struct Sublayers {
+    TransformerSettings settings;
+
+    int head_width() const { return settings.width / settings.heads; }
+
+    // Of the room for a row between two products.
+    int widest() const {
+        const int inner = settings.feed_forward * (settings.activation == SWIGLU ? 2 : 1);
+        return std::max(3 * settings.width, inner);
+    }
+
+    // What a sublayer reads: its norm's output, or x itself.
+    const float *enter(const Norm &norm, const float *x, int rows) const {
+        if (!settings.pre_norm) return x;
+        float *normed = workspace.normed.room(static_cast<size_t>(rows) * settings.width);
+        normalise(norm, x, rows, settings.width, normed);
+        return normed;
+    }
+
+    void leave(const Norm &norm, const Linear &output, const float *result, float *x,
+               int rows) const {
+        if (settings.residual != 1.0f)
+            for (size_t i = 0; i < static_cast<size_t>(rows) * settings.width; i++)
+                x[i] *= settings.residual;
+        apply(output, result, rows, x, Into::add);
+        if (!settings.pre_norm) normalise(norm, x, rows, settings.width, x);
+    }
+
+    void feed_forward(const FeedForward &layer, float *x, int rows) const {
+        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        apply(*layer.inner, enter(layer.norm, x, rows), rows, wide,
+              settings.activation == RELU ? Into::relu : Into::replace);
+        activate(static_cast<Activation>(settings.activation), wide, rows, settings.feed_forward);
+        leave(layer.norm, *layer.outer, wide, x, rows);
+    }
+
+    void embed(const float *embedding, int64_t token, const float *position, float *x) const {
+        const size_t width = settings.width;
+        const float *own = embedding + static_cast<size_t>(token) * width;
+        for (size_t i = 0; i < width; i++) x[i] = own[i] * settings.embedding_scale;
+        if (position)
+            for (size_t i = 0; i < width; i++) x[i] += position[i];
+    }
+
+    // The query and the key of a token, by its place.
+    void turn(float *query_key, const float *rotation) const {
+        if (!rotation) return;
+        const float *sines = rotation + head_width() / 2;
+        rotate(query_key, settings.heads, head_width(), rotation, sines);
+        rotate(query_key + settings.width, settings.heads, head_width(), rotation, sines);
+    }
+};
+
+struct Encoder : Sublayers {
+    struct Layer {
+        SelfAttention self_attention;
+        FeedForward feed_forward;
+    };
+
+    static constexpr int TOKENS = 256;  // read at a time, in whole sentences: they stay in caches
+
+    std::vector<Layer> layers;
+    Norm last;
+    std::vector<const Linear *> keys_values;  // of the decoder's layers
+
+    void self_attention(const SelfAttention &layer, const SourceTokens &source, int first,
+                        int end, float *x, int rows) const {
+        const int width = settings.width;
+        const size_t each = 3 * static_cast<size_t>(width);
+        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        apply(*layer.query_key_value, enter(layer.norm, x, rows), rows, wide);
+        float *own = wide, *out = attended;
+        for (int sentence = first; sentence < end; sentence++) {
+            const int length = source.lengths[sentence];
+            auto tokens = reinterpret_cast<const float **>(workspace.tokens.room(length));
+            float *weights = workspace.weights.room(length + LANES);
+            for (int s = 0; s < length; s++) {
+                tokens[s] = own + s * each + width;
+                if (source.rotations) turn(own + s * each, source.rotations + s * head_width());
+            }
+            for (int s = 0; s < length; s++, own += each, out += width)
+                attend(own, tokens, length, settings.heads, head_width(), weights, out);
+        }
+        leave(layer.norm, *layer.output, attended, x, rows);
+    }
+
+    // Sentences from `first` to before `end`; their first token is number `start` of all.
+    void read(const SourceTokens &source, int first, int end, size_t start, int rows) const {
+        const size_t width = settings.width;
+        float *x = workspace.states.room(rows * width);
+        float *row = x;
+        const int64_t *token = source.tokens + start;
+        for (int sentence = first; sentence < end; sentence++)
+            for (int s = 0; s < source.lengths[sentence]; s++, row += width)
+                embed(source.embedding, *token++,
+                      source.positions ? source.positions + s * width : nullptr, row);
+        for (const Layer &layer : layers) {
+            self_attention(layer.self_attention, source, first, end, x, rows);
+            feed_forward(layer.feed_forward, x, rows);
+        }
+        if (last.weight) normalise(last, x, rows, settings.width, x);
+        for (size_t number = 0; number < keys_values.size(); number++) {
+            const size_t place = start * 2 * width;
+            if (!settings.halves) {
+                apply(*keys_values[number], x, rows,
+                      static_cast<float *>(source.keys_values[number]) + place);
+                continue;
+            }
+            float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+            apply(*keys_values[number], x, rows, wide);
+            keep(wide, rows * 2 * width, static_cast<Half *>(source.keys_values[number]) + place);
+        }
+    }
+
+    void read(const SourceTokens &source) const {
+        size_t start = 0;
+        for (int first = 0; first < source.sentences;) {
+            int end = first, rows = 0;
+            while (end < source.sentences && (!rows || rows + source.lengths[end] <= TOKENS))
+                rows += source.lengths[end++];
+            read(source, first, end, start, rows);
+            start += rows;
+            first = end;
+        }
+    }
+};
+
+struct Decoder : Sublayers {
+    struct Layer {
+        SelfAttention self_attention;
+        CrossAttention cross_attention;
+        FeedForward feed_forward;
+    };
+
+    std::vector<Layer> layers;
+    Norm last;
+
+    template <typename Kept>
+    void self_attention(int number, const Surroundings &around, float *x) const {
+        const SelfAttention &layer = layers[number].self_attention;
+        const int width = settings.width, rows = around.rows, read = around.read;
+        const size_t token = 2 * static_cast<size_t>(width);
+        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        apply(*layer.query_key_value, enter(layer.norm, x, rows), rows, wide);
+        Kept *own = static_cast<Kept *>(around.past[read]) + number * rows * token;
+        auto tokens = reinterpret_cast<const Kept **>(workspace.tokens.room(read + 1));
+        float *weights = workspace.weights.room(read + 1 + LANES);
+        float *out = attended;
+        for (int r = 0; r < rows; r++, wide += 3 * width, own += token, out += width) {
+            turn(wide, around.rotations);
+            keep(wide + width, token, own);
+            const int32_t *path = around.paths + static_cast<size_t>(r) * read;
+            for (int s = 0; s < read; s++)
+                tokens[s] = static_cast<const Kept *>(around.past[s]) +
+                            (static_cast<size_t>(number) * around.past_rows[s] + path[s]) * token;
+            tokens[read] = own;
+            attend(wide, tokens, read + 1, settings.heads, head_width(), weights, out);
+        }
+        leave(layer.norm, *layer.output, attended, x, rows);
+    }
+
+    template <typename Kept>
+    void cross_attention(int number, const Surroundings &around, float *x) const {
+        const CrossAttention &layer = layers[number].cross_attention;
+        const int width = settings.width, rows = around.rows;
+        const size_t token = 2 * static_cast<size_t>(width);
+        float *queries = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        apply(*layer.query, enter(layer.norm, x, rows), rows, queries);
+        float *out = attended;
+        for (int r = 0; r < rows;) {
+            const int sentence = around.sentences[r / around.rows_each];
+            const int length = around.lengths[sentence];
+            auto tokens = reinterpret_cast<const Kept **>(workspace.tokens.room(length));
+            float *weights = workspace.weights.room(length + LANES);
+            const Kept *first = static_cast<const Kept *>(around.sources[number]) +
+                                around.starts[sentence] * token;
+            for (int s = 0; s < length; s++) tokens[s] = first + s * token;
+            for (int end = r + around.rows_each; r < end; r++, queries += width, out += width)
+                attend(queries, tokens, length, settings.heads, head_width(), weights, out);
+        }
+        leave(layer.norm, *layer.output, attended, x, rows);
+    }
+
+    void read(const Surroundings &around, float *x) const {
+        for (int r = 0; r < around.rows; r++) {
+            embed(around.embedding, around.tokens[r], around.position,
+                  x + static_cast<size_t>(r) * settings.width);
+            int32_t *path = around.paths_after + static_cast<size_t>(r) * (around.read + 1);
+            std::copy_n(around.paths + static_cast<size_t>(r) * around.read, around.read, path);
+            path[around.read] = r;
+        }
+    }
+
+    template <typename Kept> void step(const Surroundings &around, float *x) const {
+        read(around, x);
+        for (int number = 0; number < static_cast<int>(layers.size()); number++) {
+            self_attention<Kept>(number, around, x);
+            cross_attention<Kept>(number, around, x);
+            feed_forward(layers[number].feed_forward, x, around.rows);
+        }
+        if (last.weight) normalise(last, x, around.rows, settings.width, x);
+    }
+};
+
+SelfAttention self_attention_of(const LayerParts &parts) {
+    return {linear(parts.query_key_value), linear(parts.self_output),
+            {parts.self_weight, parts.self_bias}};
+}
+
+CrossAttention cross_attention_of(const LayerParts &parts) {
+    return {linear(parts.cross_query), linear(parts.cross_output),
+            {parts.cross_weight, parts.cross_bias}};
+}
+
+FeedForward feed_forward_of(const LayerParts &parts) {
+    return {linear(parts.inner), linear(parts.outer),
+            {parts.feed_forward_weight, parts.feed_forward_bias}};
+}
+
+}  // namespace
+
+// What Python calls
+
+extern "C" {
+
+// `keys_values` are the layers that make them, one for each of the decoder's.
+void *encoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
+                  const float *last_weight, const float *last_bias,
+                  const void *const *keys_values, int32_t decoder_layers) {
+    auto encoder = std::make_unique<Encoder>();
+    encoder->settings = *settings;
+    encoder->last = {last_weight, last_bias};
+    for (int i = 0; i < count; i++)
+        encoder->layers.push_back({self_attention_of(layers[i]), feed_forward_of(layers[i])});
+    for (int i = 0; i < decoder_layers; i++) encoder->keys_values.push_back(linear(keys_values[i]));
+    return encoder.release();
+}
+
+void encoder_free(void *encoder) { delete static_cast<Encoder *>(encoder); }
+
+void encoder_read(const void *encoder, const SourceTokens *source) {
+    static_cast<const Encoder *>(encoder)->read(*source);
+}
+
+void *decoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
+                  const float *last_weight, const float *last_bias) {
+    auto decoder = std::make_unique<Decoder>();
+    decoder->settings = *settings;
+    decoder->last = {last_weight, last_bias};
+    for (int i = 0; i < count; i++)
+        decoder->layers.push_back({self_attention_of(layers[i]), cross_attention_of(layers[i]),
+                                   feed_forward_of(layers[i])});
+    return decoder.release();
+}
+
+void decoder_free(void *decoder) { delete static_cast<Decoder *>(decoder); }
+
+// Read a token of each row; features (N, D) out.
+void decoder_step(const void *decoder, const Surroundings *around, float *features) {
+    const auto own = static_cast<const Decoder *>(decoder);
+    if (own->settings.halves)
+        own->step<Half>(*around, features);
+    else
+        own->step<float>(*around, features);
+}
+
+}  // extern "C"
