@@ -8,9 +8,16 @@ import torch
 from seq2seq_cli import native
 from seq2seq_cli.batching import pad
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import TranslationModel, Vocabulary, build, select
-from seq2seq_cli.models.compiled import CompiledTransformer, stepping, with_linear_layers
-from seq2seq_cli.models.transformer import Transformer, TransformerConfig
+from seq2seq_cli.models import (
+    ModelConfig,
+    TranslationModel,
+    Vocabulary,
+    build,
+    model_config,
+    select,
+)
+from seq2seq_cli.models.compiled import compiled_kind, stepping, with_linear_layers
+from seq2seq_cli.models.transformer import TransformerConfig
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.symbols import EOS
@@ -54,7 +61,7 @@ def test_what_becomes_of_a_row_does_not_depend_on_the_others(eight_bits: bool) -
 @pytest.mark.usefixtures("_each_build")
 @pytest.mark.parametrize("norm", ["pre", "post", "deep"])
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
-def test_a_compiled_decoder_equals_the_model_step_by_step(norm: str, positions: str) -> None:
+def test_a_compiled_transformer_equals_the_model_step_by_step(norm: str, positions: str) -> None:
     kinds = itertools.product(("layer", "rms"), ("relu", "gelu", "swish", "swiglu"))
     for normalisation, activation in kinds:
         torch.manual_seed(5)
@@ -68,32 +75,56 @@ def test_a_compiled_decoder_equals_the_model_step_by_step(norm: str, positions: 
             positions=positions,  # type: ignore[arg-type]
             max_positions=4,
         )
-        model = build(config, VOCABULARY).eval()
-        compiled = stepping(model)
-        assert isinstance(compiled, CompiledTransformer)
-        source = pad([[4, 5, 6, 7, EOS], [9, EOS], [8, 9, EOS]])
-        given, found = model.encode(source)[::-1], compiled.encode(source)[::-1]
-        # One row of each sentence, then two, which change places; then a sentence is left out.
-        plan = (
-            [0, 0, 1, 1, 2, 2],
-            [1, 0, 2, 2, 3, 2],
-            [1, 1, 0, 0, 5, 4],
-            [0, 1, 4, 5],
-            [1, 0, 2, 2],
-        )
-        rows = 3
-        for order in plan:
-            tokens = torch.randint(4, 30, (rows, 1))
-            exact, state = model.decode(tokens, *given)
-            features, own = compiled.decode(tokens, *found)
-            torch.testing.assert_close(features, exact, rtol=1e-4, atol=1e-5)
-            chosen = torch.tensor(order)
-            given = select(state, chosen), given[1]
-            found = select(own, chosen), found[1]
-            if len(order) < rows:
-                kept = torch.tensor([0, 2])
-                given, found = ((state, select(memory, kept)) for state, memory in (given, found))
-            rows = len(order)
+        _equals_its_model_step_by_step(config)
+
+
+OTHERS = {
+    "conv": {"architecture": "conv", "width": 20, "channels": 36, "decoder_layers": 2},
+    "conv-wide": {"architecture": "conv", "width": 36, "channels": 20, "kernel": 5},
+    "conv-narrow": {"architecture": "conv", "width": 20, "channels": 20, "kernel": 1},
+    "lstm": {"architecture": "attention-rnn", "width": 20, "units": 36},
+    "gru": {"architecture": "attention-rnn", "width": 20, "units": 36, "cell": "gru"}
+    | {"score": "dot", "decoder_layers": 2, "encoder_layers": 2, "bidirectional": False},
+    "feeding": {"architecture": "attention-rnn", "width": 20, "units": 36}
+    | {"score": "scaled-dot", "decoder_layers": 2, "input_feeding": True},
+}
+
+
+@torch.inference_mode()
+@pytest.mark.usefixtures("_each_build")
+@pytest.mark.parametrize("table", OTHERS.values(), ids=OTHERS)
+def test_other_compiled_models_equal_theirs_step_by_step(table: dict[str, object]) -> None:
+    torch.manual_seed(5)
+    _equals_its_model_step_by_step(model_config(table))
+
+
+def _equals_its_model_step_by_step(config: ModelConfig) -> None:
+    model = build(config, VOCABULARY).eval()
+    assert compiled_kind(model)
+    compiled = stepping(model)
+    source = pad([[4, 5, 6, 7, EOS], [9, EOS], [8, 9, EOS]])
+    given, found = model.encode(source)[::-1], compiled.encode(source)[::-1]
+    # One row of each sentence, then two, which change places; then a sentence is left out.
+    plan = (
+        [0, 0, 1, 1, 2, 2],
+        [1, 0, 2, 2, 3, 2],
+        [1, 1, 0, 0, 5, 4],
+        [0, 1, 4, 5],
+        [1, 0, 2, 2],
+    )
+    rows = 3
+    for order in plan:
+        tokens = torch.randint(4, 30, (rows, 1))
+        exact, state = model.decode(tokens, *given)
+        features, own = compiled.decode(tokens, *found)
+        torch.testing.assert_close(features, exact, rtol=1e-4, atol=1e-5)
+        chosen = torch.tensor(order)
+        given = select(state, chosen), given[1]
+        found = select(own, chosen), found[1]
+        if len(order) < rows:
+            kept = torch.tensor([0, 2])
+            given, found = ((state, select(memory, kept)) for state, memory in (given, found))
+        rows = len(order)
 
 
 @torch.inference_mode()
@@ -149,8 +180,8 @@ def test_search_finds_the_same_where_nothing_is_compiled(
     native.library.cache_clear()
     compiled = Predictor([model])
     found = beam_search(compiled, source, options)
-    served = isinstance(model, Transformer) and model.config.decoder_attention == "self"
-    assert isinstance(compiled.steps()[0], CompiledTransformer) == served
+    kind = compiled_kind(model)
+    assert kind is None or isinstance(compiled.steps()[0], kind)
     for mine, theirs in zip(found, plain, strict=True):
         assert [each.tokens for each in mine] == [each.tokens for each in theirs]
         assert [each.score for each in mine] == pytest.approx(

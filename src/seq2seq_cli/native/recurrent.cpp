@@ -1,4 +1,6 @@
-// Recurrent cells, token by token.
+// Recurrent cells, token by token, and a step of the decoder with attention that is made of them.
+//
+// Dimensions: N rows of hypotheses, D width, U units.
 
 #include "layers.h"
 
@@ -61,18 +63,10 @@ void recur(const float *from_input, const float *from_state, int units, float *h
     }
 }
 
-}  // namespace
-
-// What Python calls
-
-extern "C" {
-
 // Rows x (N, inputs) of a cell's inputs; hidden and cell (N, units) change in place, and `cell` is
 // null in a GRU.
-void cell_step(const void *from_input, const void *from_state, const float *x, int32_t rows,
-               float *hidden, float *cell) {
-    const Linear &input = *static_cast<const Linear *>(from_input);
-    const Linear &state = *static_cast<const Linear *>(from_state);
+void step(const Linear &input, const Linear &state, const float *x, int rows, float *hidden,
+          float *cell) {
     const size_t gates = input.outputs, units = state.inputs;
     float *of_input = workspace.wide.room(2 * rows * gates);
     float *of_state = of_input + rows * gates;
@@ -81,6 +75,102 @@ void cell_step(const void *from_input, const void *from_state, const float *x, i
     for (int r = 0; r < rows; r++)
         recur(of_input + r * gates, of_state + r * gates, static_cast<int>(units),
               hidden + r * units, cell ? cell + r * units : nullptr);
+}
+
+}  // namespace
+
+// Shared with `native/recurrent.py`, field by field.
+
+struct RecurrentSettings {
+    int32_t width, units;
+    int32_t parts;    // of a cell's state: h, and in an LSTM c
+    int32_t feeding;  // whether the last features are read with a token
+    int32_t halves;   // whether keys and values are kept as float16
+    float scale;      // of the dot products with keys
+};
+
+struct CellParts {
+    const void *from_input, *from_state;
+};
+
+namespace {
+
+// Of layers of cells, then attention to the source by dot products.
+struct AttendingDecoder {
+    struct Cell {
+        const Linear *from_input, *from_state;
+    };
+
+    RecurrentSettings settings;
+    std::vector<Cell> cells;
+    const Linear *output;  // (context, hidden) -> features
+
+    // The states (N, U) of each layer's parts, and the last features (N, D) where they are fed, are
+    // in `before`, and to be written to `after`.
+    template <typename Kept>
+    void step(const Surroundings &around, const float *const *before, float *const *after,
+              float *features) const {
+        const size_t width = settings.width, units = settings.units, rows = around.rows;
+        const size_t states = cells.size() * settings.parts;
+        const size_t read = settings.feeding ? 2 * width : width;
+        float *x = workspace.states.room(rows * read);
+        for (size_t r = 0; r < rows; r++) {
+            embed(around.embedding, around.tokens[r], 1.0f, nullptr, width, x + r * read);
+            if (settings.feeding) std::copy_n(before[states] + r * width, width, x + r * read + width);
+        }
+        for (size_t i = 0; i < states; i++) std::copy_n(before[i], rows * units, after[i]);
+        for (size_t i = 0; i < cells.size(); i++) {
+            float *const *state = after + i * settings.parts;
+            ::step(*cells[i].from_input, *cells[i].from_state, x, around.rows, state[0],
+                   settings.parts > 1 ? state[1] : nullptr);
+            x = state[0];
+        }
+        float *attended = workspace.attended.room(rows * units);
+        attend_to_sources<Kept>(around, 0, x, 1, settings.units, settings.scale, attended);
+        float *joined = workspace.normed.room(rows * 2 * units);
+        for (size_t r = 0; r < rows; r++) {
+            std::copy_n(attended + r * units, units, joined + r * 2 * units);
+            std::copy_n(x + r * units, units, joined + (r * 2 + 1) * units);
+        }
+        apply(*output, joined, around.rows, features);
+        size_t i = 0;
+        for (; i + LANES <= rows * width; i += LANES) store(features + i, tangent(load(features + i)));
+        for (; i < rows * width; i++) features[i] = tangent(features[i]);
+        if (settings.feeding) std::copy_n(features, rows * width, after[states]);
+    }
+};
+
+}  // namespace
+
+// What Python calls
+
+extern "C" {
+
+void cell_step(const void *from_input, const void *from_state, const float *x, int32_t rows,
+               float *hidden, float *cell) {
+    step(*linear(from_input), *linear(from_state), x, rows, hidden, cell);
+}
+
+void *attending_decoder_new(const RecurrentSettings *settings, const CellParts *cells, int32_t count,
+                            const void *output) {
+    auto decoder = std::make_unique<AttendingDecoder>();
+    decoder->settings = *settings;
+    decoder->output = linear(output);
+    for (int i = 0; i < count; i++)
+        decoder->cells.push_back({linear(cells[i].from_input), linear(cells[i].from_state)});
+    return decoder.release();
+}
+
+void attending_decoder_free(void *decoder) { delete static_cast<AttendingDecoder *>(decoder); }
+
+// Read a token of each row; features (N, D) out.
+void attending_decoder_step(const void *decoder, const Surroundings *around,
+                            const float *const *before, float *const *after, float *features) {
+    const auto own = static_cast<const AttendingDecoder *>(decoder);
+    if (own->settings.halves)
+        own->step<Half>(*around, before, after, features);
+    else
+        own->step<float>(*around, before, after, features);
 }
 
 }  // extern "C"

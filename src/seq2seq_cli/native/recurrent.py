@@ -1,11 +1,43 @@
-"""Recurrent cells (recurrent.cpp)."""
+"""Recurrent cells, and a decoder with attention that is made of them (recurrent.cpp).
+
+Dimensions: N rows of hypotheses, T target tokens, D width, U units.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.native import INT, POINTER, Linear, declaring
+from seq2seq_cli.native.read import Past, Sources, Surroundings
 
-_compiled = declaring({"cell_step": (None, POINTER, POINTER, POINTER, INT, POINTER, POINTER)})
+
+class _Settings(ctypes.Structure):
+    _fields_ = (
+        ("width", INT),
+        ("units", INT),
+        ("parts", INT),
+        ("feeding", INT),
+        ("halves", INT),
+        ("scale", ctypes.c_float),
+    )
+
+
+class _CellParts(ctypes.Structure):
+    _fields_ = (("from_input", POINTER), ("from_state", POINTER))
+
+
+_compiled = declaring(
+    {
+        "cell_step": (None, POINTER, POINTER, POINTER, INT, POINTER, POINTER),
+        "attending_decoder_new": (POINTER, POINTER, POINTER, INT, POINTER),
+        "attending_decoder_free": (None, POINTER),
+        "attending_decoder_step": (None, POINTER, POINTER, POINTER, POINTER, POINTER),
+    }
+)
 
 
 class Cell(nn.Module):
@@ -35,3 +67,65 @@ class Cell(nn.Module):
             outputs.append(own[0].clone())
         after = (own[0][None], own[1][None]) if len(own) > 1 else own[0][None]
         return torch.stack(outputs, dim=1), after
+
+
+@dataclass(frozen=True)
+class RecurrentSettings:
+    """Of a decoder with attention by dot products."""
+
+    width: int
+    units: int
+    parts: int  # of a cell's state: h, and in an LSTM c
+    feeding: bool  # whether the last features are read with a token
+    kept: torch.dtype  # of keys and values: float32 or float16
+    scale: float  # of the dot products
+
+    def packed(self) -> _Settings:
+        return _Settings(
+            self.width,
+            self.units,
+            self.parts,
+            self.feeding,
+            self.kept == torch.float16,
+            self.scale,
+        )
+
+
+class AttendingDecoder:
+    """Layers of cells, attention to the source, and features of both, for a token of each row.
+
+    State: h and, in an LSTM, c of each layer, (N, U) each, and the last features where they are
+    fed.
+    """
+
+    def __init__(self, settings: RecurrentSettings, cells: Sequence[Cell], output: Linear) -> None:
+        self.settings = settings
+        self.layers = tuple(cells), output  # kept: the compiled side points into them
+        array = (_CellParts * len(cells))(
+            *(_CellParts(cell.from_input.handle, cell.from_state.handle) for cell in cells)
+        )
+        self.handle = _compiled().attending_decoder_new(
+            ctypes.byref(settings.packed()), array, len(cells), output.handle
+        )
+        weakref.finalize(self, _compiled().attending_decoder_free, self.handle)
+
+    def step(
+        self, tokens: Tensor, embedding: Tensor, state: Sequence[Tensor], sources: Sources
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Read tokens (N,); return features (N, D), and the state after them.
+
+        Rows of one sentence stand together.
+        """
+        nothing = Past.empty(0)
+        features = embedding.new_empty(tokens.size(0), self.settings.width)
+        before = [part.contiguous() for part in state]
+        after = tuple(torch.empty_like(part) for part in before)
+        around = Surroundings.of(tokens, embedding, None, None, nothing, nothing, sources)
+        _compiled().attending_decoder_step(
+            self.handle,
+            ctypes.byref(around),
+            (POINTER * len(before))(*(part.data_ptr() for part in before)),
+            (POINTER * len(after))(*(part.data_ptr() for part in after)),
+            features.data_ptr(),
+        )
+        return features, after

@@ -42,36 +42,6 @@ struct LayerParts {
     const float *feed_forward_weight, *feed_forward_bias;
 };
 
-// What the encoder reads: sentences one after the other, without padding.
-struct SourceTokens {
-    int32_t sentences;
-    const int64_t *tokens;    // (all,)
-    const int32_t *lengths;   // (sentences,)
-    const float *embedding;   // (vocabulary, D)
-    const float *positions;   // (longest, D), to be added to each; or null
-    const float *rotations;   // (longest, 2, D / H / 2): cosines, then sines; or null
-    void *const *keys_values; // a decoder layer's (all, 2, D), to be written
-};
-
-// What a step of the decoder reads beside its rows.
-struct Surroundings {
-    int32_t rows;                // N
-    int32_t rows_each;           // of a sentence; they stand together
-    int32_t read;                // T, target tokens read before
-    const int64_t *tokens;       // (N,), to be read
-    const float *embedding;      // (vocabulary, D)
-    const float *position;       // (D,), to be added to each; or null
-    const int32_t *paths;        // (N, T): in which row of each earlier step a row's token was
-    int32_t *paths_after;        // (N, T + 1), to be written
-    void *const *past;           // T + 1 of (layers, rows then, 2, D); the last is written
-    const int32_t *past_rows;    // T + 1
-    const void *const *sources;  // a layer's keys and values: (all source tokens, 2, D)
-    const int32_t *starts;       // (sentences,), the first token of each
-    const int32_t *lengths;      // (sentences,), tokens of each
-    const int32_t *sentences;    // (N / rows_each,), of which there may be more in `sources`
-    const float *rotations;      // cosines, then sines, (2, D / H / 2); or null
-};
-
 }  // extern "C"
 
 namespace {
@@ -81,6 +51,8 @@ struct Sublayers {
     TransformerSettings settings;
 
     int head_width() const { return settings.width / settings.heads; }
+
+    float scale() const { return 1 / std::sqrt(static_cast<float>(head_width())); }
 
     // Of the room for a row between two products.
     int widest() const {
@@ -111,14 +83,6 @@ struct Sublayers {
               settings.activation == RELU ? Into::relu : Into::replace);
         activate(static_cast<Activation>(settings.activation), wide, rows, settings.feed_forward);
         leave(layer.norm, *layer.outer, wide, x, rows);
-    }
-
-    void embed(const float *embedding, int64_t token, const float *position, float *x) const {
-        const size_t width = settings.width;
-        const float *own = embedding + static_cast<size_t>(token) * width;
-        for (size_t i = 0; i < width; i++) x[i] = own[i] * settings.embedding_scale;
-        if (position)
-            for (size_t i = 0; i < width; i++) x[i] += position[i];
     }
 
     // The query and the key of a token, by its place.
@@ -159,7 +123,7 @@ struct Encoder : Sublayers {
                 if (source.rotations) turn(own + s * each, source.rotations + s * head_width());
             }
             for (int s = 0; s < length; s++, own += each, out += width)
-                attend(own, tokens, length, settings.heads, head_width(), weights, out);
+                attend(own, tokens, length, settings.heads, head_width(), scale(), weights, out);
         }
         leave(layer.norm, *layer.output, attended, x, rows);
     }
@@ -172,8 +136,9 @@ struct Encoder : Sublayers {
         const int64_t *token = source.tokens + start;
         for (int sentence = first; sentence < end; sentence++)
             for (int s = 0; s < source.lengths[sentence]; s++, row += width)
-                embed(source.embedding, *token++,
-                      source.positions ? source.positions + s * width : nullptr, row);
+                embed(source.embedding, *token++, settings.embedding_scale,
+                      source.positions ? source.positions + s * width : nullptr,
+                      settings.width, row);
         for (const Layer &layer : layers) {
             self_attention(layer.self_attention, source, first, end, x, rows);
             feed_forward(layer.feed_forward, x, rows);
@@ -235,7 +200,7 @@ struct Decoder : Sublayers {
                 tokens[s] = static_cast<const Kept *>(around.past[s]) +
                             (static_cast<size_t>(number) * around.past_rows[s] + path[s]) * token;
             tokens[read] = own;
-            attend(wide, tokens, read + 1, settings.heads, head_width(), weights, out);
+            attend(wide, tokens, read + 1, settings.heads, head_width(), scale(), weights, out);
         }
         leave(layer.norm, *layer.output, attended, x, rows);
     }
@@ -244,29 +209,18 @@ struct Decoder : Sublayers {
     void cross_attention(int number, const Surroundings &around, float *x) const {
         const CrossAttention &layer = layers[number].cross_attention;
         const int width = settings.width, rows = around.rows;
-        const size_t token = 2 * static_cast<size_t>(width);
         float *queries = workspace.wide.room(static_cast<size_t>(rows) * widest());
         float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
         apply(*layer.query, enter(layer.norm, x, rows), rows, queries);
-        float *out = attended;
-        for (int r = 0; r < rows;) {
-            const int sentence = around.sentences[r / around.rows_each];
-            const int length = around.lengths[sentence];
-            auto tokens = reinterpret_cast<const Kept **>(workspace.tokens.room(length));
-            float *weights = workspace.weights.room(length + LANES);
-            const Kept *first = static_cast<const Kept *>(around.sources[number]) +
-                                around.starts[sentence] * token;
-            for (int s = 0; s < length; s++) tokens[s] = first + s * token;
-            for (int end = r + around.rows_each; r < end; r++, queries += width, out += width)
-                attend(queries, tokens, length, settings.heads, head_width(), weights, out);
-        }
+        attend_to_sources<Kept>(around, number, queries, settings.heads, head_width(), scale(),
+                                attended);
         leave(layer.norm, *layer.output, attended, x, rows);
     }
 
     void read(const Surroundings &around, float *x) const {
         for (int r = 0; r < around.rows; r++) {
-            embed(around.embedding, around.tokens[r], around.position,
-                  x + static_cast<size_t>(r) * settings.width);
+            embed(around.embedding, around.tokens[r], settings.embedding_scale, around.position,
+                  settings.width, x + static_cast<size_t>(r) * settings.width);
             int32_t *path = around.paths_after + static_cast<size_t>(r) * (around.read + 1);
             std::copy_n(around.paths + static_cast<size_t>(r) * around.read, around.read, path);
             path[around.read] = r;

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.native import INT, POINTER, Linear, address, declaring
+from seq2seq_cli.native.read import Past, Sources, SourceTokens, Surroundings
 
 ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # as layers.h counts them
 
@@ -38,38 +39,6 @@ class _LayerParts(ctypes.Structure):
             *("self_weight", "self_bias", "cross_weight", "cross_bias"),
             *("feed_forward_weight", "feed_forward_bias"),
         )
-    )
-
-
-class _SourceTokens(ctypes.Structure):
-    _fields_ = (
-        ("sentences", INT),
-        ("tokens", POINTER),
-        ("lengths", POINTER),
-        ("embedding", POINTER),
-        ("positions", POINTER),
-        ("rotations", POINTER),
-        ("keys_values", ctypes.POINTER(POINTER)),
-    )
-
-
-class _Surroundings(ctypes.Structure):
-    _fields_ = (
-        ("rows", INT),
-        ("rows_each", INT),
-        ("read", INT),
-        ("tokens", POINTER),
-        ("embedding", POINTER),
-        ("position", POINTER),
-        ("paths", POINTER),
-        ("paths_after", POINTER),
-        ("past", ctypes.POINTER(POINTER)),
-        ("past_rows", ctypes.POINTER(INT)),
-        ("sources", ctypes.POINTER(POINTER)),
-        ("starts", POINTER),
-        ("lengths", POINTER),
-        ("sentences", POINTER),
-        ("rotations", POINTER),
     )
 
 
@@ -188,21 +157,11 @@ class Encoder:
         What is read is the embedding's row, times its scale, plus that of `positions` (longest, D),
         if there are any. `rotations` (longest, 2, D / H / 2) are for rotary positions.
         """
-        layers = [
-            torch.empty(len(tokens), 2, self.settings.width, dtype=self.settings.kept)
-            for _ in self.keys_values
-        ]
-        sources = Sources.of(layers, lengths)
-        source = _SourceTokens(
-            len(lengths),
-            tokens.data_ptr(),
-            lengths.data_ptr(),
-            embedding.data_ptr(),
-            address(positions),
-            address(rotations),
-            sources.addresses,
+        sources = Sources.empty(
+            lengths, len(tokens), self.settings.width, self.settings.kept, len(self.keys_values)
         )
-        _compiled().encoder_read(self.handle, ctypes.byref(source))
+        given = SourceTokens.of(tokens, sources, embedding, positions, rotations)
+        _compiled().encoder_read(self.handle, ctypes.byref(given))
         return sources
 
 
@@ -241,79 +200,10 @@ class Decoder:
         one. `rotations` (1, 2, D / H / 2) are cosines and sines of this place, with rotary
         positions. Rows of one sentence stand together.
         """
-        rows, count = tokens.size(0), len(past.steps) + 1
+        rows = tokens.size(0)
         features = embedding.new_empty(rows, self.settings.width)
-        step = torch.empty(len(self.layers), rows, 2, self.settings.width, dtype=self.settings.kept)
-        paths = past.paths.new_empty(rows, count)
-        addresses = (*past.addresses, step.data_ptr())
-        rows_then = (*past.rows, rows)
-        around = _Surroundings(
-            rows,
-            rows // sources.sentences.size(0),
-            count - 1,
-            tokens.data_ptr(),
-            embedding.data_ptr(),
-            address(position),
-            past.paths.data_ptr(),
-            paths.data_ptr(),
-            (POINTER * count)(*addresses),
-            (INT * count)(*rows_then),
-            sources.addresses,
-            sources.starts.data_ptr(),
-            sources.lengths.data_ptr(),
-            sources.sentences.data_ptr(),
-            address(rotations),
-        )
+        own = torch.empty(len(self.layers), rows, 2, self.settings.width, dtype=self.settings.kept)
+        after = past.grown(own, rows)
+        around = Surroundings.of(tokens, embedding, position, rotations, past, after, sources)
         _compiled().decoder_step(self.handle, ctypes.byref(around), features.data_ptr())
-        return features, Past((*past.steps, step), paths, addresses, rows_then)
-
-
-@dataclass(frozen=True)
-class Past:
-    """Keys and values of the target tokens read so far. They never move: rows remember their way.
-
-    Each of `steps` is (layers, rows at that step, 2, D); `paths` (N, T) says in which row of each
-    step a row's token was.
-    """
-
-    steps: tuple[Tensor, ...]
-    paths: Tensor
-    addresses: tuple[int, ...] = ()  # of the steps
-    rows: tuple[int, ...] = ()  # at each step
-
-    @classmethod
-    def empty(cls, rows: int) -> "Past":
-        """Before the first token."""
-        return cls((), torch.empty(rows, 0, dtype=torch.int32))
-
-    def select(self, rows: Tensor) -> "Past":
-        """Gather rows."""
-        return Past(self.steps, self.paths.index_select(0, rows), self.addresses, self.rows)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Keys and values of source tokens: for each layer (all tokens, 2, D). They never move either.
-
-    `starts` and `lengths` (sentences,) say which tokens a sentence has; `sentences` (B,) are those
-    that are still searched.
-    """
-
-    layers: tuple[Tensor, ...]
-    starts: Tensor
-    lengths: Tensor
-    sentences: Tensor
-    addresses: Any  # of the layers
-
-    @classmethod
-    def of(cls, layers: Sequence[Tensor], lengths: Tensor) -> "Sources":
-        """All sentences, one after the other."""
-        addresses = (POINTER * len(layers))(*(layer.data_ptr() for layer in layers))
-        starts = lengths.cumsum(dim=0, dtype=torch.int32) - lengths
-        sentences = torch.arange(len(lengths), dtype=torch.int32)
-        return cls(tuple(layers), starts, lengths, sentences, addresses)
-
-    def select(self, rows: Tensor) -> "Sources":
-        """Gather sentences."""
-        sentences = self.sentences.index_select(0, rows)
-        return Sources(self.layers, self.starts, self.lengths, sentences, self.addresses)
+        return features, after

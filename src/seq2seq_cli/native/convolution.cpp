@@ -1,0 +1,239 @@
+// The convolutional model: its encoder reads a batch in one call, its decoder a token of each row.
+//
+// Dimensions: N rows of hypotheses, D width, C channels, K kernel, S source tokens.
+
+#include "layers.h"
+
+// Shared with `native/convolution.py`, field by field.
+
+struct ConvolutionSettings {
+    int32_t width, channels, kernel;
+    int32_t halves;  // whether keys and values are kept as float16
+};
+
+// Of a layer of the decoder.
+struct ConvolutionParts {
+    const void *convolution, *query, *context;
+};
+
+namespace {
+
+constexpr float HALF = 0.70710678f;  // keeps the variance of a sum of two
+
+// (N, 2 C) -> the gated linear unit (N, C), in place
+void gate(float *x, int rows, int channels) {
+    for (int r = 0; r < rows; r++) {
+        const float *in = x + static_cast<size_t>(r) * 2 * channels;
+        float *out = x + static_cast<size_t>(r) * channels;
+        int i = 0;
+        for (; i + LANES <= channels; i += LANES)
+            store(out + i, multiply(load(in + i), sigmoid(load(in + channels + i))));
+        for (; i < channels; i++) out[i] = in[i] * sigmoid(in[channels + i]);
+    }
+}
+
+// (x + y) times HALF, into x
+void join(float *x, const float *y, size_t count) {
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        store(x + i, multiply(add(load(x + i), load(y + i)), spread(HALF)));
+    for (; i < count; i++) x[i] = (x[i] + y[i]) * HALF;
+}
+
+struct Buffers {
+    Aligned<float> embedded, windows, hidden, queries;
+};
+
+thread_local Buffers buffers;
+
+struct ConvolutionEncoder {
+    ConvolutionSettings settings;
+    const Linear *input, *output;
+    std::vector<const Linear *> layers;
+
+    static constexpr int TOKENS = 256;  // read at a time, in whole sentences: they stay in caches
+
+    // The tokens around each one, side by side; those outside of its sentence are zero.
+    void gather(const float *x, const int32_t *lengths, int sentences, float *windows) const {
+        const size_t channels = settings.channels;
+        const int kernel = settings.kernel, side = kernel / 2;
+        for (int sentence = 0; sentence < sentences; sentence++) {
+            const int length = lengths[sentence];
+            for (int s = 0; s < length; s++)
+                for (int k = 0; k < kernel; k++, windows += channels) {
+                    const int from = s + k - side;
+                    if (from < 0 || from >= length)
+                        std::fill_n(windows, channels, 0.0f);
+                    else
+                        std::copy_n(x + from * channels, channels, windows);
+                }
+            x += length * channels;
+        }
+    }
+
+    // Sentences from `first` to before `end`; their first token is number `start` of all.
+    template <typename Kept>
+    void read(const SourceTokens &source, int first, int end, size_t start, int rows) const {
+        const size_t width = settings.width, channels = settings.channels;
+        float *embedded = buffers.embedded.room(rows * width);
+        float *row = embedded;
+        const int64_t *token = source.tokens + start;
+        for (int sentence = first; sentence < end; sentence++)
+            for (int s = 0; s < source.lengths[sentence]; s++, row += width)
+                embed(source.embedding, *token++, 1.0f, source.positions + s * width, width, row);
+        float *x = workspace.states.room(rows * std::max(channels, width));
+        float *windows = buffers.windows.room(rows * settings.kernel * channels);
+        float *hidden = buffers.hidden.room(rows * std::max(2 * channels, width));
+        apply(*input, embedded, rows, x);
+        for (const Linear *layer : layers) {
+            gather(x, source.lengths + first, end - first, windows);
+            apply(*layer, windows, rows, hidden);
+            gate(hidden, rows, static_cast<int>(channels));
+            join(x, hidden, rows * channels);
+        }
+        float *keys = hidden;
+        apply(*output, x, rows, keys);
+        Kept *out = static_cast<Kept *>(source.keys_values[0]) + start * 2 * width;
+        for (int sentence = first; sentence < end; sentence++) {
+            // A mean of m vectors has 1 / m of their variance.
+            const float scale = std::sqrt(static_cast<float>(source.lengths[sentence])) * HALF;
+            for (int s = 0; s < source.lengths[sentence]; s++) {
+                keep(keys, width, out);
+                for (size_t i = 0; i < width; i++) embedded[i] = (keys[i] + embedded[i]) * scale;
+                keep(embedded, width, out + width);
+                keys += width;
+                embedded += width;
+                out += 2 * width;
+            }
+        }
+    }
+
+    void read(const SourceTokens &source) const {
+        size_t start = 0;
+        for (int first = 0; first < source.sentences;) {
+            int end = first, rows = 0;
+            while (end < source.sentences && (!rows || rows + source.lengths[end] <= TOKENS))
+                rows += source.lengths[end++];
+            if (settings.halves)
+                read<Half>(source, first, end, start, rows);
+            else
+                read<float>(source, first, end, start, rows);
+            start += rows;
+            first = end;
+        }
+    }
+};
+
+struct ConvolutionDecoder {
+    struct Layer {
+        const Linear *convolution, *query, *context;
+    };
+
+    ConvolutionSettings settings;
+    const Linear *input, *output;
+    std::vector<Layer> layers;
+
+    // The last K inputs of a layer, side by side, for each row: those before from `past`, and x.
+    void gather(const Surroundings &around, int number, const float *x, float *windows) const {
+        const size_t channels = settings.channels;
+        const int before = settings.kernel - 1, read = around.read;
+        for (int r = 0; r < around.rows; r++, x += channels) {
+            std::fill_n(windows, (before - read) * channels, 0.0f);
+            windows += (before - read) * channels;
+            const int32_t *path = around.paths + static_cast<size_t>(r) * read;
+            for (int t = 0; t < read; t++, windows += channels) {
+                const size_t row = static_cast<size_t>(number) * around.past_rows[t] + path[t];
+                std::copy_n(static_cast<const float *>(around.past[t]) + row * channels, channels,
+                            windows);
+            }
+            std::copy_n(x, channels, windows);
+            windows += channels;
+        }
+    }
+
+    // `around.read` is of the tokens kept, K - 1 at most, and so many are in `paths_after`.
+    template <typename Kept> void step(const Surroundings &around, float *features) const {
+        const int rows = around.rows, kernel = settings.kernel;
+        const size_t width = settings.width, channels = settings.channels;
+        float *embedded = buffers.embedded.room(rows * width);
+        float *x = workspace.states.room(rows * channels);
+        float *windows = buffers.windows.room(rows * kernel * channels);
+        float *hidden = buffers.hidden.room(rows * 2 * channels);
+        float *queries = buffers.queries.room(rows * width);
+        float *attended = workspace.attended.room(rows * width);
+        const int after = std::min(around.read + 1, kernel - 1);
+        for (int r = 0; r < rows; r++) {
+            embed(around.embedding, around.tokens[r], 1.0f, around.position, width,
+                  embedded + r * width);
+            if (!after) continue;
+            const int32_t *path = around.paths + static_cast<size_t>(r) * around.read;
+            int32_t *path_after = around.paths_after + static_cast<size_t>(r) * after;
+            std::copy(path + around.read + 1 - after, path + around.read, path_after);
+            path_after[after - 1] = r;
+        }
+        apply(*input, embedded, rows, x);
+        for (size_t number = 0; number < layers.size(); number++) {
+            const Layer &layer = layers[number];
+            std::copy_n(x, rows * channels,
+                        static_cast<float *>(around.past[around.read]) + number * rows * channels);
+            gather(around, static_cast<int>(number), x, windows);
+            apply(*layer.convolution, windows, rows, hidden);
+            gate(hidden, rows, static_cast<int>(channels));
+            apply(*layer.query, hidden, rows, queries);
+            join(queries, embedded, rows * width);
+            attend_to_sources<Kept>(around, 0, queries, 1, settings.width, 1.0f, attended);
+            float *context = windows;
+            apply(*layer.context, attended, rows, context);
+            join(hidden, context, rows * channels);
+            join(x, hidden, rows * channels);
+        }
+        apply(*output, x, rows, features);
+    }
+};
+
+}  // namespace
+
+// What Python calls
+
+extern "C" {
+
+void *convolution_encoder_new(const ConvolutionSettings *settings, const void *input,
+                              const void *const *layers, int32_t count, const void *output) {
+    auto encoder = std::make_unique<ConvolutionEncoder>();
+    encoder->settings = *settings;
+    encoder->input = linear(input);
+    encoder->output = linear(output);
+    for (int i = 0; i < count; i++) encoder->layers.push_back(linear(layers[i]));
+    return encoder.release();
+}
+
+void convolution_encoder_free(void *encoder) { delete static_cast<ConvolutionEncoder *>(encoder); }
+
+void convolution_encoder_read(const void *encoder, const SourceTokens *source) {
+    static_cast<const ConvolutionEncoder *>(encoder)->read(*source);
+}
+
+void *convolution_decoder_new(const ConvolutionSettings *settings, const void *input,
+                              const ConvolutionParts *layers, int32_t count, const void *output) {
+    auto decoder = std::make_unique<ConvolutionDecoder>();
+    decoder->settings = *settings;
+    decoder->input = linear(input);
+    decoder->output = linear(output);
+    for (int i = 0; i < count; i++)
+        decoder->layers.push_back(
+            {linear(layers[i].convolution), linear(layers[i].query), linear(layers[i].context)});
+    return decoder.release();
+}
+
+void convolution_decoder_free(void *decoder) { delete static_cast<ConvolutionDecoder *>(decoder); }
+
+// Read a token of each row; features (N, D) out.
+void convolution_decoder_step(const void *decoder, const Surroundings *around, float *features) {
+    const auto own = static_cast<const ConvolutionDecoder *>(decoder);
+    if (own->settings.halves)
+        own->step<Half>(*around, features);
+    else
+        own->step<float>(*around, features);
+}
+
+}  // extern "C"
