@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seq2seq_cli import search
+from seq2seq_cli import native, search
 from seq2seq_cli.batching import pad
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel, Tree, Vocabulary
@@ -116,6 +116,31 @@ def test_a_batch_of_1_equals_a_batch_of_64(model: TranslationModel) -> None:
     for row, single in zip(together, alone, strict=True):
         expected = [h.score for h in single]
         assert [h.score for h in row] == pytest.approx(expected, abs=1e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize("lengths", [{}, {"min_ratio": 0.8, "max_ratio": 1.2, "max_extra": 0}])
+@pytest.mark.parametrize(("beam_size", "n_best"), [(1, 1), (4, 1), (3, 3)])
+def test_compiled_search_finds_exactly_what_search_in_torch_finds(
+    model: TranslationModel,
+    beam_size: int,
+    n_best: int,
+    lengths: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not native.usable_builds():
+        pytest.skip("no compiled functions were built for this processor")
+    options = SearchOptions(beam=beam_size, n_best=n_best, **lengths)
+    sources = random_sources(24)
+    random = torch.Generator().manual_seed(1)
+    begun = [torch.randint(4, 7, (i % 4,), generator=random).tolist() for i in range(24)]
+    translations = torch.randint(3, 7, (model.source_embedding.num_embeddings, 2))
+    shortlist = Shortlist(translations, torch.arange(6), 7)
+    for prefixes, listed in itertools.product(((), begun), (None, shortlist)):
+        predictor = Predictor([model], (), listed)
+        monkeypatch.setattr(beam, "_compiled_serves", lambda *given: True)
+        found = search.beam_search(predictor, pad(sources), options, prefixes)
+        monkeypatch.setattr(beam, "_compiled_serves", lambda *given: False)
+        assert found == search.beam_search(predictor, pad(sources), options, prefixes)
 
 
 def test_n_best_are_complete_different_and_best_first(model: TranslationModel) -> None:

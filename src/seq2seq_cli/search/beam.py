@@ -58,7 +58,7 @@ def beam_search(
     `prefixes` are the tokens, one sequence for each row, that its hypotheses begin with.
     """
     with torch.inference_mode():
-        if _compiled_ones_serve(source, options):
+        if _compiled_serves(source, options):
             return _compiled_search(predictor, source, options, prefixes)
         search = _BeamSearch(predictor, source, options, prefixes)
         while not all(sentence.done for sentence in search.sentences):
@@ -66,7 +66,7 @@ def beam_search(
     return search.results
 
 
-def _compiled_ones_serve(source: Tensor, options: SearchOptions) -> bool:
+def _compiled_serves(source: Tensor, options: SearchOptions) -> bool:
     """Whether `native.beams` does all that is asked."""
     return (
         native.serves()
