@@ -31,9 +31,11 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from seq2seq_cli.config import (
+    RUN_CONFIG,
     DataConfig,
     Table,
     TrainingConfig,
+    check_run_folder,
     check_sections,
     parse_toml,
     require,
@@ -45,7 +47,6 @@ from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build,
 from seq2seq_cli.text import replace_file, sync_directory
 from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings
 
-CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 SHORTLIST = "shortlist.safetensors"
@@ -264,12 +265,12 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Whether a training run began here."""
-        return (self.path / CONFIG).is_file()
+        return (self.path / RUN_CONFIG).is_file()
 
     def is_own(self) -> bool:
         """Whether the settings here are a run's, of any version, and may be removed."""
         try:
-            tables = parse_toml((self.path / CONFIG).read_text(encoding="utf-8"), CONFIG)
+            tables = parse_toml((self.path / RUN_CONFIG).read_text(encoding="utf-8"), RUN_CONFIG)
         except (OSError, UnicodeDecodeError, InputError):
             return False
         return {"model", "training", "sha256"} <= tables.keys()
@@ -304,7 +305,7 @@ class RunFolder:
         self.unfinish()
         (self.path / WEIGHTS).unlink(missing_ok=True)
         shutil.rmtree(self.training, ignore_errors=True)
-        for name in (*TOKENIZERS, METRICS, SHORTLIST, CONFIG):
+        for name in (*TOKENIZERS, METRICS, SHORTLIST, RUN_CONFIG):
             (self.path / name).unlink(missing_ok=True)
 
     def save_shortlist(self, translations: Tensor, common: Tensor) -> None:
@@ -326,7 +327,7 @@ class RunFolder:
         vocabulary = dataclasses.asdict(tokenizers.vocabulary)
         hashes = {name: tokenizer.sha256 for name, tokenizer in tokenizers.files().items()}
         text = to_toml({**config.tables(), "vocabulary": vocabulary, "sha256": _quoted(hashes)})
-        replace_file(self.path / CONFIG, text.encode())
+        replace_file(self.path / RUN_CONFIG, text.encode())
 
     def load_config(self) -> RunConfig:
         """The settings. Raises InputError if this is no run folder or they are damaged."""
@@ -340,14 +341,11 @@ class RunFolder:
         try:
             yield
         except InputError as error:
-            raise InputError(f"{self.path / CONFIG}: {error}") from None
+            raise InputError(f"{self.path / RUN_CONFIG}: {error}") from None
 
     def _config_tables(self) -> dict[str, Table]:
-        path = self.path / CONFIG
-        if not self.path.is_dir():
-            raise InputError(f"{self.path}: no such run folder")
-        if not path.is_file():
-            raise InputError(f"{self.path} is no run folder: it has no {CONFIG}")
+        check_run_folder(self.path)
+        path = self.path / RUN_CONFIG
         try:
             tables = parse_toml(path.read_text(encoding="utf-8"), str(path))
         except UnicodeDecodeError:
@@ -363,7 +361,9 @@ class RunFolder:
         """The tokenizers. Raises InputError if one is missing, damaged or not the run's own."""
         hashes = self._config_tables()["sha256"]
         if set(hashes) not in ({"tokenizer.model"}, {"source.model", "target.model"}):
-            raise InputError(f"{self.path / CONFIG} is damaged: its section [sha256] is incomplete")
+            raise InputError(
+                f"{self.path / RUN_CONFIG} is damaged: its section [sha256] is incomplete"
+            )
         loaded = {}
         for name, expected in hashes.items():
             path = self.path / name

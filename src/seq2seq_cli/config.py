@@ -13,6 +13,7 @@ import tomllib
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from seq2seq_cli.errors import InputError
@@ -21,6 +22,8 @@ from seq2seq_cli.errors import InputError
 # the processor's own (recipes/bench/LOG.md).
 SEARCH_BATCH_TOKENS = 1024
 GREEDY_BATCH_TOKENS = 2048  # with one hypothesis a sentence
+
+RUN_CONFIG = "config.toml"  # of a run folder
 
 MOST = 10**12  # of any number: what is greater is a mistake, and may not fit where it is used
 
@@ -340,3 +343,16 @@ def _toml_value(value: object) -> str:
         # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value) if isinstance(value, bool) else repr(value)
+
+
+def check_run_folder(path: Path) -> None:
+    """Raise InputError if there is no run folder here, as far as that is seen without reading."""
+    if (path / RUN_CONFIG).is_file():
+        return
+    if path.is_dir():
+        raise InputError(f"{path} is no run folder: it has no {RUN_CONFIG}")
+    if path.is_file():
+        within = next((above for above in path.parents if (above / RUN_CONFIG).is_file()), None)
+        hint = f"; name its run folder, {within}" if within else ""
+        raise InputError(f"{path} is a file and no run folder{hint}")
+    raise InputError(f"{path}: no such run folder")

@@ -26,6 +26,7 @@ COPIED = 0.20  # of translations, beyond the references' share
 # shuffled lines, where only the language can be learned, it went from 0.86 to 0.89 between updates
 # 600 and 1,200; on the demo corpus as it is it was 0.54 at BLEU 40.
 SETTLED = 0.88
+WORDS_ALONE = 0.9  # of the loss of knowing only how often each token comes: no language is learned
 
 # The same four characters or more three times in a row, or one character six times.
 LOOP = re.compile(r"(.{4,60}?)\1{2,}|([^\s])\2{5,}")
@@ -67,6 +68,7 @@ class Side:
     length: float  # of a sentence
     valid_length: float
     valid_tokens: int
+    word_loss: float  # nats a token of valid, of who knows only how often each comes in training
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def findings(data: Data, course: Course) -> Iterator[Finding]:
     checks = {
         "unknown": _unknown(data),
         "different-data": _different(data, course),
-        "no-translation": _no_translation(course),
+        "no-translation": _no_translation(data, course),
         "repetition": _repetition(data, course),
         "copying": _copying(data, course),
     }
@@ -187,7 +189,7 @@ def _factor(one: float, other: float) -> float:
     return max(one / other, other / one)
 
 
-def _no_translation(course: Course) -> str | None:
+def _no_translation(data: Data, course: Course) -> str | None:
     if course.bleu >= NEAR_ZERO or not course.is_settled():
         return None
     loss = course.losses[-1][1]
@@ -201,6 +203,12 @@ def _no_translation(course: Course) -> str | None:
         return (
             f"the loss stays at {loss:.2f} and BLEU at {course.bleu:.1f}: nothing is learned; try "
             "a third of training.learning_rate and a longer training.warmup_updates"
+        )
+    if loss > WORDS_ALONE * data.target.word_loss:
+        return (
+            f"the loss stays at {loss:.2f} and BLEU at {course.bleu:.1f}: hardly more is learned "
+            "than how often each word comes; try a third of training.learning_rate and a longer "
+            "training.warmup_updates"
         )
     return (
         f"the loss has fallen to {loss:.2f}, but BLEU is {course.bleu:.1f}: the model writes the "

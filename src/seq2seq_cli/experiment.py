@@ -1,6 +1,9 @@
 """From settings to a trained run folder: text, tokenizer, batches, model and trainer in a row."""
 
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, compress
@@ -272,6 +275,19 @@ def _corpora(
     return corpora(*sides, streamed=streamed)
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt here, whatever it does otherwise."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _stored(
     config: RunConfig,
     known: Tokenizers | None,
@@ -281,7 +297,8 @@ def _stored(
 ) -> TrainingText:
     """Tokenise the training text once, and learn tokenizers from it unless they are known."""
     with TemporaryDirectory(prefix="seq2seq-") as folder:  # for what comes through pipes
-        train = [each.stored(Path(folder)) for each in _corpora(config, "source", "target")]
+        with _interruptible():  # or Ctrl-C would leave the folder
+            train = [each.stored(Path(folder)) for each in _corpora(config, "source", "target")]
         cache = _cache(train, cache_folder)
 
         def learn(sides: Sequence[int]) -> TrainedTokenizer:

@@ -72,7 +72,14 @@ def _side(sentences: Sentences, valid: Sentences, size: int) -> Side:
         length=float(tokens / len(sentences)),
         valid_length=float(valid_tokens / len(valid)),
         valid_tokens=int(valid_counts.sum()),
+        word_loss=_word_loss(counts, valid_counts),
     )
+
+
+def _word_loss(counts: Indices, valid_counts: Indices) -> float:
+    """The loss, in nats a token, of predicting by training's frequencies alone."""
+    probabilities = (counts + 1) / (counts + 1).sum()  # one more of each: none is impossible
+    return float(-(valid_counts * np.log(probabilities)).sum() / max(1, valid_counts.sum()))
 
 
 @torch.inference_mode()

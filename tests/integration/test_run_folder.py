@@ -135,7 +135,7 @@ def test_swapped_tokenizers_are_refused(seq2seq, train):
     ("name", "message"),
     [
         ("empty", "empty is no run folder: it has no config.toml"),
-        ("file", "file: no such run folder"),
+        ("file", "file is a file and no run folder"),
         ("nothing", "nothing: no such run folder"),
     ],
 )

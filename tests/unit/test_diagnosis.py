@@ -16,6 +16,7 @@ SIDE = Side(
     length=14.0,
     valid_length=15.0,
     valid_tokens=15_000,
+    word_loss=6.2,
 )
 DATA = Data(source=SIDE, target=SIDE, references=Habits(repeated=0.01, copied=0.02))
 # Of transformer-small on Multi30k, well on its way.
@@ -51,6 +52,13 @@ def test_a_warm_up_and_some_validations_are_waited_for() -> None:
     assert said(losses=losses, **FAILED, warmup_updates=300) == {}
     assert said(losses=losses[1:], **FAILED, warmup_updates=100) == {}
     assert said(losses=losses, **FAILED, warmup_updates=100).keys() == {"no-translation"}
+
+
+def test_loss_near_that_of_word_frequencies_points_to_the_learning_rate() -> None:
+    losses = ((700, 8.0), (1400, 5.9), (2100, 5.8), (2800, 5.8), (4200, 5.8))
+    sentence = said(losses=losses, **FAILED)["no-translation"]
+    assert "hardly more is learned than how often each word comes" in sentence
+    assert "try a third of training.learning_rate" in sentence
 
 
 def test_loss_that_falls_without_translating_points_to_lines_that_do_not_belong_together() -> None:

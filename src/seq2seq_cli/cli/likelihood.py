@@ -9,6 +9,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, opened_output
+from seq2seq_cli.config import check_run_folder
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
@@ -66,6 +67,8 @@ def likelihood(
     seq2seq translate runs/en-de -i test.en | seq2seq likelihood runs/en-de --source test.en
     """
     votes = numbers(weights)
+    for run in runs:
+        check_run_folder(run)
     sources = list(read_lines(source, console.warn))
     targets = list(read_lines(target, console.warn))
     if len(sources) != len(targets):

@@ -228,7 +228,20 @@ def settings(
         base = parse_toml(read_preset(name), f"preset {name}")
     else:
         base = _model_of(str(origin), resumed) if origin and not whole else {}
+    _say_what_is_not_used(assigned, layers)
     return RunConfig.from_tables(merged(base, layers))
+
+
+def _say_what_is_not_used(assigned: dict[str, dict[str, Any]], settings: dict[str, Table]) -> None:
+    """Warn of settings that were assigned and do nothing beside the others."""
+    data, training = settings.get("data", {}), settings.get("training", {})
+    if data.get("source_tokenizer"):
+        idle = [f"tokenizer.{key}" for key in assigned.get("tokenizer", {})]
+        idle += ["data.joint_vocabulary"] * ("joint_vocabulary" in assigned.get("data", {}))
+        for name in idle:
+            console.warn(f"{name} does nothing: a tokenizer is given with --source-tokenizer")
+    if training.get("freeze") and not training.get("init_from"):
+        console.warn("training.freeze without --init-from keeps these weights as they are drawn")
 
 
 def _model_of(origin: str, resumed: Path | None) -> dict[str, Table]:
@@ -289,7 +302,7 @@ def run(
         raise typer.Exit(128 + number) from None
     except KeyboardInterrupt:
         listener.close()
-        console.note("stopped at once; the last checkpoint is whole")
+        console.note("stopped at once; the last checkpoint, if there is one, is whole")
         raise typer.Exit(128 + signal.SIGINT) from None
     finally:
         listener.close()

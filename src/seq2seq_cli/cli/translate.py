@@ -11,7 +11,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
-from seq2seq_cli.config import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS
+from seq2seq_cli.config import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, check_run_folder
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
@@ -208,6 +208,8 @@ def translate(
     if n_best > 1 and format_ == "text":
         raise InputError("--n-best is for --format tsv or jsonl: text has one line for each line")
     votes = numbers(weights)
+    for run in runs:
+        check_run_folder(run)
     outputs = [output] if alignment is None else [output, alignment]
     check_paths([input_] if prefix is None else [input_, prefix], outputs)
     begun = list(read_lines(prefix, console.warn)) if prefix is not None else None
