@@ -43,7 +43,8 @@ class Rnn(TranslationModel):
     """Sutskever et al. 2014 (context as the initial state) and Cho et al. 2014 (at every step).
 
     The whole source sentence is squeezed into the encoder's last output, (B, U), whatever its
-    length. Memory: that context. State: the decoder's, see `recurrent.Decoder`.
+    length. Memory: what that context adds to inputs and to features, (B, 1, D) each, if it comes at
+    every step. State: the decoder's, see `recurrent.Decoder`.
     """
 
     Config = RnnConfig
@@ -68,16 +69,22 @@ class Rnn(TranslationModel):
         if self.reverse_source:
             source = reverse(source, lengths)
         _, context = self.encoder(self.source_embedding(source), lengths)
-        return context, self.decoder.start(context)
+        memory: Tree = ()
+        if self.every_step:
+            memory = self.context_input(context)[:, None], self.context_features(context)[:, None]
+        return memory, self.decoder.start(context)
 
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
-        context = cast(Tensor, memory)
-        context = context.repeat_interleave(target.size(0) // context.size(0), dim=0)[:, None]
         x = self.target_embedding(target)
-        if self.every_step:
-            x = x + self.context_input(context)
-        hidden, state = self.decoder(x, state)
-        features = self.features(self.dropout(hidden))
-        if self.every_step:
-            features = features + self.context_features(context)
-        return torch.tanh(features), state
+        if not self.every_step:
+            hidden, state = self.decoder(x, state)
+            return torch.tanh(self.features(self.dropout(hidden))), state
+        rows = target.size(0)
+        to_input, to_features = (_for_each(part, rows) for part in cast(tuple[Tensor, ...], memory))
+        hidden, state = self.decoder(x + to_input, state)
+        return torch.tanh(self.features(self.dropout(hidden)) + to_features), state
+
+
+def _for_each(added: Tensor, rows: int) -> Tensor:
+    """(B, 1, D) for each of so many decoder rows."""
+    return added.repeat_interleave(rows // added.size(0), dim=0)
