@@ -4,20 +4,27 @@
     CACHE/.KEY.tmp/   one that is being made, or what a kill left of it
     CACHE/KEY.lock    held by the process that makes the entry
 
-Any of it may be removed at any time; it is made again.
+Any of it may be removed at any time; it is made again. Entries that were not used for UNUSED_DAYS
+are removed when a new one is made.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.text import sync_directory
+
+
+UNUSED_DAYS = 60
+KEY = re.compile("[0-9a-f]{32}")
 
 
 def default_cache() -> Path:
@@ -42,6 +49,8 @@ class Cache:
             with self._locked(key):
                 if not (self.folder / key).is_dir():
                     self._make(key, make)
+                    self._remove_unused()
+                os.utime(self.folder / key)
         except OSError as error:
             raise Seq2seqError(
                 f"cannot write to the cache {self.folder}: {error.strerror or error}; make room, "
@@ -61,6 +70,13 @@ class Cache:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+    def _remove_unused(self) -> None:
+        """What reads an entry that is removed goes on reading: the system keeps its files so long."""
+        oldest = time.time() - UNUSED_DAYS * 24 * 3600
+        for entry in self.folder.iterdir():
+            if KEY.fullmatch(entry.name) and entry.is_dir() and entry.stat().st_mtime < oldest:
+                self.remove(entry)
 
     def remove(self, entry: Path) -> None:
         """Remove an entry that turned out to be damaged."""

@@ -1,6 +1,7 @@
 """Tokenised corpora are the same from memory and from the cache, and made again when they must."""
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from seq2seq_cli import token_store
 from seq2seq_cli.batching import epoch_batches
-from seq2seq_cli.cache import Cache
+from seq2seq_cli.cache import UNUSED_DAYS, Cache
 from seq2seq_cli.config import DataConfig
 from seq2seq_cli.corpus.parallel import Corpus, corpora
 from seq2seq_cli.errors import InputError, Seq2seqError
@@ -131,6 +132,17 @@ def test_a_damaged_entry_is_made_again(
     path.write_bytes(whole[:kept])
     assert tokenised(corpus, recipe, cache, pytest.fail)[0].fingerprint() == expected
     assert path.read_bytes() == whole
+
+
+def test_entries_that_were_long_unused_go_when_a_new_one_is_made(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    used, unused = (cache.entry(name, lambda folder: None) for name in ("used", "unused"))
+    for entry in (used, unused):
+        os.utime(entry, (0, time.time() - (UNUSED_DAYS + 1) * 24 * 3600))
+    assert cache.entry("used", lambda folder: pytest.fail("it is there")) == used
+    cache.entry("new", lambda folder: None)
+    assert used.is_dir()
+    assert not unused.exists()
 
 
 def test_a_learned_tokenizer_is_kept_with_its_notes(corpus: Corpus, cache: Cache) -> None:
