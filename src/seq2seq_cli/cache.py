@@ -2,7 +2,7 @@
 
     CACHE/KEY/        an entry, which appears in one step: it is whole or not there
     CACHE/.KEY.tmp/   one that is being made, or what a kill left of it
-    CACHE/KEY.lock    held by the process that makes the entry
+    CACHE/KEY.lock    held by the process that makes the entry; as old as its last use
 
 Any of it may be removed at any time; it is made again. Entries that were not used for UNUSED_DAYS
 are removed when a new one is made.
@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +21,7 @@ from pathlib import Path
 from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.text import sync_directory
 
-
 UNUSED_DAYS = 60
-KEY = re.compile("[0-9a-f]{32}")
 
 
 def default_cache() -> Path:
@@ -50,7 +47,7 @@ class Cache:
                 if not (self.folder / key).is_dir():
                     self._make(key, make)
                     self._remove_unused()
-                os.utime(self.folder / key)
+                os.utime(self.folder / f"{key}.lock")
         except OSError as error:
             raise Seq2seqError(
                 f"cannot write to the cache {self.folder}: {error.strerror or error}; make room, "
@@ -72,11 +69,11 @@ class Cache:
             raise
 
     def _remove_unused(self) -> None:
-        """What reads an entry that is removed goes on reading: the system keeps its files so long."""
+        """Whoever reads such an entry goes on reading: the system keeps its files so long."""
         oldest = time.time() - UNUSED_DAYS * 24 * 3600
-        for entry in self.folder.iterdir():
-            if KEY.fullmatch(entry.name) and entry.is_dir() and entry.stat().st_mtime < oldest:
-                self.remove(entry)
+        for lock in self.folder.glob("*.lock"):
+            if lock.stat().st_mtime < oldest and (self.folder / lock.stem).is_dir():
+                self.remove(self.folder / lock.stem)
 
     def remove(self, entry: Path) -> None:
         """Remove an entry that turned out to be damaged."""

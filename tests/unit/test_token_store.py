@@ -138,7 +138,7 @@ def test_entries_that_were_long_unused_go_when_a_new_one_is_made(tmp_path: Path)
     cache = Cache(tmp_path / "cache")
     used, unused = (cache.entry(name, lambda folder: None) for name in ("used", "unused"))
     for entry in (used, unused):
-        os.utime(entry, (0, time.time() - (UNUSED_DAYS + 1) * 24 * 3600))
+        os.utime(entry.with_suffix(".lock"), (0, time.time() - (UNUSED_DAYS + 1) * 24 * 3600))
     assert cache.entry("used", lambda folder: pytest.fail("it is there")) == used
     cache.entry("new", lambda folder: None)
     assert used.is_dir()
