@@ -11,6 +11,7 @@ What is defined here:
 """
 
 import hashlib
+import heapq
 import io
 import math
 import random
@@ -40,7 +41,7 @@ RESERVED = re.compile("\u2585|" + "|".join(map(re.escape, symbols.PIECES.values(
 TRAINING_THREADS = 8
 THREADED_LINES = 256  # fewer are encoded one by one sooner than threads start
 PART_CHARACTERS = 1000  # SentencePiece skips lines of more than 4192 bytes without a word
-LEARNED_LINES = 2_000_000  # at most: training takes some 25 bytes of memory a character
+LEARNED_CHARACTERS = 40_000_000  # at most: training takes some 25 bytes of memory a character
 UNLIMITED = 1 << 24  # pieces; more than there are characters
 
 # Sentences and the vocabulary size for them; `automatic_vocabulary_size` names the sources.
@@ -326,7 +327,8 @@ def automatic_vocabulary_size(sentences: int) -> int:
 def train_tokenizer(
     lines: Iterable[str], settings: TokenizerSettings, *, sides: int = 1
 ) -> TrainedTokenizer:
-    """Learn a tokenizer from lines of text: from all of them, or from LEARNED_LINES at random.
+    """Learn a tokenizer from lines of text: from all of them, or as many as are LEARNED_CHARACTERS,
+    drawn at random.
 
     `sides` says how many lines make up a sentence pair: 2 where the lines are both sides of a
     parallel corpus. Only the automatic vocabulary size depends on it. A vocabulary that is too
@@ -361,22 +363,31 @@ class _Sample:
 
 
 def _draw(lines: Iterable[str], seed: int) -> _Sample:
-    """Take all lines or, of more than LEARNED_LINES, as many at random (reservoir sampling)."""
+    """Take all lines or, where they are too many, as many at random as are LEARNED_CHARACTERS.
+
+    Each line draws a number, and those with the least ones are kept.
+    """
     generator = random.Random(seed)
-    kept: list[str] = []
-    seen = 0
+    kept: list[tuple[float, int, str]] = []  # a heap: less the number drawn, place, line
+    characters, seen, limit = 0, 0, 1.0
     for line in lines:
         cleaned = RESERVED.sub(_taken_apart, _clean(line))
         if not cleaned.strip():
             continue
         seen += 1
-        if len(kept) < LEARNED_LINES:
-            kept.append(cleaned)
-        elif (place := generator.randrange(seen)) < LEARNED_LINES:
-            kept[place] = cleaned
+        drawn = generator.random()
+        if drawn >= limit:
+            continue
+        heapq.heappush(kept, (-drawn, seen, cleaned))
+        characters += len(cleaned)
+        while characters > LEARNED_CHARACTERS and len(kept) > 1:
+            least, _, left_out = heapq.heappop(kept)
+            limit = -least
+            characters -= len(left_out)
     if not kept:
         raise InputError("a tokenizer cannot be learned: the text has no lines, or only blank ones")
-    return _Sample(kept, seen)
+    kept.sort(key=lambda each: each[1])
+    return _Sample([line for _, _, line in kept], seen)
 
 
 def _clean(line: str) -> str:
