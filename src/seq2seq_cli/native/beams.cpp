@@ -3,8 +3,8 @@
 // It is what `search/beam.py` does in torch, with the same results, in one call a step. Every
 // function works in the thread that calls it.
 //
-// Dimensions: B sentences in the batch, K beam, N rows of hypotheses (B x K, at first B), T target
-// tokens, V columns of logits.
+// Dimensions: B sentences in the batch, K beam, N rows of hypotheses (one of each sentence at first),
+// V columns of logits.
 
 #include "vectors.h"
 
@@ -72,12 +72,29 @@ struct Sentence {
     const int64_t *prefix;
     int prefix_length;
     std::vector<Hypothesis> finished;
+    int rows = 1;  // of hypotheses, one after the other
     bool done = false;
 };
 
-struct Step {  // of every row: the row it came from, and what was said
+// Of every row: the row it came from, what it said, and what it is ranked by. Of rows that have ended
+// or are empty this is -inf.
+struct Step {
     std::vector<int32_t> origins, tokens;
-    std::vector<float> token_scores;
+    std::vector<float> token_scores, scores;
+
+    void add(int origin, int64_t token, float token_score, float score) {
+        origins.push_back(origin);
+        tokens.push_back(static_cast<int32_t>(token));
+        token_scores.push_back(token_score);
+        scores.push_back(score);
+    }
+
+    void cut(size_t count) {
+        origins.resize(count);
+        tokens.resize(count);
+        token_scores.resize(count);
+        scores.resize(count);
+    }
 };
 
 }  // namespace
@@ -87,7 +104,8 @@ extern "C" {
 // Shared with `native/beams.py`, field by field.
 struct BeamSettings {
     int32_t sentences, beam, n_best;
-    int32_t dropped_share;     // sentences that are done leave when they are one in so many
+    int32_t compact;         // only open hypotheses have rows; without it each sentence has K
+    int32_t dropped_share;   // then sentences that are done leave when they are one in so many
     const int32_t *shortest;   // (B,)
     const int32_t *longest;    // (B,)
     const double *divisors;    // (the greatest of `longest` + 2,): what scores are divided by
@@ -101,16 +119,23 @@ namespace {
 
 struct Beams {
     int beam, n_best, dropped_share;
+    bool compact;
     std::vector<double> divisors;
     std::vector<int64_t> prefixes;
     std::vector<Sentence> sentences;  // those still searched
     std::vector<std::vector<Hypothesis>> results;  // of every sentence given
     std::vector<Step> steps;
-    std::vector<float> scores;  // (B, K); -inf: the place is taken by one that has ended, or empty
+    std::vector<float> scores;  // of the rows
+    // Room for the extensions of a sentence
+    std::vector<float> sums, offsets;
+    std::vector<int64_t> rows, columns;
+    Best best;
 
     explicit Beams(const BeamSettings &given)
         : beam(given.beam), n_best(given.n_best), dropped_share(given.dropped_share),
-          results(given.sentences), scores(given.sentences, 0.0f) {
+          compact(given.compact != 0), results(given.sentences), scores(given.sentences, 0.0f),
+          sums(beam), offsets(beam), rows(beam), columns(beam),
+          best{beam, sums.data(), rows.data(), columns.data()} {
         int longest = 0, all = 0;
         for (int i = 0; i < given.sentences; i++) {
             longest = std::max(longest, given.longest[i]);
@@ -120,15 +145,15 @@ struct Beams {
         prefixes.assign(given.prefixes, given.prefixes + all);
         const int64_t *prefix = prefixes.data();
         for (int i = 0; i < given.sentences; i++) {
-            sentences.push_back({i, given.shortest[i], given.longest[i], prefix,
-                                 given.prefix_lengths[i], {}, false});
+            sentences.push_back(
+                {i, given.shortest[i], given.longest[i], prefix, given.prefix_lengths[i], {}});
             prefix += given.prefix_lengths[i];
         }
     }
 
     // The candidates among a row's logits, with what a sentence allows at this length.
     void offer(const Sentence &sentence, float *logits, int columns, float offset, int row,
-               int length, const Best &best) const {
+               int length) const {
         if (length == sentence.longest)
             return best.offer(logits[EOS] + offset, row, EOS);
         if (length <= sentence.prefix_length) {
@@ -144,17 +169,18 @@ struct Beams {
         best.offer_all(logits, columns, offset, row);
     }
 
-    void finish(Sentence &sentence, int row, float log_probability) const {
-        const int count = static_cast<int>(steps.size());
+    // A hypothesis ends: what a row of the step before had said, and EOS.
+    void finish(Sentence &sentence, int row, float end_score, float log_probability) const {
+        const int count = static_cast<int>(steps.size()) - 1;
         Hypothesis found;
         found.tokens.resize(count);
-        found.token_scores.resize(count);
+        found.token_scores.resize(count + 1);
+        found.token_scores[count] = end_score;
         for (int t = count - 1; t >= 0; row = steps[t--].origins[row]) {
             found.tokens[t] = steps[t].tokens[row];
             found.token_scores[t] = steps[t].token_scores[row];
         }
-        found.tokens.pop_back();
-        found.score = static_cast<double>(log_probability) / divisors[count];
+        found.score = static_cast<double>(log_probability) / divisors[count + 1];
         sentence.finished.push_back(std::move(found));
     }
 
@@ -172,85 +198,96 @@ struct Beams {
                          [](const auto &a, const auto &b) { return a.score > b.score; });
     }
 
-    // Extend every open hypothesis; returns how many sentences are still searched. `tokens` (N,) are
-    // to be read next by the rows of `origins` (N,); where `kept` (B,) is filled, of these sentences
-    // alone.
-    int advance(float *logits, int columns, const int64_t *tokens_of_columns, int64_t *tokens,
-                int64_t *origins, int64_t *kept, int32_t *dropped) {
-        const int count = static_cast<int>(sentences.size());
-        const int before = static_cast<int>(scores.size()) / count;  // rows of a sentence
-        const int length = static_cast<int>(steps.size()) + 1;
-        steps.emplace_back();
+    // The best extensions of a sentence's rows, from `first` on, with this length: those that end are
+    // finished, the others become rows of the step.
+    void extend(Sentence &sentence, int first, float *logits, int columns,
+                const int64_t *tokens_of_columns, int length) {
+        best.clear();
+        for (int k = 0; k < sentence.rows; k++) {
+            if (!(scores[first + k] > -INFINITY)) continue;
+            float *own = logits + static_cast<size_t>(first + k) * columns;
+            offsets[k] = log_sum_exp_of(own, columns);
+            offer(sentence, own, columns, scores[first + k] - offsets[k], k, length);
+        }
         Step &step = steps.back();
-        step.origins.assign(static_cast<size_t>(count) * beam, 0);
-        step.tokens.assign(static_cast<size_t>(count) * beam, PAD);
-        step.token_scores.assign(static_cast<size_t>(count) * beam, 0.0f);
-        std::vector<float> after(static_cast<size_t>(count) * beam, -INFINITY);
-        std::vector<float> sums(beam), offsets(before);
-        std::vector<int64_t> rows(beam), places(beam);
-        const Best best{beam, sums.data(), rows.data(), places.data()};
-        int done = 0;
-        for (int i = 0; i < count; i++) {
-            Sentence &sentence = sentences[i];
-            const size_t first = static_cast<size_t>(i) * beam;
-            std::fill_n(step.origins.begin() + first, beam, i * before);
-            if (sentence.done) {
-                done++;
+        const size_t begin = step.scores.size();
+        const int free = beam - static_cast<int>(sentence.finished.size());
+        float best_open = -INFINITY;
+        for (int j = 0; j < free && best.sums[j] > -INFINITY; j++) {
+            const int row = first + static_cast<int>(best.rows[j]);
+            const int64_t column = best.columns[j];
+            const float score =
+                logits[static_cast<size_t>(row) * columns + column] - offsets[best.rows[j]];
+            if (column == EOS) {
+                finish(sentence, row, score, best.sums[j]);
+                if (!compact) step.add(row, PAD, 0, -INFINITY);
                 continue;
             }
-            best.clear();
-            for (int k = 0; k < before; k++) {
-                const size_t row = static_cast<size_t>(i) * before + k;
-                if (!(scores[row] > -INFINITY)) continue;
-                float *own = logits + row * columns;
-                offsets[k] = log_sum_exp_of(own, columns);
-                offer(sentence, own, columns, scores[row] - offsets[k], k, length, best);
-            }
-            const int free = beam - static_cast<int>(sentence.finished.size());
-            float best_open = -INFINITY;
-            for (int j = 0; j < free && sums[j] > -INFINITY; j++) {
-                const size_t origin = static_cast<size_t>(i) * before + rows[j];
-                const int64_t token = tokens_of_columns ? tokens_of_columns[places[j]] : places[j];
-                step.origins[first + j] = static_cast<int32_t>(origin);
-                step.tokens[first + j] = static_cast<int32_t>(token);
-                step.token_scores[first + j] =
-                    logits[origin * columns + places[j]] - offsets[rows[j]];
-                if (token == EOS) {
-                    finish(sentence, static_cast<int>(first + j), sums[j]);
-                    continue;
-                }
-                after[first + j] = sums[j];
-                best_open = std::max(best_open, sums[j]);
-            }
-            if (is_over(sentence, best_open, length)) {
-                sentence.done = true;
-                done++;
-                rank(sentence);
-                if (static_cast<int>(sentence.finished.size()) > n_best)
-                    sentence.finished.resize(n_best);
-                results[sentence.index] = std::move(sentence.finished);
-                sentence.finished.clear();
-            }
+            step.add(row, tokens_of_columns ? tokens_of_columns[column] : column, score,
+                     best.sums[j]);
+            best_open = std::max(best_open, best.sums[j]);
         }
-        scores.swap(after);
-        *dropped = done * dropped_share >= count;
-        int left = 0;
-        for (int i = 0; i < count; i++) {
-            if (*dropped && sentences[i].done) continue;
-            for (int j = 0; j < beam; j++) {
-                const size_t from = static_cast<size_t>(i) * beam + j;
-                const size_t to = static_cast<size_t>(left) * beam + j;
-                scores[to] = scores[from];
-                tokens[to] = step.tokens[to] = step.tokens[from];
-                origins[to] = step.origins[to] = step.origins[from];
-                step.token_scores[to] = step.token_scores[from];
+        if (is_over(sentence, best_open, length)) {
+            sentence.done = true;
+            rank(sentence);
+            if (static_cast<int>(sentence.finished.size()) > n_best)
+                sentence.finished.resize(n_best);
+            results[sentence.index] = std::move(sentence.finished);
+            sentence.finished.clear();
+            if (compact) step.cut(begin);
+        }
+        if (!compact)
+            while (step.scores.size() < begin + beam) step.add(first, PAD, 0, -INFINITY);
+        sentence.rows = static_cast<int>(step.scores.size() - begin);
+    }
+
+    // Leave out sentences that are done, and their rows; `kept` are the places of the others.
+    int drop(Step &step, int64_t *kept) {
+        Step rest;
+        int left = 0, row = 0;
+        for (size_t i = 0; i < sentences.size(); i++) {
+            const int end = row + sentences[i].rows;
+            if (sentences[i].done) {
+                row = end;
+                continue;
             }
-            if (left != i) sentences[left] = std::move(sentences[i]);
-            kept[left++] = i;
+            for (; row < end; row++)
+                rest.add(step.origins[row], step.tokens[row], step.token_scores[row],
+                         step.scores[row]);
+            if (left != static_cast<int>(i)) sentences[left] = std::move(sentences[i]);
+            kept[left++] = static_cast<int64_t>(i);
         }
         sentences.resize(left);
-        scores.resize(static_cast<size_t>(left) * beam);
-        return done == count ? 0 : left;
+        step = std::move(rest);
+        return left;
+    }
+
+    // Extend every open hypothesis; returns how many rows there are then, 0 when all are done. `tokens`
+    // (N,) are to be read next, by the rows of `origins` (N,). Where some sentences were dropped,
+    // `kept` are the places of the `left` others.
+    int advance(float *logits, int columns, const int64_t *tokens_of_columns, int64_t *tokens,
+                int64_t *origins, int64_t *kept, int32_t *left) {
+        const int length = static_cast<int>(steps.size()) + 1;
+        steps.emplace_back();
+        int first = 0, done = 0;
+        for (Sentence &sentence : sentences) {
+            const int rows = sentence.rows;
+            if (!sentence.done)
+                extend(sentence, first, logits, columns, tokens_of_columns, length);
+            else
+                for (int j = 0; j < rows; j++) steps.back().add(first + j, PAD, 0, -INFINITY);
+            first += rows;
+            done += sentence.done;
+        }
+        Step &step = steps.back();
+        const int count = static_cast<int>(sentences.size());
+        *left = 0;
+        if (done == count) return 0;
+        if (done && (compact || done * dropped_share >= count)) *left = drop(step, kept);
+        std::copy(step.tokens.begin(), step.tokens.end(), tokens);
+        std::copy(step.origins.begin(), step.origins.end(), origins);
+        scores.swap(step.scores);
+        return static_cast<int>(step.tokens.size());
     }
 };
 
@@ -284,9 +321,9 @@ void beams_free(void *beams) { delete static_cast<Beams *>(beams); }
 
 int32_t beams_advance(void *beams, float *logits, int32_t columns,
                       const int64_t *tokens_of_columns, int64_t *tokens, int64_t *origins,
-                      int64_t *kept, int32_t *dropped) {
+                      int64_t *kept, int32_t *left) {
     return static_cast<Beams *>(beams)->advance(logits, columns, tokens_of_columns, tokens, origins,
-                                                kept, dropped);
+                                                kept, left);
 }
 
 // How many hypotheses were found for each sentence (B,); returns how many tokens they have in all,

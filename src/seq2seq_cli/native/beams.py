@@ -20,6 +20,7 @@ class _Settings(ctypes.Structure):
         ("sentences", INT),
         ("beam", INT),
         ("n_best", INT),
+        ("compact", INT),
         ("dropped_share", INT),
         ("shortest", POINTER),
         ("longest", POINTER),
@@ -75,15 +76,15 @@ def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor
 class Extension(NamedTuple):
     """What a step leaves of the hypotheses."""
 
-    left: int  # sentences still searched
-    tokens: Tensor  # (N,), to be read next
+    tokens: Tensor  # (N,), to be read next; none where every sentence is done
     origins: Tensor  # (N,), the rows before that they go on from
-    kept: Tensor | None  # (left,), the places of these sentences before, where others were dropped
+    kept: Tensor | None  # the places of the sentences that are left, where some were dropped
 
 
 class Beams:
-    """The hypotheses of a batch: one of each sentence at first, the empty one, then K.
+    """The hypotheses of a batch: at first one of each sentence, the empty one, a row each.
 
+    Later a sentence has K rows, or, `compact`, as many as it has open hypotheses, all together.
     `divisors` are what the log-probability of a hypothesis of each length, from 0, is divided by,
     one for each length to beyond the greatest of `longest`. `prefixes` are columns.
     """
@@ -93,6 +94,7 @@ class Beams:
         beam: int,
         n_best: int,
         dropped_share: int,
+        compact: bool,
         shortest: Sequence[int],
         longest: Sequence[int],
         divisors: Sequence[float],
@@ -100,13 +102,13 @@ class Beams:
     ) -> None:
         count = len(longest)
         self.beam, self.given = beam, count
-        self.sentences = count  # still searched
         flat = [column for prefix in prefixes for column in prefix]
         integers = INT * count
         settings = _Settings(
             count,
             beam,
             n_best,
+            compact,
             dropped_share,
             ctypes.addressof(least := integers(*shortest)),
             ctypes.addressof(most := integers(*longest)),
@@ -123,24 +125,22 @@ class Beams:
 
         `columns` (V,) are the tokens of the columns, None where they are their numbers.
         """
-        rows = self.sentences * self.beam
-        numbers = torch.empty(2 * rows + self.sentences, dtype=torch.int64)
+        most = self.given * self.beam
+        numbers = torch.empty(2 * most + self.given, dtype=torch.int64)
         at = numbers.data_ptr()
-        dropped = INT()
-        left = _compiled().beams_advance(
+        left = INT()
+        rows = _compiled().beams_advance(
             self.handle,
             logits.data_ptr(),
             logits.size(1),
             address(columns),
             at,
-            at + 8 * rows,
-            at + 16 * rows,
-            ctypes.byref(dropped),
+            at + 8 * most,
+            at + 16 * most,
+            ctypes.byref(left),
         )
-        self.sentences = left
-        used = left * self.beam
-        kept = numbers[2 * rows : 2 * rows + left] if dropped else None
-        return Extension(left, numbers[:used], numbers[rows : rows + used], kept)
+        kept = numbers[2 * most : 2 * most + left.value] if left else None
+        return Extension(numbers[:rows], numbers[most : most + rows], kept)
 
     def results(self) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]:
         """For each sentence its hypotheses, best first: tokens, score, scores of tokens and EOS."""

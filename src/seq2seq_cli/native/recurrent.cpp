@@ -133,9 +133,12 @@ struct AttendingDecoder {
             std::copy_n(x + r * units, units, joined + (r * 2 + 1) * units);
         }
         apply(*output, joined, around.rows, features);
-        size_t i = 0;
-        for (; i + LANES <= rows * width; i += LANES) store(features + i, tangent(load(features + i)));
-        for (; i < rows * width; i++) features[i] = tangent(features[i]);
+        for (size_t r = 0; r < rows; r++) {  // each by itself, or its place would decide its rounding
+            float *row = features + r * width;
+            size_t i = 0;
+            for (; i + LANES <= width; i += LANES) store(row + i, tangent(load(row + i)));
+            for (; i < width; i++) row[i] = tangent(row[i]);
+        }
         if (settings.feeding) std::copy_n(features, rows * width, after[states]);
     }
 };

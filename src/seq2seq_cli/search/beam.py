@@ -88,25 +88,23 @@ def _compiled_search(
     lengths = (source != PAD).sum(dim=1).tolist()
     longest = [options.longest(length) for length in lengths]
     decoding = predictor.begin(source, 1, pad(prefixes) if any(prefixes) else None)
+    compact = decoding.reads_rows_apart
     beams = Beams(
         options.beam,
         options.n_best,
         DROPPED_SHARE,
+        compact,
         [options.shortest(length) for length in lengths],
         longest,
         [1.0, *(options.divisor(length) for length in range(1, max(longest) + 2))],
-        [
-            decoding.column_of(torch.tensor(prefix, dtype=torch.int64)).tolist()
-            for prefix in prefixes
-        ]
-        or [[]] * len(lengths),
+        [decoding.columns_of(prefix) for prefix in prefixes] or [[]] * len(lengths),
     )
     tokens = source.new_full((len(lengths),), BOS)
-    while True:
-        left, tokens, origins, kept = beams.advance(decoding.step(tokens), decoding.columns)
-        if not left:
-            break
-        if kept is not None:
+    while len(tokens):
+        tokens, origins, kept = beams.advance(decoding.step(tokens), decoding.columns)
+        if compact and (kept is not None or options.beam > 1):
+            decoding.keep(origins, origins)
+        elif kept is not None:
             decoding.keep(kept, origins)
         elif options.beam > 1:
             decoding.reorder(origins)

@@ -19,6 +19,7 @@ from seq2seq_cli.models import (
     watched_attention,
 )
 from seq2seq_cli.models.compiled import Steps, narrowed, stepping
+from seq2seq_cli.native.read import Sources
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
 
@@ -107,6 +108,8 @@ class Decoding:
             self._outputs = [narrowed(model.output, self.columns) for model in self._models]
         memories, states = zip(*(model.encode(source) for model in self._models), strict=True)
         self._memories: tuple[Tree, ...] = memories
+        # Whether rows may be of any sentence: memory is then one of each row and costs as little.
+        self.reads_rows_apart = all(isinstance(memory, Sources) for memory in memories)
         places = torch.arange(source.size(0), device=source.device).repeat_interleave(rows)
         self._states: tuple[Tree, ...] = cast(tuple[Tree, ...], select(states, places))
 
@@ -152,7 +155,10 @@ class Decoding:
         self._states = cast(tuple[Tree, ...], select(self._states, rows))
 
     def keep(self, sentences: Tensor, rows: Tensor) -> None:
-        """Go on with these sentences only; row i of them with the state of row rows[i]."""
+        """Go on with these sentences only; row i of them with the state of row rows[i].
+
+        Where rows are read apart, `sentences` may be those of each row.
+        """
         self._memories = cast(tuple[Tree, ...], select(self._memories, sentences))
         if self._absent is not None:
             self._absent = self._absent.index_select(0, sentences)
