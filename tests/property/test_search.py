@@ -127,8 +127,8 @@ def test_compiled_search_finds_exactly_what_search_in_torch_finds(
     lengths: dict[str, float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not native.usable_builds():
-        pytest.skip("no compiled functions were built for this processor")
+    if native.library() is None:
+        pytest.skip("nothing is compiled here")
     options = SearchOptions(beam=beam_size, n_best=n_best, **lengths)
     sources = random_sources(24)
     random = torch.Generator().manual_seed(1)

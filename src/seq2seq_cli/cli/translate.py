@@ -208,10 +208,10 @@ def translate(
     if n_best > 1 and format_ == "text":
         raise InputError("--n-best is for --format tsv or jsonl: text has one line for each line")
     votes = numbers(weights)
-    for run in runs:
-        check_run_folder(run)
     outputs = [output] if alignment is None else [output, alignment]
     check_paths([input_] if prefix is None else [input_, prefix], outputs)
+    for run in runs:
+        check_run_folder(run)
     begun = list(read_lines(prefix, console.warn)) if prefix is not None else None
     if begun is not None and input_ != STDIN:
         check_counts(prefix, len(begun), input_, sum(1 for _ in read_lines(input_, _unheard)))
