@@ -65,6 +65,8 @@ class CompiledTransformer:
             [_decoder_layer(layer) for layer in decoder],
             _last_norm(model.decoder_norm),
         )
+        # Positions and rotations of the target's places, once they were asked for
+        self.places: dict[int, tuple[Tensor | None, Tensor | None]] = {}
 
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
         """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
@@ -80,16 +82,14 @@ class CompiledTransformer:
 
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
         """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
-        past, sources = (
-            cast(Past, state),
-            cast(Sources, memory),
-        )
+        past, sources = cast(Past, state), cast(Sources, memory)
         place = len(past.steps)
+        if place not in self.places:
+            self.places[place] = self._positions("target", place, 1), self._rotations(place, 1)
         features, past = self.decoder.step(
             target[:, 0].contiguous(),
             self.model.target_embedding.weight,
-            self._positions("target", place, 1),
-            self._rotations(place, 1),
+            *self.places[place],
             past,
             sources,
         )
