@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seq2seq_cli.errors import Seq2seqError
@@ -71,9 +71,12 @@ class Cache:
     def _remove_unused(self) -> None:
         """Whoever reads such an entry goes on reading: the system keeps its files so long."""
         oldest = time.time() - UNUSED_DAYS * 24 * 3600
-        for lock in self.folder.glob("*.lock"):
-            if lock.stat().st_mtime < oldest and (self.folder / lock.stem).is_dir():
-                self.remove(self.folder / lock.stem)
+        for path in self.folder.glob("*.lock"):
+            with path.open("r+") as lock, suppress(BlockingIOError):  # in use by another process
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(lock.fileno()).st_mtime < oldest:  # asked for since it was listed?
+                    shutil.rmtree(self.folder / path.stem, ignore_errors=True)
+                    shutil.rmtree(self.folder / f".{path.stem}.tmp", ignore_errors=True)
 
     def remove(self, entry: Path) -> None:
         """Remove an entry that turned out to be damaged."""
