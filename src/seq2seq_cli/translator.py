@@ -162,6 +162,7 @@ class Translator:
         found: list[list[Candidate]] = [[] for _ in parts]
         batches = self._batches(parts)
         if self.workers > 1 and len(batches) > 1:
+            self.predictor.steps()  # made once, and not by each worker
             pool = ThreadPoolExecutor(self.workers)
             try:
                 results = list(pool.map(self._search, ([parts[i] for i in b] for b in batches)))

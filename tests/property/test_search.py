@@ -143,6 +143,14 @@ def test_compiled_search_finds_exactly_what_search_in_torch_finds(
         assert found == search.beam_search(predictor, pad(sources), options, prefixes)
 
 
+@pytest.mark.usefixtures("_compiled_or_not")
+def test_a_prefix_is_kept_though_it_is_longer_than_the_limit(model: TranslationModel) -> None:
+    prefix = (4, 5, 6, 4, 5, 6)
+    for options in (to_limit(beam=3), to_limit(sample=True)):
+        [[found]] = search.search(Predictor([model]), pad([[4, EOS]]), options, [prefix])
+        assert found.tokens == prefix
+
+
 def test_n_best_are_complete_different_and_best_first(model: TranslationModel) -> None:
     options = to_limit(beam=5, n_best=4)
     for hypotheses in beam_search(model, pad(random_sources(16)), options):

@@ -106,7 +106,11 @@ class LineWriter:
         self.signal = 0  # that came while lines were written
 
     def __enter__(self) -> Self:
-        self.before = {n: signal.signal(n, self._stop) for n in (signal.SIGINT, signal.SIGTERM)}
+        self.before = {
+            number: signal.signal(number, self._stop)
+            for number in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(number) is not signal.SIG_IGN  # as a shell sets it in scripts
+        }
         return self
 
     def __exit__(self, *reason: object) -> None:

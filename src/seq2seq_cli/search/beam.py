@@ -86,7 +86,11 @@ def _compiled_search(
 ) -> list[list[Hypothesis]]:
     """The same as `_BeamSearch`, its bookkeeping compiled."""
     lengths = (source != PAD).sum(dim=1).tolist()
-    longest = [options.longest(length) for length in lengths]
+    prefixes = prefixes or [()] * len(lengths)
+    longest = [
+        options.longest(length, len(prefix))
+        for length, prefix in zip(lengths, prefixes, strict=True)
+    ]
     decoding = predictor.begin(source, 1, pad(prefixes) if any(prefixes) else None)
     compact = decoding.reads_rows_apart
     beams = Beams(
@@ -97,7 +101,7 @@ def _compiled_search(
         [options.shortest(length) for length in lengths],
         longest,
         [1.0, *(options.divisor(length) for length in range(1, max(longest) + 2))],
-        [decoding.columns_of(prefix) for prefix in prefixes] or [[]] * len(lengths),
+        [decoding.columns_of(prefix) for prefix in prefixes],
     )
     tokens = source.new_full((len(lengths),), BOS)
     while len(tokens):
@@ -129,7 +133,7 @@ class _BeamSearch:
             _Searched(
                 index,
                 options.shortest(length),
-                options.longest(length),
+                options.longest(length, len(prefixes[index]) if prefixes else 0),
                 prefixes[index] if prefixes else (),
             )
             for index, length in enumerate(lengths)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from seq2seq_cli.config import require
 
+MOST_BEAM = 1000  # beyond it is no better, and memory may not hold it
+
 LengthPenalty = Literal["gnmt", "power", "none"]
 
 
@@ -38,7 +40,9 @@ class SearchOptions:
     seed: int = 1  # of drawing
 
     def __post_init__(self) -> None:
-        require(self.beam >= 1, f"a beam of {self.beam}: 1 or more is allowed")
+        require(
+            1 <= self.beam <= MOST_BEAM, f"a beam of {self.beam}: 1 to {MOST_BEAM:,} is allowed"
+        )
         most = math.inf if self.sample else self.beam
         require(
             1 <= self.n_best <= most,
@@ -94,9 +98,10 @@ class SearchOptions:
         """The least length of a hypothesis for a source of this length."""
         return max(1, min(math.ceil(self.min_ratio * source_length), self.longest(source_length)))
 
-    def longest(self, source_length: int) -> int:
-        """The greatest length of a hypothesis for a source of this length."""
-        return max(1, int(self.max_ratio * source_length) + self.max_extra)
+    def longest(self, source_length: int, prefix_length: int = 0) -> int:
+        """The greatest length of a hypothesis for a source of this length; a prefix always fits."""
+        most = int(self.max_ratio * source_length) + self.max_extra
+        return max(1, most, prefix_length + 1)
 
     def bound(self, log_probability: float, length: int, longest: int) -> float:
         """The best score that a hypothesis of this length can still reach by growing.

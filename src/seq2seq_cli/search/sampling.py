@@ -47,9 +47,14 @@ def sample(
         _Drawn(
             index,
             options.shortest(length),
-            options.longest(length),
+            options.longest(length, len(prefixes[index]) if prefixes else 0),
             prefixes[index] if prefixes else (),
-            _random(options, numbers[index] if numbers else index, draw, options.longest(length)),
+            _random(
+                options,
+                numbers[index] if numbers else index,
+                draw,
+                options.longest(length, len(prefixes[index]) if prefixes else 0),
+            ),
         )
         for index, length in enumerate(lengths)
         for draw in range(draws)
