@@ -117,6 +117,9 @@ struct BeamSettings {
 
 namespace {
 
+// Rows of a sentence stand together, in the order of sentences. Compact, a sentence has a row for each
+// open hypothesis, and one that is done has none and leaves at once. Otherwise it has K rows, of which
+// those without an open hypothesis are ranked -inf, and stays until enough others are done.
 struct Beams {
     int beam, n_best, dropped_share;
     bool compact;

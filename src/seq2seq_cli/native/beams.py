@@ -127,7 +127,7 @@ class Beams:
         """
         most = self.given * self.beam
         numbers = torch.empty(2 * most + self.given, dtype=torch.int64)
-        at = numbers.data_ptr()
+        at = numbers.data_ptr()  # of tokens, then origins, then kept, of 8 bytes each
         left = INT()
         rows = _compiled().beams_advance(
             self.handle,

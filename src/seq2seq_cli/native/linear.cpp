@@ -59,13 +59,13 @@ Linear::Linear(const Linear &whole, const int64_t *chosen, int count)
 
 namespace {
 
-struct Workspace {
-    Aligned<int8_t> inputs;
-    Aligned<float> input_scales;
-    Aligned<int32_t> input_sums;
+struct QuantisedRoom {
+    Aligned<int8_t> bytes;
+    Aligned<float> scales;
+    Aligned<int32_t> sums;
 };
 
-thread_local Workspace workspace;
+thread_local QuantisedRoom quantised_room;
 
 // One vector of results, of which `count` are wanted.
 inline void put(float *y, Floats x, int count, Into into) {
@@ -143,10 +143,9 @@ void tile(const Linear &layer, int block, const Quantised &x, int row, float *y,
 
 // Rows of inputs as 8-bit numbers, each row with a scale of its own.
 Quantised quantised(const Linear &layer, const float *x, int rows) {
-    Workspace &space = workspace;
-    int8_t *bytes = space.inputs.room(static_cast<size_t>(rows) * layer.depth);
-    float *scales = space.input_scales.room(rows);
-    int32_t *sums = space.input_sums.room(rows);
+    int8_t *bytes = quantised_room.bytes.room(static_cast<size_t>(rows) * layer.depth);
+    float *scales = quantised_room.scales.room(rows);
+    int32_t *sums = quantised_room.sums.room(rows);
     const int inputs = layer.inputs;
     for (int r = 0; r < rows; r++) {
         const float *row = x + static_cast<size_t>(r) * inputs;
@@ -264,7 +263,8 @@ int32_t use_tiles(int32_t wanted) {
     tiles_are_used = wanted && permit_tiles();
     return tiles_are_used;
 #else
-    return wanted && false;
+    static_cast<void>(wanted);
+    return 0;
 #endif
 }
 

@@ -80,7 +80,7 @@ class Surroundings(ctypes.Structure):
         after: "Past",
         sources: "Sources",
     ) -> "Surroundings":
-        """Of tokens (N,) to be read; `after` is written, if it is not `past`."""
+        """Of tokens (N,) to be read after `past`; with their own step that is `after`."""
         rows, read = tokens.size(0), len(past.steps)
         return cls(
             rows,

@@ -65,8 +65,8 @@ void recur(const float *from_input, const float *from_state, int units, float *h
 
 // Rows x (N, inputs) of a cell's inputs; hidden and cell (N, units) change in place, and `cell` is
 // null in a GRU.
-void step(const Linear &input, const Linear &state, const float *x, int rows, float *hidden,
-          float *cell) {
+void advance(const Linear &input, const Linear &state, const float *x, int rows, float *hidden,
+             float *cell) {
     const size_t gates = input.outputs, units = state.inputs;
     float *of_input = workspace.wide.room(2 * rows * gates);
     float *of_state = of_input + rows * gates;
@@ -121,8 +121,8 @@ struct AttendingDecoder {
         for (size_t i = 0; i < states; i++) std::copy_n(before[i], rows * units, after[i]);
         for (size_t i = 0; i < cells.size(); i++) {
             float *const *state = after + i * settings.parts;
-            ::step(*cells[i].from_input, *cells[i].from_state, x, around.rows, state[0],
-                   settings.parts > 1 ? state[1] : nullptr);
+            advance(*cells[i].from_input, *cells[i].from_state, x, around.rows, state[0],
+                    settings.parts > 1 ? state[1] : nullptr);
             x = state[0];
         }
         float *attended = workspace.attended.room(rows * units);
@@ -151,7 +151,7 @@ extern "C" {
 
 void cell_step(const void *from_input, const void *from_state, const float *x, int32_t rows,
                float *hidden, float *cell) {
-    step(*linear(from_input), *linear(from_state), x, rows, hidden, cell);
+    advance(*linear(from_input), *linear(from_state), x, rows, hidden, cell);
 }
 
 void *attending_decoder_new(const RecurrentSettings *settings, const CellParts *cells, int32_t count,
