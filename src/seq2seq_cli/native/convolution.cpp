@@ -51,8 +51,6 @@ struct ConvolutionEncoder {
     const Linear *input, *output;
     std::vector<const Linear *> layers;
 
-    static constexpr int TOKENS = 256;  // read at a time, in whole sentences: they stay in caches
-
     // The tokens around each one, side by side; those outside of its sentence are zero.
     void gather(const float *x, const int32_t *lengths, int sentences, float *windows) const {
         const size_t channels = settings.channels;
@@ -109,18 +107,12 @@ struct ConvolutionEncoder {
     }
 
     void read(const SourceTokens &source) const {
-        size_t start = 0;
-        for (int first = 0; first < source.sentences;) {
-            int end = first, rows = 0;
-            while (end < source.sentences && (!rows || rows + source.lengths[end] <= TOKENS))
-                rows += source.lengths[end++];
+        in_parts(source, [&](int first, int end, size_t start, int rows) {
             if (settings.halves)
                 read<Half>(source, first, end, start, rows);
             else
                 read<float>(source, first, end, start, rows);
-            start += rows;
-            first = end;
-        }
+        });
     }
 };
 

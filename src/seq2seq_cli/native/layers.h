@@ -240,6 +240,21 @@ inline void embed(const float *embedding, int64_t token, float scale, const floa
         for (size_t i = 0; i < width; i++) x[i] += position[i];
 }
 
+// Read so many tokens at a time, in whole sentences, that they stay in caches: from the sentence `first`
+// to before `end`, `rows` tokens from number `start` on.
+template <typename Read> void in_parts(const SourceTokens &source, const Read &read) {
+    constexpr int TOKENS = 256;
+    size_t start = 0;
+    for (int first = 0; first < source.sentences;) {
+        int end = first, rows = 0;
+        while (end < source.sentences && (!rows || rows + source.lengths[end] <= TOKENS))
+            rows += source.lengths[end++];
+        read(first, end, start, rows);
+        start += rows;
+        first = end;
+    }
+}
+
 // Queries (N, D), each of the tokens of its sentence in the layer `number` -> out (N, D).
 template <typename Kept>
 void attend_to_sources(const Surroundings &around, int number, const float *queries, int heads,

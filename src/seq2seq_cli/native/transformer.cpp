@@ -100,8 +100,6 @@ struct Encoder : Sublayers {
         FeedForward feed_forward;
     };
 
-    static constexpr int TOKENS = 256;  // read at a time, in whole sentences: they stay in caches
-
     std::vector<Layer> layers;
     Norm last;
     std::vector<const Linear *> keys_values;  // of the decoder's layers
@@ -158,15 +156,9 @@ struct Encoder : Sublayers {
     }
 
     void read(const SourceTokens &source) const {
-        size_t start = 0;
-        for (int first = 0; first < source.sentences;) {
-            int end = first, rows = 0;
-            while (end < source.sentences && (!rows || rows + source.lengths[end] <= TOKENS))
-                rows += source.lengths[end++];
+        in_parts(source, [&](int first, int end, size_t start, int rows) {
             read(source, first, end, start, rows);
-            start += rows;
-            first = end;
-        }
+        });
     }
 };
 
