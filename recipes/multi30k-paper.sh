@@ -7,10 +7,10 @@
 # DIR holds train, val and test_2016_flickr as .en and .de, lower-cased and tokenised by Moses.
 # SEEDs: 1 2 3 without one. As published: a joint vocabulary of 10,000 pieces, 4 + 4 layers of
 # width 128, feed-forward 256, 4 heads, dropout 0.3, label smoothing 0.1, the average of the last 10
-# epochs, beam 5, scores divided by the length. For a processor: batches of 2,048 tokens instead of 4,096, a rate smaller by the
-# root of that, a warm-up of 1,000 updates instead of 2,000, and R-Drop (Liang 2021) with alpha 1. Chosen
-# on val: these rather than batches of 1,024 with a cosine schedule, post-norm with batches of 4,096,
-# alpha 5, no R-Drop, or unigram sampling.
+# epochs, beam 5, scores divided by the length. For a processor: batches of 2,048 tokens instead of
+# 4,096, a rate smaller by the root of that, and a warm-up of 1,000 updates instead of 2,000; and
+# R-Drop (Liang 2021) with alpha 1. Chosen on val: these rather than batches of 1,024 with a cosine
+# schedule, post-norm with batches of 4,096, alpha 5, no R-Drop, or unigram sampling.
 #
 # Range to reach, mean of the seeds: at least 41.02 BLEU on the tokens as they are (sacreBLEU's own
 # 13a stands beside it), each training within 90 minutes on 2 CPU cores. Ends with exit code 1 if
