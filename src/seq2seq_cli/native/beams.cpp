@@ -1,12 +1,13 @@
-// The bookkeeping of beam search: from the logits of a step to the hypotheses of the next one.
+// Beam search: from the logits of a step to the hypotheses of the next one, and with a compiled decoder
+// from the first step to the last.
 //
-// It is what `search/beam.py` does in torch, with the same results, in one call a step. Every
-// function works in the thread that calls it.
+// It is what `search/beam.py` does in torch, with the same results. Every function works in the
+// thread that calls it.
 //
 // Dimensions: B sentences in the batch, K beam, N rows of hypotheses (one of each sentence at first),
 // V columns of logits.
 
-#include "vectors.h"
+#include "decoding.h"
 
 namespace {
 
@@ -111,6 +112,24 @@ struct BeamSettings {
     const double *divisors;    // (the greatest of `longest` + 2,): what scores are divided by
     const int64_t *prefixes;   // columns, one sentence after the other
     const int32_t *prefix_lengths;  // (B,)
+};
+
+// What a search asks, and what it starts from.
+struct SearchParts {
+    const void *decoder, *output;
+    const float *embedding;      // (vocabulary, D)
+    const void *const *sources;  // as in `Surroundings`
+    const int32_t *starts, *lengths;
+    const void *kept;            // what the decoder keeps before the first token, or null
+    const int64_t *columns;      // (V,), their tokens; null where they are their numbers
+    const bool *absent;          // (B, V), columns that a sentence leaves out; or null
+};
+
+// What stands for all places from 0 on that are reached, or null where there is no such thing.
+struct Places {
+    int32_t width, angles;   // numbers of a place
+    const float *positions;  // as in `Surroundings`, for each place
+    const float *rotations;
 };
 
 }  // extern "C"
@@ -294,6 +313,111 @@ struct Beams {
     }
 };
 
+struct Scratch {
+    Aligned<float> features, logits;
+};
+
+thread_local Scratch scratch;
+
+// All steps of compact beams with one decoder.
+struct Search {
+    Beams &beams;
+    const SearchParts parts;
+    const Decoder &decoder;
+    const Linear &output;
+    int place = 0;  // of the tokens to be read
+    std::vector<int64_t> tokens, origins, unused;
+    std::vector<int32_t> sentences;  // of the rows
+    // Of tokens read, as in `Surroundings`
+    std::vector<std::unique_ptr<Aligned<char>>> steps;
+    std::vector<void *> past;
+    std::vector<int32_t> past_rows, paths, paths_after;
+
+    Search(Beams &beams, const SearchParts &parts)
+        : beams(beams), parts(parts), decoder(*static_cast<const Decoder *>(parts.decoder)),
+          output(*linear(parts.output)), tokens(beams.sentences.size(), BOS),
+          unused(beams.sentences.size()) {
+        for (int i = 0; i < static_cast<int>(tokens.size()); i++) sentences.push_back(i);
+        if (!parts.kept) return;
+        past.push_back(const_cast<void *>(parts.kept));  // only the last one is written to
+        steps.emplace_back();
+        past_rows.push_back(static_cast<int32_t>(tokens.size()));
+        paths = sentences;
+    }
+
+    // Room for what the decoder keeps of the next tokens; what it needs no more is used again.
+    void grow() {
+        std::unique_ptr<Aligned<char>> step;
+        if (static_cast<int>(steps.size()) > decoder.sizes.most) {
+            step = std::move(steps.front());
+            steps.erase(steps.begin());
+            past.erase(past.begin());
+            past_rows.erase(past_rows.begin());
+        }
+        if (!step) step = std::make_unique<Aligned<char>>();
+        past.push_back(step->room(std::max<size_t>(1, tokens.size() * decoder.sizes.kept)));
+        steps.push_back(std::move(step));
+    }
+
+    void read(const Places &places, float *features) {
+        const int rows = static_cast<int>(tokens.size()), most = decoder.sizes.most;
+        grow();
+        const int read = static_cast<int>(past.size()) - 1;
+        paths_after.resize(static_cast<size_t>(rows) * std::min(read + 1, most));
+        decoder.step({rows, 1, read, tokens.data(), parts.embedding,
+                      at(places.positions, places.width), at(places.rotations, places.angles),
+                      paths.data(), paths_after.data(), past.data(), past_rows.data(),
+                      parts.sources, parts.starts, parts.lengths, sentences.data()},
+                     features);
+        past_rows.push_back(rows);
+        place++;
+    }
+
+    const float *at(const float *table, size_t each) const {
+        return table ? table + place * each : nullptr;
+    }
+
+    // Let row i go on from the row origins[i].
+    void follow() {
+        const size_t rows = origins.size(), length = paths_after.size() / sentences.size();
+        std::vector<int32_t> own(rows);
+        paths.resize(rows * length);
+        for (size_t i = 0; i < rows; i++) {
+            own[i] = sentences[origins[i]];
+            std::copy_n(paths_after.data() + origins[i] * length, length, paths.data() + i * length);
+        }
+        sentences = std::move(own);
+    }
+
+    void step(const Places &places) {
+        const int rows = static_cast<int>(tokens.size()), columns = output.outputs;
+        float *features = scratch.features.room(static_cast<size_t>(rows) * decoder.sizes.width);
+        float *logits = scratch.logits.room(static_cast<size_t>(rows) * columns);
+        read(places, features);
+        apply(output, features, rows, logits);
+        for (int r = 0; parts.absent && r < rows; r++) {
+            const bool *absent = parts.absent + static_cast<size_t>(sentences[r]) * columns;
+            float *own = logits + static_cast<size_t>(r) * columns;
+            for (int i = 0; i < columns; i++) own[i] = absent[i] ? -INFINITY : own[i];
+        }
+        const size_t most = beams.sentences.size() * beams.beam;
+        tokens.resize(most);
+        origins.resize(most);
+        int32_t left;
+        const int after = beams.advance(logits, columns, parts.columns, tokens.data(),
+                                        origins.data(), unused.data(), &left);
+        tokens.resize(after);
+        origins.resize(after);
+        follow();
+    }
+
+    // So many steps at most; returns whether there are more.
+    bool run(int count, const Places &places) {
+        while (count-- && !tokens.empty()) step(places);
+        return !tokens.empty();
+    }
+};
+
 }  // namespace
 
 extern "C" {
@@ -353,6 +477,17 @@ void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t 
             token_scores =
                 std::copy(each.token_scores.begin(), each.token_scores.end(), token_scores);
         }
+}
+
+// Of compact beams, which must outlive it.
+void *search_new(void *beams, const SearchParts *parts) {
+    return new Search(*static_cast<Beams *>(beams), *parts);
+}
+
+void search_free(void *search) { delete static_cast<Search *>(search); }
+
+int32_t search_run(void *search, int32_t count, const Places *places) {
+    return static_cast<Search *>(search)->run(count, *places);
 }
 
 }  // extern "C"

@@ -1,4 +1,4 @@
-"""The bookkeeping of beam search (beams.cpp).
+"""Beam search's bookkeeping, and with a compiled decoder the whole of it (beams.cpp).
 
 Dimensions: B sentences, K hypotheses of each, N = B x K rows, V columns of logits.
 """
@@ -12,7 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seq2seq_cli.native import INT, POINTER, address, declaring
+from seq2seq_cli.native import INT, POINTER, Linear, address, declaring
+from seq2seq_cli.native.decoding import Decoder, Past
+from seq2seq_cli.native.sources import Sources
+
+STEPS = 32  # of a search in one call, after which signals are heeded
 
 
 class _Settings(ctypes.Structure):
@@ -30,6 +34,24 @@ class _Settings(ctypes.Structure):
     )
 
 
+class _SearchParts(ctypes.Structure):
+    _fields_ = (
+        ("decoder", POINTER),
+        ("output", POINTER),
+        ("embedding", POINTER),
+        ("sources", ctypes.POINTER(POINTER)),
+        ("starts", POINTER),
+        ("lengths", POINTER),
+        ("kept", POINTER),
+        ("columns", POINTER),
+        ("absent", POINTER),
+    )
+
+
+class _Places(ctypes.Structure):
+    _fields_ = (("width", INT), ("angles", INT), ("positions", POINTER), ("rotations", POINTER))
+
+
 _compiled = declaring(
     {
         "log_sum_exp": (None, POINTER, INT, INT, POINTER),
@@ -43,6 +65,9 @@ _compiled = declaring(
         ),
         "beams_found": (ctypes.c_int64, POINTER, POINTER),
         "beams_results": (None, POINTER, POINTER, POINTER, POINTER, POINTER),
+        "search_new": (POINTER, POINTER, POINTER),
+        "search_free": (None, POINTER),
+        "search_run": (INT, POINTER, INT, POINTER),
     }
 )
 
@@ -163,3 +188,53 @@ class Beams:
             place = end
         remaining = iter(each)
         return [list(itertools.islice(remaining, count)) for count in counts.tolist()]
+
+
+class Search:
+    """All steps of compact beams with one decoder, from what it keeps before the first token.
+
+    `columns` (V,) are the tokens of the output's columns, None where they are their numbers;
+    `absent` (B, V) those that a sentence leaves out, if any.
+    """
+
+    def __init__(
+        self,
+        beams: Beams,
+        decoder: Decoder,
+        output: Linear,
+        past: Past,
+        sources: Sources,
+        columns: Tensor | None,
+        absent: Tensor | None,
+    ) -> None:
+        # Kept: the compiled side points into them.
+        self.parts = beams, decoder, output, past, sources, columns, absent
+        self.embedding = decoder.embedding
+        parts = _SearchParts(
+            decoder.handle,
+            output.handle,
+            self.embedding.weight.data_ptr(),
+            sources.addresses,
+            sources.starts.data_ptr(),
+            sources.lengths.data_ptr(),
+            past.addresses[0] if past.addresses else None,
+            address(columns),
+            address(absent),
+        )
+        self.handle = _compiled().search_new(beams.handle, ctypes.byref(parts))
+        weakref.finalize(self, _compiled().search_free, self.handle)
+
+    def run(self) -> None:
+        """Until all hypotheses have ended. Signals are heeded every so many steps."""
+        count = STEPS
+        while True:
+            positions, rotations = self.embedding.places(count)
+            places = _Places(
+                0 if positions is None else positions.size(1),
+                0 if rotations is None else rotations[0].numel(),
+                address(positions),
+                address(rotations),
+            )
+            if not _compiled().search_run(self.handle, STEPS, ctypes.byref(places)):
+                return
+            count += STEPS

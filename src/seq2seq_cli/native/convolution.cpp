@@ -2,7 +2,7 @@
 //
 // Dimensions: N rows of hypotheses, D width, C channels, K kernel, S source tokens.
 
-#include "layers.h"
+#include "decoding.h"
 
 // Shared with `native/convolution.py`, field by field.
 
@@ -116,7 +116,7 @@ struct ConvolutionEncoder {
     }
 };
 
-struct ConvolutionDecoder {
+struct ConvolutionDecoder : Decoder {
     struct Layer {
         const Linear *convolution, *query, *context;
     };
@@ -124,6 +124,12 @@ struct ConvolutionDecoder {
     ConvolutionSettings settings;
     const Linear *input, *output;
     std::vector<Layer> layers;
+
+    // A layer keeps its inputs at the last K - 1 tokens.
+    ConvolutionDecoder(const ConvolutionSettings &settings, int layers)
+        : Decoder({settings.width, settings.kernel - 1,
+                   static_cast<int64_t>(sizeof(float)) * layers * settings.channels}),
+          settings(settings) {}
 
     // The last K inputs of a layer, side by side, for each row: those before from `past`, and x.
     void gather(const Surroundings &around, int number, const float *x, float *windows) const {
@@ -143,8 +149,7 @@ struct ConvolutionDecoder {
         }
     }
 
-    // `around.read` is of the tokens kept, K - 1 at most, and so many are in `paths_after`.
-    template <typename Kept> void step(const Surroundings &around, float *features) const {
+    template <typename Kept> void read(const Surroundings &around, float *features) const {
         const int rows = around.rows, kernel = settings.kernel;
         const size_t width = settings.width, channels = settings.channels;
         float *embedded = buffers.embedded.room(rows * width);
@@ -153,16 +158,10 @@ struct ConvolutionDecoder {
         float *hidden = buffers.hidden.room(rows * 2 * channels);
         float *queries = buffers.queries.room(rows * width);
         float *attended = workspace.attended.room(rows * width);
-        const int after = std::min(around.read + 1, kernel - 1);
-        for (int r = 0; r < rows; r++) {
+        for (int r = 0; r < rows; r++)
             embed(around.embedding, around.tokens[r], 1.0f, around.position, width,
                   embedded + r * width);
-            if (!after) continue;
-            const int32_t *path = around.paths + static_cast<size_t>(r) * around.read;
-            int32_t *path_after = around.paths_after + static_cast<size_t>(r) * after;
-            std::copy(path + around.read + 1 - after, path + around.read, path_after);
-            path_after[after - 1] = r;
-        }
+        note_paths(around, sizes.most);
         apply(*input, embedded, rows, x);
         for (size_t number = 0; number < layers.size(); number++) {
             const Layer &layer = layers[number];
@@ -180,6 +179,13 @@ struct ConvolutionDecoder {
             join(x, hidden, rows * channels);
         }
         apply(*output, x, rows, features);
+    }
+
+    void step(const Surroundings &around, float *features) const override {
+        if (settings.halves)
+            read<Half>(around, features);
+        else
+            read<float>(around, features);
     }
 };
 
@@ -207,25 +213,13 @@ void convolution_encoder_read(const void *encoder, const SourceTokens *source) {
 
 void *convolution_decoder_new(const ConvolutionSettings *settings, const void *input,
                               const ConvolutionParts *layers, int32_t count, const void *output) {
-    auto decoder = std::make_unique<ConvolutionDecoder>();
-    decoder->settings = *settings;
+    auto decoder = std::make_unique<ConvolutionDecoder>(*settings, count);
     decoder->input = linear(input);
     decoder->output = linear(output);
     for (int i = 0; i < count; i++)
         decoder->layers.push_back(
             {linear(layers[i].convolution), linear(layers[i].query), linear(layers[i].context)});
-    return decoder.release();
-}
-
-void convolution_decoder_free(void *decoder) { delete static_cast<ConvolutionDecoder *>(decoder); }
-
-// Read a token of each row; features (N, D) out.
-void convolution_decoder_step(const void *decoder, const Surroundings *around, float *features) {
-    const auto own = static_cast<const ConvolutionDecoder *>(decoder);
-    if (own->settings.halves)
-        own->step<Half>(*around, features);
-    else
-        own->step<float>(*around, features);
+    return static_cast<Decoder *>(decoder.release());
 }
 
 }  // extern "C"

@@ -1,6 +1,6 @@
 """The convolutional model's encoder and decoder (convolution.cpp).
 
-Dimensions: N rows of hypotheses, D width, C channels, K kernel.
+Dimensions: D width.
 """
 
 import ctypes
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.native import INT, POINTER, Linear, declaring
-from seq2seq_cli.native.read import Past, Sources, SourceTokens, Surroundings
+from seq2seq_cli.native.decoding import Decoder, TargetEmbedding
+from seq2seq_cli.native.sources import Sources, SourceTokens
 
 
 class _Settings(ctypes.Structure):
@@ -29,8 +30,6 @@ _compiled = declaring(
         "convolution_encoder_free": (None, POINTER),
         "convolution_encoder_read": (None, POINTER, POINTER),
         "convolution_decoder_new": (POINTER, POINTER, POINTER, POINTER, INT, POINTER),
-        "convolution_decoder_free": (None, POINTER),
-        "convolution_decoder_step": (None, POINTER, POINTER, POINTER),
     }
 )
 
@@ -88,41 +87,21 @@ class DecoderLayer:
     context: Linear
 
 
-class Decoder:
-    """A decoder that reads one token of each row at a time."""
-
-    def __init__(
-        self,
-        settings: ConvolutionSettings,
-        first: Linear,
-        layers: Sequence[DecoderLayer],
-        last: Linear,
-    ) -> None:
-        self.settings, self.layers = settings, layers
-        self.parts = first, last  # kept, as `layers` are: the compiled side points into them
-        array = (_Parts * len(layers))(
-            *(
-                _Parts(each.convolution.handle, each.query.handle, each.context.handle)
-                for each in layers
-            )
+def decoder(
+    settings: ConvolutionSettings,
+    embedding: TargetEmbedding,
+    first: Linear,
+    layers: Sequence[DecoderLayer],
+    last: Linear,
+) -> Decoder:
+    """Convolutions over the target, each with attention to the source."""
+    array = (_Parts * len(layers))(
+        *(
+            _Parts(each.convolution.handle, each.query.handle, each.context.handle)
+            for each in layers
         )
-        self.handle = _compiled().convolution_decoder_new(
-            ctypes.byref(settings.packed()), first.handle, array, len(layers), last.handle
-        )
-        weakref.finalize(self, _compiled().convolution_decoder_free, self.handle)
-
-    def step(
-        self, tokens: Tensor, embedding: Tensor, position: Tensor, past: Past, sources: Sources
-    ) -> tuple[Tensor, Past]:
-        """Read tokens (N,); return features (N, D), and the past with these tokens.
-
-        The position (1, D) is added to the embedding's rows. Rows of one sentence stand together.
-        Of the past the inputs of the last K - 1 tokens are kept.
-        """
-        rows, settings = tokens.size(0), self.settings
-        features = embedding.new_empty(rows, settings.width)
-        own = torch.empty(len(self.layers), rows, settings.channels)
-        after = past.grown(own, rows, settings.kernel - 1)
-        around = Surroundings.of(tokens, embedding, position, None, past, after, sources)
-        _compiled().convolution_decoder_step(self.handle, ctypes.byref(around), features.data_ptr())
-        return features, after
+    )
+    handle = _compiled().convolution_decoder_new(
+        ctypes.byref(settings.packed()), first.handle, array, len(layers), last.handle
+    )
+    return Decoder(handle, embedding, first, layers, last)

@@ -1,5 +1,5 @@
-// What compiled decoders and encoders have in common beside linear layers: norms, activations, and
-// attention of one query.
+// What encoders and decoders have in common beside linear layers: norms, activations, attention of
+// one query, and embeddings.
 //
 // Every function works in the thread that calls it: several batches at a time keep several cores
 // busy. Dimensions: N rows, D width, H heads, S source tokens, T target tokens.
@@ -193,13 +193,12 @@ void rotate(float *x, int heads, int head_width, const float *cosines, const flo
 }
 
 // ---------------------------------------------------------------------------------------------
-// What was read: the source, and the tokens before
+// The source
 
 }  // namespace
 
-// The structs are shared with `native/read.py`, field by field.
-
-// What the encoder reads: sentences one after the other, without padding.
+// Shared with `native/sources.py`, field by field: what an encoder reads, sentences one after the
+// other, without padding.
 struct SourceTokens {
     int32_t sentences;
     const int64_t *tokens;    // (all,)
@@ -208,25 +207,6 @@ struct SourceTokens {
     const float *positions;   // (longest, D), to be added to each; or null
     const float *rotations;   // (longest, 2, D / H / 2): cosines, then sines; or null
     void *const *keys_values; // a decoder layer's (all, 2, D), to be written
-};
-
-// What a step of the decoder reads beside its rows.
-struct Surroundings {
-    int32_t rows;                // N
-    int32_t rows_each;           // of a sentence; they stand together
-    int32_t read;                // T, target tokens read before
-    const int64_t *tokens;       // (N,), to be read
-    const float *embedding;      // (vocabulary, D)
-    const float *position;       // (D,), to be added to each; or null
-    const int32_t *paths;        // (N, T): in which row of each earlier step a row's token was
-    int32_t *paths_after;        // (N, T + 1), to be written, as is the last of `past`
-    void *const *past;           // T + 1 of (layers, rows then, what a layer keeps of a token)
-    const int32_t *past_rows;    // T
-    const void *const *sources;  // a layer's keys and values: (all source tokens, 2, D)
-    const int32_t *starts;       // (sentences,), the first token of each
-    const int32_t *lengths;      // (sentences,), tokens of each
-    const int32_t *sentences;    // (N / rows_each,), of which there may be more in `sources`
-    const float *rotations;      // cosines, then sines, (2, D / H / 2); or null
 };
 
 namespace {
@@ -252,24 +232,6 @@ template <typename Read> void in_parts(const SourceTokens &source, const Read &r
         read(first, end, start, rows);
         start += rows;
         first = end;
-    }
-}
-
-// Queries (N, D), each of the tokens of its sentence in the layer `number` -> out (N, D).
-template <typename Kept>
-void attend_to_sources(const Surroundings &around, int number, const float *queries, int heads,
-                       int head_width, float scale, float *out) {
-    const size_t width = static_cast<size_t>(heads) * head_width, token = 2 * width;
-    for (int r = 0; r < around.rows;) {
-        const int sentence = around.sentences[r / around.rows_each];
-        const int length = around.lengths[sentence];
-        auto tokens = reinterpret_cast<const Kept **>(workspace.tokens.room(length));
-        float *weights = workspace.weights.room(length + LANES);
-        const Kept *first = static_cast<const Kept *>(around.sources[number]) +
-                            around.starts[sentence] * token;
-        for (int s = 0; s < length; s++) tokens[s] = first + s * token;
-        for (int end = r + around.rows_each; r < end; r++, queries += width, out += width)
-            attend(queries, tokens, length, heads, head_width, scale, weights, out);
     }
 }
 

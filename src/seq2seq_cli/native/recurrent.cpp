@@ -2,7 +2,7 @@
 //
 // Dimensions: N rows of hypotheses, D width, U units.
 
-#include "layers.h"
+#include "decoding.h"
 
 namespace {
 
@@ -96,7 +96,7 @@ struct CellParts {
 namespace {
 
 // Of layers of cells, then attention to the source by dot products.
-struct AttendingDecoder {
+struct AttendingDecoder : Decoder {
     struct Cell {
         const Linear *from_input, *from_state;
     };
@@ -105,25 +105,38 @@ struct AttendingDecoder {
     std::vector<Cell> cells;
     const Linear *output;  // (context, hidden) -> features
 
-    // The states (N, U) of each layer's parts, and the last features (N, D) where they are fed, are
-    // in `before`, and to be written to `after`.
-    template <typename Kept>
-    void step(const Surroundings &around, const float *const *before, float *const *after,
-              float *features) const {
+    // Of the last token the states (N, U) of each layer's parts are kept, and the features (N, D)
+    // where they are fed.
+    AttendingDecoder(const RecurrentSettings &settings, int layers)
+        : Decoder({settings.width, 1,
+                   static_cast<int64_t>(sizeof(float)) *
+                       (layers * settings.parts * settings.units +
+                        (settings.feeding ? settings.width : 0))}),
+          settings(settings) {}
+
+    template <typename Kept> void read(const Surroundings &around, float *features) const {
         const size_t width = settings.width, units = settings.units, rows = around.rows;
-        const size_t states = cells.size() * settings.parts;
+        const size_t states = cells.size() * settings.parts, rows_before = around.past_rows[0];
         const size_t read = settings.feeding ? 2 * width : width;
+        const float *before = static_cast<const float *>(around.past[0]);
+        float *after = static_cast<float *>(around.past[1]);
         float *x = workspace.states.room(rows * read);
         for (size_t r = 0; r < rows; r++) {
+            const size_t from = around.paths[r];
             embed(around.embedding, around.tokens[r], 1.0f, nullptr, width, x + r * read);
-            if (settings.feeding) std::copy_n(before[states] + r * width, width, x + r * read + width);
+            for (size_t i = 0; i < states; i++)
+                std::copy_n(before + (i * rows_before + from) * units, units,
+                            after + (i * rows + r) * units);
+            if (settings.feeding)
+                std::copy_n(before + states * rows_before * units + from * width, width,
+                            x + r * read + width);
         }
-        for (size_t i = 0; i < states; i++) std::copy_n(before[i], rows * units, after[i]);
+        note_paths(around, sizes.most);
         for (size_t i = 0; i < cells.size(); i++) {
-            float *const *state = after + i * settings.parts;
-            advance(*cells[i].from_input, *cells[i].from_state, x, around.rows, state[0],
-                    settings.parts > 1 ? state[1] : nullptr);
-            x = state[0];
+            float *state = after + i * settings.parts * rows * units;
+            advance(*cells[i].from_input, *cells[i].from_state, x, around.rows, state,
+                    settings.parts > 1 ? state + rows * units : nullptr);
+            x = state;
         }
         float *attended = workspace.attended.room(rows * units);
         attend_to_sources<Kept>(around, 0, x, 1, settings.units, settings.scale, attended);
@@ -139,7 +152,14 @@ struct AttendingDecoder {
             for (; i + LANES <= width; i += LANES) store(row + i, tangent(load(row + i)));
             for (; i < width; i++) row[i] = tangent(row[i]);
         }
-        if (settings.feeding) std::copy_n(features, rows * width, after[states]);
+        if (settings.feeding) std::copy_n(features, rows * width, after + states * rows * units);
+    }
+
+    void step(const Surroundings &around, float *features) const override {
+        if (settings.halves)
+            read<Half>(around, features);
+        else
+            read<float>(around, features);
     }
 };
 
@@ -156,24 +176,11 @@ void cell_step(const void *from_input, const void *from_state, const float *x, i
 
 void *attending_decoder_new(const RecurrentSettings *settings, const CellParts *cells, int32_t count,
                             const void *output) {
-    auto decoder = std::make_unique<AttendingDecoder>();
-    decoder->settings = *settings;
+    auto decoder = std::make_unique<AttendingDecoder>(*settings, count);
     decoder->output = linear(output);
     for (int i = 0; i < count; i++)
         decoder->cells.push_back({linear(cells[i].from_input), linear(cells[i].from_state)});
-    return decoder.release();
-}
-
-void attending_decoder_free(void *decoder) { delete static_cast<AttendingDecoder *>(decoder); }
-
-// Read a token of each row; features (N, D) out.
-void attending_decoder_step(const void *decoder, const Surroundings *around,
-                            const float *const *before, float *const *after, float *features) {
-    const auto own = static_cast<const AttendingDecoder *>(decoder);
-    if (own->settings.halves)
-        own->step<Half>(*around, before, after, features);
-    else
-        own->step<float>(*around, before, after, features);
+    return static_cast<Decoder *>(decoder.release());
 }
 
 }  // extern "C"

@@ -4,7 +4,6 @@ Dimensions: N rows of hypotheses, T target tokens, D width, U units.
 """
 
 import ctypes
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.native import INT, POINTER, Linear, declaring
-from seq2seq_cli.native.read import Past, Sources, Surroundings
+from seq2seq_cli.native.decoding import Decoder, TargetEmbedding
 
 
 class _Settings(ctypes.Structure):
@@ -34,8 +33,6 @@ _compiled = declaring(
     {
         "cell_step": (None, POINTER, POINTER, POINTER, INT, POINTER, POINTER),
         "attending_decoder_new": (POINTER, POINTER, POINTER, INT, POINTER),
-        "attending_decoder_free": (None, POINTER),
-        "attending_decoder_step": (None, POINTER, POINTER, POINTER, POINTER, POINTER),
     }
 )
 
@@ -91,41 +88,18 @@ class RecurrentSettings:
         )
 
 
-class AttendingDecoder:
-    """Layers of cells, attention to the source, and features of both, for a token of each row.
+def attending_decoder(
+    settings: RecurrentSettings, embedding: TargetEmbedding, cells: Sequence[Cell], output: Linear
+) -> Decoder:
+    """Layers of cells, attention to the source, and features of both.
 
-    State: h and, in an LSTM, c of each layer, (N, U) each, and the last features where they are
-    fed.
+    It keeps h and, in an LSTM, c of each layer, (N, U) each, and the last features where they are
+    fed, one after the other.
     """
-
-    def __init__(self, settings: RecurrentSettings, cells: Sequence[Cell], output: Linear) -> None:
-        self.settings = settings
-        self.layers = tuple(cells), output  # kept: the compiled side points into them
-        array = (_CellParts * len(cells))(
-            *(_CellParts(cell.from_input.handle, cell.from_state.handle) for cell in cells)
-        )
-        self.handle = _compiled().attending_decoder_new(
-            ctypes.byref(settings.packed()), array, len(cells), output.handle
-        )
-        weakref.finalize(self, _compiled().attending_decoder_free, self.handle)
-
-    def step(
-        self, tokens: Tensor, embedding: Tensor, state: Sequence[Tensor], sources: Sources
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Read tokens (N,); return features (N, D), and the state after them.
-
-        Rows of one sentence stand together.
-        """
-        nothing = Past.empty(0)
-        features = embedding.new_empty(tokens.size(0), self.settings.width)
-        before = [part.contiguous() for part in state]
-        after = tuple(torch.empty_like(part) for part in before)
-        around = Surroundings.of(tokens, embedding, None, None, nothing, nothing, sources)
-        _compiled().attending_decoder_step(
-            self.handle,
-            ctypes.byref(around),
-            (POINTER * len(before))(*(part.data_ptr() for part in before)),
-            (POINTER * len(after))(*(part.data_ptr() for part in after)),
-            features.data_ptr(),
-        )
-        return features, after
+    array = (_CellParts * len(cells))(
+        *(_CellParts(cell.from_input.handle, cell.from_state.handle) for cell in cells)
+    )
+    handle = _compiled().attending_decoder_new(
+        ctypes.byref(settings.packed()), array, len(cells), output.handle
+    )
+    return Decoder(handle, embedding, tuple(cells), output)

@@ -2,7 +2,7 @@
 //
 // Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens read before.
 
-#include "layers.h"
+#include "decoding.h"
 
 namespace {
 
@@ -162,7 +162,7 @@ struct Encoder : Sublayers {
     }
 };
 
-struct Decoder : Sublayers {
+struct TransformerDecoder : Decoder, Sublayers {
     struct Layer {
         SelfAttention self_attention;
         CrossAttention cross_attention;
@@ -171,6 +171,13 @@ struct Decoder : Sublayers {
 
     std::vector<Layer> layers;
     Norm last;
+
+    // A layer keeps the key and the value of a token.
+    TransformerDecoder(const TransformerSettings &given, int layers)
+        : Decoder({given.width, INT_MAX,
+                   static_cast<int64_t>(given.halves ? sizeof(Half) : sizeof(float)) * layers * 2 *
+                       given.width}),
+          Sublayers{given} {}
 
     template <typename Kept>
     void self_attention(int number, const Surroundings &around, float *x) const {
@@ -209,24 +216,24 @@ struct Decoder : Sublayers {
         leave(layer.norm, *layer.output, attended, x, rows);
     }
 
-    void read(const Surroundings &around, float *x) const {
-        for (int r = 0; r < around.rows; r++) {
+    template <typename Kept> void read(const Surroundings &around, float *x) const {
+        for (int r = 0; r < around.rows; r++)
             embed(around.embedding, around.tokens[r], settings.embedding_scale, around.position,
                   settings.width, x + static_cast<size_t>(r) * settings.width);
-            int32_t *path = around.paths_after + static_cast<size_t>(r) * (around.read + 1);
-            std::copy_n(around.paths + static_cast<size_t>(r) * around.read, around.read, path);
-            path[around.read] = r;
-        }
-    }
-
-    template <typename Kept> void step(const Surroundings &around, float *x) const {
-        read(around, x);
+        note_paths(around, sizes.most);
         for (int number = 0; number < static_cast<int>(layers.size()); number++) {
             self_attention<Kept>(number, around, x);
             cross_attention<Kept>(number, around, x);
             feed_forward(layers[number].feed_forward, x, around.rows);
         }
         if (last.weight) normalise(last, x, around.rows, settings.width, x);
+    }
+
+    void step(const Surroundings &around, float *features) const override {
+        if (settings.halves)
+            read<Half>(around, features);
+        else
+            read<float>(around, features);
     }
 };
 
@@ -252,7 +259,7 @@ FeedForward feed_forward_of(const LayerParts &parts) {
 extern "C" {
 
 // `keys_values` are the layers that make them, one for each of the decoder's.
-void *encoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
+void *transformer_encoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
                   const float *last_weight, const float *last_bias,
                   const void *const *keys_values, int32_t decoder_layers) {
     auto encoder = std::make_unique<Encoder>();
@@ -264,32 +271,20 @@ void *encoder_new(const TransformerSettings *settings, const LayerParts *layers,
     return encoder.release();
 }
 
-void encoder_free(void *encoder) { delete static_cast<Encoder *>(encoder); }
+void transformer_encoder_free(void *encoder) { delete static_cast<Encoder *>(encoder); }
 
-void encoder_read(const void *encoder, const SourceTokens *source) {
+void transformer_encoder_read(const void *encoder, const SourceTokens *source) {
     static_cast<const Encoder *>(encoder)->read(*source);
 }
 
-void *decoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
+void *transformer_decoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
                   const float *last_weight, const float *last_bias) {
-    auto decoder = std::make_unique<Decoder>();
-    decoder->settings = *settings;
+    auto decoder = std::make_unique<TransformerDecoder>(*settings, count);
     decoder->last = {last_weight, last_bias};
     for (int i = 0; i < count; i++)
         decoder->layers.push_back({self_attention_of(layers[i]), cross_attention_of(layers[i]),
                                    feed_forward_of(layers[i])});
-    return decoder.release();
-}
-
-void decoder_free(void *decoder) { delete static_cast<Decoder *>(decoder); }
-
-// Read a token of each row; features (N, D) out.
-void decoder_step(const void *decoder, const Surroundings *around, float *features) {
-    const auto own = static_cast<const Decoder *>(decoder);
-    if (own->settings.halves)
-        own->step<Half>(*around, features);
-    else
-        own->step<float>(*around, features);
+    return static_cast<Decoder *>(decoder.release());
 }
 
 }  // extern "C"

@@ -1,6 +1,6 @@
 """A Transformer's encoder and decoder (transformer.cpp).
 
-Dimensions: N rows of hypotheses, D width, H heads, T target tokens; B sentences still searched.
+Dimensions: D width, H heads.
 """
 
 import ctypes
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.native import INT, POINTER, Linear, address, declaring
-from seq2seq_cli.native.read import Past, Sources, SourceTokens, Surroundings
+from seq2seq_cli.native.decoding import Decoder, TargetEmbedding
+from seq2seq_cli.native.sources import Sources, SourceTokens
 
 ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # as layers.h counts them
 
@@ -44,12 +45,13 @@ class _LayerParts(ctypes.Structure):
 
 _compiled = declaring(
     {
-        "encoder_new": (*(POINTER, POINTER, POINTER, INT), *(POINTER, POINTER, POINTER, INT)),
-        "encoder_free": (None, POINTER),
-        "encoder_read": (None, POINTER, POINTER),
-        "decoder_new": (POINTER, POINTER, POINTER, INT, POINTER, POINTER),
-        "decoder_free": (None, POINTER),
-        "decoder_step": (None, POINTER, POINTER, POINTER),
+        "transformer_encoder_new": (
+            *(POINTER, POINTER, POINTER, INT),
+            *(POINTER, POINTER, POINTER, INT),
+        ),
+        "transformer_encoder_free": (None, POINTER),
+        "transformer_encoder_read": (None, POINTER, POINTER),
+        "transformer_decoder_new": (POINTER, POINTER, POINTER, INT, POINTER, POINTER),
     }
 )
 
@@ -133,7 +135,7 @@ class Encoder:
         # Kept: the compiled side points into them.
         self.layers, self.last, self.keys_values = layers, last, keys_values
         self.settings = settings
-        self.handle = _compiled().encoder_new(
+        self.handle = _compiled().transformer_encoder_new(
             ctypes.byref(settings.packed()),
             _parts_of(layers),
             len(layers),
@@ -142,7 +144,7 @@ class Encoder:
             (POINTER * len(keys_values))(*(each.handle for each in keys_values)),
             len(keys_values),
         )
-        weakref.finalize(self, _compiled().encoder_free, self.handle)
+        weakref.finalize(self, _compiled().transformer_encoder_free, self.handle)
 
     def read(
         self,
@@ -151,7 +153,7 @@ class Encoder:
         embedding: Tensor,
         positions: Tensor | None,
         rotations: Tensor | None,
-    ) -> "Sources":
+    ) -> Sources:
         """Read sentences that stand one after the other in `tokens` (any,), as long as `lengths`.
 
         What is read is the embedding's row, times its scale, plus that of `positions` (longest, D),
@@ -161,49 +163,22 @@ class Encoder:
             lengths, len(tokens), self.settings.width, self.settings.kept, len(self.keys_values)
         )
         given = SourceTokens.of(tokens, sources, embedding, positions, rotations)
-        _compiled().encoder_read(self.handle, ctypes.byref(given))
+        _compiled().transformer_encoder_read(self.handle, ctypes.byref(given))
         return sources
 
 
-class Decoder:
-    """A Transformer's decoder that reads one token of each row at a time."""
-
-    def __init__(
-        self,
-        settings: TransformerSettings,
-        layers: Sequence[TransformerLayer],
-        last: NormWeights | None,
-    ) -> None:
-        self.layers, self.last = layers, last  # kept: the compiled side points into them
-        self.settings = settings
-        self.handle = _compiled().decoder_new(
-            ctypes.byref(settings.packed()),
-            _parts_of(layers),
-            len(layers),
-            address(last.weight) if last else None,
-            address(last.bias) if last else None,
-        )
-        weakref.finalize(self, _compiled().decoder_free, self.handle)
-
-    def step(
-        self,
-        tokens: Tensor,
-        embedding: Tensor,
-        position: Tensor | None,
-        rotations: Tensor | None,
-        past: "Past",
-        sources: "Sources",
-    ) -> tuple[Tensor, "Past"]:
-        """Read tokens (N,); return features (N, D), and the past with these tokens.
-
-        What is read is the embedding's row, times its scale, plus the position (1, D), if there is
-        one. `rotations` (1, 2, D / H / 2) are cosines and sines of this place, with rotary
-        positions. Rows of one sentence stand together.
-        """
-        rows = tokens.size(0)
-        features = embedding.new_empty(rows, self.settings.width)
-        own = torch.empty(len(self.layers), rows, 2, self.settings.width, dtype=self.settings.kept)
-        after = past.grown(own, rows)
-        around = Surroundings.of(tokens, embedding, position, rotations, past, after, sources)
-        _compiled().decoder_step(self.handle, ctypes.byref(around), features.data_ptr())
-        return features, after
+def decoder(
+    settings: TransformerSettings,
+    embedding: TargetEmbedding,
+    layers: Sequence[TransformerLayer],
+    last: NormWeights | None,
+) -> Decoder:
+    """A Transformer's decoder."""
+    handle = _compiled().transformer_decoder_new(
+        ctypes.byref(settings.packed()),
+        _parts_of(layers),
+        len(layers),
+        address(last.weight) if last else None,
+        address(last.bias) if last else None,
+    )
+    return Decoder(handle, embedding, layers, last)

@@ -103,7 +103,7 @@ def _compiled_search(
         [1.0, *(options.divisor(length) for length in range(1, max(longest) + 2))],
         [decoding.columns_of(prefix) for prefix in prefixes],
     )
-    tokens = source.new_full((len(lengths),), BOS)
+    tokens = source.new_full((0 if decoding.search(beams) else len(lengths),), BOS)
     while len(tokens):
         tokens, origins, kept = beams.advance(decoding.step(tokens), decoding.columns)
         if compact and (kept is not None or options.beam > 1):

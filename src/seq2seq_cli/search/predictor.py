@@ -18,8 +18,11 @@ from seq2seq_cli.models import (
     source_attentions,
     watched_attention,
 )
-from seq2seq_cli.models.compiled import Steps, narrowed, stepping
-from seq2seq_cli.native.read import Sources
+from seq2seq_cli.models.compiled import CompiledModel, Steps, narrowed, stepping
+from seq2seq_cli.native import Linear
+from seq2seq_cli.native.beams import Beams, Search
+from seq2seq_cli.native.decoding import Past
+from seq2seq_cli.native.sources import Sources
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
 
@@ -103,6 +106,7 @@ class Decoding:
         # Where the last step looked, if that is followed: (N, S), the mean over all heads
         self.attended = torch.empty(0)
         self._models = predictor.steps()
+        self._outputs = [model.output for model in self._models]
         if predictor.shortlist is not None:
             self.columns, self._absent = predictor.shortlist.of(source, forced)
             self._outputs = [narrowed(model.output, self.columns) for model in self._models]
@@ -130,10 +134,7 @@ class Decoding:
             else:
                 features, state = model.decode(*given)
             states.append(state)
-            if self.columns is None:
-                logits: Tensor = model.output(features[:, 0])
-            else:
-                logits = self._outputs[place](features[:, 0])
+            logits: Tensor = self._outputs[place](features[:, 0])
             found.append(logits.float())
         if attended:
             self.attended = torch.stack(attended).mean(dim=0)
@@ -149,6 +150,17 @@ class Decoding:
             for logits, weight in zip(found, self._predictor.log_weights, strict=True)
         ]
         return torch.stack(parts).logsumexp(dim=0)
+
+    def search(self, beams: Beams) -> bool:
+        """Take all steps at once where one model that is compiled as a whole predicts."""
+        model, memory, state = self._models[0], self._memories[0], self._states[0]
+        if len(self._models) > 1 or not isinstance(model, CompiledModel):
+            return False
+        output, past, sources = cast(
+            tuple[Linear, Past, Sources], (self._outputs[0], state, memory)
+        )
+        Search(beams, model.decoder, output, past, sources, self.columns, self._absent).run()
+        return True
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on with the state of row rows[i] of the same sentence."""

@@ -4,7 +4,7 @@ Each of the classes that stand for a whole model is in the file of the model's n
 them serves has compiled linear layers between torch's operations.
 """
 
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -14,8 +14,9 @@ from seq2seq_cli.models.compiled.attention_rnn import CompiledAttentionRnn
 from seq2seq_cli.models.compiled.conv import CompiledConv
 from seq2seq_cli.models.compiled.linear import narrowed, with_linear_layers
 from seq2seq_cli.models.compiled.transformer import CompiledTransformer
+from seq2seq_cli.models.compiled.whole import CompiledModel
 
-__all__ = ["Steps", "compiled_kind", "narrowed", "stepping", "with_linear_layers"]
+__all__ = ["CompiledModel", "Steps", "compiled_kind", "narrowed", "stepping", "with_linear_layers"]
 
 
 class Steps(Protocol):
@@ -27,11 +28,10 @@ class Steps(Protocol):
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]: ...
 
 
-Compiled: TypeAlias = CompiledTransformer | CompiledConv | CompiledAttentionRnn
-KINDS: tuple[type[Compiled], ...] = (CompiledTransformer, CompiledConv, CompiledAttentionRnn)
+KINDS: tuple[type[CompiledModel], ...] = (CompiledTransformer, CompiledConv, CompiledAttentionRnn)
 
 
-def compiled_kind(model: TranslationModel) -> type[Compiled] | None:
+def compiled_kind(model: TranslationModel) -> type[CompiledModel] | None:
     """What can stand for the whole model, if anything."""
     return next((kind for kind in KINDS if kind.serves(model)), None)
 

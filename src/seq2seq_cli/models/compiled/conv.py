@@ -1,42 +1,27 @@
 """The convolutional model, compiled for search on a CPU.
 
-Dimensions: B sentences, N decoder rows, S source tokens, D width, K kernel; see `models.base`.
+Dimensions: B sentences, S source tokens; see `models.base`.
 """
 
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from seq2seq_cli.models.base import TranslationModel, Tree, select
+from seq2seq_cli.models.base import TranslationModel, Tree
 from seq2seq_cli.models.compiled.linear import packed
+from seq2seq_cli.models.compiled.whole import CompiledModel
 from seq2seq_cli.models.conv import Conv, ConvConfig, Convolution, DecoderLayer
 from seq2seq_cli.models.layers import source_mask
 from seq2seq_cli.native import convolution as parts
-from seq2seq_cli.native.read import Past, Sources
+from seq2seq_cli.native.decoding import Past, Places, TargetEmbedding
 
 
-@dataclass(frozen=True)
-class _Read:
-    """The tokens read so far, and of the last K - 1 what the layers keep."""
-
-    count: int
-    past: Past
-
-    def select(self, rows: Tensor) -> "_Read":
-        return _Read(self.count, cast(Past, select(self.past, rows)))
-
-
-class CompiledConv:
-    """A convolutional model whose encoder reads a batch in one call, its decoder a token a row.
-
-    Memory: `native.read.Sources`, of float16 with 8-bit weights.
-    """
+class CompiledConv(CompiledModel):
+    """A convolutional model whose encoder reads a batch in one call."""
 
     @staticmethod
     def serves(model: TranslationModel) -> bool:
-        """Whether this can stand for the model."""
         return isinstance(model, Conv)
 
     def __init__(self, model: TranslationModel) -> None:
@@ -57,8 +42,9 @@ class CompiledConv:
             [packed(layer.weight) for layer in layers],
             packed(model.encoder.output),
         )
-        self.decoder = parts.Decoder(
+        self.decoder = parts.decoder(
             settings,
+            TargetEmbedding(model.target_embedding.weight, self._places),
             packed(model.input),
             [
                 parts.DecoderLayer(
@@ -70,7 +56,6 @@ class CompiledConv:
         )
 
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
-        """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
         real = source_mask(source)
         sources = self.encoder.read(
             source[real],
@@ -78,16 +63,7 @@ class CompiledConv:
             self.model.source_embedding.weight,
             self.model.encoder.embed.positions(0, source.size(1)).contiguous(),
         )
-        return sources, _Read(0, Past.empty(source.size(0)))
+        return sources, Past.empty(source.size(0))
 
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
-        """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
-        read, sources = cast(_Read, state), cast(Sources, memory)
-        features, past = self.decoder.step(
-            target[:, 0].contiguous(),
-            self.model.target_embedding.weight,
-            self.model.embed.positions(read.count, 1).contiguous(),
-            read.past,
-            sources,
-        )
-        return features[:, None], _Read(read.count + 1, past)
+    def _places(self, count: int) -> Places:
+        return Places(self.model.embed.positions(0, count).contiguous())

@@ -1,6 +1,6 @@
 """The Transformer, compiled for search on a CPU.
 
-Dimensions: B sentences, N decoder rows, S source tokens, D width, H heads; see `models.base`.
+Dimensions: B sentences, S source tokens, D width, H heads; see `models.base`.
 """
 
 from dataclasses import replace
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.models.base import TranslationModel, Tree
 from seq2seq_cli.models.compiled.linear import packed
+from seq2seq_cli.models.compiled.whole import CompiledModel
 from seq2seq_cli.models.layers import source_mask
 from seq2seq_cli.models.transformer import (
     CausalAttention,
@@ -21,19 +22,14 @@ from seq2seq_cli.models.transformer import (
     Transformer,
 )
 from seq2seq_cli.native import transformer as parts
-from seq2seq_cli.native.read import Past, Sources
+from seq2seq_cli.native.decoding import Past, Places, TargetEmbedding
 
 
-class CompiledTransformer:
-    """A Transformer whose encoder reads a batch in one call, and its decoder a token of each row.
-
-    Memory: `native.read.Sources`. State: `native.read.Past`. With 8-bit weights both
-    are float16, as exact as the weights and half to read.
-    """
+class CompiledTransformer(CompiledModel):
+    """A Transformer whose encoder reads a batch in one call."""
 
     @staticmethod
     def serves(model: TranslationModel) -> bool:
-        """Whether this can stand for the model."""
         return isinstance(model, Transformer) and model.config.decoder_attention == "self"
 
     def __init__(self, model: TranslationModel) -> None:
@@ -60,16 +56,15 @@ class CompiledTransformer:
             _last_norm(model.encoder_norm),
             [packed(layer.cross_attention.key_value) for layer in decoder],
         )
-        self.decoder = parts.Decoder(
+        self.decoder = parts.decoder(
             replace(settings, residual=scaling.decoder_residual),
+            TargetEmbedding(model.target_embedding.weight, self._places),
             [_decoder_layer(layer) for layer in decoder],
             _last_norm(model.decoder_norm),
         )
-        # Positions and rotations of the target's places, once they were asked for
-        self.places: dict[int, tuple[Tensor | None, Tensor | None]] = {}
+        self.places = 0, Places()  # those of the target that were asked for, and how many
 
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
-        """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
         real, length = source_mask(source), source.size(1)
         sources = self.encoder.read(
             source[real],
@@ -80,20 +75,13 @@ class CompiledTransformer:
         )
         return sources, Past.empty(source.size(0))
 
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
-        """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
-        past, sources = cast(Past, state), cast(Sources, memory)
-        place = len(past.steps)
-        if place not in self.places:
-            self.places[place] = self._positions("target", place, 1), self._rotations(place, 1)
-        features, past = self.decoder.step(
-            target[:, 0].contiguous(),
-            self.model.target_embedding.weight,
-            *self.places[place],
-            past,
-            sources,
-        )
-        return features[:, None], past
+    def _places(self, count: int) -> Places:
+        made, places = self.places
+        if made < count:
+            made = max(64, 2 * count)
+            places = Places(self._positions("target", 0, made), self._rotations(0, made))
+            self.places = made, places
+        return places
 
     def _positions(self, side: Side, start: int, length: int) -> Tensor | None:
         vectors = self.model.position_vectors(side, start, length)

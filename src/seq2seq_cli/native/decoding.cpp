@@ -1,0 +1,17 @@
+// What Python calls of any decoder.
+
+#include "decoding.h"
+
+extern "C" {
+
+void decoder_sizes(const void *decoder, DecoderSizes *sizes) {
+    *sizes = static_cast<const Decoder *>(decoder)->sizes;
+}
+
+void decoder_step(const void *decoder, const Surroundings *around, float *features) {
+    static_cast<const Decoder *>(decoder)->step(*around, features);
+}
+
+void decoder_free(void *decoder) { delete static_cast<Decoder *>(decoder); }
+
+}  // extern "C"
