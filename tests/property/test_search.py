@@ -16,6 +16,7 @@ from seq2seq_cli import native, search
 from seq2seq_cli.batching import pad
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel, Tree, Vocabulary
+from seq2seq_cli.native.beams import STEPS
 from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
 from seq2seq_cli.search.candidates import best_extensions
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
@@ -141,6 +142,19 @@ def test_compiled_search_finds_exactly_what_search_in_torch_finds(
         found = search.beam_search(predictor, pad(sources), options, prefixes)
         monkeypatch.setattr(beam, "_compiled_serves", lambda *given: False)
         assert found == search.beam_search(predictor, pad(sources), options, prefixes)
+
+
+def test_compiled_search_finds_the_same_over_more_steps_than_a_call_takes(
+    model: TranslationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if native.library() is None:
+        pytest.skip("nothing is compiled here")
+    options = SearchOptions(beam=2, min_ratio=20, max_ratio=20, max_extra=0)
+    sources = [[4, 5, 6, 5, EOS], [6, EOS]]
+    assert options.shortest(5) > 3 * STEPS
+    found = beam_search(model, pad(sources), options)
+    monkeypatch.setattr(beam, "_compiled_serves", lambda *given: False)
+    assert found == beam_search(model, pad(sources), options)
 
 
 @pytest.mark.usefixtures("_compiled_or_not")
