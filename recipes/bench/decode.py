@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 EVERY = 2  # engines' settings are chosen on every second line
+MOST_TOKENS = 100  # of a translation, for both engines: their own limits differ, and so do loops
 
 Lines = list[str]
 Translate = Callable[[Lines], Lines]
@@ -34,9 +35,10 @@ def our_engine(run: Path, beam: int, threads: int, settings: dict[str, Any]) -> 
 
     workers = settings.pop("workers")
     prepare(threads // workers)
-    translator = Translator.load(
-        [run], SearchOptions(beam=beam, length_penalty="power"), workers=workers, **settings
+    options = SearchOptions(
+        beam=beam, length_penalty="power", max_ratio=0.0, max_extra=MOST_TOKENS + 1
     )
+    translator = Translator.load([run], options, workers=workers, **settings)
 
     def translate(lines: Lines) -> Lines:
         return [each.text for each in translator.translate(lines, warn=lambda message: None)]
@@ -60,7 +62,13 @@ def ctranslate2_engine(
 
     def translate(lines: Lines) -> Lines:
         pieces = [source.named(ids) for ids in source.encode(lines)]
-        found = engine.translate_batch(pieces, beam_size=beam, max_batch_size=batch)
+        found = engine.translate_batch(
+            pieces,
+            beam_size=beam,
+            max_batch_size=batch,
+            max_decoding_length=MOST_TOKENS,
+            disable_unk=True,
+        )
         return target.decode([target.piece_ids(each.hypotheses[0]) for each in found])
 
     return translate
@@ -273,6 +281,14 @@ def show(figures: Sequence[dict[str, Any]]) -> None:
         print(f"{each['engine']:52}{values}", flush=True)
 
 
+def compare(engines: Sequence[Engine]) -> None:
+    """Print how many of the translations with float32 are the same."""
+    ours, *theirs = (engine.translations for engine in engines if "float32" in engine.label)
+    for other in theirs:
+        same = sum(a == b for a, b in zip(ours, other, strict=True))
+        print(f"float32: {same:,} of {len(ours):,} lines are the same")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
@@ -306,6 +322,7 @@ def main() -> None:
         found = records(engines, beam, given.run)
         print(f"\nbeam {beam}, {given.threads} threads, {len(lines):,} lines")
         show(found)
+        compare(engines)
         figures += found
         for engine in engines:
             engine.stop()
