@@ -72,9 +72,11 @@ def choose_search_precision(name: str, device: torch.device) -> torch.dtype:
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
     """A context in which matrix products run in this precision; weights stay float32."""
-    if precision in (torch.float32, torch.int8):
-        return nullcontext()
-    return torch.autocast(device.type, dtype=precision)
+    if precision == torch.bfloat16:
+        return torch.autocast(device.type, dtype=precision)
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def describe(device: torch.device, precision: torch.dtype) -> str:

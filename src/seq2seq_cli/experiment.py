@@ -20,7 +20,12 @@ from seq2seq_cli.cache import Cache, default_cache
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.config import TrainingConfig, require
 from seq2seq_cli.corpus.parallel import Corpus, ParallelText, corpora, languages, read_parallel
-from seq2seq_cli.devices import choose_precision, describe, return_memory
+from seq2seq_cli.devices import (
+    choose_precision,
+    choose_search_precision,
+    describe,
+    return_memory,
+)
 from seq2seq_cli.diagnosis import findings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.fine_tuning import Origin
@@ -149,6 +154,7 @@ def train_run(
         tokenizers,
         config.data.max_length,
         SearchOptions(beam=config.training.valid_beam),
+        precision=choose_search_precision("auto", device),
     )
     validator = Validator(
         valid, valid_pairs, translator, batch_tokens, config.training.valid_samples
