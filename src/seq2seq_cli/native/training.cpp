@@ -508,15 +508,28 @@ inline void tile(const float *a, int a_step, const float *b, int b_step, float *
         for (int j = 0; j < WIDTH; j++) store(c + i * c_step + j * LANES, sums[i][j]);
 }
 
+// Of fewer than HEIGHT rows, all in one tile: sums that wait for each other cost as much as many.
+template <bool turned, int HEIGHT, int WIDTH>
+void last_rows(const float *a, int a_step, const float *b, int b_step, float *c, int c_step, int rows,
+               int depth) {
+    if constexpr (HEIGHT > 1) {
+        if (rows == HEIGHT - 1)
+            tile<turned, HEIGHT - 1, WIDTH>(a, a_step, b, b_step, c, c_step, depth);
+        else
+            last_rows<turned, HEIGHT - 1, WIDTH>(a, a_step, b, b_step, c, c_step, rows, depth);
+    }
+}
+
 template <bool turned, int WIDTH>
 void columns_of(const float *a, int a_step, const float *b, int b_step, float *c, int c_step,
                 int rows, int depth) {
-    int i = 0;
+    constexpr int HEIGHT = LANES == 16 || WIDTH == 1 ? 8 : 4;  // whose sums fit the registers
     const int a_row = turned ? 1 : a_step;
-    for (; i + 4 <= rows; i += 4)
-        tile<turned, 4, WIDTH>(a + i * a_row, a_step, b, b_step, c + i * c_step, c_step, depth);
-    for (; i < rows; i++)
-        tile<turned, 1, WIDTH>(a + i * a_row, a_step, b, b_step, c + i * c_step, c_step, depth);
+    int i = 0;
+    for (; i + HEIGHT <= rows; i += HEIGHT)
+        tile<turned, HEIGHT, WIDTH>(a + i * a_row, a_step, b, b_step, c + i * c_step, c_step, depth);
+    last_rows<turned, HEIGHT, WIDTH>(a + i * a_row, a_step, b, b_step, c + i * c_step, c_step,
+                                     rows - i, depth);
 }
 
 template <bool turned = false>
@@ -550,7 +563,7 @@ constexpr int FEW_QUERIES = 4;  // for which turning keys takes longer than it g
 struct Head {
     int queries, keys, width, wide, keys_wide;
     float scale;
-    Aligned<float> query, key, value, turned, weights, out, slope, bias;
+    Aligned<float> query, key, value, turned, weights, out, slope, hidden;
 
     template <typename T>
     static void read(const Heads &from, int64_t n, int64_t h, int count, int width, int wide,
@@ -567,13 +580,17 @@ struct Head {
         for (int t = count; t < all; t++) std::fill_n(out + t * to.token, width, as<T>(0.0f));
     }
 
-    // (keys, wide) -> (width, keys_wide), the keys beyond the last zero.
+    // (keys, wide) -> (wide, keys_wide), the keys beyond the last zero.
     void turn(const float *x) {
-        float *y = turned.room(static_cast<size_t>(width) * keys_wide);
-        for (int d = 0; d < width; d++) {
-            for (int k = 0; k < keys; k++) y[d * keys_wide + k] = x[k * wide + d];
-            std::fill(y + d * keys_wide + keys, y + (d + 1) * keys_wide, 0.0f);
-        }
+        float *y = turned.room(static_cast<size_t>(wide) * keys_wide);
+        Floats block[LANES];
+        for (int k = 0; k < keys; k += LANES)
+            for (int d = 0; d < wide; d += LANES) {
+                for (int i = 0; i < LANES; i++)
+                    block[i] = k + i < keys ? load(x + (k + i) * wide + d) : spread(0);
+                ::turn(block);
+                for (int i = 0; i < LANES; i++) store(y + (d + i) * keys_wide + k, block[i]);
+            }
     }
 
     // Of each query with each key, one by one, so that keys need not be turned.
@@ -612,18 +629,19 @@ struct Head {
             product(query.data, wide, turned.data, keys_wide, p, keys_wide, queries, width,
                     keys_wide);
         }
-        float *hidden = bias.room(keys_wide);
-        for (int i = 0; i < keys_wide; i++)
-            hidden[i] = i < keys && (!seen || seen[i]) ? 0.0f : -INFINITY;
+        // Where causal, as many zeros as keys, then as many -inf: each query begins one further to
+        // the left; there are as many keys as queries.
+        float *bias = hidden.room(2 * static_cast<size_t>(keys_wide));
+        for (int i = 0; i < keys_wide; i++) {
+            bias[i] = shape.causal || (i < keys && (!seen || seen[i])) ? 0.0f : -INFINITY;
+            bias[keys_wide + i] = -INFINITY;
+        }
         for (int i = 0; i < queries; i++) {
             float *own = p + i * keys_wide;
-            if (shape.causal) {  // as many keys as queries
-                std::fill_n(hidden, i + 1, 0.0f);
-                std::fill(hidden + i + 1, hidden + keys_wide, -INFINITY);
-            }
+            const float *own_bias = shape.causal ? bias + keys_wide - 1 - i : bias;
             Floats most = spread(-INFINITY), sum = spread(0);
             for (int j = 0; j < keys_wide; j += LANES) {
-                const Floats x = add(load(own + j), load(hidden + j));
+                const Floats x = add(load(own + j), load(own_bias + j));
                 store(own + j, x);
                 most = greater(most, x);
             }

@@ -70,6 +70,32 @@ inline void four_sums_of(Floats a, Floats b, Floats c, Floats d, float *sums) {
     _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 inline float greatest_of(Floats x) { return _mm512_reduce_max_ps(x); }
+inline void turn(Floats (&x)[LANES]) {  // rows become columns
+    Floats y[LANES];
+    const auto doubles = [](Floats row) { return _mm512_castps_pd(row); };
+    for (int i = 0; i < LANES; i += 2) {
+        y[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < LANES; i += 4)
+        for (int j = 0; j < 2; j++) {
+            const __m512d first = doubles(y[i + j]), second = doubles(y[i + j + 2]);
+            x[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(first, second));
+            x[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(first, second));
+        }
+    // x[i + j] holds columns j, 4 + j, 8 + j and 12 + j of rows i to i + 3.
+    for (int j = 0; j < 4; j++) {
+        const Floats even = _mm512_shuffle_f32x4(x[j], x[4 + j], 0x88);
+        const Floats even_below = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0x88);
+        const Floats odd = _mm512_shuffle_f32x4(x[j], x[4 + j], 0xdd);
+        const Floats odd_below = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0xdd);
+        y[j] = _mm512_shuffle_f32x4(even, even_below, 0x88);
+        y[4 + j] = _mm512_shuffle_f32x4(odd, odd_below, 0x88);
+        y[8 + j] = _mm512_shuffle_f32x4(even, even_below, 0xdd);
+        y[12 + j] = _mm512_shuffle_f32x4(odd, odd_below, 0xdd);
+    }
+    std::copy_n(y, LANES, x);
+}
 inline Floats without_sign(Floats x) { return _mm512_abs_ps(x); }
 inline Floats rounded(Floats x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT); }
 inline Floats two_to_the(Floats x) {  // a whole number
@@ -172,6 +198,26 @@ inline float greatest_of(Floats x) {
     __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     half = _mm_max_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+inline void turn(Floats (&x)[LANES]) {  // rows become columns
+    Floats y[LANES];
+    const auto doubles = [](Floats row) { return _mm256_castps_pd(row); };
+    for (int i = 0; i < LANES; i += 2) {
+        y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < LANES; i += 4)
+        for (int j = 0; j < 2; j++) {
+            const __m256d first = doubles(y[i + j]), second = doubles(y[i + j + 2]);
+            x[i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(first, second));
+            x[i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(first, second));
+        }
+    // x[i + j] holds columns j and 4 + j of rows i to i + 3.
+    for (int j = 0; j < 4; j++) {
+        y[j] = _mm256_permute2f128_ps(x[j], x[4 + j], 0x20);
+        y[4 + j] = _mm256_permute2f128_ps(x[j], x[4 + j], 0x31);
+    }
+    std::copy_n(y, LANES, x);
 }
 inline Floats without_sign(Floats x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
 inline Floats rounded(Floats x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT); }
