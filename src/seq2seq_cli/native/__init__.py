@@ -1,11 +1,12 @@
 """Compiled functions for CPUs, where they were built and the processor can run them.
 
-Here are the builds and linear layers; `transformer`, `convolution` and `recurrent` have what models
-are made of for search, `beams` what search does with their logits, `training` parts of a training
-step. Each stands for the .cpp file of its name. They are optional: installing builds them where
-there is a compiler, and without them torch does the same work, more slowly. SEQ2SEQ_NATIVE in the
-environment chooses amx, avx512, avx2 or off; without it the best is taken. Tensors are float32 but
-in `training`, contiguous and on the CPU.
+Here are the builds and linear layers. For search `transformer`, `convolution` and `recurrent` have
+what models are made of, `decoding` and `sources` what they share, and `beams` what search does
+with their logits; `training` has parts of a training step. Each stands for the .cpp file of its
+name, or the header. They are optional: installing builds them where there is a compiler, and
+without them torch does the same work, more slowly. SEQ2SEQ_NATIVE in the environment chooses amx,
+avx512, avx2 or off; without it the best is taken. Tensors are float32 but in `training`,
+contiguous and on the CPU.
 
 Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens, V columns.
 """

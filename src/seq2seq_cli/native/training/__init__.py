@@ -1,4 +1,4 @@
-"""Compiled parts of a training step on a CPU (training.cpp), between torch's matrix products.
+"""Compiled parts of a training step on a CPU, between torch's matrix products: a .cpp a subject.
 
 All work on float32 and bfloat16, in as many threads as torch has, with the same results for any
 number of them. Random numbers come from a seed that is drawn from torch's generator.
@@ -17,7 +17,7 @@ from seq2seq_cli import native
 # Rows of products in bfloat16 are a multiple of it: oneDNN compiles a product for each number of
 # rows, 5 to 10 times as long as it takes, and hardly two batches have as many tokens.
 FEW_ROWS = 128
-NORM_ROWS = 64  # as training.cpp has it
+NORM_ROWS = 64  # as norms.cpp has it
 SERIAL = 1 << 15  # numbers below which another thread would cost more than it does
 
 _Pointer = ctypes.c_void_p

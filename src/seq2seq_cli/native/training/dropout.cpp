@@ -1,0 +1,146 @@
+// Dropout, alone, before a sum, and after ReLU.
+
+#include "step.h"
+
+namespace {
+
+// Elements that are worked on at a time; each such block has a stream of random bytes of its own,
+// which depends on the seed and its place alone, and so is the same in the backward pass.
+constexpr int64_t BLOCK = 8192;
+
+inline uint64_t mixed(uint64_t x) {  // SplitMix64 (Steele 2014)
+    x += 0x9e3779b97f4a7c15ull;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+}
+
+// As many generators xorshift128+ (Vigna 2017) as fit a vector.
+struct Random {
+    Words first, second;
+
+    Random(int64_t seed, int64_t block) {
+        alignas(64) uint64_t states[2][sizeof(Words) / 8];
+        uint64_t x = mixed(static_cast<uint64_t>(seed) ^ mixed(static_cast<uint64_t>(block)));
+        for (auto &state : states)
+            for (auto &each : state) each = x = mixed(x);
+        first = load_words(states[0]);
+        second = load_words(states[1]);
+    }
+
+    Words next() {
+        Words x = first;
+        const Words y = second;
+        first = y;
+        x = x ^ shifted_left<23>(x);
+        second = x ^ y ^ shifted_right<17>(x) ^ shifted_right<26>(y);
+        return added(second, y);
+    }
+};
+
+constexpr int GROUPS = sizeof(Words) / LANES;  // vectors of floats for the bytes of one of random
+
+// Give work(place, kept, group) vectors of a block and which of their elements are kept, and
+// rest(place, kept) what is left at the end.
+template <typename Work, typename Rest>
+void dropping(int64_t count, int threshold, int64_t seed, int threads, Work &&work, Rest &&rest) {
+    each((count + BLOCK - 1) / BLOCK, threads, [&](int64_t block) {
+        Random random(seed, block);
+        int64_t at = block * BLOCK;
+        const int64_t end = std::min(count, at + BLOCK);
+        for (; at < end; at += GROUPS * LANES) {
+            const Kept kept(random.next(), threshold);
+            if (at + GROUPS * LANES <= end)
+                for (int group = 0; group < GROUPS; group++) work(at + group * LANES, kept, group);
+            else
+                for (int64_t i = at; i < end; i++) rest(i, kept.at(static_cast<int>(i - at)));
+        }
+    });
+}
+
+inline float scale_of(int threshold) { return 256.0f / (256 - threshold); }
+
+template <typename T>
+void dropped(const T *x, T *out, int64_t count, int threshold, int64_t seed, int threads) {
+    const float scale = scale_of(threshold);
+    dropping(
+        count, threshold, seed, threads,
+        [&](int64_t i, const Kept &kept, int group) {
+            store(out + i, kept.of(group, multiply(load(x + i), spread(scale))));
+        },
+        [&](int64_t i, bool kept) { out[i] = as<T>(kept ? number(x[i]) * scale : 0.0f); });
+}
+
+template <typename T>
+void dropped_sum(const T *residual, const T *x, T *out, int64_t count, int threshold, int64_t seed,
+                 int threads) {
+    const float scale = scale_of(threshold);
+    dropping(
+        count, threshold, seed, threads,
+        [&](int64_t i, const Kept &kept, int group) {
+            const Floats some = kept.of(group, multiply(load(x + i), spread(scale)));
+            store(out + i, add(load(residual + i), some));
+        },
+        [&](int64_t i, bool kept) {
+            out[i] = as<T>(number(residual[i]) + (kept ? number(x[i]) * scale : 0.0f));
+        });
+}
+
+template <typename T>
+void dropped_relu(const T *x, T *out, int64_t count, int threshold, int64_t seed, int threads) {
+    const float scale = scale_of(threshold);
+    dropping(
+        count, threshold, seed, threads,
+        [&](int64_t i, const Kept &kept, int group) {
+            const Floats positive = greater(spread(0), load(x + i));
+            store(out + i, kept.of(group, multiply(positive, spread(scale))));
+        },
+        [&](int64_t i, bool kept) {
+            out[i] = as<T>(kept ? (number(x[i]) < 0 ? 0.0f : number(x[i])) * scale : 0.0f);
+        });
+}
+
+// What a slope becomes on its way back through `dropped_relu`, whose result says what passed.
+template <typename T>
+void passed(const T *gradient, const T *result, T *out, int64_t count, float scale, int threads) {
+    each((count + BLOCK - 1) / BLOCK, threads, [&](int64_t block) {
+        int64_t i = block * BLOCK;
+        const int64_t end = std::min(count, i + BLOCK);
+        for (; i + LANES <= end; i += LANES) {
+            const Floats slope = multiply(load(gradient + i), spread(scale));
+            store(out + i, where_positive(load(result + i), slope));
+        }
+        for (; i < end; i++)
+            out[i] = as<T>(number(result[i]) > 0 ? number(gradient[i]) * scale : 0.0f);
+    });
+}
+
+}  // namespace
+
+extern "C" {
+
+void train_dropped(int32_t brain, const void *x, void *out, int64_t count, int32_t threshold,
+                   int64_t seed, int32_t threads) {
+    OF_EITHER_TYPE(brain, dropped(static_cast<const T *>(x), static_cast<T *>(out), count,
+                                  threshold, seed, threads))
+}
+
+void train_dropped_sum(int32_t brain, const void *residual, const void *x, void *out, int64_t count,
+                       int32_t threshold, int64_t seed, int32_t threads) {
+    OF_EITHER_TYPE(brain, dropped_sum(static_cast<const T *>(residual), static_cast<const T *>(x),
+                                      static_cast<T *>(out), count, threshold, seed, threads))
+}
+
+void train_dropped_relu(int32_t brain, const void *x, void *out, int64_t count, int32_t threshold,
+                        int64_t seed, int32_t threads) {
+    OF_EITHER_TYPE(brain, dropped_relu(static_cast<const T *>(x), static_cast<T *>(out), count,
+                                       threshold, seed, threads))
+}
+
+void train_passed(int32_t brain, const void *gradient, const void *result, void *out, int64_t count,
+                  float scale, int32_t threads) {
+    OF_EITHER_TYPE(brain, passed(static_cast<const T *>(gradient), static_cast<const T *>(result),
+                                 static_cast<T *>(out), count, scale, threads))
+}
+
+}  // extern "C"
