@@ -16,7 +16,8 @@ from seq2seq_cli.native import INT, POINTER, Linear, address, declaring
 from seq2seq_cli.native.decoding import Decoder, Past
 from seq2seq_cli.native.sources import Sources
 
-STEPS = 32  # of a search in one call, after which signals are heeded
+STEPS = 32  # of a search in one call at most, after which signals are heeded
+ROWS = 16384  # of all steps of a call: a second or less
 
 
 class _Settings(ctypes.Structure):
@@ -209,7 +210,7 @@ class Search:
     ) -> None:
         # Kept: the compiled side points into them.
         self.parts = beams, decoder, output, past, sources, columns, absent
-        self.embedding = decoder.embedding
+        self.beams, self.embedding = beams, decoder.embedding
         parts = _SearchParts(
             decoder.handle,
             output.handle,
@@ -226,7 +227,8 @@ class Search:
 
     def run(self) -> None:
         """Until all hypotheses have ended. Signals are heeded every so many steps."""
-        count = STEPS
+        steps = max(1, min(STEPS, ROWS // max(1, self.beams.given * self.beams.beam)))
+        count = steps
         while True:
             positions, rotations = self.embedding.places(count)
             places = _Places(
@@ -235,6 +237,6 @@ class Search:
                 address(positions),
                 address(rotations),
             )
-            if not _compiled().search_run(self.handle, STEPS, ctypes.byref(places)):
+            if not _compiled().search_run(self.handle, steps, ctypes.byref(places)):
                 return
-            count += STEPS
+            count += steps
