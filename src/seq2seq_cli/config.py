@@ -21,6 +21,7 @@ from seq2seq_cli.errors import InputError
 # Source tokens searched at a time. More is no faster on a CPU, where caches of states fall out of
 # the processor's own (recipes/bench/LOG.md).
 SEARCH_BATCH_TOKENS = 1024
+USUAL_BEAM = 5  # wider ones take smaller batches
 GREEDY_BATCH_TOKENS = 2048  # with one hypothesis a sentence
 
 RUN_CONFIG = "config.toml"  # of a run folder

@@ -11,7 +11,7 @@ import torch
 
 from seq2seq_cli.batching import pad, split_by_tokens
 from seq2seq_cli.checkpoint import RunFolder, Tokenizers
-from seq2seq_cli.config import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, require
+from seq2seq_cli.config import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, USUAL_BEAM, require
 from seq2seq_cli.devices import autocast, choose_search_precision
 from seq2seq_cli.models import source_attentions
 from seq2seq_cli.models.compiled import with_linear_layers
@@ -234,7 +234,8 @@ class Translator:
     def batch_budget(self) -> int:
         """Source tokens searched at a time."""
         fastest = GREEDY_BATCH_TOKENS if self.options.beam == 1 else SEARCH_BATCH_TOKENS
-        return self.batch_tokens or fastest
+        rows = max(USUAL_BEAM, self.options.beam)  # of a sentence, which memory goes by
+        return self.batch_tokens or fastest * USUAL_BEAM // rows
 
     def _batches(self, parts: Sequence[_Part]) -> list[list[int]]:
         """The places of parts of similar length, longest first."""

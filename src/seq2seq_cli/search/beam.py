@@ -103,9 +103,11 @@ def _compiled_search(
         [1.0, *(options.divisor(length) for length in range(1, max(longest) + 2))],
         [decoding.columns_of(prefix) for prefix in prefixes],
     )
-    tokens = source.new_full((0 if decoding.search(beams) else len(lengths),), BOS)
-    while len(tokens):
+    ended = decoding.took_all_steps(beams)
+    tokens = source.new_full((len(lengths),), BOS)
+    while not ended:
         tokens, origins, kept = beams.advance(decoding.step(tokens), decoding.columns)
+        ended = not len(tokens)
         if compact and (kept is not None or options.beam > 1):
             decoding.keep(origins, origins)
         elif kept is not None:

@@ -151,8 +151,8 @@ class Decoding:
         ]
         return torch.stack(parts).logsumexp(dim=0)
 
-    def search(self, beams: Beams) -> bool:
-        """Take all steps at once where one model that is compiled as a whole predicts."""
+    def took_all_steps(self, beams: Beams) -> bool:
+        """Search to the end where one model that is compiled as a whole predicts; whether it is."""
         model, memory, state = self._models[0], self._memories[0], self._states[0]
         if len(self._models) > 1 or not isinstance(model, CompiledModel):
             return False
