@@ -220,9 +220,9 @@ def number_words(seed: int, count: int) -> tuple[list[str], list[str]]:
     )
 
 
-def write_corpus(folder: Path) -> None:
+def write_corpus(folder: Path, valid_lines: int = 20) -> None:
     """Write train and valid .en/.de."""
-    for name, seed, count in (("train", 1, 300), ("valid", 2, 20)):
+    for name, seed, count in (("train", 1, 300), ("valid", 2, valid_lines)):
         for language, lines in zip(("en", "de"), number_words(seed, count), strict=True):
             (folder / f"{name}.{language}").write_text("".join(f"{line}\n" for line in lines))
 

@@ -14,6 +14,7 @@ import torch
 
 from seq2seq_cli.averaging import average
 from seq2seq_cli.checkpoint import RunFolder, load_tensors
+from tests.integration.conftest import write_corpus
 
 # Dropout, accumulation, an average of the best weights; updates, checkpoints, validations and
 # epochs that end at different updates.
@@ -168,7 +169,8 @@ def test_a_kill_while_the_run_folder_is_made_leaves_one_to_go_on_with(writes, tr
         (signal.SIGTERM, "validation"),
     ],
 )
-def test_a_signal_saves_first(number, where, train, unbroken):
+def test_a_signal_saves_first(number, where, train, unbroken, corpus):
+    write_corpus(corpus, valid_lines=2000)  # so that a validation takes long enough to be met
     expected = unbroken("transformer", **STOPPED)
     command = train("transformer", **STOPPED)
     process = command.start()
