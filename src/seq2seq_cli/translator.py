@@ -166,8 +166,11 @@ class Translator:
             pool = ThreadPoolExecutor(self.workers)
             try:
                 results = list(pool.map(self._search, ([parts[i] for i in b] for b in batches)))
-            finally:  # Ctrl-C does not wait for batches that have not begun
-                pool.shutdown(wait=False, cancel_futures=True)
+            except BaseException:  # Ctrl-C waits for a few steps of the batches that have begun
+                self.predictor.stop()
+                raise
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
         else:
             results = [self._search([parts[i] for i in batch]) for batch in batches]
         for batch, candidates in zip(batches, results, strict=True):

@@ -179,6 +179,22 @@ def test_a_signal_ends_it_with_whole_lines_written(reader, number, seq2seq, trai
     assert set(output.splitlines()) == {b"eins zwei drei ."}
 
 
+@pytest.mark.parametrize("more", [[], ["--no-repeat-ngram", 9]], ids=["compiled", "torch"])
+def test_a_signal_waits_for_no_batch_of_other_threads(more, seq2seq, trained):
+    """Each batch of this beam takes long, and all but the first begin in threads."""
+    wide = ("--beam", 1000, "--n-best", 1000, "--format", "tsv", "--max-extra", 200)
+    process = seq2seq.start("translate", trained, *wide, "--workers", 3, *more)
+    threading.Thread(target=lambda: process.stdin.write(b"one two three .\n" * 20000)).start()
+    time.sleep(3)
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() in (128 + signal.SIGINT, -signal.SIGINT)
+    assert time.monotonic() - start < 3
+    assert process.stderr.read() == b""
+
+
 def test_memory_stays_flat_on_endless_input(seq2seq, trained):
     process = seq2seq.start("translate", trained, "--beam", 1)
     endless(process)

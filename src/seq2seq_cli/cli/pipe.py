@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, Self
+from typing import BinaryIO, NoReturn, Self
 
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
@@ -96,7 +96,7 @@ def _prompt(interactive: bool) -> None:
 class LineWriter:
     """Writes whole lines, and ends the process on Ctrl-C and SIGTERM: at once, or after the write.
 
-    A second signal does not wait for a reader that does not read.
+    A second signal waits for nothing: neither for a reader that does not read, nor for threads.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -115,12 +115,18 @@ class LineWriter:
 
     def __exit__(self, *reason: object) -> None:
         for number, handler in self.before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._stop:  # or the process ends by one
+                signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.writing and not self.signal:
             self.signal = number
             return
+        self._end(number)
+
+    def _end(self, number: int) -> NoReturn:
+        for each in self.before:
+            signal.signal(each, signal.SIG_DFL)
         raise SystemExit(128 + number)
 
     def write(self, data: bytes) -> None:
@@ -137,7 +143,7 @@ class LineWriter:
             raise Seq2seqError(f"{self.name}: cannot be written: {error.strerror}") from None
         self.writing = False
         if self.signal:
-            raise SystemExit(128 + self.signal)
+            self._end(self.signal)
 
     def _forget(self) -> None:
         """Let what is flushed once more at the end go nowhere."""

@@ -16,8 +16,8 @@ from seq2seq_cli.native import INT, POINTER, Linear, address, declaring
 from seq2seq_cli.native.decoding import Decoder, Past
 from seq2seq_cli.native.sources import Sources
 
-STEPS = 32  # of a search in one call at most, after which signals are heeded
-ROWS = 16384  # of all steps of a call: a second or less
+STEPS = 32  # of a search in one call at most: signals are heeded between calls
+ROWS = 16384  # of all steps of a call
 
 
 class _Settings(ctypes.Structure):
@@ -211,6 +211,7 @@ class Search:
         # Kept: the compiled side points into them.
         self.parts = beams, decoder, output, past, sources, columns, absent
         self.beams, self.embedding = beams, decoder.embedding
+        self.count = 0  # steps that were asked for
         parts = _SearchParts(
             decoder.handle,
             output.handle,
@@ -225,18 +226,15 @@ class Search:
         self.handle = _compiled().search_new(beams.handle, ctypes.byref(parts))
         weakref.finalize(self, _compiled().search_free, self.handle)
 
-    def run(self) -> None:
-        """Until all hypotheses have ended. Signals are heeded every so many steps."""
+    def run(self) -> bool:
+        """Some more steps, of a second or less; whether hypotheses are still open then."""
         steps = max(1, min(STEPS, ROWS // max(1, self.beams.given * self.beams.beam)))
-        count = steps
-        while True:
-            positions, rotations = self.embedding.places(count)
-            places = _Places(
-                0 if positions is None else positions.size(1),
-                0 if rotations is None else rotations[0].numel(),
-                address(positions),
-                address(rotations),
-            )
-            if not _compiled().search_run(self.handle, steps, ctypes.byref(places)):
-                return
-            count += steps
+        self.count += steps
+        positions, rotations = self.embedding.places(self.count)
+        places = _Places(
+            0 if positions is None else positions.size(1),
+            0 if rotations is None else rotations[0].numel(),
+            address(positions),
+            address(rotations),
+        )
+        return bool(_compiled().search_run(self.handle, steps, ctypes.byref(places)))

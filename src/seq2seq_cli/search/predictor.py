@@ -4,6 +4,7 @@ Dimensions: B sentences still searched, N rows of hypotheses, S source tokens, V
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import cast
 
@@ -25,6 +26,10 @@ from seq2seq_cli.native.decoding import Past
 from seq2seq_cli.native.sources import Sources
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
+
+
+class SearchStopped(Exception):
+    """A search did not go on, since its predictor was told to stop."""
 
 
 class Predictor:
@@ -49,6 +54,7 @@ class Predictor:
         )
         self.models = tuple(models)
         self._compiled: tuple[Steps, ...] | None = None
+        self._stopped = threading.Event()
         each = list(weights) or [1.0] * len(models)
         self.log_weights = [float(torch.tensor(weight / sum(each)).log()) for weight in each]
         self.shortlist = shortlist
@@ -86,6 +92,15 @@ class Predictor:
             self._compiled = tuple(stepping(model) for model in self.models)
         return self._compiled
 
+    def stop(self) -> None:
+        """Let no search go on, in whatever thread: each raises SearchStopped at its next step."""
+        self._stopped.set()
+
+    def check_going(self) -> None:
+        """Raise SearchStopped where `stop` was called."""
+        if self._stopped.is_set():
+            raise SearchStopped
+
     def begin(self, source: Tensor, rows: int, forced: Tensor | None = None) -> "Decoding":
         """Read (B, S) ids, to predict the targets of so many hypotheses of each.
 
@@ -120,8 +135,9 @@ class Decoding:
     def step(self, tokens: Tensor) -> Tensor:
         """Read the next token (N,) of every hypothesis; logits (N, V) of the one after it.
 
-        Those of an ensemble are log-probabilities.
+        Those of an ensemble are log-probabilities. Raises SearchStopped.
         """
+        self._predictor.check_going()
         found, states = [], []
         attended: list[Tensor] = []
         for place, model in enumerate(self._models):
@@ -152,14 +168,19 @@ class Decoding:
         return torch.stack(parts).logsumexp(dim=0)
 
     def took_all_steps(self, beams: Beams) -> bool:
-        """Search to the end where one model that is compiled as a whole predicts; whether it is."""
+        """Search to the end where one model that is compiled as a whole predicts; whether it is.
+
+        Raises SearchStopped.
+        """
         model, memory, state = self._models[0], self._memories[0], self._states[0]
         if len(self._models) > 1 or not isinstance(model, CompiledModel):
             return False
         output, past, sources = cast(
             tuple[Linear, Past, Sources], (self._outputs[0], state, memory)
         )
-        Search(beams, model.decoder, output, past, sources, self.columns, self._absent).run()
+        whole = Search(beams, model.decoder, output, past, sources, self.columns, self._absent)
+        while whole.run():
+            self._predictor.check_going()
         return True
 
     def reorder(self, rows: Tensor) -> None:
