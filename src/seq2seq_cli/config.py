@@ -22,6 +22,7 @@ from seq2seq_cli.errors import InputError
 # the processor's own (recipes/bench/LOG.md).
 SEARCH_BATCH_TOKENS = 1024
 USUAL_BEAM = 5  # wider ones take smaller batches
+MOST_BEAM = 1000  # beyond it is no better, and memory may not hold it
 GREEDY_BATCH_TOKENS = 2048  # with one hypothesis a sentence
 
 RUN_CONFIG = "config.toml"  # of a run folder

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli import native, search
 from seq2seq_cli.batching import pad
-from seq2seq_cli.errors import InputError
+from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import ModelConfig, TranslationModel, Tree, Vocabulary
 from seq2seq_cli.native.beams import STEPS
 from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
@@ -422,6 +422,14 @@ def test_the_best_extensions_are_those_of_a_full_sort(
         places = (rows[sentence] * columns + chosen[sentence])[real]
         assert torch.equal(sums[sentence][places], best[sentence][real])
         assert len(places.unique()) == len(places)
+
+
+@pytest.mark.usefixtures("_compiled_or_not")
+@pytest.mark.parametrize("options", [{"beam": 1}, {"beam": 3}, {"sample": True}])
+def test_a_model_that_gives_no_numbers_is_refused(options: dict[str, Any]) -> None:
+    model = TableModel({BOS: [math.nan] * 7})
+    with pytest.raises(Seq2seqError, match="no numbers"):
+        search.search(Predictor([model]), pad([[4, EOS]]), to_limit(**options))
 
 
 def draws(count: int, **options: float) -> list[Hypothesis]:

@@ -11,7 +11,12 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
-from seq2seq_cli.config import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, check_run_folder
+from seq2seq_cli.config import (
+    GREEDY_BATCH_TOKENS,
+    MOST_BEAM,
+    SEARCH_BATCH_TOKENS,
+    check_run_folder,
+)
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
@@ -77,7 +82,10 @@ def translate(
         ),
     ] = "",
     beam: Annotated[
-        int, typer.Option(min=1, help="Hypotheses kept; 1 is greedy.", rich_help_panel=SEARCH)
+        int,
+        typer.Option(
+            min=1, max=MOST_BEAM, help="Hypotheses kept; 1 is greedy.", rich_help_panel=SEARCH
+        ),
     ] = 5,
     n_best: Annotated[
         int,

@@ -153,6 +153,8 @@ struct Beams {
     std::vector<int64_t> rows, columns;
     Best best;
 
+    Beams(const Beams &) = delete;  // `best` points into it
+
     explicit Beams(const BeamSettings &given)
         : beam(given.beam), n_best(given.n_best), dropped_share(given.dropped_share),
           compact(given.compact != 0), results(given.sentences), scores(given.sentences, 0.0f),
@@ -326,37 +328,38 @@ struct Search {
     const Decoder &decoder;
     const Linear &output;
     int place = 0;  // of the tokens to be read
-    std::vector<int64_t> tokens, origins, unused;
+    std::vector<int64_t> tokens, origins;
+    std::vector<int64_t> left;  // places of sentences, which rows that stand alone need not
     std::vector<int32_t> sentences;  // of the rows
     // Of tokens read, as in `Surroundings`
-    std::vector<std::unique_ptr<Aligned<char>>> steps;
+    std::vector<std::unique_ptr<Aligned<char>>> rooms;
     std::vector<void *> past;
     std::vector<int32_t> past_rows, paths, paths_after;
 
-    Search(Beams &beams, const SearchParts &parts)
-        : beams(beams), parts(parts), decoder(*static_cast<const Decoder *>(parts.decoder)),
-          output(*linear(parts.output)), tokens(beams.sentences.size(), BOS),
-          unused(beams.sentences.size()) {
+    Search(Beams &searched, const SearchParts &given)
+        : beams(searched), parts(given), decoder(*static_cast<const Decoder *>(given.decoder)),
+          output(*linear(given.output)), tokens(searched.sentences.size(), BOS),
+          left(searched.sentences.size()) {
         for (int i = 0; i < static_cast<int>(tokens.size()); i++) sentences.push_back(i);
         if (!parts.kept) return;
         past.push_back(const_cast<void *>(parts.kept));  // only the last one is written to
-        steps.emplace_back();
+        rooms.emplace_back();
         past_rows.push_back(static_cast<int32_t>(tokens.size()));
         paths = sentences;
     }
 
     // Room for what the decoder keeps of the next tokens; what it needs no more is used again.
     void grow() {
-        std::unique_ptr<Aligned<char>> step;
-        if (static_cast<int>(steps.size()) > decoder.sizes.most) {
-            step = std::move(steps.front());
-            steps.erase(steps.begin());
+        std::unique_ptr<Aligned<char>> room;
+        if (static_cast<int>(rooms.size()) > decoder.sizes.most) {
+            room = std::move(rooms.front());
+            rooms.erase(rooms.begin());
             past.erase(past.begin());
             past_rows.erase(past_rows.begin());
         }
-        if (!step) step = std::make_unique<Aligned<char>>();
-        past.push_back(step->room(std::max<size_t>(1, tokens.size() * decoder.sizes.kept)));
-        steps.push_back(std::move(step));
+        if (!room) room = std::make_unique<Aligned<char>>();
+        past.push_back(room->room(std::max<size_t>(1, tokens.size() * decoder.sizes.kept)));
+        rooms.push_back(std::move(room));
     }
 
     void read(const Places &places, float *features) {
@@ -403,9 +406,9 @@ struct Search {
         const size_t most = beams.sentences.size() * beams.beam;
         tokens.resize(most);
         origins.resize(most);
-        int32_t left;
+        int32_t count;
         const int after = beams.advance(logits, columns, parts.columns, tokens.data(),
-                                        origins.data(), unused.data(), &left);
+                                        origins.data(), left.data(), &count);
         tokens.resize(after);
         origins.resize(after);
         follow();

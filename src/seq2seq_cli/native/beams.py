@@ -1,6 +1,7 @@
 """Beam search's bookkeeping, and with a compiled decoder the whole of it (beams.cpp).
 
-Dimensions: B sentences, K hypotheses of each, N = B x K rows, V columns of logits.
+Dimensions: B sentences, K hypotheses of each, N rows of hypotheses (B x K, or fewer), V columns of
+logits.
 """
 
 import ctypes

@@ -56,12 +56,22 @@ class Places(NamedTuple):
     rotations: Tensor | None = None  # (count, 2, D / H / 2), cosines and sines
 
 
-@dataclass(frozen=True)
 class TargetEmbedding:
-    """How target tokens are read: `weight` (V, D), and `places` of so many places or more."""
+    """How target tokens are read: `weight` (V, D), and what stands for so many places."""
 
-    weight: Tensor
-    places: Callable[[int], Places]
+    def __init__(self, weight: Tensor, places: Callable[[int], Places]) -> None:
+        self.weight = weight
+        self._make = places
+        self._made = 0, Places()
+
+    def places(self, count: int) -> Places:
+        """Of so many places or more; made again only when there are not enough."""
+        made, places = self._made
+        if made < count:
+            made = max(64, 2 * count)
+            places = self._make(made)
+            self._made = made, places
+        return places
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class SourceTokens(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Sources:
-    """Keys and values of source tokens: for each layer (all tokens, 2, D). They never move either.
+    """Keys and values of source tokens: for each layer (all tokens, 2, D). They never move, as what
+    a decoder keeps of the target.
 
     `starts` and `lengths` (sentences,) say which tokens a sentence has; `sentences` (B,) are those
     that are still searched.

@@ -259,9 +259,9 @@ FeedForward feed_forward_of(const LayerParts &parts) {
 extern "C" {
 
 // `keys_values` are the layers that make them, one for each of the decoder's.
-void *transformer_encoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
-                  const float *last_weight, const float *last_bias,
-                  const void *const *keys_values, int32_t decoder_layers) {
+void *transformer_encoder_new(const TransformerSettings *settings, const LayerParts *layers,
+                              int32_t count, const float *last_weight, const float *last_bias,
+                              const void *const *keys_values, int32_t decoder_layers) {
     auto encoder = std::make_unique<Encoder>();
     encoder->settings = *settings;
     encoder->last = {last_weight, last_bias};
@@ -277,8 +277,8 @@ void transformer_encoder_read(const void *encoder, const SourceTokens *source) {
     static_cast<const Encoder *>(encoder)->read(*source);
 }
 
-void *transformer_decoder_new(const TransformerSettings *settings, const LayerParts *layers, int32_t count,
-                  const float *last_weight, const float *last_bias) {
+void *transformer_decoder_new(const TransformerSettings *settings, const LayerParts *layers,
+                              int32_t count, const float *last_weight, const float *last_bias) {
     auto decoder = std::make_unique<TransformerDecoder>(*settings, count);
     decoder->last = {last_weight, last_bias};
     for (int i = 0; i < count; i++)

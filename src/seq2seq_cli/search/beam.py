@@ -18,7 +18,7 @@ from seq2seq_cli.batching import pad
 from seq2seq_cli.native.beams import Beams
 from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.search.constraints import Sentence, constrain
-from seq2seq_cli.search.hypothesis import Hypothesis
+from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
 from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.symbols import BOS, EOS, PAD
@@ -55,15 +55,17 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Translate (B, S) ids: for each row the `n_best` best hypotheses found, best first.
 
-    `prefixes` are the tokens, one sequence for each row, that its hypotheses begin with.
+    `prefixes` are the tokens, one sequence for each row, that its hypotheses begin with. Raises
+    NoNumbersError where the model gives none to rank by.
     """
     with torch.inference_mode():
         if _compiled_serves(source, options):
-            return _compiled_search(predictor, source, options, prefixes)
-        search = _BeamSearch(predictor, source, options, prefixes)
-        while not all(sentence.done for sentence in search.sentences):
-            search.step()
-    return search.results
+            found = _compiled_search(predictor, source, options, prefixes)
+        else:
+            found = _torch_search(predictor, source, options, prefixes)
+    if not all(found):
+        raise NoNumbersError
+    return found
 
 
 def _compiled_serves(source: Tensor, options: SearchOptions) -> bool:
@@ -115,6 +117,18 @@ def _compiled_search(
         elif options.beam > 1:
             decoding.reorder(origins)
     return [[Hypothesis(*each) for each in found] for found in beams.results()]
+
+
+def _torch_search(
+    predictor: Predictor,
+    source: Tensor,
+    options: SearchOptions,
+    prefixes: Sequence[Sequence[int]],
+) -> list[list[Hypothesis]]:
+    search = _BeamSearch(predictor, source, options, prefixes)
+    while not all(sentence.done for sentence in search.sentences):
+        search.step()
+    return search.results
 
 
 class _BeamSearch:

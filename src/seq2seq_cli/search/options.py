@@ -4,9 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from seq2seq_cli.config import require
-
-MOST_BEAM = 1000  # beyond it is no better, and memory may not hold it
+from seq2seq_cli.config import MOST_BEAM, require
 
 LengthPenalty = Literal["gnmt", "power", "none"]
 
@@ -40,14 +38,15 @@ class SearchOptions:
     seed: int = 1  # of drawing
 
     def __post_init__(self) -> None:
+        require(1 <= self.beam <= MOST_BEAM, f"--beam {self.beam}: 1 to {MOST_BEAM:,} is allowed")
         require(
-            1 <= self.beam <= MOST_BEAM, f"a beam of {self.beam}: 1 to {MOST_BEAM:,} is allowed"
-        )
-        most = math.inf if self.sample else self.beam
-        require(
-            1 <= self.n_best <= most,
-            f"--n-best {self.n_best}: 1 to {self.beam} is allowed with --beam {self.beam}; a wider "
-            "beam finds more",
+            self.n_best >= 1 and (self.sample or self.n_best <= self.beam),
+            f"--n-best {self.n_best}: "
+            + (
+                "at least 1 is allowed"
+                if self.sample
+                else f"1 to {self.beam} is allowed with --beam {self.beam}; a wider beam finds more"
+            ),
         )
         for name, low, high in (
             ("alpha", -10, 10),

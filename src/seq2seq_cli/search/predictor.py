@@ -28,7 +28,7 @@ from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
 
 
-class SearchStopped(Exception):
+class SearchStoppedError(Exception):
     """A search did not go on, since its predictor was told to stop."""
 
 
@@ -93,13 +93,13 @@ class Predictor:
         return self._compiled
 
     def stop(self) -> None:
-        """Let no search go on, in whatever thread: each raises SearchStopped at its next step."""
+        """Let no search go on, in any thread: each raises SearchStoppedError at its next step."""
         self._stopped.set()
 
     def check_going(self) -> None:
-        """Raise SearchStopped where `stop` was called."""
+        """Raise SearchStoppedError where `stop` was called."""
         if self._stopped.is_set():
-            raise SearchStopped
+            raise SearchStoppedError
 
     def begin(self, source: Tensor, rows: int, forced: Tensor | None = None) -> "Decoding":
         """Read (B, S) ids, to predict the targets of so many hypotheses of each.
@@ -135,7 +135,7 @@ class Decoding:
     def step(self, tokens: Tensor) -> Tensor:
         """Read the next token (N,) of every hypothesis; logits (N, V) of the one after it.
 
-        Those of an ensemble are log-probabilities. Raises SearchStopped.
+        Those of an ensemble are log-probabilities. Raises SearchStoppedError.
         """
         self._predictor.check_going()
         found, states = [], []
@@ -170,7 +170,7 @@ class Decoding:
     def took_all_steps(self, beams: Beams) -> bool:
         """Search to the end where one model that is compiled as a whole predicts; whether it is.
 
-        Raises SearchStopped.
+        Raises SearchStoppedError.
         """
         model, memory, state = self._models[0], self._memories[0], self._states[0]
         if len(self._models) > 1 or not isinstance(model, CompiledModel):

@@ -5,7 +5,8 @@ own, so that neither the batch nor its order changes them.
 """
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,17 +15,19 @@ from torch import Tensor
 from seq2seq_cli.batching import pad
 from seq2seq_cli.search.candidates import log_sum_exp
 from seq2seq_cli.search.constraints import Sentence, constrain
-from seq2seq_cli.search.hypothesis import Hypothesis
+from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
 from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.symbols import BOS, EOS, PAD
+
+NUMBERS = 64  # drawn at once for a hypothesis
 
 
 @dataclass
 class _Drawn(Sentence):
     """One hypothesis to draw."""
 
-    random: list[float] = field(default_factory=list)  # a number in [0, 1) for each token
+    random: Iterator[float] = field(default_factory=itertools.count)  # in [0, 1), for each token
     result: Hypothesis | None = None
 
 
@@ -39,7 +42,8 @@ def sample(
     """Draw `n_best` translations of each row of (B, S) ids, in the order drawn.
 
     `numbers` tell the rows apart, whatever batch they are in; the row's own place without them.
-    Temperature first, then top-k, then top-p, as Holtzman 2020 does.
+    Temperature first, then top-k, then top-p, as Holtzman 2020 does. Raises NoNumbersError where
+    the model gives no probabilities.
     """
     lengths = (source != PAD).sum(dim=1).tolist()
     draws = options.n_best
@@ -49,12 +53,7 @@ def sample(
             options.shortest(length),
             options.longest(length, len(prefixes[index]) if prefixes else 0),
             prefixes[index] if prefixes else (),
-            _random(
-                options,
-                numbers[index] if numbers else index,
-                draw,
-                options.longest(length, len(prefixes[index]) if prefixes else 0),
-            ),
+            _random(options, numbers[index] if numbers else index, draw),
         )
         for index, length in enumerate(lengths)
         for draw in range(draws)
@@ -69,10 +68,11 @@ def sample(
     while drawn:
         logits = decoding.step(tokens[:, -1])
         normaliser = log_sum_exp(logits)
+        if normaliser.isnan().any():
+            raise NoNumbersError
         plain = logits.clone()
         constrain(logits, normaliser, tokens, drawn, decoding, options)
-        length = tokens.size(1)
-        random = torch.tensor([each.random[length - 1] for each in drawn], device=source.device)
+        random = torch.tensor([next(each.random) for each in drawn], device=source.device)
         columns = draw_columns(logits, random, options)[:, None]
         chosen = columns if decoding.columns is None else decoding.columns[columns]
         tokens = torch.cat((tokens, chosen), dim=1)
@@ -90,10 +90,11 @@ def sample(
     return [[each.result for each in row if each.result] for row in results]
 
 
-def _random(options: SearchOptions, number: int, draw: int, count: int) -> list[float]:
+def _random(options: SearchOptions, number: int, draw: int) -> Iterator[float]:
     digest = hashlib.sha256(f"{options.seed} {number} {draw}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
-    return torch.rand(count, generator=generator, dtype=torch.float64).tolist()
+    while True:
+        yield from torch.rand(NUMBERS, generator=generator, dtype=torch.float64).tolist()
 
 
 def draw_columns(logits: Tensor, random: Tensor, options: SearchOptions) -> Tensor:

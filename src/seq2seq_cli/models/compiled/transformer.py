@@ -62,7 +62,6 @@ class CompiledTransformer(CompiledModel):
             [_decoder_layer(layer) for layer in decoder],
             _last_norm(model.decoder_norm),
         )
-        self.places = 0, Places()  # those of the target that were asked for, and how many
 
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
         real, length = source_mask(source), source.size(1)
@@ -76,12 +75,7 @@ class CompiledTransformer(CompiledModel):
         return sources, Past.empty(source.size(0))
 
     def _places(self, count: int) -> Places:
-        made, places = self.places
-        if made < count:
-            made = max(64, 2 * count)
-            places = Places(self._positions("target", 0, made), self._rotations(0, made))
-            self.places = made, places
-        return places
+        return Places(self._positions("target", 0, count), self._rotations(0, count))
 
     def _positions(self, side: Side, start: int, length: int) -> Tensor | None:
         vectors = self.model.position_vectors(side, start, length)

@@ -231,6 +231,7 @@ def _attention_shape(
     query: Tensor, key: Tensor, seen: Tensor | None, scale: float, causal: bool
 ) -> _AttentionShape:
     rows, heads, queries, width = query.shape
+    assert not causal or (seen is None and key.size(2) == queries), "a query at each key"
     address = None if seen is None else seen.data_ptr()
     return _AttentionShape(rows, heads, queries, key.size(2), width, causal, scale, address)
 
@@ -257,7 +258,8 @@ def attention(
 ) -> Tensor:
     """Dot-product attention, scores times `scale`, of (N, H, Q, D) to keys and values (N, H, S, D).
 
-    `seen` (N, S) is a contiguous mask of booleans, at least one of each row True.
+    `seen` (N, S) is a contiguous mask of booleans, at least one of each row True; None: all are
+    seen, or with `causal` those up to the query's own place.
     """
     query, key, value = map(_side_by_side, (query, key, value))
     out = _as(query)

@@ -81,7 +81,7 @@ constexpr int FEW_QUERIES = 4;  // for which turning keys takes longer than it g
 struct Head {
     int queries, keys, width, wide, keys_wide;
     float scale;
-    Aligned<float> query, key, value, turned, weights, out, slope, hidden;
+    Aligned<float> query, key, value, turned, weights, out, slope, biases;
 
     template <typename T>
     static void read(const Heads &from, int64_t n, int64_t h, int count, int width, int wide,
@@ -149,7 +149,7 @@ struct Head {
         }
         // Where causal, as many zeros as keys, then as many -inf: each query begins one further to
         // the left; there are as many keys as queries.
-        float *bias = hidden.room(2 * static_cast<size_t>(keys_wide));
+        float *bias = biases.room(2 * static_cast<size_t>(keys_wide));
         for (int i = 0; i < keys_wide; i++) {
             bias[i] = shape.causal || (i < keys && (!seen || seen[i])) ? 0.0f : -INFINITY;
             bias[keys_wide + i] = -INFINITY;
