@@ -35,17 +35,21 @@ class _FusedCrossEntropy(torch.autograd.Function):
         losses = torch.zeros(2, dtype=torch.float32, device=features.device)
         feature_gradient = torch.empty_like(all_features) if needs_gradient else None
         rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
+        compiled = training.multiplies(all_features, weight)
         weight_gradient: Tensor | None = None
         for start in range(0, rows, chunk):
             part = all_features[start : start + chunk]
             gold = target[start : start + chunk]
             logits = logits_room(part.size(0), size, part.dtype, part.device)
-            torch.mm(part, rounded.t(), out=logits)
+            if compiled:
+                training.linear(part, weight, None, out=logits)
+            else:
+                torch.mm(part, rounded.t(), out=logits)
             slope, own_losses = _slopes(logits, gold, smoothing)
             losses += own_losses
             if feature_gradient is not None:
                 torch.mm(slope, rounded, out=feature_gradient[start : start + chunk])
-                of_weight = slope.t() @ part
+                of_weight = training.linear_weight(slope, part) if compiled else slope.t() @ part
                 if weight_gradient is None:
                     weight_gradient = of_weight.to(weight.dtype)
                 else:  # in float32, so that the sum over chunks stays exact

@@ -198,6 +198,10 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if training.multiplies(x, weight):
+            ctx.save_for_backward(x, weight)
+            result = training.linear(x.reshape(-1, x.size(-1)), weight, bias)
+            return result.view(*x.shape[:-1], -1)
         weight = weight.bfloat16()
         rows = Rows(x.reshape(-1, x.size(-1)))
         result = rows.times(weight.t(), None if bias is None else bias.bfloat16())
@@ -210,6 +214,14 @@ class _Linear(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad  # not all, where parts are frozen
+        if training.multiplies(x, weight):
+            gradient = gradients[0].reshape(-1, weight.size(0)).contiguous()
+            flat = x.reshape(-1, x.size(-1))
+            return (
+                training.linear_input(gradient, weight).view_as(x) if wants_x else None,
+                training.linear_weight(gradient, flat) if wants_weight else None,
+                training.column_sums(gradient) if wants_bias else None,
+            )
         rows, of_weight = Rows(gradients[0].reshape(-1, weight.size(0))), None
         of_x = rows.times(weight).view_as(x) if wants_x else None
         if wants_weight:

@@ -4,6 +4,10 @@
 
 namespace seq2seq {
 
+#ifdef HAS_TILES
+bool tiles_are_used = false;
+#endif
+
 Linear::Linear(const float *weight, const float *given_bias, int outputs, int inputs, bool eight_bits)
     : inputs(inputs), outputs(outputs), blocks((outputs + LANES - 1) / LANES),
       depth(eight_bits ? (inputs + 3) / 4 * 4 : inputs), eight_bits(eight_bits) {
@@ -193,8 +197,6 @@ void some_rows(const Linear &layer, int block, int count, const float *x, const 
 }
 
 #ifdef HAS_TILES
-bool tiles_are_used = false;
-
 template <int C>
 void in_tiles(const Linear &layer, int block, const Quantised &x, int row, int rows, float *y,
               Into into) {

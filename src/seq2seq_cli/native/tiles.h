@@ -1,6 +1,6 @@
-// Products of 8-bit numbers in matrix tiles (AMX), on processors that have them.
+// Matrix tiles (AMX), on processors that have them, and products of 8-bit numbers in them.
 //
-// They give the same sums of integers as dot products of vectors do, and so the same results; what
+// These give the same sums of integers as dot products of vectors do, and so the same results; what
 // differs is the speed with many rows.
 
 #pragma once
@@ -19,6 +19,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+namespace seq2seq {
+
+extern bool tiles_are_used;
+
+}  // namespace seq2seq
+
 namespace {
 
 constexpr int TILE_ROWS = 16, TILE_BYTES = 64;  // 64 inputs of a row, or 16 sums
@@ -33,16 +39,17 @@ bool permit_tiles() {
     return syscall(SYS_arch_prctl, REQUEST, DATA) == 0;
 }
 
-// Tiles 0 to 3 are sums and 4 is inputs, of so many rows each; 5 is weights.
+// Tiles 0 to 3 are sums and 4 is inputs, of so many rows each; 5 is weights. With TILE_ROWS all eight are
+// alike.
 __attribute__((target("amx-tile"))) inline void shape_tiles(int rows) {
     struct alignas(64) {
         uint8_t palette = 1, start = 0, reserved[14] = {};
         uint16_t bytes[16] = {};
         uint8_t rows[16] = {};
     } shapes;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 8; i++) {
         shapes.bytes[i] = TILE_BYTES;
-        shapes.rows[i] = static_cast<uint8_t>(i == 5 ? TILE_ROWS : rows);
+        shapes.rows[i] = static_cast<uint8_t>(i >= 5 ? TILE_ROWS : rows);
     }
     asm volatile("" : : "r"(&shapes) : "memory");  // or compilers keep only what they see is read
     _tile_loadconfig(&shapes);

@@ -58,11 +58,17 @@ SIGNATURES = {
         _Int,
     ),
     "train_column_sums": (_Int, _Pointer, _Pointer, _Long, _Int, _Int),
+    "train_linear": (_Int, _Pointer, _Long, _Int, _Pointer, _Pointer, _Int, _Pointer, _Int),
+    "train_linear_input": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Int),
+    "train_linear_weight": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Int),
     "train_lstm": (_Int, *(_Pointer,) * 5, _Int, _Int, _Int),
     "train_lstm_backward": (_Int, *(_Pointer,) * 7, _Int, _Int, _Int),
     "train_attention": (_Int, *(_Pointer,) * 5, _Int),
     "train_attention_backward": (_Int, *(_Pointer,) * 8, _Int),
 }
+
+PRODUCTS = {"train_linear", "train_linear_input", "train_linear_weight"}
+SIDE = 32  # of a block of products, as products.cpp has it
 
 
 def library() -> ctypes.CDLL | None:
@@ -74,6 +80,8 @@ def library() -> ctypes.CDLL | None:
 @lru_cache
 def _prepared(loaded: ctypes.CDLL) -> ctypes.CDLL:
     for name, arguments in SIGNATURES.items():
+        if name in PRODUCTS and not loaded.train_multiplies():
+            continue
         function = getattr(loaded, name)
         function.restype, function.argtypes = None, arguments
     # The threads of the OpenMP library that torch uses; without it there is one thread.
@@ -104,6 +112,45 @@ def _call(name: str, like: Tensor, *arguments: object, size: int | None = None) 
     threads = 1 if size < SERIAL else torch.get_num_threads()
     given = (x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)
     getattr(loaded, name)(like.dtype == torch.bfloat16, *given, threads)
+
+
+def multiplies(x: Tensor, weight: Tensor) -> bool:
+    """Whether products of x (…, inputs) with weights (outputs, inputs) are compiled ones."""
+    loaded = library()
+    return (
+        loaded is not None
+        and x.device.type == "cpu"
+        and (x.dtype, weight.dtype) == (torch.bfloat16, torch.float32)
+        and all(size % SIDE == 0 for size in weight.shape)
+        and bool(loaded.train_multiplies())
+    )
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
+    """x (N, I) in bfloat16 times weights (O, I), plus a bias (O,): (N, O)."""
+    (outputs, inputs), rows = weight.shape, x.size(0)
+    out = x.new_empty(rows, outputs) if out is None else out
+    x, weight = x.contiguous(), weight.contiguous()
+    _call("train_linear", x, x, rows, inputs, weight, bias, outputs, out)
+    return out
+
+
+def linear_input(gradient: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+    """The gradient of x (N, I), from that of `linear` (N, O)."""
+    (outputs, inputs), rows = weight.shape, gradient.size(0)
+    out = gradient.new_empty(rows, inputs) if out is None else out
+    gradient, weight = gradient.contiguous(), weight.contiguous()
+    _call("train_linear_input", gradient, gradient, rows, inputs, weight, outputs, out)
+    return out
+
+
+def linear_weight(gradient: Tensor, x: Tensor) -> Tensor:
+    """The gradient of the weights (O, I), in float32, from that of `linear` (N, O) and x (N, I)."""
+    rows, outputs, inputs = gradient.size(0), gradient.size(1), x.size(1)
+    out = torch.empty(outputs, inputs)
+    gradient, x = gradient.contiguous(), x.contiguous()
+    _call("train_linear_weight", gradient, gradient, rows, inputs, x, outputs, out)
+    return out
 
 
 def cross_entropy_slopes(logits: Tensor, gold: Tensor, smoothing: float) -> Tensor:

@@ -1,0 +1,388 @@
+// Matrix products of bfloat16 numbers in matrix tiles (AMX): a linear layer and its gradients.
+//
+// The tiles multiply pairs of numbers and add them up in float32. One side of a product is read where it
+// lies, or turned first; the other is packed: 16 pairs of its depth and 16 columns a tile. A block is two
+// tiles each way, which loads as many tiles as it multiplies.
+//
+// What torch does with more passes over memory, or slower, is part of the product: the bias, weights in
+// float32, and gradients of weights, both of whose sides are turned (recipes/bench/LOG.md).
+//
+// Dimensions: N rows, I inputs, O outputs of a layer.
+
+#include "../tiles.h"
+#include "step.h"
+
+#ifdef HAS_TILES
+
+namespace {
+
+constexpr int SIDE = 32;               // rows, columns and depth of a block
+constexpr int TILE = 16 * 32;          // numbers
+constexpr int BLOCK = 2 * TILE;        // numbers of one side of a block
+constexpr int SUMS = SIDE * SIDE;      // of a block
+constexpr int PART = 16; // of rows
+constexpr int DEPTH = 32;              // blocks of the depth whose packed sides stay in the nearest caches
+constexpr int ROW_BLOCKS = 4;          // that read a packed side while it is there
+constexpr int GROUP = 16;              // of columns that are computed before the next rows
+constexpr int COLUMN_BLOCKS = 8;       // of a gradient of weights, whose sums stay in a cache
+
+inline int blocks_of(int64_t count) { return static_cast<int>((count + SIDE - 1) / SIDE); }
+
+__attribute__((target("avx512bf16"))) inline __m256i rounded_halves(__m512 x) {
+    return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
+}
+
+// Sums of a block that become results, plus a bias, while the tiles work on the next one.
+struct Leaving {
+    const float *sums, *bias;
+    Brain *out = nullptr;  // null: there is nothing to leave
+    int64_t step;          // numbers between rows
+    int rows, columns;     // that are real
+
+    __attribute__((target("avx512bf16"))) inline void leave(int begin, int end) const {
+        if (!out) return;
+        const Floats shift[2] = {load(bias), load(bias + 16)};
+        const uint32_t real = columns >= SIDE ? ~0u : (1u << columns) - 1;
+        for (int r = begin; r < std::min(end, rows); r++) {
+            const float *own = sums + r * SIDE;
+            const __m256i first = rounded_halves(add(load(own), shift[0]));
+            const __m256i rest = rounded_halves(add(load(own + 16), shift[1]));
+            _mm512_mask_storeu_epi16(out + r * step, real,
+                                     _mm512_inserti64x4(_mm512_castsi256_si512(first), rest, 1));
+        }
+    }
+};
+
+// Add up the products of `depth` blocks: (32, 32). While the tiles work, meanwhile(k, depth) does other
+// work, a part of it for each block.
+template <typename Meanwhile>
+__attribute__((target("amx-tile,amx-bf16,avx512bf16"))) inline void
+add_up(const Brain *left, const Brain *right, int depth, bool begins, float *sums,
+       Meanwhile &&meanwhile) {
+    constexpr int ROW = SIDE * sizeof(float);
+    asm volatile("" : : "r"(left), "r"(right), "r"(sums) : "memory");
+    if (begins) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, sums, ROW);
+        _tile_loadd(1, sums + 16, ROW);
+        _tile_loadd(2, sums + SUMS / 2, ROW);
+        _tile_loadd(3, sums + SUMS / 2 + 16, ROW);
+    }
+    for (int k = 0; k < depth; k++) {
+        _tile_loadd(6, right, TILE_BYTES);
+        _tile_loadd(4, left, TILE_BYTES);
+        _tile_loadd(7, right + TILE, TILE_BYTES);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(5, left + TILE, TILE_BYTES);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+        left += BLOCK;
+        right += BLOCK;
+        meanwhile(k, depth);
+    }
+    _tile_stored(0, sums, ROW);
+    _tile_stored(1, sums + 16, ROW);
+    _tile_stored(2, sums + SUMS / 2, ROW);
+    _tile_stored(3, sums + SUMS / 2 + 16, ROW);
+    asm volatile("" : : : "memory");
+}
+
+// ---------------------------------------------------------------------------------------------
+// Packing
+
+inline __m512i low_halves(const Brain *x, int count) {
+    const __mmask16 real = count >= 16 ? 0xffff : (1u << std::max(count, 0)) - 1;
+    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(real, x));
+}
+
+__attribute__((target("avx512bf16"))) inline __m512i low_halves(const float *x, int count) {
+    const __mmask16 real = count >= 16 ? 0xffff : (1u << std::max(count, 0)) - 1;
+    return _mm512_cvtepu16_epi32(rounded_halves(_mm512_maskz_loadu_ps(real, x)));
+}
+
+// A pair of rows beside each other, 16 columns of them, of which `count` are real.
+template <typename T>
+__attribute__((target("avx512bf16"))) inline __m512i pairs_of_rows(const T *x, int64_t step, int rows,
+                                                                   int count) {
+    if (rows <= 0) return _mm512_setzero_si512();
+    const __m512i first = low_halves(x, count);
+    if (rows == 1) return first;
+    return _mm512_or_si512(first, _mm512_slli_epi32(low_halves(x + step, count), 16));
+}
+
+inline void turn(__m512i (&x)[16]) {
+    Floats floats[16];
+    for (int i = 0; i < 16; i++) floats[i] = _mm512_castsi512_ps(x[i]);
+    ::turn(floats);
+    for (int i = 0; i < 16; i++) x[i] = _mm512_castps_si512(floats[i]);
+}
+
+// Rows are the depth: (rows, columns) of x -> blocks whose tiles have 16 of the columns each, `apart` from
+// each other. Rows are read from end to end, as processors read ahead.
+template <typename T>
+__attribute__((target("avx512bf16"))) void pack_rows(const T *x, int64_t step, int rows, int columns,
+                                                     Brain *out, size_t apart) {
+    const int blocks = blocks_of(columns);
+    for (int i = 0; i < 16; i++, x += 2 * step, rows -= 2)
+        for (int n = 0; n < blocks; n++)
+            for (int half = 0; half < 2; half++) {
+                const int first = n * SIDE + 16 * half;
+                _mm512_store_si512(out + n * apart + half * TILE + 32 * i,
+                                   pairs_of_rows(x + first, step, rows, columns - first));
+            }
+}
+
+// Let a block's columns be the rows of its tiles, as of what is on the left.
+inline void turn_block(Brain *block) {
+    for (int half = 0; half < 2; half++, block += TILE) {
+        __m512i tile[16];
+        for (int i = 0; i < 16; i++) tile[i] = _mm512_load_si512(block + 32 * i);
+        turn(tile);
+        for (int i = 0; i < 16; i++) _mm512_store_si512(block + 32 * i, tile[i]);
+    }
+}
+
+// Columns are the depth, 32 of them: (rows, 32) of x -> a block whose tiles have 16 of the rows each.
+template <typename T>
+__attribute__((target("avx512bf16"))) void pack_columns(const T *x, int64_t step, int rows, Brain *out) {
+    for (int half = 0; half < 2; half++, out += TILE) {
+        __m512i tile[16];
+        for (int i = 0; i < 16; i++) {
+            const int row = 16 * half + i;
+            if (row >= rows) {
+                tile[i] = _mm512_setzero_si512();
+                continue;
+            }
+            const T *own = x + row * step;
+            if constexpr (sizeof(T) == 2) {
+                tile[i] = _mm512_loadu_si512(own);
+            } else {
+                const __m256i first = rounded_halves(load(own)), rest = rounded_halves(load(own + 16));
+                tile[i] = _mm512_inserti64x4(_mm512_castsi256_si512(first), rest, 1);
+            }
+        }
+        turn(tile);
+        for (int i = 0; i < 16; i++) _mm512_store_si512(out + 32 * i, tile[i]);
+    }
+}
+
+struct Packed {
+    Aligned<Brain> weights, left, right;
+    Aligned<float> sums, bias;
+};
+
+thread_local Packed packed;
+
+// ---------------------------------------------------------------------------------------------
+// Products
+
+// Weights (O, I), in blocks: those of the depth follow each other. The depth is the inputs, or
+// `backward` the outputs; it is a multiple of SIDE.
+template <bool backward, typename T>
+const Brain *pack_weights(const T *weight, int outputs, int inputs, int threads) {
+    const int depth = (backward ? outputs : inputs) / SIDE;
+    const int columns = backward ? inputs : outputs;
+    Brain *out = packed.weights.room(static_cast<size_t>(depth) * blocks_of(columns) * BLOCK);
+    const size_t panel = static_cast<size_t>(depth) * BLOCK;
+    if (backward)
+        each(depth, threads, [=](int64_t k) {
+            pack_rows(weight + k * SIDE * inputs, inputs, SIDE, inputs, out + k * BLOCK, panel);
+        });
+    else
+        each(blocks_of(columns), threads, [=](int64_t n) {
+            for (int k = 0; k < depth; k++)
+                pack_columns(weight + n * SIDE * inputs + k * SIDE, inputs,
+                             columns - static_cast<int>(n) * SIDE, out + n * panel + k * BLOCK);
+        });
+    return out;
+}
+
+// 32 rows of x as they are -> `depth` blocks; those beyond the last are zero.
+struct Left {
+    const Brain *x;
+    int64_t step;
+    int rows, depth;
+    Brain *out;
+
+    void pack(int begin, int end) const {
+        for (int r = begin; r < end; r++)
+            for (int k = 0; k < depth; k++)
+                _mm512_store_si512(out + static_cast<size_t>(k) * BLOCK + r * SIDE,
+                                   r < rows ? _mm512_loadu_si512(x + r * step + k * SIDE)
+                                            : _mm512_setzero_si512());
+    }
+};
+
+// x (N, depth x 32) times packed weights, plus a bias -> out (N, columns).
+void multiply(const Brain *x, int64_t rows, int depth, const Brain *weights, const float *bias,
+              int columns, Brain *out, int threads) {
+    const int column_blocks = blocks_of(columns), width = depth * SIDE;
+    const int parts = (depth + DEPTH - 1) / DEPTH;
+    float *shift = packed.bias.room(static_cast<size_t>(column_blocks) * SIDE);
+    std::fill_n(shift, column_blocks * SIDE, 0.0f);
+    if (bias) std::copy_n(bias, columns, shift);
+    each((blocks_of(rows) + ROW_BLOCKS - 1) / ROW_BLOCKS, threads, [=](int64_t task) {
+        const int64_t first = task * ROW_BLOCKS * SIDE;
+        const int here = static_cast<int>(std::min<int64_t>(ROW_BLOCKS * SIDE, rows - first));
+        const int row_blocks = blocks_of(here);
+        float *sums = packed.sums.room(static_cast<size_t>(SUMS) *
+                                       (parts == 1 ? 2 : row_blocks * column_blocks));
+        Brain *packed_left = packed.left.room(static_cast<size_t>(ROW_BLOCKS) * DEPTH * BLOCK);
+        const auto left_from = [=](int m, int from) {
+            const int64_t row = first + m * SIDE;
+            return Left{x + row * width + from * SIDE, width, static_cast<int>(rows - row),
+                        std::min(DEPTH, depth - from), packed_left + static_cast<size_t>(m) * DEPTH * BLOCK};
+        };
+        Leaving before;
+        shape_tiles(TILE_ROWS);
+        for (int from = 0; from < depth; from += DEPTH) {
+            const int count = std::min(DEPTH, depth - from);
+            const bool last = from + count == depth;
+            left_from(0, from).pack(0, SIDE);
+            for (int group = 0; group < column_blocks; group += GROUP)
+                for (int m = 0; m < row_blocks; m++) {
+                    const int end = std::min(group + GROUP, column_blocks);
+                    const bool packs = group == 0 && m + 1 < row_blocks;
+                    for (int n = group; n < end; n++) {
+                        float *block = sums + static_cast<size_t>(SUMS) *
+                                                  (parts == 1 ? n & 1 : n * row_blocks + m);
+                        add_up(packed_left + static_cast<size_t>(m) * DEPTH * BLOCK,
+                               weights + (static_cast<size_t>(n) * depth + from) * BLOCK, count,
+                               from == 0, block, [&](int k, int all) {
+                                   before.leave(SIDE * k / all, SIDE * (k + 1) / all);
+                               });
+                        if (packs) left_from(m + 1, from).pack(SIDE * n / end, SIDE * (n + 1) / end);
+                        before.out = nullptr;
+                        if (last)
+                            before = {block, shift + n * SIDE,
+                                      out + (first + m * SIDE) * columns + n * SIDE, columns,
+                                      here - m * SIDE, columns - n * SIDE};
+                    }
+                }
+        }
+        before.leave(0, SIDE);
+        leave_tiles();
+    });
+}
+
+// A block of sums of a gradient of weights, as it is or turned.
+inline void leave_gradient(const float *sums, bool turned, int rows, int columns, float *out,
+                           int64_t step) {
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) {
+            Floats part[16];
+            for (int r = 0; r < 16; r++) part[r] = load(sums + (16 * i + r) * SIDE + 16 * j);
+            if (turned) ::turn(part);
+            const int top = 16 * (turned ? j : i), left = 16 * (turned ? i : j);
+            const int count = std::min(16, columns - left);
+            if (count <= 0) continue;
+            const __mmask16 real = count == 16 ? 0xffff : (1u << count) - 1;
+            for (int r = 0; r < 16 && top + r < rows; r++)
+                _mm512_mask_storeu_ps(out + (top + r) * step + left, real, part[r]);
+        }
+}
+
+// The sums over N rows of gradient (N, O) times x (N, I) -> out (O, I). The narrower side is turned.
+void multiply_turned(const Brain *gradient, int outputs, const Brain *x, int inputs, int64_t rows,
+                     float *out, int threads) {
+    const bool turned = inputs < outputs;
+    const Brain *left = turned ? x : gradient, *right = turned ? gradient : x;
+    const int left_width = turned ? inputs : outputs, right_width = turned ? outputs : inputs;
+    const int depth = blocks_of(rows), padded_depth = (depth + PART - 1) / PART * PART;
+    const int left_blocks = blocks_of(left_width), right_blocks = blocks_of(right_width);
+    const int tasks = std::max(1, std::min(threads, left_blocks));
+    each(tasks, threads, [=](int64_t task) {
+        const int begin = static_cast<int>(left_blocks * task / tasks);
+        const int end = static_cast<int>(left_blocks * (task + 1) / tasks), count = end - begin;
+        Brain *own = packed.left.room(static_cast<size_t>(count) * padded_depth * BLOCK);
+        Brain *other = packed.right.room(static_cast<size_t>(COLUMN_BLOCKS) * PART * BLOCK);
+        float *sums = packed.sums.room(static_cast<size_t>(count) * COLUMN_BLOCKS * SUMS);
+        const auto rows_from = [=](int k) {
+            return static_cast<int>(std::min<int64_t>(SIDE, rows - int64_t{k} * SIDE));
+        };
+        const int wide = std::min(left_width, end * SIDE) - begin * SIDE;
+        const auto left_at = [=](int m, int k) {  // those of a part follow each other
+            return own + (static_cast<size_t>(k / PART * PART) * count + m * PART + k % PART) * BLOCK;
+        };
+        shape_tiles(TILE_ROWS);
+        for (int group = 0; group < right_blocks; group += COLUMN_BLOCKS) {
+            const int here = std::min(COLUMN_BLOCKS, right_blocks - group);
+            for (int from = 0; from < depth; from += PART) {
+                const int steps = std::min(PART, depth - from);
+                for (int k = from; k < from + steps; k++) {
+                    pack_rows(right + int64_t{k} * SIDE * right_width + group * SIDE, right_width,
+                              rows_from(k), std::min(here * SIDE, right_width - group * SIDE),
+                              other + static_cast<size_t>(k - from) * BLOCK, PART * BLOCK);
+                    if (group) continue;
+                    pack_rows(left + int64_t{k} * SIDE * left_width + begin * SIDE, left_width,
+                              rows_from(k), wide, left_at(0, k), PART * BLOCK);
+                    for (int m = 0; m < count; m++) turn_block(left_at(m, k));
+                }
+                for (int n = 0; n < here; n++)
+                    for (int m = 0; m < count; m++)
+                        add_up(left_at(m, from), other + static_cast<size_t>(n) * PART * BLOCK, steps,
+                               from == 0, sums + (static_cast<size_t>(n) * count + m) * SUMS,
+                               [](int, int) {});
+            }
+            for (int n = 0; n < here; n++)
+                for (int m = 0; m < count; m++) {
+                    const int row = (begin + m) * SIDE, column = (group + n) * SIDE;
+                    const int top = turned ? column : row, side = turned ? row : column;
+                    leave_gradient(sums + (static_cast<size_t>(n) * count + m) * SUMS, turned,
+                                   outputs - top, inputs - side, out + int64_t{top} * inputs + side,
+                                   inputs);
+                }
+        }
+        leave_tiles();
+    });
+}
+
+}  // namespace
+
+extern "C" {
+
+// x (N, I), weight (O, I) of float32 and bias (O,) or null -> out (N, O)
+void train_linear(int32_t, const Brain *x, int64_t rows, int32_t inputs, const float *weight,
+                  const float *bias, int32_t outputs, Brain *out, int32_t threads) {
+    const Brain *weights = pack_weights<false>(weight, outputs, inputs, threads);
+    multiply(x, rows, inputs / SIDE, weights, bias, outputs, out, threads);
+}
+
+// gradient (N, O), weight (O, I) -> out (N, I)
+void train_linear_input(int32_t, const Brain *gradient, int64_t rows, int32_t inputs, const float *weight,
+                        int32_t outputs, Brain *out, int32_t threads) {
+    const Brain *weights = pack_weights<true>(weight, outputs, inputs, threads);
+    multiply(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads);
+}
+
+// gradient (N, O), x (N, I) -> out (O, I) of float32
+void train_linear_weight(int32_t, const Brain *gradient, int64_t rows, int32_t inputs, const Brain *x,
+                         int32_t outputs, float *out, int32_t threads) {
+    multiply_turned(gradient, outputs, x, inputs, rows, out, threads);
+}
+
+}  // extern "C"
+
+#endif
+
+extern "C" {
+
+// Whether the products above are there, and the processor can do them.
+int32_t train_multiplies() {
+#ifdef HAS_TILES
+    unsigned a, b, c, d, of_vectors;
+    if (!tiles_are_used || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if (!__get_cpuid_count(7, 1, &of_vectors, &b, &c, &a)) return 0;
+    constexpr unsigned BRAINS_IN_TILES = 1u << 22, BRAINS_IN_VECTORS = 1u << 5;
+    return (d & BRAINS_IN_TILES) && (of_vectors & BRAINS_IN_VECTORS);
+#else
+    return 0;
+#endif
+}
+
+}  // extern "C"
