@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2seq_cli.models import fused
+from seq2seq_cli.models.layers import Linear
 from seq2seq_cli.native import training
 
 pytestmark = pytest.mark.usefixtures("_compiled_or_not")
@@ -137,12 +138,73 @@ def test_linear_layers_in_bfloat16_equal_plain_ones(rows: int) -> None:
         torch.testing.assert_close(ours, plain, rtol=0.03, atol=0.1)
 
 
+def relative_error(found: Tensor, exact: Tensor) -> float:
+    return float((found - exact).norm() / exact.norm())
+
+
+# Multiples of a block and of several, on either side, or none; rows that fill a last block or not.
+SHAPES = [(32, 32), (544, 64), (96, 1056), (100, 40)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rows", [128, 545, 1100])
+def test_products_of_any_size_equal_plain_ones(rows: int, shape: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    inputs = torch.randn(rows, shape[1]), torch.randn(shape), torch.randn(shape[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = with_gradients(lambda *x: fused.linear(*x).float(), inputs)
+    exact = with_gradients(F.linear, inputs)
+    for ours, plain in zip(found[:3], exact[:3], strict=True):  # the bias's sums cancel out
+        assert relative_error(ours, plain) < 0.02
+
+
+def layer_of(weight: Tensor, bias: Tensor) -> Linear:
+    """A layer of weights that need not be its own."""
+    layer = Linear(weight.size(1), weight.size(0), device="meta")  # which draws nothing
+    del layer.weight, layer.bias
+    layer.weight, layer.bias = weight, bias  # type: ignore[assignment]
+    return layer
+
+
+@pytest.mark.parametrize("threshold", [0, THRESHOLD])
+@pytest.mark.parametrize("width", [64, 40])
+def test_feed_forward_layers_equal_plain_ones(width: int, threshold: int) -> None:
+    torch.manual_seed(1)
+    shapes = (3, 100, width), (160, width), (160,), (width, 160), (width,)
+    given = tuple(torch.randn(shape) for shape in shapes)
+    x, w, b = given[:3]
+
+    def feed_forward(x: Tensor, w: Tensor, b: Tensor, v: Tensor, c: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return fused.feed_forward(x, layer_of(w, b), layer_of(v, c), threshold).float()
+
+    # As seen where the outer layer changes nothing; what is dropped depends on the seed alone.
+    seen, *_ = with_gradients(feed_forward, (x, w, b, torch.eye(160), torch.zeros(160)))
+    kept = torch.where(seen > 0, 256 / (256 - threshold), 0.0)
+
+    def plain(x: Tensor, w: Tensor, b: Tensor, v: Tensor, c: Tensor) -> Tensor:
+        return F.linear(F.linear(x, w, b).relu() * kept, v, c)
+
+    share = float((seen > 0).sum() / (F.linear(x, w, b) > 0).sum())
+    assert share == pytest.approx(1 - threshold / 256, abs=0.02)
+    for ours, exact in zip(
+        with_gradients(feed_forward, given), with_gradients(plain, given), strict=True
+    ):
+        assert relative_error(ours, exact) < 0.1  # rounding moves some beyond zero
+
+
 def test_the_number_of_threads_changes_nothing() -> None:
     """Work is divided alike for any number of them; large enough to be divided at all."""
     if training.library() is None:
         pytest.skip("torch's own functions divide work by the threads")
     torch.manual_seed(1)
     x, weight, bias = torch.randn(300, 130), torch.ones(130), torch.zeros(130)
+    layers = layer_of(torch.randn(96, 64), bias[:96]), layer_of(torch.randn(64, 96), bias[:64])
+
+    def products(y: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return fused.feed_forward(y[:, :64], *layers, THRESHOLD).float()
+
     before = torch.get_num_threads()
     results = []
     for threads in (1, 3):
@@ -152,6 +214,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
             lambda y: fused.dropped_relu(y, THRESHOLD),
             lambda y: fused.norm(y, weight, bias, 1e-5),
             lambda y: fused.attention(*(3 * [y.view(6, 50, 2, 65).transpose(1, 2)])),
+            products,
         ]
         results.append([each for part in parts for each in with_gradients(part, (x,))])
         logits = x.clone()

@@ -7,7 +7,7 @@ for the gradients. What they replace is named beside each and measured in recipe
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq_cli.native import training
@@ -107,6 +107,44 @@ class _DroppedRelu(torch.autograd.Function):
             return training.passed(gradients[0], result, ctx.scale), None
         passed = torch.ops.aten.threshold_backward(gradients[0], result, 0)
         return passed.mul_(ctx.scale), None
+
+
+class _FeedForward(torch.autograd.Function):
+    """linear(dropped_relu(linear(x))) in bfloat16: what stands between is part of the products."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        inner: Tensor,
+        inner_bias: Tensor,
+        outer: Tensor,
+        outer_bias: Tensor,
+        threshold: int,
+    ) -> Tensor:
+        flat = x.reshape(-1, x.size(-1))
+        seed = int(torch.empty((), dtype=torch.int64).random_())
+        between = training.linear_dropped_relu(flat, inner, inner_bias, threshold, seed)
+        ctx.save_for_backward(flat, inner, between, outer)
+        ctx.shape, ctx.scale = x.shape, _scale(threshold)
+        return training.linear(between, outer, outer_bias).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, inner, between, outer = ctx.saved_tensors
+        wants = ctx.needs_input_grad
+        slope = gradients[0].reshape(len(x), -1).contiguous()
+        of_outer = training.linear_weight(slope, between) if wants[3] else None
+        of_outer_bias = training.column_sums(slope) if wants[4] else None
+        slope = training.linear_input_passed(slope, outer, between, ctx.scale)
+        return (
+            training.linear_input(slope, inner).view(ctx.shape) if wants[0] else None,
+            training.linear_weight(slope, x) if wants[1] else None,
+            training.column_sums(slope) if wants[2] else None,
+            of_outer,
+            of_outer_bias,
+            None,
+        )
 
 
 class _Norm(torch.autograd.Function):
@@ -300,6 +338,16 @@ def dropped_relu(x: Tensor, threshold: int) -> Tensor:
     if x.device.type == "cpu":
         return cast(Tensor, _DroppedRelu.apply(x, threshold))  # type: ignore[no-untyped-call]
     return F.dropout(F.relu(x), threshold / LEVELS)
+
+
+def feed_forward(x: Tensor, inner: nn.Linear, outer: nn.Linear, threshold: int) -> Tensor:
+    """The outer layer of what ReLU and dropout leave of the inner one's results (…, D)."""
+    weights = inner.weight, inner.bias, outer.weight, outer.bias
+    if rounds(x) and all(training.multiplies(x.bfloat16(), w.weight) for w in (inner, outer)):
+        return cast(Tensor, _FeedForward.apply(x.bfloat16(), *weights, threshold))  # type: ignore[no-untyped-call]
+    between = inner(x)
+    between = dropped_relu(between, threshold) if threshold else F.relu(between)
+    return cast(Tensor, outer(between))
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from seq2seq_cli.models import fused
 from seq2seq_cli.symbols import PAD
@@ -44,12 +43,6 @@ class Dropout(nn.Module):
         if not self.training or self.threshold == 0:
             return residual + x.to(residual)
         return fused.dropped_sum(residual, x, self.threshold)
-
-    def relu(self, x: Tensor) -> Tensor:
-        """dropout(relu(x))."""
-        if not self.training or self.threshold == 0:
-            return F.relu(x)
-        return fused.dropped_relu(x, self.threshold)
 
     def extra_repr(self) -> str:
         return f"probability={self.threshold / fused.LEVELS:.3f}"

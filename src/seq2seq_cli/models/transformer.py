@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq_cli.config import require
+from seq2seq_cli.models import fused
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
 from seq2seq_cli.models.cache import Cache
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
@@ -194,12 +195,13 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout if inner == "auto" else inner)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.activation is F.relu:
+            threshold = self.dropout.threshold if self.training else 0
+            return fused.feed_forward(x, self.inner, self.outer, threshold)
         inner = self.inner(x)
         if self.gated:
             gate, inner = inner.chunk(2, dim=-1)
             inner = self.dropout(self.activation(gate) * inner)
-        elif self.activation is F.relu:
-            inner = self.dropout.relu(inner)
         else:
             inner = self.dropout(self.activation(inner))
         return cast(Tensor, self.outer(inner))

@@ -61,13 +61,18 @@ SIGNATURES = {
     "train_linear": (_Int, _Pointer, _Long, _Int, _Pointer, _Pointer, _Int, _Pointer, _Int),
     "train_linear_input": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Int),
     "train_linear_weight": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Int),
+    "train_linear_dropped_relu": (
+        *(_Int, _Pointer, _Long, _Int, _Pointer, _Pointer, _Int, _Pointer, _Int, _Long, _Int),
+    ),
+    "train_linear_input_passed": (
+        *(_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Float, _Pointer, _Int),
+    ),
     "train_lstm": (_Int, *(_Pointer,) * 5, _Int, _Int, _Int),
     "train_lstm_backward": (_Int, *(_Pointer,) * 7, _Int, _Int, _Int),
     "train_attention": (_Int, *(_Pointer,) * 5, _Int),
     "train_attention_backward": (_Int, *(_Pointer,) * 8, _Int),
 }
 
-PRODUCTS = {"train_linear", "train_linear_input", "train_linear_weight"}
 SIDE = 32  # of a block of products, as products.cpp has it
 
 
@@ -80,7 +85,7 @@ def library() -> ctypes.CDLL | None:
 @lru_cache
 def _prepared(loaded: ctypes.CDLL) -> ctypes.CDLL:
     for name, arguments in SIGNATURES.items():
-        if name in PRODUCTS and not loaded.train_multiplies():
+        if name.startswith("train_linear") and not loaded.train_multiplies():
             continue
         function = getattr(loaded, name)
         function.restype, function.argtypes = None, arguments
@@ -135,12 +140,34 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = 
     return out
 
 
+def linear_dropped_relu(
+    x: Tensor, weight: Tensor, bias: Tensor | None, threshold: int, seed: int
+) -> Tensor:
+    """As `dropped_relu` of `linear`, with other random numbers."""
+    (outputs, inputs), rows = weight.shape, x.size(0)
+    out = x.new_empty(rows, outputs)
+    x, weight = x.contiguous(), weight.contiguous()
+    given = x, rows, inputs, weight, bias, outputs, out, threshold, seed
+    _call("train_linear_dropped_relu", x, *given)
+    return out
+
+
 def linear_input(gradient: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """The gradient of x (N, I), from that of `linear` (N, O)."""
     (outputs, inputs), rows = weight.shape, gradient.size(0)
     out = gradient.new_empty(rows, inputs) if out is None else out
     gradient, weight = gradient.contiguous(), weight.contiguous()
     _call("train_linear_input", gradient, gradient, rows, inputs, weight, outputs, out)
+    return out
+
+
+def linear_input_passed(gradient: Tensor, weight: Tensor, result: Tensor, scale: float) -> Tensor:
+    """As `passed` of `linear_input`, where `linear` read a result (N, I) of `dropped_relu`."""
+    (outputs, inputs), rows = weight.shape, gradient.size(0)
+    out = gradient.new_empty(rows, inputs)
+    gradient, weight = gradient.contiguous(), weight.contiguous()
+    given = gradient, rows, inputs, weight, outputs, result, scale, out
+    _call("train_linear_input_passed", gradient, *given)
     return out
 
 

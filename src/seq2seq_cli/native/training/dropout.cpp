@@ -1,42 +1,12 @@
 // Dropout, alone, before a sum, and after ReLU.
 
-#include "step.h"
+#include "random.h"
 
 namespace {
 
 // Elements that are worked on at a time; each such block has a stream of random bytes of its own,
 // which depends on the seed and its place alone, and so is the same in the backward pass.
 constexpr int64_t BLOCK = 8192;
-
-inline uint64_t mixed(uint64_t x) {  // SplitMix64 (Steele 2014)
-    x += 0x9e3779b97f4a7c15ull;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-    return x ^ (x >> 31);
-}
-
-// As many generators xorshift128+ (Vigna 2017) as fit a vector.
-struct Random {
-    Words first, second;
-
-    Random(int64_t seed, int64_t block) {
-        alignas(64) uint64_t states[2][sizeof(Words) / 8];
-        uint64_t x = mixed(static_cast<uint64_t>(seed) ^ mixed(static_cast<uint64_t>(block)));
-        for (auto &state : states)
-            for (auto &each : state) each = x = mixed(x);
-        first = load_words(states[0]);
-        second = load_words(states[1]);
-    }
-
-    Words next() {
-        Words x = first;
-        const Words y = second;
-        first = y;
-        x = x ^ shifted_left<23>(x);
-        second = x ^ y ^ shifted_right<17>(x) ^ shifted_right<26>(y);
-        return added(second, y);
-    }
-};
 
 constexpr int GROUPS = sizeof(Words) / LANES;  // vectors of floats for the bytes of one of random
 
@@ -57,8 +27,6 @@ void dropping(int64_t count, int threshold, int64_t seed, int threads, Work &&wo
         }
     });
 }
-
-inline float scale_of(int threshold) { return 256.0f / (256 - threshold); }
 
 template <typename T>
 void dropped(const T *x, T *out, int64_t count, int threshold, int64_t seed, int threads) {

@@ -10,21 +10,23 @@
 // Dimensions: N rows, I inputs, O outputs of a layer.
 
 #include "../tiles.h"
-#include "step.h"
+#include "random.h"
 
 #ifdef HAS_TILES
 
 namespace {
 
-constexpr int SIDE = 32;               // rows, columns and depth of a block
-constexpr int TILE = 16 * 32;          // numbers
-constexpr int BLOCK = 2 * TILE;        // numbers of one side of a block
-constexpr int SUMS = SIDE * SIDE;      // of a block
-constexpr int PART = 16; // of rows
-constexpr int DEPTH = 32;              // blocks of the depth whose packed sides stay in the nearest caches
-constexpr int ROW_BLOCKS = 4;          // that read a packed side while it is there
-constexpr int GROUP = 16;              // of columns that are computed before the next rows
-constexpr int COLUMN_BLOCKS = 8;       // of a gradient of weights, whose sums stay in a cache
+constexpr int SIDE = 32;           // rows, columns and depth of a block
+constexpr int TILE = 16 * 32;      // numbers
+constexpr int BLOCK = 2 * TILE;    // numbers of one side of a block
+constexpr int SUMS = SIDE * SIDE;  // of a block
+
+// So many blocks stay in a processor's own caches.
+constexpr int DEPTH = 32;         // of rows of x, and of the weights they meet
+constexpr int ROW_BLOCKS = 4;     // of x
+constexpr int GROUP = 16;         // of columns of weights
+constexpr int PART = 16;          // of rows of both sides of a gradient of weights
+constexpr int COLUMN_BLOCKS = 8;  // of the wider side
 
 inline int blocks_of(int64_t count) { return static_cast<int>((count + SIDE - 1) / SIDE); }
 
@@ -32,23 +34,56 @@ __attribute__((target("avx512bf16"))) inline __m256i rounded_halves(__m512 x) {
     return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
 }
 
+// What becomes of sums on their way out, a row of a block at a time, whose first number goes to `place`.
+
+struct AsTheyAre {
+    void finish(Floats &, Floats &, int64_t) {}
+};
+
+// ReLU, then dropout.
+struct DroppedRelu {
+    Random random;
+    int threshold;
+
+    void finish(Floats &first, Floats &rest, int64_t) {
+        const Kept kept(random.next(), threshold);
+        const Floats scale = spread(scale_of(threshold));
+        first = kept.of(0, multiply(greater(spread(0), first), scale));
+        rest = kept.of(1, multiply(greater(spread(0), rest), scale));
+    }
+};
+
+// Slopes on their way back through `DroppedRelu`, whose results say what passed.
+struct Passed {
+    const Brain *results;
+    float scale;
+
+    void finish(Floats &first, Floats &rest, int64_t place) {
+        first = where_positive(load(results + place), multiply(first, spread(scale)));
+        rest = where_positive(load(results + place + 16), multiply(rest, spread(scale)));
+    }
+};
+
 // Sums of a block that become results, plus a bias, while the tiles work on the next one.
 struct Leaving {
     const float *sums, *bias;
     Brain *out = nullptr;  // null: there is nothing to leave
-    int64_t step;          // numbers between rows
+    int64_t place, step;   // of the first number, and between rows
     int rows, columns;     // that are real
 
-    __attribute__((target("avx512bf16"))) inline void leave(int begin, int end) const {
+    template <typename Finish>
+    __attribute__((target("avx512bf16"))) inline void leave(int begin, int end, Finish &finish) const {
         if (!out) return;
         const Floats shift[2] = {load(bias), load(bias + 16)};
         const uint32_t real = columns >= SIDE ? ~0u : (1u << columns) - 1;
         for (int r = begin; r < std::min(end, rows); r++) {
-            const float *own = sums + r * SIDE;
-            const __m256i first = rounded_halves(add(load(own), shift[0]));
-            const __m256i rest = rounded_halves(add(load(own + 16), shift[1]));
-            _mm512_mask_storeu_epi16(out + r * step, real,
-                                     _mm512_inserti64x4(_mm512_castsi256_si512(first), rest, 1));
+            Floats first = add(load(sums + r * SIDE), shift[0]);
+            Floats rest = add(load(sums + r * SIDE + 16), shift[1]);
+            const int64_t here = place + r * step;
+            finish.finish(first, rest, here);
+            const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(rounded_halves(first)),
+                                                    rounded_halves(rest), 1);
+            _mm512_mask_storeu_epi16(out + here, real, both);
         }
     }
 };
@@ -218,9 +253,11 @@ struct Left {
     }
 };
 
-// x (N, depth x 32) times packed weights, plus a bias -> out (N, columns).
+// x (N, depth x 32) times packed weights, plus a bias -> out (N, columns). make(task) gives what finishes
+// the rows of a task, which are the same for any number of threads.
+template <typename Make>
 void multiply(const Brain *x, int64_t rows, int depth, const Brain *weights, const float *bias,
-              int columns, Brain *out, int threads) {
+              int columns, Brain *out, int threads, Make &&make) {
     const int column_blocks = blocks_of(columns), width = depth * SIDE;
     const int parts = (depth + DEPTH - 1) / DEPTH;
     float *shift = packed.bias.room(static_cast<size_t>(column_blocks) * SIDE);
@@ -238,6 +275,7 @@ void multiply(const Brain *x, int64_t rows, int depth, const Brain *weights, con
             return Left{x + row * width + from * SIDE, width, static_cast<int>(rows - row),
                         std::min(DEPTH, depth - from), packed_left + static_cast<size_t>(m) * DEPTH * BLOCK};
         };
+        auto finish = make(task);
         Leaving before;
         shape_tiles(TILE_ROWS);
         for (int from = 0; from < depth; from += DEPTH) {
@@ -254,18 +292,18 @@ void multiply(const Brain *x, int64_t rows, int depth, const Brain *weights, con
                         add_up(packed_left + static_cast<size_t>(m) * DEPTH * BLOCK,
                                weights + (static_cast<size_t>(n) * depth + from) * BLOCK, count,
                                from == 0, block, [&](int k, int all) {
-                                   before.leave(SIDE * k / all, SIDE * (k + 1) / all);
+                                   before.leave(SIDE * k / all, SIDE * (k + 1) / all, finish);
                                });
                         if (packs) left_from(m + 1, from).pack(SIDE * n / end, SIDE * (n + 1) / end);
                         before.out = nullptr;
                         if (last)
-                            before = {block, shift + n * SIDE,
-                                      out + (first + m * SIDE) * columns + n * SIDE, columns,
+                            before = {block, shift + n * SIDE, out,
+                                      (first + m * SIDE) * columns + n * SIDE, columns,
                                       here - m * SIDE, columns - n * SIDE};
                     }
                 }
         }
-        before.leave(0, SIDE);
+        before.leave(0, SIDE, finish);
         leave_tiles();
     });
 }
@@ -350,14 +388,34 @@ extern "C" {
 void train_linear(int32_t, const Brain *x, int64_t rows, int32_t inputs, const float *weight,
                   const float *bias, int32_t outputs, Brain *out, int32_t threads) {
     const Brain *weights = pack_weights<false>(weight, outputs, inputs, threads);
-    multiply(x, rows, inputs / SIDE, weights, bias, outputs, out, threads);
+    multiply(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
+             [](int64_t) { return AsTheyAre{}; });
+}
+
+// The same after ReLU and dropout.
+void train_linear_dropped_relu(int32_t, const Brain *x, int64_t rows, int32_t inputs,
+                               const float *weight, const float *bias, int32_t outputs, Brain *out,
+                               int32_t threshold, int64_t seed, int32_t threads) {
+    const Brain *weights = pack_weights<false>(weight, outputs, inputs, threads);
+    multiply(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
+             [=](int64_t task) { return DroppedRelu{Random(seed, task), threshold}; });
 }
 
 // gradient (N, O), weight (O, I) -> out (N, I)
-void train_linear_input(int32_t, const Brain *gradient, int64_t rows, int32_t inputs, const float *weight,
-                        int32_t outputs, Brain *out, int32_t threads) {
+void train_linear_input(int32_t, const Brain *gradient, int64_t rows, int32_t inputs,
+                        const float *weight, int32_t outputs, Brain *out, int32_t threads) {
     const Brain *weights = pack_weights<true>(weight, outputs, inputs, threads);
-    multiply(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads);
+    multiply(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
+             [](int64_t) { return AsTheyAre{}; });
+}
+
+// The same on its way back through ReLU and dropout, whose results (N, I) say what passed.
+void train_linear_input_passed(int32_t, const Brain *gradient, int64_t rows, int32_t inputs,
+                               const float *weight, int32_t outputs, const Brain *results,
+                               float scale, Brain *out, int32_t threads) {
+    const Brain *weights = pack_weights<true>(weight, outputs, inputs, threads);
+    multiply(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
+             [=](int64_t) { return Passed{results, scale}; });
 }
 
 // gradient (N, O), x (N, I) -> out (O, I) of float32

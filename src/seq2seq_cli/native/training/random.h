@@ -1,0 +1,41 @@
+// Random bytes for dropout.
+
+#pragma once
+
+#include "step.h"
+
+namespace {
+
+inline uint64_t mixed(uint64_t x) {  // SplitMix64 (Steele 2014)
+    x += 0x9e3779b97f4a7c15ull;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+}
+
+// As many generators xorshift128+ (Vigna 2017) as fit a vector.
+struct Random {
+    Words first, second;
+
+    Random(int64_t seed, int64_t block) {
+        alignas(64) uint64_t states[2][sizeof(Words) / 8];
+        uint64_t x = mixed(static_cast<uint64_t>(seed) ^ mixed(static_cast<uint64_t>(block)));
+        for (auto &state : states)
+            for (auto &each : state) each = x = mixed(x);
+        first = load_words(states[0]);
+        second = load_words(states[1]);
+    }
+
+    Words next() {
+        Words x = first;
+        const Words y = second;
+        first = y;
+        x = x ^ shifted_left<23>(x);
+        second = x ^ y ^ shifted_right<17>(x) ^ shifted_right<26>(y);
+        return added(second, y);
+    }
+};
+
+inline float scale_of(int threshold) { return 256.0f / (256 - threshold); }
+
+}  // namespace
