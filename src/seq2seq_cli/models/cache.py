@@ -39,6 +39,10 @@ class Buffer:
         larger.tensor[length:end] = new
         return larger
 
+    def first(self, length: int) -> Tensor:
+        """The first `length` tokens; all of them without a copy of their gradients."""
+        return self.tensor if self.tensor.size(0) == length else self.tensor[:length]
+
     def selected(self, length: int, rows: Tensor) -> "Buffer":
         """The first `length` tokens of some rows."""
         if torch.is_grad_enabled():
@@ -85,7 +89,7 @@ class Cache:
             self.values.grown(self.length, value.permute(2, 0, 1, 3)),
             length,
         )
-        keys, values = after.keys.tensor[:length], after.values.tensor[:length]
+        keys, values = after.keys.first(length), after.values.first(length)
         if count == 1 and not torch.is_grad_enabled():
             return _attend_once(query, keys, values), after
         mask = None

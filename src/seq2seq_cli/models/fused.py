@@ -228,6 +228,30 @@ class _Attention(torch.autograd.Function):
         return (*cast(tuple[Tensor, Tensor, Tensor], tuple(each)), None, None)
 
 
+class _Parts(torch.autograd.Function):
+    """Parts of the last dimension, all of one size.
+
+    Where their gradients lie side by side, as those of `_CompiledAttention`, they are taken as one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, count: int) -> tuple[Tensor, ...]:
+        return x.chunk(count, dim=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        first, width = gradients[0], gradients[0].size(-1)
+        together = (*first.shape[:-1], len(gradients) * width)
+        strides = torch.empty(together, device="meta").stride()
+        if all(
+            each.stride() == strides
+            and each.data_ptr() == first.data_ptr() + place * width * each.element_size()
+            for place, each in enumerate(gradients)
+        ):
+            return first.as_strided(together, strides), None
+        return torch.cat(gradients, dim=-1), None
+
+
 class _Linear(torch.autograd.Function):
     """A linear layer in bfloat16 whose products have few shapes.
 
@@ -316,6 +340,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if rounds(x) and x.numel() >= training.FEW_ROWS * x.size(-1):
         return cast(Tensor, _Linear.apply(x.bfloat16(), weight, bias))  # type: ignore[no-untyped-call]
     return F.linear(x, weight, bias)
+
+
+def parts(x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """(…, D) -> so many times (…, D / count)."""
+    return cast(tuple[Tensor, ...], _Parts.apply(x, count))  # type: ignore[no-untyped-call]
 
 
 def dropout(x: Tensor, threshold: int) -> Tensor:

@@ -116,7 +116,7 @@ class SelfAttention(nn.Module):
     def project(self, x: Tensor, rotation: Rotations | None) -> tuple[Tensor, Tensor, Tensor]:
         """(N, T, D) -> queries, keys and values, each (N, H, T, D / H)."""
         query, key, value = (
-            split_heads(part, self.heads) for part in self.query_key_value(x).chunk(3, dim=-1)
+            split_heads(part, self.heads) for part in fused.parts(self.query_key_value(x), 3)
         )
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
@@ -168,10 +168,10 @@ class CrossAttention(nn.Module):
 
     def memory(self, encoded: Tensor) -> Tree:
         """(B, S, D) -> keys and values, each (B, H, S, D / H)."""
-        key, value = self.key_value(encoded).chunk(2, dim=-1)
-        return split_heads(key, self.heads).contiguous(), split_heads(
-            value, self.heads
-        ).contiguous()
+        key, value = (split_heads(x, self.heads) for x in fused.parts(self.key_value(encoded), 2))
+        if torch.is_grad_enabled():
+            return key, value
+        return key.contiguous(), value.contiguous()  # they are read once a token
 
     def forward(self, x: Tensor, memory: Tree, mask: Tensor) -> Tensor:
         """(N, T, D), mask (B, 1, 1, S) -> (N, T, D). Beams are more queries of their sentence."""

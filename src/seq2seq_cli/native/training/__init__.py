@@ -315,10 +315,11 @@ def _side_by_side(x: Tensor) -> Tensor:
     return x if x.stride(3) == 1 else x.contiguous()
 
 
-def _as(x: Tensor) -> Tensor:
-    """Room for a tensor (N, H, T, D), whose heads stand side by side."""
+def _as(x: Tensor, count: int = 1) -> list[Tensor]:
+    """Room for tensors as x (N, H, T, D); the heads of all of them stand side by side."""
     rows, heads, tokens, width = x.shape
-    return x.new_empty(rows, tokens, heads, width).transpose(1, 2)
+    room = x.new_empty(rows, tokens, count, heads, width)
+    return [each.transpose(1, 2) for each in room.unbind(dim=2)]
 
 
 def attention(
@@ -336,7 +337,7 @@ def attention(
     seen, or with `causal` those up to the query's own place.
     """
     query, key, value = map(_side_by_side, (query, key, value))
-    out = _as(query)
+    (out,) = _as(query)
     shape = _attention_shape(query, key, seen, scale, causal)
     tensors = [_heads(x) for x in (query, key, value, out)]
     _call(
@@ -358,9 +359,13 @@ def attention_backward(
     scale: float,
     causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of query, key and value."""
+    """The gradients of query, key and value, side by side where their shapes are the same."""
     query, key, value, gradient = map(_side_by_side, (query, key, value, gradient))
-    results = _as(query), _as(key), _as(value)
+    if query.shape == key.shape:
+        of_query, of_key, of_value = _as(query, 3)
+    else:
+        (of_query,), (of_key, of_value) = _as(query), _as(key, 2)
+    results = of_query, of_key, of_value
     shape = _attention_shape(query, key, seen, scale, causal)
     tensors = [_heads(x) for x in (query, key, value, gradient, *results)]
     _call(
