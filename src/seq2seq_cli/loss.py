@@ -49,7 +49,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
             losses += own_losses
             if feature_gradient is not None:
                 torch.mm(slope, rounded, out=feature_gradient[start : start + chunk])
-                of_weight = training.linear_weight(slope, part) if compiled else slope.t() @ part
+                of_weight = training.linear_weight(slope, part)[0] if compiled else slope.t() @ part
                 if weight_gradient is None:
                     weight_gradient = of_weight.to(weight.dtype)
                 else:  # in float32, so that the sum over chunks stays exact

@@ -109,6 +109,15 @@ class _DroppedRelu(torch.autograd.Function):
         return passed.mul_(ctx.scale), None
 
 
+def _weight_gradients(
+    gradient: Tensor, x: Tensor, wants_weight: bool, wants_bias: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Those of a layer's weights and bias, as far as they are wanted: not where it is frozen."""
+    if wants_weight:
+        return training.linear_weight(gradient, x, biased=wants_bias)
+    return None, training.column_sums(gradient) if wants_bias else None
+
+
 class _FeedForward(torch.autograd.Function):
     """linear(dropped_relu(linear(x))) in bfloat16: what stands between is part of the products."""
 
@@ -134,17 +143,10 @@ class _FeedForward(torch.autograd.Function):
         x, inner, between, outer = ctx.saved_tensors
         wants = ctx.needs_input_grad
         slope = gradients[0].reshape(len(x), -1).contiguous()
-        of_outer = training.linear_weight(slope, between) if wants[3] else None
-        of_outer_bias = training.column_sums(slope) if wants[4] else None
+        of_outer = _weight_gradients(slope, between, *wants[3:5])
         slope = training.linear_input_passed(slope, outer, between, ctx.scale)
-        return (
-            training.linear_input(slope, inner).view(ctx.shape) if wants[0] else None,
-            training.linear_weight(slope, x) if wants[1] else None,
-            training.column_sums(slope) if wants[2] else None,
-            of_outer,
-            of_outer_bias,
-            None,
-        )
+        of_x = training.linear_input(slope, inner).view(ctx.shape) if wants[0] else None
+        return of_x, *_weight_gradients(slope, x, *wants[1:3]), *of_outer, None
 
 
 class _Norm(torch.autograd.Function):
@@ -279,11 +281,8 @@ class _Linear(torch.autograd.Function):
         if training.multiplies(x, weight):
             gradient = gradients[0].reshape(-1, weight.size(0)).contiguous()
             flat = x.reshape(-1, x.size(-1))
-            return (
-                training.linear_input(gradient, weight).view_as(x) if wants_x else None,
-                training.linear_weight(gradient, flat) if wants_weight else None,
-                training.column_sums(gradient) if wants_bias else None,
-            )
+            of_x = training.linear_input(gradient, weight).view_as(x) if wants_x else None
+            return of_x, *_weight_gradients(gradient, flat, wants_weight, wants_bias)
         rows, of_weight = Rows(gradients[0].reshape(-1, weight.size(0))), None
         of_x = rows.times(weight).view_as(x) if wants_x else None
         if wants_weight:

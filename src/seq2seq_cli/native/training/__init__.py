@@ -60,7 +60,7 @@ SIGNATURES = {
     "train_column_sums": (_Int, _Pointer, _Pointer, _Long, _Int, _Int),
     "train_linear": (_Int, _Pointer, _Long, _Int, _Pointer, _Pointer, _Int, _Pointer, _Int),
     "train_linear_input": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Int),
-    "train_linear_weight": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Int),
+    "train_linear_weight": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Pointer, _Int),
     "train_linear_dropped_relu": (
         *(_Int, _Pointer, _Long, _Int, _Pointer, _Pointer, _Int, _Pointer, _Int, _Long, _Int),
     ),
@@ -171,13 +171,19 @@ def linear_input_passed(gradient: Tensor, weight: Tensor, result: Tensor, scale:
     return out
 
 
-def linear_weight(gradient: Tensor, x: Tensor) -> Tensor:
-    """The gradient of the weights (O, I), in float32, from that of `linear` (N, O) and x (N, I)."""
+def linear_weight(
+    gradient: Tensor, x: Tensor, *, biased: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients of weights (O, I) and bias (O,), from that of `linear` (N, O) and x (N, I).
+
+    They are float32; without a bias there is none.
+    """
     rows, outputs, inputs = gradient.size(0), gradient.size(1), x.size(1)
-    out = torch.empty(outputs, inputs)
+    of_weight, of_bias = torch.empty(outputs, inputs), torch.empty(outputs) if biased else None
     gradient, x = gradient.contiguous(), x.contiguous()
-    _call("train_linear_weight", gradient, gradient, rows, inputs, x, outputs, out)
-    return out
+    given = gradient, rows, inputs, x, outputs, of_weight, of_bias
+    _call("train_linear_weight", gradient, *given)
+    return of_weight, of_bias
 
 
 def cross_entropy_slopes(logits: Tensor, gold: Tensor, smoothing: float) -> Tensor:

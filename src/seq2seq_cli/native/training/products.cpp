@@ -25,8 +25,8 @@ constexpr int SUMS = SIDE * SIDE;  // of a block
 constexpr int DEPTH = 32;         // of rows of x, and of the weights they meet
 constexpr int ROW_BLOCKS = 4;     // of x
 constexpr int GROUP = 16;         // of columns of weights
-constexpr int PART = 16;          // of rows of both sides of a gradient of weights
-constexpr int COLUMN_BLOCKS = 8;  // of the wider side
+constexpr int PART = 4;           // of rows of both sides of a gradient of weights
+constexpr int COLUMN_BLOCKS = 32;  // of the wider side
 
 inline int blocks_of(int64_t count) { return static_cast<int>((count + SIDE - 1) / SIDE); }
 
@@ -158,17 +158,23 @@ inline void turn(__m512i (&x)[16]) {
 }
 
 // Rows are the depth: (rows, columns) of x -> blocks whose tiles have 16 of the columns each, `apart` from
-// each other. Rows are read from end to end, as processors read ahead.
-template <typename T>
+// each other. Rows are read from end to end, as processors read ahead. `summed` adds them to sums.
+template <bool summed = false, typename T>
 __attribute__((target("avx512bf16"))) void pack_rows(const T *x, int64_t step, int rows, int columns,
-                                                     Brain *out, size_t apart) {
+                                                     Brain *out, size_t apart, float *sums = nullptr) {
     const int blocks = blocks_of(columns);
     for (int i = 0; i < 16; i++, x += 2 * step, rows -= 2)
         for (int n = 0; n < blocks; n++)
             for (int half = 0; half < 2; half++) {
                 const int first = n * SIDE + 16 * half;
-                _mm512_store_si512(out + n * apart + half * TILE + 32 * i,
-                                   pairs_of_rows(x + first, step, rows, columns - first));
+                const __m512i pairs = pairs_of_rows(x + first, step, rows, columns - first);
+                _mm512_store_si512(out + n * apart + half * TILE + 32 * i, pairs);
+                if constexpr (summed) {
+                    const __m512i upper = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff0000));
+                    const Floats one = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+                    const Floats both = add(one, _mm512_castsi512_ps(upper));
+                    store(sums + first, add(load(sums + first), both));
+                }
             }
 }
 
@@ -325,9 +331,10 @@ inline void leave_gradient(const float *sums, bool turned, int rows, int columns
         }
 }
 
-// The sums over N rows of gradient (N, O) times x (N, I) -> out (O, I). The narrower side is turned.
+// The sums over N rows of gradient (N, O) times x (N, I) -> out (O, I), and, unless null, those of the
+// gradient alone (O,). The narrower side is turned.
 void multiply_turned(const Brain *gradient, int outputs, const Brain *x, int inputs, int64_t rows,
-                     float *out, int threads) {
+                     float *out, float *sums_out, int threads) {
     const bool turned = inputs < outputs;
     const Brain *left = turned ? x : gradient, *right = turned ? gradient : x;
     const int left_width = turned ? inputs : outputs, right_width = turned ? outputs : inputs;
@@ -344,6 +351,17 @@ void multiply_turned(const Brain *gradient, int outputs, const Brain *x, int inp
             return static_cast<int>(std::min<int64_t>(SIDE, rows - int64_t{k} * SIDE));
         };
         const int wide = std::min(left_width, end * SIDE) - begin * SIDE;
+        const bool sums_left = sums_out && !turned, sums_right = sums_out && turned && task == 0;
+        const int summed = sums_left ? wide : sums_right ? right_width : 0;
+        float *column_sums = packed.bias.room(static_cast<size_t>(blocks_of(summed)) * SIDE);
+        std::fill_n(column_sums, blocks_of(summed) * SIDE, 0.0f);
+        const auto pack = [=](const Brain *x, int64_t step, int rows, int columns, Brain *out,
+                              float *sums) {
+            if (sums)
+                pack_rows<true>(x, step, rows, columns, out, PART * BLOCK, sums);
+            else
+                pack_rows(x, step, rows, columns, out, PART * BLOCK);
+        };
         const auto left_at = [=](int m, int k) {  // those of a part follow each other
             return own + (static_cast<size_t>(k / PART * PART) * count + m * PART + k % PART) * BLOCK;
         };
@@ -353,12 +371,13 @@ void multiply_turned(const Brain *gradient, int outputs, const Brain *x, int inp
             for (int from = 0; from < depth; from += PART) {
                 const int steps = std::min(PART, depth - from);
                 for (int k = from; k < from + steps; k++) {
-                    pack_rows(right + int64_t{k} * SIDE * right_width + group * SIDE, right_width,
-                              rows_from(k), std::min(here * SIDE, right_width - group * SIDE),
-                              other + static_cast<size_t>(k - from) * BLOCK, PART * BLOCK);
+                    pack(right + int64_t{k} * SIDE * right_width + group * SIDE, right_width,
+                         rows_from(k), std::min(here * SIDE, right_width - group * SIDE),
+                         other + static_cast<size_t>(k - from) * BLOCK,
+                         sums_right ? column_sums + group * SIDE : nullptr);
                     if (group) continue;
-                    pack_rows(left + int64_t{k} * SIDE * left_width + begin * SIDE, left_width,
-                              rows_from(k), wide, left_at(0, k), PART * BLOCK);
+                    pack(left + int64_t{k} * SIDE * left_width + begin * SIDE, left_width,
+                         rows_from(k), wide, left_at(0, k), sums_left ? column_sums : nullptr);
                     for (int m = 0; m < count; m++) turn_block(left_at(m, k));
                 }
                 for (int n = 0; n < here; n++)
@@ -377,6 +396,7 @@ void multiply_turned(const Brain *gradient, int outputs, const Brain *x, int inp
                 }
         }
         leave_tiles();
+        std::copy_n(column_sums, summed, sums_out + (sums_left ? begin * SIDE : 0));
     });
 }
 
@@ -418,10 +438,10 @@ void train_linear_input_passed(int32_t, const Brain *gradient, int64_t rows, int
              [=](int64_t) { return Passed{results, scale}; });
 }
 
-// gradient (N, O), x (N, I) -> out (O, I) of float32
+// gradient (N, O), x (N, I) -> those of weights (O, I) and bias (O,), or null, in float32
 void train_linear_weight(int32_t, const Brain *gradient, int64_t rows, int32_t inputs, const Brain *x,
-                         int32_t outputs, float *out, int32_t threads) {
-    multiply_turned(gradient, outputs, x, inputs, rows, out, threads);
+                         int32_t outputs, float *of_weight, float *of_bias, int32_t threads) {
+    multiply_turned(gradient, outputs, x, inputs, rows, of_weight, of_bias, threads);
 }
 
 }  // extern "C"
