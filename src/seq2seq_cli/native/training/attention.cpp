@@ -2,7 +2,7 @@
 //
 // Dimensions: N rows, H heads, Q queries, S keys, D width of a head.
 
-#include "step.h"
+#include "attention.h"
 
 namespace {
 
@@ -58,22 +58,6 @@ void product(const float *a, int a_step, const float *b, int b_step, float *c, i
         columns_of<turned, 2>(a, a_step, b + j, b_step, c + j, c_step, rows, depth);
     if (j < columns) columns_of<turned, 1>(a, a_step, b + j, b_step, c + j, c_step, rows, depth);
 }
-
-// A tensor (N, H, tokens, D), whose D numbers stand side by side; steps are in numbers.
-struct Heads {
-    void *data;
-    int64_t row, head, token;
-
-    template <typename T> T *at(int64_t n, int64_t h) const {
-        return static_cast<T *>(data) + n * row + h * head;
-    }
-};
-
-struct AttentionShape {
-    int32_t rows, heads, queries, keys, width, causal;
-    float scale;          // of scores
-    const uint8_t *seen;  // (N, S), which keys may be looked at; null: all
-};
 
 constexpr int FEW_QUERIES = 4;  // for which turning keys takes longer than it gains
 
@@ -178,17 +162,11 @@ struct Head {
 
 thread_local Head head;
 
-// Calls work(n, h) for each head of each row.
-template <typename Work> void each_head(const AttentionShape &shape, int threads, Work &&work) {
-    each(shape.rows, threads, [&](int64_t n) {
-        for (int64_t h = 0; h < shape.heads; h++) work(n, h);
-    });
-}
-
 template <typename T>
 void attention(const AttentionShape &shape, const Heads &query, const Heads &key,
                const Heads &value, const Heads &out, int threads) {
-    each_head(shape, threads, [&](int64_t n, int64_t h) {
+    each(shape.rows * shape.heads, threads, [&](int64_t task) {
+        const int64_t n = task / shape.heads, h = task % shape.heads;
         Head &own = head;
         own.look<T>(shape, n, h, query, key, value);
         float *result = own.out.room(static_cast<size_t>(own.queries) * own.wide);
@@ -203,7 +181,8 @@ template <typename T>
 void attention_backward(const AttentionShape &shape, const Heads &query, const Heads &key,
                         const Heads &value, const Heads &gradient, const Heads &of_query,
                         const Heads &of_key, const Heads &of_value, int threads) {
-    each_head(shape, threads, [&](int64_t n, int64_t h) {
+    each(shape.rows * shape.heads, threads, [&](int64_t task) {
+        const int64_t n = task / shape.heads, h = task % shape.heads;
         Head &own = head;
         own.look<T>(shape, n, h, query, key, value);
         const int queries = own.queries, keys = own.keys, wide = own.wide;
@@ -241,6 +220,7 @@ extern "C" {
 
 void train_attention(int32_t brain, const AttentionShape *shape, const Heads *query,
                      const Heads *key, const Heads *value, const Heads *out, int32_t threads) {
+    if (brain && attend_in_tiles(*shape, *query, *key, *value, *out, threads)) return;
     OF_EITHER_TYPE(brain, attention<T>(*shape, *query, *key, *value, *out, threads))
 }
 
@@ -248,6 +228,9 @@ void train_attention_backward(int32_t brain, const AttentionShape *shape, const 
                               const Heads *key, const Heads *value, const Heads *gradient,
                               const Heads *of_query, const Heads *of_key, const Heads *of_value,
                               int32_t threads) {
+    if (brain && attend_in_tiles_backward(*shape, *query, *key, *value, *gradient, *of_query, *of_key,
+                                          *of_value, threads))
+        return;
     OF_EITHER_TYPE(brain, attention_backward<T>(*shape, *query, *key, *value, *gradient, *of_query,
                                                 *of_key, *of_value, threads))
 }

@@ -1,0 +1,281 @@
+// Attention and its gradients in matrix tiles: what attention.cpp does with vectors, for bfloat16.
+//
+// Weights and their slopes are rounded to bfloat16 where they are multiplied; sums and the softmax are
+// float32. Queries come a block of 32 at a time.
+//
+// Dimensions: as in attention.h.
+
+#include "attention.h"
+#include "blocks.h"
+
+#ifdef HAS_TILES
+
+namespace {
+
+const auto nothing = [](int, int) {};
+
+// The rows of one head, and what is packed of them.
+struct Side {
+    const Brain *x;
+    int64_t step;
+    int rows, width;
+
+    // On the left of a product: a block of 32 rows, whose depth is the width.
+    void pack_left(int block, Brain *out) const {
+        Left{x + block * SIDE * step, step, rows - block * SIDE, width / SIDE, out}.pack(0, SIDE);
+    }
+
+    // On the right, the width as the depth: blocks of 32 rows, one after the other.
+    const Brain *as_columns(Aligned<Brain> &room) const {
+        const int depth = width / SIDE, blocks = blocks_of(rows);
+        Brain *out = room.room(static_cast<size_t>(blocks) * depth * BLOCK);
+        for (int b = 0; b < blocks; b++)
+            for (int d = 0; d < depth; d++)
+                pack_columns(x + b * SIDE * step + d * SIDE, step, rows - b * SIDE,
+                             out + (static_cast<size_t>(b) * depth + d) * BLOCK);
+        return out;
+    }
+
+    // On the right, the rows as the depth: blocks of 32 columns, one after the other.
+    const Brain *as_rows(Aligned<Brain> &room) const {
+        const int depth = blocks_of(rows);
+        const size_t apart = static_cast<size_t>(depth) * BLOCK;
+        Brain *out = room.room(width / SIDE * apart);
+        for (int b = 0; b < depth; b++)
+            pack_rows(x + b * SIDE * step, step, rows - b * SIDE, width, out + b * BLOCK, apart);
+        return out;
+    }
+};
+
+// A block of sums -> some rows and 32 columns of a tensor.
+__attribute__((target("avx512bf16"))) inline void write(const float *sums, float scale, int rows,
+                                                        Brain *out, int64_t step) {
+    for (int r = 0; r < std::min(rows, SIDE); r++, sums += SIDE, out += step) {
+        const __m256i first = rounded_halves(multiply(load(sums), spread(scale)));
+        const __m256i rest = rounded_halves(multiply(load(sums + 16), spread(scale)));
+        _mm512_storeu_si512(out, _mm512_inserti64x4(_mm512_castsi256_si512(first), rest, 1));
+    }
+}
+
+struct Head {
+    int queries, keys, width;
+    bool causal;
+    float scale;
+    Side query, key, value;
+    Aligned<Brain> key_columns, key_rows, value_columns, value_rows, query_rows, gradient_rows;
+    Aligned<Brain> left, weight_left, weights_turned, slopes_turned;
+    Aligned<float> bias, weights, slopes, sums;
+
+    int query_blocks() const { return blocks_of(queries); }
+    int key_blocks() const { return blocks_of(keys); }
+    int depth() const { return width / SIDE; }
+
+    // How many blocks of keys a block of queries sees.
+    int seen_by(int block) const { return causal ? block + 1 : key_blocks(); }
+
+    void read(const AttentionShape &shape, int64_t n, int64_t h, const Heads &q, const Heads &k,
+              const Heads &v) {
+        queries = shape.queries, keys = shape.keys, width = shape.width;
+        causal = shape.causal, scale = shape.scale;
+        const uint8_t *seen = shape.seen ? shape.seen + n * keys : nullptr;
+        if (seen)
+            while (keys > 1 && !seen[keys - 1]) keys--;  // padding at the end is not even read
+        query = {q.at<Brain>(n, h), q.token, queries, width};
+        key = {k.at<Brain>(n, h), k.token, keys, width};
+        value = {v.at<Brain>(n, h), v.token, keys, width};
+        // Where causal, zeros for all that stand before the query's own, then -inf: each query begins
+        // one further to the left.
+        const int wide = key_blocks() * SIDE;
+        float *own = bias.room(2 * static_cast<size_t>(wide));
+        for (int i = 0; i < wide; i++) {
+            own[i] = causal || (i < keys && (!seen || seen[i])) ? 0.0f : -INFINITY;
+            own[wide + i] = -INFINITY;
+        }
+    }
+
+    // The weights of a block of queries, in blocks of keys: (32, 32) each.
+    void look(int block, const Brain *columns) {
+        const int blocks = seen_by(block), wide = key_blocks() * SIDE;
+        float *p = weights.room(static_cast<size_t>(blocks) * SUMS);
+        Brain *own = left.room(static_cast<size_t>(depth()) * BLOCK);
+        query.pack_left(block, own);
+        for (int b = 0; b < blocks; b++)
+            add_up(own, columns + static_cast<size_t>(b) * depth() * BLOCK, depth(), true,
+                   p + static_cast<size_t>(b) * SUMS, nothing);
+        for (int r = 0; r < SIDE; r++) {
+            const int place = block * SIDE + r;
+            if (place >= queries) {
+                for (int b = 0; b < blocks; b++) std::fill_n(p + b * SUMS + r * SIDE, SIDE, 0.0f);
+                continue;
+            }
+            const float *own_bias = causal ? bias.data + wide - 1 - place : bias.data;
+            Floats most = spread(-INFINITY), sum = spread(0);
+            for (int j = 0; j < 2 * blocks; j++) {
+                float *x = p + j / 2 * SUMS + r * SIDE + j % 2 * 16;
+                const Floats score = multiply_add(load(x), spread(scale), load(own_bias + 16 * j));
+                store(x, score);
+                most = greater(most, score);
+            }
+            const Floats greatest = spread(-greatest_of(most));
+            for (int j = 0; j < 2 * blocks; j++) {
+                float *x = p + j / 2 * SUMS + r * SIDE + j % 2 * 16;
+                const Floats raised = exponential(add(load(x), greatest));
+                store(x, raised);
+                sum = add(sum, raised);
+            }
+            const Floats factor = spread(1 / sum_of(sum));
+            for (int j = 0; j < 2 * blocks; j++) {
+                float *x = p + j / 2 * SUMS + r * SIDE + j % 2 * 16;
+                store(x, multiply(load(x), factor));
+            }
+        }
+    }
+
+    // Blocks of numbers rounded, one after the other, for the left of a product.
+    const Brain *rounded(const float *x, int blocks) {
+        Brain *out = weight_left.room(static_cast<size_t>(blocks) * BLOCK);
+        for (int b = 0; b < blocks; b++)
+            write(x + static_cast<size_t>(b) * SUMS, 1, SIDE, out + static_cast<size_t>(b) * BLOCK, SIDE);
+        return out;
+    }
+
+    // The same, turned: block b of those of a block of queries comes to the row b of blocks.
+    void turn_over(const float *x, int blocks, int block, Brain *out) const {
+        for (int b = 0; b < blocks; b++) {
+            Brain *own = out + (static_cast<size_t>(b) * query_blocks() + block) * BLOCK;
+            pack_rows(x + static_cast<size_t>(b) * SUMS, SIDE, SIDE, SIDE, own, 0);
+            turn_block(own);
+        }
+    }
+
+    // The product of what is on the left with packed rows -> 32 rows of a tensor, `rows` of them real.
+    void multiply_rows(const Brain *own, int count, const Brain *right, int right_depth, float factor,
+                       int rows, Brain *out, int64_t step) {
+        float *room = sums.room(SUMS);
+        for (int d = 0; d < depth(); d++) {
+            add_up(own, right + static_cast<size_t>(d) * right_depth * BLOCK, count, true, room, nothing);
+            write(room, factor, rows, out + d * SIDE, step);
+        }
+    }
+};
+
+thread_local Head head;
+
+// Long ones take their weights turned, a number for each query and key.
+constexpr int64_t MOST_WEIGHTS = 1 << 20;
+
+bool fits(const AttentionShape &shape, const Heads &value) {
+    static_cast<void>(value);
+    return multiplies() && shape.width % SIDE == 0 &&
+           int64_t{shape.queries} * shape.keys <= MOST_WEIGHTS;
+}
+
+void zero_rest(const Heads &to, int64_t n, int64_t h, int begin, int end, int width) {
+    for (int t = begin; t < end; t++)
+        std::memset(to.at<Brain>(n, h) + t * to.token, 0, width * sizeof(Brain));
+}
+
+}  // namespace
+
+bool seq2seq::attend_in_tiles(const AttentionShape &shape, const Heads &query, const Heads &key,
+                              const Heads &value, const Heads &out, int threads) {
+    if (!fits(shape, value)) return false;
+    each(shape.rows, threads, [&](int64_t n) {
+        Head &own = head;
+        shape_tiles(TILE_ROWS);
+        for (int64_t h = 0; h < shape.heads; h++) {
+            own.read(shape, n, h, query, key, value);
+            const Brain *keys = own.key.as_columns(own.key_columns);
+            const Brain *values = own.value.as_rows(own.value_rows);
+            for (int block = 0; block < own.query_blocks(); block++) {
+                const int seen = own.seen_by(block), first = block * SIDE;
+                own.look(block, keys);
+                own.multiply_rows(own.rounded(own.weights.data, seen), seen, values, own.key_blocks(), 1,
+                                  own.queries - first, out.at<Brain>(n, h) + first * out.token, out.token);
+            }
+        }
+        leave_tiles();
+    });
+    return true;
+}
+
+bool seq2seq::attend_in_tiles_backward(const AttentionShape &shape, const Heads &query, const Heads &key,
+                                       const Heads &value, const Heads &gradient, const Heads &of_query,
+                                       const Heads &of_key, const Heads &of_value, int threads) {
+    if (!fits(shape, value)) return false;
+    each(shape.rows, threads, [&](int64_t n) {
+        Head &own = head;
+        shape_tiles(TILE_ROWS);
+        for (int64_t h = 0; h < shape.heads; h++) {
+            own.read(shape, n, h, query, key, value);
+            const Side given{gradient.at<Brain>(n, h), gradient.token, own.queries, own.width};
+            const Brain *keys = own.key.as_columns(own.key_columns);
+            const Brain *key_rows = own.key.as_rows(own.key_rows);
+            const Brain *values = own.value.as_columns(own.value_columns);
+            const Brain *query_rows = own.query.as_rows(own.query_rows);
+            const Brain *gradient_rows = given.as_rows(own.gradient_rows);
+            const int query_blocks = own.query_blocks(), key_blocks = own.key_blocks();
+            const size_t all = static_cast<size_t>(query_blocks) * key_blocks * BLOCK;
+            Brain *weights_turned = own.weights_turned.room(all);
+            Brain *slopes_turned = own.slopes_turned.room(all);
+            for (int block = 0; block < query_blocks; block++) {
+                const int seen = own.seen_by(block), first = block * SIDE;
+                own.look(block, keys);
+                own.turn_over(own.weights.data, seen, block, weights_turned);
+                float *slopes = own.slopes.room(static_cast<size_t>(seen) * SUMS);
+                given.pack_left(block, own.left.data);
+                for (int b = 0; b < seen; b++)
+                    add_up(own.left.data, values + static_cast<size_t>(b) * own.depth() * BLOCK,
+                           own.depth(), true, slopes + static_cast<size_t>(b) * SUMS, nothing);
+                for (int r = 0; r < SIDE; r++) {
+                    Floats sum = spread(0);
+                    for (int j = 0; j < 2 * seen; j++) {
+                        const int at = j / 2 * SUMS + r * SIDE + j % 2 * 16;
+                        sum = multiply_add(load(own.weights.data + at), load(slopes + at), sum);
+                    }
+                    const Floats mean = spread(-sum_of(sum));
+                    for (int j = 0; j < 2 * seen; j++) {
+                        const int at = j / 2 * SUMS + r * SIDE + j % 2 * 16;
+                        store(slopes + at, multiply(load(own.weights.data + at),
+                                                    add(load(slopes + at), mean)));
+                    }
+                }
+                own.turn_over(slopes, seen, block, slopes_turned);
+                own.multiply_rows(own.rounded(slopes, seen), seen, key_rows, key_blocks, own.scale,
+                                  own.queries - first, of_query.at<Brain>(n, h) + first * of_query.token,
+                                  of_query.token);
+            }
+            for (int b = 0; b < key_blocks; b++) {
+                // Blocks of queries before this one do not see it where causal.
+                const int from = own.causal ? b : 0, count = query_blocks - from, first = b * SIDE;
+                const size_t skipped = static_cast<size_t>(from) * BLOCK;
+                const size_t at = static_cast<size_t>(b) * query_blocks * BLOCK + skipped;
+                own.multiply_rows(weights_turned + at, count, gradient_rows + skipped, query_blocks, 1,
+                                  own.keys - first, of_value.at<Brain>(n, h) + first * of_value.token,
+                                  of_value.token);
+                own.multiply_rows(slopes_turned + at, count, query_rows + skipped, query_blocks,
+                                  own.scale, own.keys - first,
+                                  of_key.at<Brain>(n, h) + first * of_key.token, of_key.token);
+            }
+            zero_rest(of_key, n, h, own.keys, shape.keys, own.width);
+            zero_rest(of_value, n, h, own.keys, shape.keys, own.width);
+        }
+        leave_tiles();
+    });
+    return true;
+}
+
+#else
+
+bool seq2seq::attend_in_tiles(const AttentionShape &, const Heads &, const Heads &, const Heads &,
+                              const Heads &, int) {
+    return false;
+}
+
+bool seq2seq::attend_in_tiles_backward(const AttentionShape &, const Heads &, const Heads &,
+                                       const Heads &, const Heads &, const Heads &, const Heads &,
+                                       const Heads &, int) {
+    return false;
+}
+
+#endif
