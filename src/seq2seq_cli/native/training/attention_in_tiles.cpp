@@ -20,9 +20,11 @@ struct Side {
     int64_t step;
     int rows, width;
 
-    // On the left of a product: a block of 32 rows, whose depth is the width.
+    // On the left of a product: a block of up to 32 rows, whose depth is the width. What is in the place
+    // of others matters to no other row.
     void pack_left(int block, Brain *out) const {
-        Left{x + block * SIDE * step, step, rows - block * SIDE, width / SIDE, out}.pack(0, SIDE);
+        const int here = std::min(SIDE, rows - block * SIDE);
+        Left{x + block * SIDE * step, step, here, width / SIDE, out}.pack(0, here);
     }
 
     // On the right, the width as the depth: blocks of 32 rows, one after the other.
@@ -47,6 +49,15 @@ struct Side {
     }
 };
 
+// The block of a product of which only some rows and columns are wanted; the others' tiles are not computed.
+inline void add_up_some(const Brain *left, const Brain *right, int depth, int rows, int columns,
+                        float *sums) {
+    if (rows > 16 && columns > 16) return add_up(left, right, depth, true, sums, nothing);
+    if (rows > 16) return add_up<2, 1>(left, right, depth, true, sums, nothing);
+    if (columns > 16) return add_up<1, 2>(left, right, depth, true, sums, nothing);
+    add_up<1, 1>(left, right, depth, true, sums, nothing);
+}
+
 // A block of sums -> some rows and 32 columns of a tensor.
 __attribute__((target("avx512bf16"))) inline void write(const float *sums, float scale, int rows,
                                                         Brain *out, int64_t step) {
@@ -70,8 +81,10 @@ struct Head {
     int key_blocks() const { return blocks_of(keys); }
     int depth() const { return width / SIDE; }
 
-    // How many blocks of keys a block of queries sees.
+    // How many blocks of keys a block of queries sees, and how many vectors of them.
     int seen_by(int block) const { return causal ? block + 1 : key_blocks(); }
+    int vectors_seen(int seen) const { return std::min(2 * seen, (keys + 15) / 16); }
+    int queries_of(int block) const { return std::min(SIDE, queries - block * SIDE); }
 
     void read(const AttentionShape &shape, int64_t n, int64_t h, const Heads &q, const Heads &k,
               const Heads &v) {
@@ -95,56 +108,58 @@ struct Head {
 
     // The weights of a block of queries, in blocks of keys: (32, 32) each.
     void look(int block, const Brain *columns) {
-        const int blocks = seen_by(block), wide = key_blocks() * SIDE;
+        const int blocks = seen_by(block), wide = key_blocks() * SIDE, rows = queries_of(block);
+        const int vectors = vectors_seen(blocks);
         float *p = weights.room(static_cast<size_t>(blocks) * SUMS);
         Brain *own = left.room(static_cast<size_t>(depth()) * BLOCK);
         query.pack_left(block, own);
         for (int b = 0; b < blocks; b++)
-            add_up(own, columns + static_cast<size_t>(b) * depth() * BLOCK, depth(), true,
-                   p + static_cast<size_t>(b) * SUMS, nothing);
-        for (int r = 0; r < SIDE; r++) {
+            add_up_some(own, columns + static_cast<size_t>(b) * depth() * BLOCK, depth(), rows,
+                        keys - b * SIDE, p + static_cast<size_t>(b) * SUMS);
+        for (int r = 0; r < rows; r++) {
             const int place = block * SIDE + r;
-            if (place >= queries) {
-                for (int b = 0; b < blocks; b++) std::fill_n(p + b * SUMS + r * SIDE, SIDE, 0.0f);
-                continue;
-            }
             const float *own_bias = causal ? bias.data + wide - 1 - place : bias.data;
             Floats most = spread(-INFINITY), sum = spread(0);
-            for (int j = 0; j < 2 * blocks; j++) {
+            for (int j = 0; j < vectors; j++) {
                 float *x = p + j / 2 * SUMS + r * SIDE + j % 2 * 16;
                 const Floats score = multiply_add(load(x), spread(scale), load(own_bias + 16 * j));
                 store(x, score);
                 most = greater(most, score);
             }
             const Floats greatest = spread(-greatest_of(most));
-            for (int j = 0; j < 2 * blocks; j++) {
+            for (int j = 0; j < vectors; j++) {
                 float *x = p + j / 2 * SUMS + r * SIDE + j % 2 * 16;
                 const Floats raised = exponential(add(load(x), greatest));
                 store(x, raised);
                 sum = add(sum, raised);
             }
             const Floats factor = spread(1 / sum_of(sum));
-            for (int j = 0; j < 2 * blocks; j++) {
+            for (int j = 0; j < vectors; j++) {
                 float *x = p + j / 2 * SUMS + r * SIDE + j % 2 * 16;
                 store(x, multiply(load(x), factor));
             }
         }
     }
 
-    // Blocks of numbers rounded, one after the other, for the left of a product.
-    const Brain *rounded(const float *x, int blocks) {
+    // What a block of queries has for its keys, rounded, for the left of a product.
+    const Brain *rounded(float *x, int block) {
+        const int blocks = seen_by(block), rows = queries_of(block);
         Brain *out = weight_left.room(static_cast<size_t>(blocks) * BLOCK);
+        if (vectors_seen(blocks) < 2 * blocks)  // keys that there are not
+            for (int r = 0; r < rows; r++)
+                store(x + static_cast<size_t>(blocks - 1) * SUMS + r * SIDE + 16, spread(0));
         for (int b = 0; b < blocks; b++)
-            write(x + static_cast<size_t>(b) * SUMS, 1, SIDE, out + static_cast<size_t>(b) * BLOCK, SIDE);
+            write(x + static_cast<size_t>(b) * SUMS, 1, rows, out + static_cast<size_t>(b) * BLOCK, SIDE);
         return out;
     }
 
-    // The same, turned: block b of those of a block of queries comes to the row b of blocks.
-    void turn_over(const float *x, int blocks, int block, Brain *out) const {
-        for (int b = 0; b < blocks; b++) {
+    // The same, turned: that for the block b of keys comes to the row b of blocks.
+    void turn_over(const float *x, int block, Brain *out) const {
+        for (int b = 0; b < seen_by(block); b++) {
             Brain *own = out + (static_cast<size_t>(b) * query_blocks() + block) * BLOCK;
-            pack_rows(x + static_cast<size_t>(b) * SUMS, SIDE, SIDE, SIDE, own, 0);
-            turn_block(own);
+            const int columns = keys - b * SIDE > 16 ? SIDE : 16;
+            pack_rows(x + static_cast<size_t>(b) * SUMS, SIDE, queries_of(block), columns, own, 0);
+            turn_block(own, columns / 16);
         }
     }
 
@@ -153,7 +168,8 @@ struct Head {
                        int rows, Brain *out, int64_t step) {
         float *room = sums.room(SUMS);
         for (int d = 0; d < depth(); d++) {
-            add_up(own, right + static_cast<size_t>(d) * right_depth * BLOCK, count, true, room, nothing);
+            add_up_some(own, right + static_cast<size_t>(d) * right_depth * BLOCK, count, rows, SIDE,
+                        room);
             write(room, factor, rows, out + d * SIDE, step);
         }
     }
@@ -190,7 +206,7 @@ bool seq2seq::attend_in_tiles(const AttentionShape &shape, const Heads &query, c
             for (int block = 0; block < own.query_blocks(); block++) {
                 const int seen = own.seen_by(block), first = block * SIDE;
                 own.look(block, keys);
-                own.multiply_rows(own.rounded(own.weights.data, seen), seen, values, own.key_blocks(), 1,
+                own.multiply_rows(own.rounded(own.weights.data, block), seen, values, own.key_blocks(), 1,
                                   own.queries - first, out.at<Brain>(n, h) + first * out.token, out.token);
             }
         }
@@ -221,27 +237,29 @@ bool seq2seq::attend_in_tiles_backward(const AttentionShape &shape, const Heads 
             for (int block = 0; block < query_blocks; block++) {
                 const int seen = own.seen_by(block), first = block * SIDE;
                 own.look(block, keys);
-                own.turn_over(own.weights.data, seen, block, weights_turned);
+                own.turn_over(own.weights.data, block, weights_turned);
                 float *slopes = own.slopes.room(static_cast<size_t>(seen) * SUMS);
                 given.pack_left(block, own.left.data);
                 for (int b = 0; b < seen; b++)
-                    add_up(own.left.data, values + static_cast<size_t>(b) * own.depth() * BLOCK,
-                           own.depth(), true, slopes + static_cast<size_t>(b) * SUMS, nothing);
-                for (int r = 0; r < SIDE; r++) {
+                    add_up_some(own.left.data, values + static_cast<size_t>(b) * own.depth() * BLOCK,
+                                own.depth(), own.queries_of(block), own.keys - b * SIDE,
+                                slopes + static_cast<size_t>(b) * SUMS);
+                const int vectors = own.vectors_seen(seen);
+                for (int r = 0; r < own.queries_of(block); r++) {
                     Floats sum = spread(0);
-                    for (int j = 0; j < 2 * seen; j++) {
+                    for (int j = 0; j < vectors; j++) {
                         const int at = j / 2 * SUMS + r * SIDE + j % 2 * 16;
                         sum = multiply_add(load(own.weights.data + at), load(slopes + at), sum);
                     }
                     const Floats mean = spread(-sum_of(sum));
-                    for (int j = 0; j < 2 * seen; j++) {
+                    for (int j = 0; j < vectors; j++) {
                         const int at = j / 2 * SUMS + r * SIDE + j % 2 * 16;
                         store(slopes + at, multiply(load(own.weights.data + at),
                                                     add(load(slopes + at), mean)));
                     }
                 }
-                own.turn_over(slopes, seen, block, slopes_turned);
-                own.multiply_rows(own.rounded(slopes, seen), seen, key_rows, key_blocks, own.scale,
+                own.turn_over(slopes, block, slopes_turned);
+                own.multiply_rows(own.rounded(slopes, block), seen, key_rows, key_blocks, own.scale,
                                   own.queries - first, of_query.at<Brain>(n, h) + first * of_query.token,
                                   of_query.token);
             }

@@ -24,42 +24,43 @@ __attribute__((target("avx512bf16"))) inline __m256i rounded_halves(__m512 x) {
     return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
 }
 
-// Add up the products of `depth` blocks: (32, 32). While the tiles work, meanwhile(k, depth) does other
-// work, a part of it for each block.
-template <typename Meanwhile>
+// Add up the products of `depth` blocks: (32, 32), or only the first 16 of its rows, or columns. While the
+// tiles work, meanwhile(k, depth) does other work, a part of it for each block.
+template <int ROW_TILES = 2, int COLUMN_TILES = 2, typename Meanwhile>
 __attribute__((target("amx-tile,amx-bf16,avx512bf16"))) inline void
 add_up(const Brain *left, const Brain *right, int depth, bool begins, float *sums,
        Meanwhile &&meanwhile) {
     constexpr int ROW = SIDE * sizeof(float);
+    constexpr bool BELOW = ROW_TILES == 2, BESIDE = COLUMN_TILES == 2;
     asm volatile("" : : "r"(left), "r"(right), "r"(sums) : "memory");
     if (begins) {
         _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
+        if constexpr (BESIDE) _tile_zero(1);
+        if constexpr (BELOW) _tile_zero(2);
+        if constexpr (BELOW && BESIDE) _tile_zero(3);
     } else {
         _tile_loadd(0, sums, ROW);
-        _tile_loadd(1, sums + 16, ROW);
-        _tile_loadd(2, sums + SUMS / 2, ROW);
-        _tile_loadd(3, sums + SUMS / 2 + 16, ROW);
+        if constexpr (BESIDE) _tile_loadd(1, sums + 16, ROW);
+        if constexpr (BELOW) _tile_loadd(2, sums + SUMS / 2, ROW);
+        if constexpr (BELOW && BESIDE) _tile_loadd(3, sums + SUMS / 2 + 16, ROW);
     }
     for (int k = 0; k < depth; k++) {
         _tile_loadd(6, right, TILE_BYTES);
         _tile_loadd(4, left, TILE_BYTES);
-        _tile_loadd(7, right + TILE, TILE_BYTES);
+        if constexpr (BESIDE) _tile_loadd(7, right + TILE, TILE_BYTES);
         _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(5, left + TILE, TILE_BYTES);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
+        if constexpr (BELOW) _tile_loadd(5, left + TILE, TILE_BYTES);
+        if constexpr (BESIDE) _tile_dpbf16ps(1, 4, 7);
+        if constexpr (BELOW) _tile_dpbf16ps(2, 5, 6);
+        if constexpr (BELOW && BESIDE) _tile_dpbf16ps(3, 5, 7);
         left += BLOCK;
         right += BLOCK;
         meanwhile(k, depth);
     }
     _tile_stored(0, sums, ROW);
-    _tile_stored(1, sums + 16, ROW);
-    _tile_stored(2, sums + SUMS / 2, ROW);
-    _tile_stored(3, sums + SUMS / 2 + 16, ROW);
+    if constexpr (BESIDE) _tile_stored(1, sums + 16, ROW);
+    if constexpr (BELOW) _tile_stored(2, sums + SUMS / 2, ROW);
+    if constexpr (BELOW && BESIDE) _tile_stored(3, sums + SUMS / 2 + 16, ROW);
     asm volatile("" : : : "memory");
 }
 
@@ -114,9 +115,9 @@ __attribute__((target("avx512bf16"))) void pack_rows(const T *x, int64_t step, i
             }
 }
 
-// Let a block's columns be the rows of its tiles, as of what is on the left.
-inline void turn_block(Brain *block) {
-    for (int half = 0; half < 2; half++, block += TILE) {
+// Let the columns of a block, or of its first tile, be the rows of its tiles, as of what is on the left.
+inline void turn_block(Brain *block, int tiles = 2) {
+    for (int half = 0; half < tiles; half++, block += TILE) {
         __m512i tile[16];
         for (int i = 0; i < 16; i++) tile[i] = _mm512_load_si512(block + 32 * i);
         turn(tile);
@@ -124,10 +125,11 @@ inline void turn_block(Brain *block) {
     }
 }
 
-// Columns are the depth, 32 of them: (rows, 32) of x -> a block whose tiles have 16 of the rows each.
+// Columns are the depth, 32 of them: (rows, 32) of x -> a block whose tiles have 16 of the rows each. A
+// tile without any row is left as it was.
 template <typename T>
 __attribute__((target("avx512bf16"))) void pack_columns(const T *x, int64_t step, int rows, Brain *out) {
-    for (int half = 0; half < 2; half++, out += TILE) {
+    for (int half = 0; half < 2 && 16 * half < rows; half++, out += TILE) {
         __m512i tile[16];
         for (int i = 0; i < 16; i++) {
             const int row = 16 * half + i;
