@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from seq2seq_cli.native import training
 from seq2seq_cli.symbols import PAD
 
-CHUNK_BYTES = 48 << 20  # of logits held at a time
+CHUNK_BYTES = 64 << 20  # of logits held at a time
 
 
 class _FusedCrossEntropy(torch.autograd.Function):
@@ -34,22 +34,16 @@ class _FusedCrossEntropy(torch.autograd.Function):
         all_features = F.pad(features, (0, 0, 0, -rows % training.FEW_ROWS))
         losses = torch.zeros(2, dtype=torch.float32, device=features.device)
         feature_gradient = torch.empty_like(all_features) if needs_gradient else None
-        rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
-        compiled = training.multiplies(all_features, weight)
+        projection = Projection(weight, all_features)
         weight_gradient: Tensor | None = None
         for start in range(0, rows, chunk):
             part = all_features[start : start + chunk]
             gold = target[start : start + chunk]
-            logits = logits_room(part.size(0), size, part.dtype, part.device)
-            if compiled:
-                training.linear(part, weight, None, out=logits)
-            else:
-                torch.mm(part, rounded.t(), out=logits)
-            slope, own_losses = _slopes(logits, gold, smoothing)
+            slope, own_losses = _slopes(projection.logits(part), gold, smoothing)
             losses += own_losses
             if feature_gradient is not None:
-                torch.mm(slope, rounded, out=feature_gradient[start : start + chunk])
-                of_weight = training.linear_weight(slope, part)[0] if compiled else slope.t() @ part
+                projection.of_features(slope, out=feature_gradient[start : start + chunk])
+                of_weight = projection.of_weight(slope, part)
                 if weight_gradient is None:
                     weight_gradient = of_weight.to(weight.dtype)
                 else:  # in float32, so that the sum over chunks stays exact
@@ -68,6 +62,32 @@ class _FusedCrossEntropy(torch.autograd.Function):
         feature_gradient, weight_gradient = ctx.saved_tensors
         scale = gradients[0]
         return feature_gradient * scale, weight_gradient * scale, None, None, None
+
+
+class Projection:
+    """Products of features with the weights (V, D) of the vocabulary, and of their gradients."""
+
+    def __init__(self, weight: Tensor, features: Tensor) -> None:
+        self.weight = weight
+        self.compiled = training.multiplies(features, *weight.shape)
+        self.rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits (rows, V) of features (rows, D), in the room that the last ones were in."""
+        out = logits_room(len(features), len(self.weight), features.dtype, features.device)
+        if self.compiled:
+            return training.linear(features, self.weight, None, out=out)
+        return torch.mm(features, self.rounded.t(), out=out)
+
+    def of_features(self, slope: Tensor, out: Tensor | None = None) -> Tensor:
+        """The gradient of features, from slopes (rows, V)."""
+        return torch.mm(slope, self.rounded, out=out)
+
+    def of_weight(self, slope: Tensor, features: Tensor) -> Tensor:
+        """The gradient of the weights, perhaps rounded."""
+        if self.compiled:
+            return training.linear_weight(slope, features)[0]
+        return slope.t() @ features
 
 
 def logits_room(rows: int, columns: int, kind: torch.dtype, device: torch.device) -> Tensor:

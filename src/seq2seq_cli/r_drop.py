@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2seq_cli.loss import CHUNK_BYTES, logits_room, plain_cross_entropy
+from seq2seq_cli.loss import CHUNK_BYTES, Projection, plain_cross_entropy
 from seq2seq_cli.native import training
 from seq2seq_cli.symbols import PAD
 
@@ -29,17 +29,17 @@ class _FusedRDrop(torch.autograd.Function):
         losses = torch.zeros(3, dtype=torch.float32, device=features.device)
         feature_gradient = torch.empty_like(all_features)
         weight_gradient = torch.zeros_like(weight)
-        rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
+        projection = Projection(weight, features)
         for start in range(0, rows, chunk):
             part = all_features[:, start : start + chunk].reshape(-1, features.size(2))
-            logits = logits_room(part.size(0), size, part.dtype, part.device)
-            torch.mm(part, rounded.t(), out=logits)
             gold = target[start : start + chunk]
-            slope, own_losses = _slopes(logits.view(2, -1, size), gold, smoothing, alpha)
+            logits = projection.logits(part).view(2, -1, size)
+            slope, own_losses = _slopes(logits, gold, smoothing, alpha)
             losses += own_losses
             slope = slope.flatten(0, 1)
-            feature_gradient[:, start : start + chunk] = (slope @ rounded).view(2, -1, part.size(1))
-            weight_gradient += slope.t() @ part
+            of_part = projection.of_features(slope).view(2, -1, part.size(1))
+            feature_gradient[:, start : start + chunk] = of_part
+            weight_gradient += projection.of_weight(slope, part)
         plain, uniform, divergence = losses
         loss = (1 - smoothing) * plain + smoothing * uniform + 0.25 * alpha * divergence
         feature_gradient = feature_gradient[:, :rows]

@@ -262,7 +262,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if training.multiplies(x, weight):
+        if training.multiplies(x, *weight.shape):
             ctx.save_for_backward(x, weight)
             result = training.linear(x.reshape(-1, x.size(-1)), weight, bias)
             return result.view(*x.shape[:-1], -1)
@@ -278,7 +278,7 @@ class _Linear(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad  # not all, where parts are frozen
-        if training.multiplies(x, weight):
+        if training.multiplies(x, *weight.shape):
             gradient = gradients[0].reshape(-1, weight.size(0)).contiguous()
             flat = x.reshape(-1, x.size(-1))
             of_x = training.linear_input(gradient, weight).view_as(x) if wants_x else None
@@ -321,6 +321,13 @@ class Rows:
         if self.rest is not None and other.rest is not None:
             result += self.rest.t() @ other.rest
         return result
+
+
+def product_over_rows(x: Tensor, y: Tensor) -> Tensor:
+    """The product (I, J) of the transpose of x (rows, I) with y (rows, J), both bfloat16."""
+    if training.multiplies(x, x.size(1), y.size(1)):
+        return training.linear_weight(x, y)[0]
+    return Rows(x).turned_times(Rows(y)).float()
 
 
 def _product(x: Tensor, y: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
@@ -371,7 +378,7 @@ def dropped_relu(x: Tensor, threshold: int) -> Tensor:
 def feed_forward(x: Tensor, inner: nn.Linear, outer: nn.Linear, threshold: int) -> Tensor:
     """The outer layer of what ReLU and dropout leave of the inner one's results (…, D)."""
     weights = inner.weight, inner.bias, outer.weight, outer.bias
-    if rounds(x) and all(training.multiplies(x.bfloat16(), w.weight) for w in (inner, outer)):
+    if rounds(x) and training.multiplies(x.bfloat16(), *inner.weight.shape, *outer.weight.shape):
         return cast(Tensor, _FeedForward.apply(x.bfloat16(), *weights, threshold))  # type: ignore[no-untyped-call]
     between = inner(x)
     between = dropped_relu(between, threshold) if threshold else F.relu(between)

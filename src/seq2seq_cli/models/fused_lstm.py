@@ -54,10 +54,8 @@ class _Recurrence(torch.autograd.Function):
                 *(of_cell, slopes[place]),
             )
             torch.mm(slopes[place], weight, out=carried)
-        of_weight = fused.Rows(slopes.flatten(0, 1)).turned_times(
-            fused.Rows(hidden[:-1].flatten(0, 1))
-        )
-        return slopes, of_weight.float(), carried.float(), of_cell
+        of_weight = fused.product_over_rows(slopes.flatten(0, 1), hidden[:-1].flatten(0, 1))
+        return slopes, of_weight, carried.float(), of_cell
 
 
 def serves(layer: nn.Module, x: Tensor) -> bool:

@@ -119,14 +119,14 @@ def _call(name: str, like: Tensor, *arguments: object, size: int | None = None) 
     getattr(loaded, name)(like.dtype == torch.bfloat16, *given, threads)
 
 
-def multiplies(x: Tensor, weight: Tensor) -> bool:
-    """Whether products of x (…, inputs) with weights (outputs, inputs) are compiled ones."""
+def multiplies(x: Tensor, *sizes: int) -> bool:
+    """Whether products of x (…, inputs) with weights of these sizes are compiled ones."""
     loaded = library()
     return (
         loaded is not None
         and x.device.type == "cpu"
-        and (x.dtype, weight.dtype) == (torch.bfloat16, torch.float32)
-        and all(size % SIDE == 0 for size in weight.shape)
+        and x.dtype == torch.bfloat16
+        and all(size % SIDE == 0 for size in sizes)
         and bool(loaded.train_multiplies())
     )
 
@@ -135,7 +135,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = 
     """x (N, I) in bfloat16 times weights (O, I), plus a bias (O,): (N, O)."""
     (outputs, inputs), rows = weight.shape, x.size(0)
     out = x.new_empty(rows, outputs) if out is None else out
-    x, weight = x.contiguous(), weight.contiguous()
+    x, weight = x.contiguous(), weight.float().contiguous()
     _call("train_linear", x, x, rows, inputs, weight, bias, outputs, out)
     return out
 
@@ -146,7 +146,7 @@ def linear_dropped_relu(
     """As `dropped_relu` of `linear`, with other random numbers."""
     (outputs, inputs), rows = weight.shape, x.size(0)
     out = x.new_empty(rows, outputs)
-    x, weight = x.contiguous(), weight.contiguous()
+    x, weight = x.contiguous(), weight.float().contiguous()
     given = x, rows, inputs, weight, bias, outputs, out, threshold, seed
     _call("train_linear_dropped_relu", x, *given)
     return out
@@ -156,7 +156,7 @@ def linear_input(gradient: Tensor, weight: Tensor, out: Tensor | None = None) ->
     """The gradient of x (N, I), from that of `linear` (N, O)."""
     (outputs, inputs), rows = weight.shape, gradient.size(0)
     out = gradient.new_empty(rows, inputs) if out is None else out
-    gradient, weight = gradient.contiguous(), weight.contiguous()
+    gradient, weight = gradient.contiguous(), weight.float().contiguous()
     _call("train_linear_input", gradient, gradient, rows, inputs, weight, outputs, out)
     return out
 
@@ -165,7 +165,7 @@ def linear_input_passed(gradient: Tensor, weight: Tensor, result: Tensor, scale:
     """As `passed` of `linear_input`, where `linear` read a result (N, I) of `dropped_relu`."""
     (outputs, inputs), rows = weight.shape, gradient.size(0)
     out = gradient.new_empty(rows, inputs)
-    gradient, weight = gradient.contiguous(), weight.contiguous()
+    gradient, weight = gradient.contiguous(), weight.float().contiguous()
     given = gradient, rows, inputs, weight, outputs, result, scale, out
     _call("train_linear_input_passed", gradient, *given)
     return out
