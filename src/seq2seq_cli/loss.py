@@ -60,8 +60,8 @@ class _FusedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         feature_gradient, weight_gradient = ctx.saved_tensors
-        scale = gradients[0]
-        return feature_gradient * scale, weight_gradient * scale, None, None, None
+        scale = gradients[0]  # in place: autograd refuses a second time by itself
+        return feature_gradient.mul_(scale), weight_gradient.mul_(scale), None, None, None
 
 
 class Projection:

@@ -50,7 +50,8 @@ class _FusedRDrop(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         feature_gradient, weight_gradient = ctx.saved_tensors
-        return feature_gradient * gradients[0], weight_gradient * gradients[0], None, None, None
+        scale = gradients[0]  # in place: autograd refuses a second time by itself
+        return feature_gradient.mul_(scale), weight_gradient.mul_(scale), None, None, None
 
 
 def _slopes(logits: Tensor, gold: Tensor, smoothing: float, alpha: float) -> tuple[Tensor, Tensor]:
