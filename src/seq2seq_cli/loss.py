@@ -69,7 +69,7 @@ class Projection:
 
     def __init__(self, weight: Tensor, features: Tensor) -> None:
         self.weight = weight
-        self.compiled = training.multiplies(features, *weight.shape)
+        self.compiled = training.multiplies(features, weight.size(1))
         self.rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
 
     def logits(self, features: Tensor) -> Tensor:

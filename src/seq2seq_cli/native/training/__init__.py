@@ -120,7 +120,11 @@ def _call(name: str, like: Tensor, *arguments: object, size: int | None = None) 
 
 
 def multiplies(x: Tensor, *sizes: int) -> bool:
-    """Whether products of x (…, inputs) with weights of these sizes are compiled ones."""
+    """Whether there are compiled products of x with weights of these sizes.
+
+    They are those that `linear` and its gradients want: I for `linear` and `linear_weight`, O for
+    `linear_input`, both for what goes through `dropped_relu`.
+    """
     loaded = library()
     return (
         loaded is not None

@@ -14,10 +14,10 @@
 namespace {
 
 // So many blocks stay in a processor's own caches.
-constexpr int DEPTH = 32;         // of rows of x, and of the weights they meet
-constexpr int ROW_BLOCKS = 4;     // of x
-constexpr int GROUP = 16;         // of columns of weights
-constexpr int PART = 4;           // of rows of both sides of a gradient of weights
+constexpr int DEPTH = 32;          // of rows of x, and of the weights they meet
+constexpr int ROW_BLOCKS = 4;      // of x
+constexpr int GROUP = 16;          // of columns of weights
+constexpr int PART = 4;            // of rows of both sides of a gradient of weights
 constexpr int COLUMN_BLOCKS = 32;  // of the wider side
 
 // What becomes of sums on their way out, a row of a block at a time, whose first number goes to `place`.
@@ -86,8 +86,8 @@ thread_local Packed packed;
 
 // Weights (O, I), in blocks: those of the depth follow each other. The depth is the inputs, or
 // `backward` the outputs; it is a multiple of SIDE.
-template <bool backward, typename T>
-const Brain *pack_weights(const T *weight, int outputs, int inputs, int threads) {
+template <bool backward>
+const Brain *pack_weights(const float *weight, int outputs, int inputs, int threads) {
     const int depth = (backward ? outputs : inputs) / SIDE;
     const int columns = backward ? inputs : outputs;
     Brain *out = packed.weights.room(static_cast<size_t>(depth) * blocks_of(columns) * BLOCK);
@@ -181,6 +181,11 @@ inline void leave_gradient(const float *sums, bool turned, int rows, int columns
 // gradient alone (O,). The narrower side is turned.
 void multiply_turned(const Brain *gradient, int outputs, const Brain *x, int inputs, int64_t rows,
                      float *out, float *sums_out, int threads) {
+    if (!rows) {
+        std::fill_n(out, static_cast<size_t>(outputs) * inputs, 0.0f);
+        if (sums_out) std::fill_n(sums_out, outputs, 0.0f);
+        return;
+    }
     const bool turned = inputs < outputs;
     const Brain *left = turned ? x : gradient, *right = turned ? gradient : x;
     const int left_width = turned ? inputs : outputs, right_width = turned ? outputs : inputs;
@@ -250,7 +255,7 @@ void multiply_turned(const Brain *gradient, int outputs, const Brain *x, int inp
 
 extern "C" {
 
-// x (N, I), weight (O, I) of float32 and bias (O,) or null -> out (N, O)
+// x (N, I), weight (O, I) of float32 and bias (O,) or null -> out (N, O). Inputs are a multiple of SIDE.
 void train_linear(int32_t, const Brain *x, int64_t rows, int32_t inputs, const float *weight,
                   const float *bias, int32_t outputs, Brain *out, int32_t threads) {
     const Brain *weights = pack_weights<false>(weight, outputs, inputs, threads);
@@ -267,7 +272,7 @@ void train_linear_dropped_relu(int32_t, const Brain *x, int64_t rows, int32_t in
              [=](int64_t task) { return DroppedRelu{Random(seed, task), threshold}; });
 }
 
-// gradient (N, O), weight (O, I) -> out (N, I)
+// gradient (N, O), weight (O, I) -> out (N, I). Outputs are a multiple of SIDE.
 void train_linear_input(int32_t, const Brain *gradient, int64_t rows, int32_t inputs,
                         const float *weight, int32_t outputs, Brain *out, int32_t threads) {
     const Brain *weights = pack_weights<true>(weight, outputs, inputs, threads);
@@ -275,7 +280,8 @@ void train_linear_input(int32_t, const Brain *gradient, int64_t rows, int32_t in
              [](int64_t) { return AsTheyAre{}; });
 }
 
-// The same on its way back through ReLU and dropout, whose results (N, I) say what passed.
+// The same on its way back through ReLU and dropout, whose results (N, I) say what passed. Inputs are a
+// multiple too.
 void train_linear_input_passed(int32_t, const Brain *gradient, int64_t rows, int32_t inputs,
                                const float *weight, int32_t outputs, const Brain *results,
                                float scale, Brain *out, int32_t threads) {
