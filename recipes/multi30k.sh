@@ -7,7 +7,7 @@
 # Face hub (bentrevett/multi30k, for non-commercial research). PRESETs: transformer-small,
 # attention-rnn and rnn; all three without one.
 #
-# Range to reach, cased BLEU (13a) on test_2016_flickr, each within 60 minutes on 2 CPU cores:
+# Range to reach, cased BLEU (13a) on test_2016_flickr, each in some 30 minutes on 2 CPU cores:
 #   transformer-small at least 37.5, attention-rnn at least 37.5, rnn (fixed context) at least 27.5.
 # Ends with exit code 1 if one is missed. All settings were chosen on val.
 set -euo pipefail

@@ -48,7 +48,7 @@ for run in arguments.runs:
     print(row(run, found))
 print("  ".join(f"BLEU|{each.signature}" for each in found))
 print(f"Python {platform.python_version()}, torch {torch.__version__}")
-spread = f" ± {stdev(tokenised):.2f}" if len(tokenised) > 1 else ""
-print(f"mean of {len(tokenised)}: {mean(tokenised):.2f}{spread} (standard deviation)")
+spread = f" ± {stdev(tokenised):.2f} (standard deviation)" if len(tokenised) > 1 else ""
+print(f"mean of {len(tokenised)}: {mean(tokenised):.2f}{spread}")
 if mean(tokenised) < arguments.least:
     raise SystemExit(f"a mean of {mean(tokenised):.2f} is below the {arguments.least} stated")
