@@ -1,6 +1,6 @@
 """Cross-entropy fused with the projection to the vocabulary, so that logits are never stored."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import torch
@@ -70,7 +70,12 @@ class Projection:
     def __init__(self, weight: Tensor, features: Tensor) -> None:
         self.weight = weight
         self.compiled = training.multiplies(features, weight.size(1))
-        self.rounded = weight.to(features.dtype)  # autocast may have made the features bfloat16
+        self.kind = features.dtype
+
+    @cached_property
+    def rounded(self) -> Tensor:
+        """The weights in the type of the features, which autocast may have made bfloat16."""
+        return self.weight.to(self.kind)
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (rows, V) of features (rows, D), in the room that the last ones were in."""

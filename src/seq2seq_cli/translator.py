@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -163,16 +164,18 @@ class Translator:
         batches = self._batches(parts)
         if self.workers > 1 and len(batches) > 1:
             self.predictor.steps()  # made once, and not by each worker
+            predictor = self.predictor.stoppable()
             pool = ThreadPoolExecutor(self.workers)
             try:
-                results = list(pool.map(self._search, ([parts[i] for i in b] for b in batches)))
+                given = ([parts[i] for i in batch] for batch in batches)
+                results = list(pool.map(partial(self._search, predictor), given))
             except BaseException:  # Ctrl-C waits for a few steps of the batches that have begun
-                self.predictor.stop()
+                predictor.stop()
                 raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         else:
-            results = [self._search([parts[i] for i in batch]) for batch in batches]
+            results = [self._search(self.predictor, [parts[i] for i in b]) for b in batches]
         for batch, candidates in zip(batches, results, strict=True):
             for place, each in zip(batch, candidates, strict=True):
                 found[place] = each
@@ -249,12 +252,12 @@ class Translator:
         parts_of = split_by_tokens(lengths[order], self.batch_budget())
         return [order[part].tolist() for part in parts_of]
 
-    def _search(self, parts: Sequence[_Part]) -> list[list[Candidate]]:
+    def _search(self, predictor: Predictor, parts: Sequence[_Part]) -> list[list[Candidate]]:
         source = pad([[*part.tokens, EOS] for part in parts]).to(self.predictor.device)
         prefixes = [part.prefix for part in parts]
         with autocast(self.predictor.device, self.precision):  # a thread's own, so not outside
             found = search(
-                self.predictor,
+                predictor,
                 source,
                 self.options,
                 prefixes if any(prefixes) else (),

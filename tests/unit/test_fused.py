@@ -31,6 +31,10 @@ def with_gradients(
     return result.detach(), *torch.autograd.grad((result * weights).sum(), leaves)
 
 
+def relative_error(found: Tensor, exact: Tensor) -> float:
+    return float((found - exact).norm() / exact.norm())
+
+
 def drawn_mask(shape: tuple[int, ...]) -> Tensor:
     """What a part draws after `with_gradients` set the seed: 1 where an element is kept."""
     torch.manual_seed(2)
@@ -92,6 +96,32 @@ def test_attention_of_bfloat16_equals_the_exact_one(visible: str) -> None:
         torch.testing.assert_close(ours.float(), plain, **ROUNDED)
 
 
+@pytest.mark.parametrize("kind", ["all", "masked", "causal"])
+@pytest.mark.parametrize("lengths", [(1, 9), (5, 7), (16, 17), (33, 70), (70, 64)])
+@pytest.mark.parametrize("width", [32, 96])
+def test_attention_of_any_length_equals_the_exact_one(
+    width: int, lengths: tuple[int, int], kind: str
+) -> None:
+    """Lengths that fill tiles or do not, and masks with holes and with an empty end."""
+    torch.manual_seed(1)
+    queries, keys = (lengths[0], lengths[0]) if kind == "causal" else lengths
+    inputs = tuple(
+        torch.randn(5, length, 2, width).bfloat16().transpose(1, 2)
+        for length in (queries, keys, keys)
+    )
+    mask = None
+    if kind == "masked":
+        mask = torch.rand(5, 1, 1, keys) < 0.7
+        mask[..., 0], mask[0, ..., keys // 2 + 1 :] = True, False
+
+    def attend(*x: Tensor) -> Tensor:
+        return fused.attention(*x, mask, causal=kind == "causal")
+
+    exact = with_gradients(attend, tuple(x.double() for x in inputs))
+    for ours, plain in zip(with_gradients(attend, inputs), exact, strict=True):
+        assert relative_error(ours, plain) < 0.01 or plain.norm() < 1e-5
+
+
 def test_gradients_of_attention_are_exact_but_for_rounding() -> None:
     """The same formulas in float32 are as exact as PyTorch's."""
     inputs, mask = attention_inputs()
@@ -136,10 +166,6 @@ def test_linear_layers_in_bfloat16_equal_plain_ones(rows: int) -> None:
     for ours, plain in zip(found, expected, strict=True):
         assert ours.dtype == plain.dtype
         torch.testing.assert_close(ours, plain, rtol=0.03, atol=0.1)
-
-
-def relative_error(found: Tensor, exact: Tensor) -> float:
-    return float((found - exact).norm() / exact.norm())
 
 
 # Multiples of a block and of several, on either side, or none; rows that fill a last block or not.

@@ -1,6 +1,7 @@
 """The translator: order kept, nothing lost, long lines in parts that fit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -124,3 +125,19 @@ def test_parts_fit_and_hold_all_characters_in_order(line, max_length, tokenizer)
 )
 def test_lines_are_split_at_sentence_ends_else_at_spaces(line, parts, tokenizer):
     assert split_line(line, tokenizer, 6) == parts
+
+
+def test_a_failed_batch_stops_no_later_call(
+    make: Callable[..., Translator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = replace(make(batch_tokens=4), workers=2)
+
+    def fail(model: Echo, source: Tensor) -> tuple[Tensor, Tensor]:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Echo, "encode", fail)
+        with pytest.raises(MemoryError):
+            translator.translate(["ab", "abc", "a b c"], unexpected)
+    found = translator.translate(["ab", "abc", "a b c"], unexpected)
+    assert [each.text for each in found] == ["ab", "abc", "a b c"]

@@ -132,18 +132,20 @@ class _FeedForward(torch.autograd.Function):
         threshold: int,
     ) -> Tensor:
         flat = x.reshape(-1, x.size(-1))
-        seed = int(torch.empty((), dtype=torch.int64).random_())
+        seed = int(torch.empty((), dtype=torch.int64).random_()) if threshold else 0
         between = training.linear_dropped_relu(flat, inner, inner_bias, threshold, seed)
         ctx.save_for_backward(flat, inner, between, outer)
         ctx.shape, ctx.scale = x.shape, _scale(threshold)
-        return training.linear(between, outer, outer_bias).view(*x.shape[:-1], -1)
+        return training.linear(between, outer, outer_bias).view(*x.shape[:-1], outer.size(0))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, inner, between, outer = ctx.saved_tensors
         wants = ctx.needs_input_grad
-        slope = gradients[0].reshape(len(x), -1).contiguous()
+        slope = gradients[0].reshape(len(x), outer.size(0)).contiguous()
         of_outer = _weight_gradients(slope, between, *wants[3:5])
+        if not any(wants[:3]):
+            return None, None, None, *of_outer, None
         slope = training.linear_input_passed(slope, outer, between, ctx.scale)
         of_x = training.linear_input(slope, inner).view(ctx.shape) if wants[0] else None
         return of_x, *_weight_gradients(slope, x, *wants[1:3]), *of_outer, None
@@ -233,7 +235,8 @@ class _Attention(torch.autograd.Function):
 class _Parts(torch.autograd.Function):
     """Parts of the last dimension, all of one size.
 
-    Where their gradients lie side by side, as those of `_CompiledAttention`, they are taken as one.
+    Where their gradients lie side by side, as those of `_CompiledAttention`, they are taken as one:
+    such strides and addresses have only parts of one tensor.
     """
 
     @staticmethod
@@ -265,7 +268,7 @@ class _Linear(torch.autograd.Function):
         if training.multiplies(x, *weight.shape):
             ctx.save_for_backward(x, weight)
             result = training.linear(x.reshape(-1, x.size(-1)), weight, bias)
-            return result.view(*x.shape[:-1], -1)
+            return result.view(*x.shape[:-1], weight.size(0))
         weight = weight.bfloat16()
         rows = Rows(x.reshape(-1, x.size(-1)))
         result = rows.times(weight.t(), None if bias is None else bias.bfloat16())
@@ -325,7 +328,7 @@ class Rows:
 
 def product_over_rows(x: Tensor, y: Tensor) -> Tensor:
     """The product (I, J) of the transpose of x (rows, I) with y (rows, J), both bfloat16."""
-    if training.multiplies(x, x.size(1), y.size(1)):
+    if training.multiplies(x):
         return training.linear_weight(x, y)[0]
     return Rows(x).turned_times(Rows(y)).float()
 
@@ -377,9 +380,9 @@ def dropped_relu(x: Tensor, threshold: int) -> Tensor:
 
 def feed_forward(x: Tensor, inner: nn.Linear, outer: nn.Linear, threshold: int) -> Tensor:
     """The outer layer of what ReLU and dropout leave of the inner one's results (…, D)."""
-    weights = inner.weight, inner.bias, outer.weight, outer.bias
-    if rounds(x) and training.multiplies(x.bfloat16(), *inner.weight.shape, *outer.weight.shape):
-        return cast(Tensor, _FeedForward.apply(x.bfloat16(), *weights, threshold))  # type: ignore[no-untyped-call]
+    if rounds(x) and training.multiplies(x := x.bfloat16(), *inner.weight.shape, len(outer.weight)):
+        weights = inner.weight, inner.bias, outer.weight, outer.bias
+        return cast(Tensor, _FeedForward.apply(x, *weights, threshold))  # type: ignore[no-untyped-call]
     between = inner(x)
     between = dropped_relu(between, threshold) if threshold else F.relu(between)
     return cast(Tensor, outer(between))

@@ -228,7 +228,7 @@ class Search:
         weakref.finalize(self, _compiled().search_free, self.handle)
 
     def run(self) -> bool:
-        """Some more steps, of a second or less; whether hypotheses are still open then."""
+        """Some more steps, few with many rows; whether hypotheses are still open then."""
         steps = max(1, min(STEPS, ROWS // max(1, self.beams.given * self.beams.beam)))
         self.count += steps
         positions, rotations = self.embedding.places(self.count)

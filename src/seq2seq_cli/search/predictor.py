@@ -3,6 +3,7 @@
 Dimensions: B sentences still searched, N rows of hypotheses, S source tokens, V columns of logits.
 """
 
+import copy
 import math
 import threading
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ from seq2seq_cli.symbols import PAD
 
 class SearchStoppedError(Exception):
     """A search did not go on, since its predictor was told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("this search was told to stop")
 
 
 class Predictor:
@@ -91,6 +95,12 @@ class Predictor:
         if self._compiled is None:
             self._compiled = tuple(stepping(model) for model in self.models)
         return self._compiled
+
+    def stoppable(self) -> "Predictor":
+        """The same models; `stop` ends the searches with this one, and no others."""
+        own = copy.copy(self)
+        own._stopped = threading.Event()
+        return own
 
     def stop(self) -> None:
         """Let no search go on, in any thread: each raises SearchStoppedError at its next step."""

@@ -5,7 +5,6 @@ own, so that neither the batch nor its order changes them.
 """
 
 import hashlib
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -27,7 +26,7 @@ NUMBERS = 64  # drawn at once for a hypothesis
 class _Drawn(Sentence):
     """One hypothesis to draw."""
 
-    random: Iterator[float] = field(default_factory=itertools.count)  # in [0, 1), for each token
+    random: Iterator[float] = field(default_factory=lambda: iter(()))  # in [0, 1), for each token
     result: Hypothesis | None = None
 
 

@@ -122,8 +122,8 @@ def _call(name: str, like: Tensor, *arguments: object, size: int | None = None) 
 def multiplies(x: Tensor, *sizes: int) -> bool:
     """Whether there are compiled products of x with weights of these sizes.
 
-    They are those that `linear` and its gradients want: I for `linear` and `linear_weight`, O for
-    `linear_input`, both for what goes through `dropped_relu`.
+    `sizes` are those that must be multiples of SIDE: I for `linear`, O for `linear_input`, both for
+    what goes through ReLU and dropout, and none for `linear_weight`.
     """
     loaded = library()
     return (
@@ -135,11 +135,16 @@ def multiplies(x: Tensor, *sizes: int) -> bool:
     )
 
 
+def _exact(weight: Tensor) -> Tensor:
+    """Weights as compiled products read them; nothing is done to what is such already."""
+    return weight.float().contiguous()
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
     """x (N, I) in bfloat16 times weights (O, I), plus a bias (O,): (N, O)."""
     (outputs, inputs), rows = weight.shape, x.size(0)
     out = x.new_empty(rows, outputs) if out is None else out
-    x, weight = x.contiguous(), weight.float().contiguous()
+    x, weight, bias = x.contiguous(), _exact(weight), None if bias is None else _exact(bias)
     _call("train_linear", x, x, rows, inputs, weight, bias, outputs, out)
     return out
 
@@ -150,7 +155,7 @@ def linear_dropped_relu(
     """As `dropped_relu` of `linear`, with other random numbers."""
     (outputs, inputs), rows = weight.shape, x.size(0)
     out = x.new_empty(rows, outputs)
-    x, weight = x.contiguous(), weight.float().contiguous()
+    x, weight, bias = x.contiguous(), _exact(weight), None if bias is None else _exact(bias)
     given = x, rows, inputs, weight, bias, outputs, out, threshold, seed
     _call("train_linear_dropped_relu", x, *given)
     return out
@@ -160,7 +165,7 @@ def linear_input(gradient: Tensor, weight: Tensor, out: Tensor | None = None) ->
     """The gradient of x (N, I), from that of `linear` (N, O)."""
     (outputs, inputs), rows = weight.shape, gradient.size(0)
     out = gradient.new_empty(rows, inputs) if out is None else out
-    gradient, weight = gradient.contiguous(), weight.float().contiguous()
+    gradient, weight = gradient.contiguous(), _exact(weight)
     _call("train_linear_input", gradient, gradient, rows, inputs, weight, outputs, out)
     return out
 
@@ -169,7 +174,7 @@ def linear_input_passed(gradient: Tensor, weight: Tensor, result: Tensor, scale:
     """As `passed` of `linear_input`, where `linear` read a result (N, I) of `dropped_relu`."""
     (outputs, inputs), rows = weight.shape, gradient.size(0)
     out = gradient.new_empty(rows, inputs)
-    gradient, weight = gradient.contiguous(), weight.float().contiguous()
+    gradient, weight = gradient.contiguous(), _exact(weight)
     given = gradient, rows, inputs, weight, outputs, result, scale, out
     _call("train_linear_input_passed", gradient, *given)
     return out

@@ -68,7 +68,7 @@ __attribute__((target("avx512bf16"))) inline void write(const float *sums, float
     }
 }
 
-struct Head {
+struct TiledHead {
     int queries, keys, width;
     bool causal;
     float scale;
@@ -175,15 +175,24 @@ struct Head {
     }
 };
 
-thread_local Head head;
+thread_local TiledHead tiled_head;
 
-// Long ones take their weights turned, a number for each query and key.
+// Gradients keep two numbers for each query and key; with more of them vectors, which keep none turned,
+// do the work.
 constexpr int64_t MOST_WEIGHTS = 1 << 20;
 
-bool fits(const AttentionShape &shape, const Heads &value) {
-    static_cast<void>(value);
-    return multiplies() && shape.width % SIDE == 0 &&
-           int64_t{shape.queries} * shape.keys <= MOST_WEIGHTS;
+bool fits(const AttentionShape &shape) { return multiplies() && shape.width % SIDE == 0; }
+
+// Calls work(n, h) for each head of each row, with tiles in shape: for those of a row at once, or where
+// there are few rows for each apart.
+template <typename Work> void each_head(const AttentionShape &shape, int threads, Work &&work) {
+    const int together = shape.rows >= 4 * threads ? shape.heads : 1;
+    each(int64_t{shape.rows} * shape.heads / together, threads, [&](int64_t task) {
+        shape_tiles(TILE_ROWS);
+        for (int64_t i = task * together; i < (task + 1) * together; i++)
+            work(i / shape.heads, i % shape.heads);
+        leave_tiles();
+    });
 }
 
 void zero_rest(const Heads &to, int64_t n, int64_t h, int begin, int end, int width) {
@@ -195,22 +204,18 @@ void zero_rest(const Heads &to, int64_t n, int64_t h, int begin, int end, int wi
 
 bool seq2seq::attend_in_tiles(const AttentionShape &shape, const Heads &query, const Heads &key,
                               const Heads &value, const Heads &out, int threads) {
-    if (!fits(shape, value)) return false;
-    each(shape.rows, threads, [&](int64_t n) {
-        Head &own = head;
-        shape_tiles(TILE_ROWS);
-        for (int64_t h = 0; h < shape.heads; h++) {
-            own.read(shape, n, h, query, key, value);
-            const Brain *keys = own.key.as_columns(own.key_columns);
-            const Brain *values = own.value.as_rows(own.value_rows);
-            for (int block = 0; block < own.query_blocks(); block++) {
-                const int seen = own.seen_by(block), first = block * SIDE;
-                own.look(block, keys);
-                own.multiply_rows(own.rounded(own.weights.data, block), seen, values, own.key_blocks(), 1,
-                                  own.queries - first, out.at<Brain>(n, h) + first * out.token, out.token);
-            }
+    if (!fits(shape)) return false;
+    each_head(shape, threads, [&](int64_t n, int64_t h) {
+        TiledHead &own = tiled_head;
+        own.read(shape, n, h, query, key, value);
+        const Brain *keys = own.key.as_columns(own.key_columns);
+        const Brain *values = own.value.as_rows(own.value_rows);
+        for (int block = 0; block < own.query_blocks(); block++) {
+            const int seen = own.seen_by(block), first = block * SIDE;
+            own.look(block, keys);
+            own.multiply_rows(own.rounded(own.weights.data, block), seen, values, own.key_blocks(), 1,
+                              own.queries - first, out.at<Brain>(n, h) + first * out.token, out.token);
         }
-        leave_tiles();
     });
     return true;
 }
@@ -218,67 +223,63 @@ bool seq2seq::attend_in_tiles(const AttentionShape &shape, const Heads &query, c
 bool seq2seq::attend_in_tiles_backward(const AttentionShape &shape, const Heads &query, const Heads &key,
                                        const Heads &value, const Heads &gradient, const Heads &of_query,
                                        const Heads &of_key, const Heads &of_value, int threads) {
-    if (!fits(shape, value)) return false;
-    each(shape.rows, threads, [&](int64_t n) {
-        Head &own = head;
-        shape_tiles(TILE_ROWS);
-        for (int64_t h = 0; h < shape.heads; h++) {
-            own.read(shape, n, h, query, key, value);
-            const Side given{gradient.at<Brain>(n, h), gradient.token, own.queries, own.width};
-            const Brain *keys = own.key.as_columns(own.key_columns);
-            const Brain *key_rows = own.key.as_rows(own.key_rows);
-            const Brain *values = own.value.as_columns(own.value_columns);
-            const Brain *query_rows = own.query.as_rows(own.query_rows);
-            const Brain *gradient_rows = given.as_rows(own.gradient_rows);
-            const int query_blocks = own.query_blocks(), key_blocks = own.key_blocks();
-            const size_t all = static_cast<size_t>(query_blocks) * key_blocks * BLOCK;
-            Brain *weights_turned = own.weights_turned.room(all);
-            Brain *slopes_turned = own.slopes_turned.room(all);
-            for (int block = 0; block < query_blocks; block++) {
-                const int seen = own.seen_by(block), first = block * SIDE;
-                own.look(block, keys);
-                own.turn_over(own.weights.data, block, weights_turned);
-                float *slopes = own.slopes.room(static_cast<size_t>(seen) * SUMS);
-                given.pack_left(block, own.left.data);
-                for (int b = 0; b < seen; b++)
-                    add_up_some(own.left.data, values + static_cast<size_t>(b) * own.depth() * BLOCK,
-                                own.depth(), own.queries_of(block), own.keys - b * SIDE,
-                                slopes + static_cast<size_t>(b) * SUMS);
-                const int vectors = own.vectors_seen(seen);
-                for (int r = 0; r < own.queries_of(block); r++) {
-                    Floats sum = spread(0);
-                    for (int j = 0; j < vectors; j++) {
-                        const int at = j / 2 * SUMS + r * SIDE + j % 2 * 16;
-                        sum = multiply_add(load(own.weights.data + at), load(slopes + at), sum);
-                    }
-                    const Floats mean = spread(-sum_of(sum));
-                    for (int j = 0; j < vectors; j++) {
-                        const int at = j / 2 * SUMS + r * SIDE + j % 2 * 16;
-                        store(slopes + at, multiply(load(own.weights.data + at),
-                                                    add(load(slopes + at), mean)));
-                    }
+    if (!fits(shape) || int64_t{shape.queries} * shape.keys > MOST_WEIGHTS) return false;
+    each_head(shape, threads, [&](int64_t n, int64_t h) {
+        TiledHead &own = tiled_head;
+        own.read(shape, n, h, query, key, value);
+        const Side given{gradient.at<Brain>(n, h), gradient.token, own.queries, own.width};
+        const Brain *keys = own.key.as_columns(own.key_columns);
+        const Brain *key_rows = own.key.as_rows(own.key_rows);
+        const Brain *values = own.value.as_columns(own.value_columns);
+        const Brain *query_rows = own.query.as_rows(own.query_rows);
+        const Brain *gradient_rows = given.as_rows(own.gradient_rows);
+        const int query_blocks = own.query_blocks(), key_blocks = own.key_blocks();
+        const size_t all = static_cast<size_t>(query_blocks) * key_blocks * BLOCK;
+        Brain *weights_turned = own.weights_turned.room(all);
+        Brain *slopes_turned = own.slopes_turned.room(all);
+        for (int block = 0; block < query_blocks; block++) {
+            const int seen = own.seen_by(block), first = block * SIDE;
+            own.look(block, keys);
+            own.turn_over(own.weights.data, block, weights_turned);
+            float *slopes = own.slopes.room(static_cast<size_t>(seen) * SUMS);
+            given.pack_left(block, own.left.data);
+            for (int b = 0; b < seen; b++)
+                add_up_some(own.left.data, values + static_cast<size_t>(b) * own.depth() * BLOCK,
+                            own.depth(), own.queries_of(block), own.keys - b * SIDE,
+                            slopes + static_cast<size_t>(b) * SUMS);
+            const int vectors = own.vectors_seen(seen);
+            for (int r = 0; r < own.queries_of(block); r++) {
+                Floats sum = spread(0);
+                for (int j = 0; j < vectors; j++) {
+                    const int at = j / 2 * SUMS + r * SIDE + j % 2 * 16;
+                    sum = multiply_add(load(own.weights.data + at), load(slopes + at), sum);
                 }
-                own.turn_over(slopes, block, slopes_turned);
-                own.multiply_rows(own.rounded(slopes, block), seen, key_rows, key_blocks, own.scale,
-                                  own.queries - first, of_query.at<Brain>(n, h) + first * of_query.token,
-                                  of_query.token);
+                const Floats mean = spread(-sum_of(sum));
+                for (int j = 0; j < vectors; j++) {
+                    const int at = j / 2 * SUMS + r * SIDE + j % 2 * 16;
+                    store(slopes + at, multiply(load(own.weights.data + at),
+                                                add(load(slopes + at), mean)));
+                }
             }
-            for (int b = 0; b < key_blocks; b++) {
-                // Blocks of queries before this one do not see it where causal.
-                const int from = own.causal ? b : 0, count = query_blocks - from, first = b * SIDE;
-                const size_t skipped = static_cast<size_t>(from) * BLOCK;
-                const size_t at = static_cast<size_t>(b) * query_blocks * BLOCK + skipped;
-                own.multiply_rows(weights_turned + at, count, gradient_rows + skipped, query_blocks, 1,
-                                  own.keys - first, of_value.at<Brain>(n, h) + first * of_value.token,
-                                  of_value.token);
-                own.multiply_rows(slopes_turned + at, count, query_rows + skipped, query_blocks,
-                                  own.scale, own.keys - first,
-                                  of_key.at<Brain>(n, h) + first * of_key.token, of_key.token);
-            }
-            zero_rest(of_key, n, h, own.keys, shape.keys, own.width);
-            zero_rest(of_value, n, h, own.keys, shape.keys, own.width);
+            own.turn_over(slopes, block, slopes_turned);
+            own.multiply_rows(own.rounded(slopes, block), seen, key_rows, key_blocks, own.scale,
+                              own.queries - first, of_query.at<Brain>(n, h) + first * of_query.token,
+                              of_query.token);
         }
-        leave_tiles();
+        for (int b = 0; b < key_blocks; b++) {
+            // Blocks of queries before this one do not see it where causal.
+            const int from = own.causal ? b : 0, count = query_blocks - from, first = b * SIDE;
+            const size_t skipped = static_cast<size_t>(from) * BLOCK;
+            const size_t at = static_cast<size_t>(b) * query_blocks * BLOCK + skipped;
+            own.multiply_rows(weights_turned + at, count, gradient_rows + skipped, query_blocks, 1,
+                              own.keys - first, of_value.at<Brain>(n, h) + first * of_value.token,
+                              of_value.token);
+            own.multiply_rows(slopes_turned + at, count, query_rows + skipped, query_blocks,
+                              own.scale, own.keys - first,
+                              of_key.at<Brain>(n, h) + first * of_key.token, of_key.token);
+        }
+        zero_rest(of_key, n, h, own.keys, shape.keys, own.width);
+        zero_rest(of_value, n, h, own.keys, shape.keys, own.width);
     });
     return true;
 }

@@ -25,7 +25,7 @@ __attribute__((target("avx512bf16"))) inline __m256i rounded_halves(__m512 x) {
 }
 
 // Add up the products of `depth` blocks: (32, 32), or only the first 16 of its rows, or columns. While the
-// tiles work, meanwhile(k, depth) does other work, a part of it for each block.
+// tiles work, meanwhile(k, depth) does other work, a part of it for each block; sums are written after it.
 template <int ROW_TILES = 2, int COLUMN_TILES = 2, typename Meanwhile>
 __attribute__((target("amx-tile,amx-bf16,avx512bf16"))) inline void
 add_up(const Brain *left, const Brain *right, int depth, bool begins, float *sums,

@@ -6,7 +6,7 @@ namespace {
 
 // Elements that are worked on at a time; each such block has a stream of random bytes of its own,
 // which depends on the seed and its place alone, and so is the same in the backward pass.
-constexpr int64_t BLOCK = 8192;
+constexpr int64_t STREAM = 8192;
 
 constexpr int GROUPS = sizeof(Words) / LANES;  // vectors of floats for the bytes of one of random
 
@@ -14,10 +14,10 @@ constexpr int GROUPS = sizeof(Words) / LANES;  // vectors of floats for the byte
 // rest(place, kept) what is left at the end.
 template <typename Work, typename Rest>
 void dropping(int64_t count, int threshold, int64_t seed, int threads, Work &&work, Rest &&rest) {
-    each((count + BLOCK - 1) / BLOCK, threads, [&](int64_t block) {
+    each((count + STREAM - 1) / STREAM, threads, [&](int64_t block) {
         Random random(seed, block);
-        int64_t at = block * BLOCK;
-        const int64_t end = std::min(count, at + BLOCK);
+        int64_t at = block * STREAM;
+        const int64_t end = std::min(count, at + STREAM);
         for (; at < end; at += GROUPS * LANES) {
             const Kept kept(random.next(), threshold);
             if (at + GROUPS * LANES <= end)
@@ -71,9 +71,9 @@ void dropped_relu(const T *x, T *out, int64_t count, int threshold, int64_t seed
 // What a slope becomes on its way back through `dropped_relu`, whose result says what passed.
 template <typename T>
 void passed(const T *gradient, const T *result, T *out, int64_t count, float scale, int threads) {
-    each((count + BLOCK - 1) / BLOCK, threads, [&](int64_t block) {
-        int64_t i = block * BLOCK;
-        const int64_t end = std::min(count, i + BLOCK);
+    each((count + STREAM - 1) / STREAM, threads, [&](int64_t block) {
+        int64_t i = block * STREAM;
+        const int64_t end = std::min(count, i + STREAM);
         for (; i + LANES <= end; i += LANES) {
             const Floats slope = multiply(load(gradient + i), spread(scale));
             store(out + i, where_positive(load(result + i), slope));

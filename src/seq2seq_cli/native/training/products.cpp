@@ -26,6 +26,13 @@ struct AsTheyAre {
     void finish(Floats &, Floats &, int64_t) {}
 };
 
+struct Relu {
+    void finish(Floats &first, Floats &rest, int64_t) {
+        first = greater(spread(0), first);
+        rest = greater(spread(0), rest);
+    }
+};
+
 // ReLU, then dropout.
 struct DroppedRelu {
     Random random;
@@ -108,8 +115,8 @@ const Brain *pack_weights(const float *weight, int outputs, int inputs, int thre
 // x (N, depth x 32) times packed weights, plus a bias -> out (N, columns). make(task) gives what finishes
 // the rows of a task, which are the same for any number of threads.
 template <typename Make>
-void multiply(const Brain *x, int64_t rows, int depth, const Brain *weights, const float *bias,
-              int columns, Brain *out, int threads, Make &&make) {
+void multiply_packed(const Brain *x, int64_t rows, int depth, const Brain *weights, const float *bias,
+                     int columns, Brain *out, int threads, Make &&make) {
     const int column_blocks = blocks_of(columns), width = depth * SIDE;
     const int parts = (depth + DEPTH - 1) / DEPTH;
     float *shift = packed.bias.room(static_cast<size_t>(column_blocks) * SIDE);
@@ -129,6 +136,7 @@ void multiply(const Brain *x, int64_t rows, int depth, const Brain *weights, con
         };
         auto finish = make(task);
         Leaving before;
+        int turn = 0;
         shape_tiles(TILE_ROWS);
         for (int from = 0; from < depth; from += DEPTH) {
             const int count = std::min(DEPTH, depth - from);
@@ -140,7 +148,7 @@ void multiply(const Brain *x, int64_t rows, int depth, const Brain *weights, con
                     const bool packs = group == 0 && m + 1 < row_blocks;
                     for (int n = group; n < end; n++) {
                         float *block = sums + static_cast<size_t>(SUMS) *
-                                                  (parts == 1 ? n & 1 : n * row_blocks + m);
+                                                  (parts == 1 ? turn ^= 1 : n * row_blocks + m);
                         add_up(packed_left + static_cast<size_t>(m) * DEPTH * BLOCK,
                                weights + (static_cast<size_t>(n) * depth + from) * BLOCK, count,
                                from == 0, block, [&](int k, int all) {
@@ -259,8 +267,8 @@ extern "C" {
 void train_linear(int32_t, const Brain *x, int64_t rows, int32_t inputs, const float *weight,
                   const float *bias, int32_t outputs, Brain *out, int32_t threads) {
     const Brain *weights = pack_weights<false>(weight, outputs, inputs, threads);
-    multiply(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
-             [](int64_t) { return AsTheyAre{}; });
+    multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
+                    [](int64_t) { return AsTheyAre{}; });
 }
 
 // The same after ReLU and dropout.
@@ -268,16 +276,20 @@ void train_linear_dropped_relu(int32_t, const Brain *x, int64_t rows, int32_t in
                                const float *weight, const float *bias, int32_t outputs, Brain *out,
                                int32_t threshold, int64_t seed, int32_t threads) {
     const Brain *weights = pack_weights<false>(weight, outputs, inputs, threads);
-    multiply(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
-             [=](int64_t task) { return DroppedRelu{Random(seed, task), threshold}; });
+    if (threshold)
+        multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
+                        [=](int64_t task) { return DroppedRelu{Random(seed, task), threshold}; });
+    else
+        multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
+                        [](int64_t) { return Relu{}; });
 }
 
 // gradient (N, O), weight (O, I) -> out (N, I). Outputs are a multiple of SIDE.
 void train_linear_input(int32_t, const Brain *gradient, int64_t rows, int32_t inputs,
                         const float *weight, int32_t outputs, Brain *out, int32_t threads) {
     const Brain *weights = pack_weights<true>(weight, outputs, inputs, threads);
-    multiply(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
-             [](int64_t) { return AsTheyAre{}; });
+    multiply_packed(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
+                    [](int64_t) { return AsTheyAre{}; });
 }
 
 // The same on its way back through ReLU and dropout, whose results (N, I) say what passed. Inputs are a
@@ -286,8 +298,8 @@ void train_linear_input_passed(int32_t, const Brain *gradient, int64_t rows, int
                                const float *weight, int32_t outputs, const Brain *results,
                                float scale, Brain *out, int32_t threads) {
     const Brain *weights = pack_weights<true>(weight, outputs, inputs, threads);
-    multiply(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
-             [=](int64_t) { return Passed{results, scale}; });
+    multiply_packed(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
+                    [=](int64_t) { return Passed{results, scale}; });
 }
 
 // gradient (N, O), x (N, I) -> those of weights (O, I) and bias (O,), or null, in float32

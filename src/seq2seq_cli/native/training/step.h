@@ -1,7 +1,8 @@
 // What the parts of a training step have in common: threads, and numbers of two types in memory.
 //
 // Matrix products are torch's own, or those of products.cpp where there are matrix tiles; in the other
-// files is what stands between them, where PyTorch's operators would each read and write whole tensors. Numbers are float32 or bfloat16
+// files is what stands between them, where PyTorch's operators would each read and write whole
+// tensors. Numbers are float32 or bfloat16
 // outside and float32 inside. Work is divided the same way for any number of threads, so that results
 // do not depend on it, and runs in the threads that torch has already.
 
