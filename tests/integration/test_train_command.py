@@ -213,13 +213,17 @@ def test_vocabularies_are_joint_separate_or_given(train, seq2seq):
 ROUNDING = 0.03  # nats a target token that bfloat16 may make of difference, of some 2.5 at first
 
 
-@pytest.mark.parametrize("architecture", ["transformer", "attention-rnn"])
+# Where products drop what stands between them, they draw other numbers than float32's dropout does.
+SAME_DROPOUT = {"transformer": ["--set", "model.activation_dropout=0.0"], "attention-rnn": []}
+
+
+@pytest.mark.parametrize("architecture", SAME_DROPOUT)
 def test_bfloat16_learns_as_float32_does(architecture, train):
     """From the same weights and with the same dropout, over 200 updates."""
     losses = []
     for precision in ("float32", "bfloat16"):
         command = train(architecture, precision=precision, max_updates=200, validate_every=200)
-        done = command("--restart")
+        done = command("--restart", *SAME_DROPOUT[architecture])
         assert done.code == 0, done.stderr
         records = map(json.loads, (command.run / "metrics.jsonl").read_text().splitlines())
         losses.append([each["loss"] for each in records])

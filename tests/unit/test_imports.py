@@ -106,7 +106,7 @@ def test_imports_go_down_the_layers_only(path: Path) -> None:
     ("name", "project", "libraries"),
     [
         ("models", {"native", "config", "symbols", "errors"}, {"torch"}),
-        ("search", {"models", "native", "batching", "config", "symbols"}, {"torch"}),
+        ("search", {"models", "native", "batching", "config", "errors", "symbols"}, {"torch"}),
     ],
 )
 def test_who_knows_what(name: str, project: set[str], libraries: set[str]) -> None:
