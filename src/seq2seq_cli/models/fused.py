@@ -353,7 +353,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def parts(x: Tensor, count: int) -> tuple[Tensor, ...]:
     """(…, D) -> so many times (…, D / count)."""
-    return cast(tuple[Tensor, ...], _Parts.apply(x, count))  # type: ignore[no-untyped-call]
+    if x.device.type == "cpu" and torch.is_grad_enabled():
+        return cast(tuple[Tensor, ...], _Parts.apply(x, count))  # type: ignore[no-untyped-call]
+    return x.chunk(count, dim=-1)
 
 
 def dropout(x: Tensor, threshold: int) -> Tensor:
