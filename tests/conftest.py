@@ -82,8 +82,9 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
+    """For each test: those that run commands in this process set as many as the machine has."""
     torch.set_num_threads(1)
 
 

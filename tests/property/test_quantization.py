@@ -1,5 +1,7 @@
 """Weights of eight bits predict nearly what the float ones predict."""
 
+import statistics
+
 import pytest
 import torch
 
@@ -41,14 +43,17 @@ def test_search_with_int8_reports_the_score_of_its_own_forward_pass(
     model: TranslationModel,
 ) -> None:
     predictor = Predictor([with_linear_layers(model, eight_bits=True)])
-    source = pad([[4, 5, 6, EOS]])
     options = SearchOptions(beam=2, length_penalty="none", max_extra=2)
-    [[found]] = beam_search(predictor, source, options)
-    target = pad([[BOS, *found.tokens, EOS]])
-    # Rounding to 8 bits can turn the least difference between the two ways into a step.
-    assert found.score == pytest.approx(
-        float(predictor.token_scores(source, target).sum()), rel=0.05
-    )
+    differences = []
+    for words in ([4, 5, 6], [5, 6, 4, 4], [6, 6], [4, 4, 4, 5, 5], [5]):
+        source = pad([[*words, EOS]])
+        [[found]] = beam_search(predictor, source, options)
+        target = pad([[BOS, *found.tokens, EOS]])
+        forward = float(predictor.token_scores(source, target).sum())
+        differences.append(abs(found.score - forward) / abs(forward))
+    # Rounding to 8 bits can turn the least difference between the two ways into a step, so one
+    # sentence says little.
+    assert statistics.median(differences) < 0.02
 
 
 @torch.inference_mode()

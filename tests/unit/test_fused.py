@@ -149,10 +149,13 @@ def test_norms_equal_plain_ones(dtype: torch.dtype, biased: bool, shape: tuple[i
         assert result.dtype == dtype
         return result.float() if biased else result.float() + 0 * b.sum()
 
-    exact = with_gradients(plain, (x.to(dtype).float(), weight, bias))
-    tolerance = EXACT if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.15}
+    exact = with_gradients(plain, (x.to(dtype).double(), weight.double(), bias.double()))
+    # The gradients of weight and bias are sums of up to 70 that nearly cancel.
+    tolerance = (
+        {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.15}
+    )
     for found, expected in zip(with_gradients(ours, (x, weight, bias)), exact, strict=True):
-        torch.testing.assert_close(found, expected, **tolerance)
+        torch.testing.assert_close(found, expected.float(), **tolerance)
 
 
 @pytest.mark.parametrize("rows", [1, 127, 128, 129, 300])
@@ -246,7 +249,6 @@ def test_the_number_of_threads_changes_nothing() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             return fused.feed_forward(y[:, :64], *layers, THRESHOLD).float()
 
-    before = torch.get_num_threads()
     results = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
@@ -261,7 +263,6 @@ def test_the_number_of_threads_changes_nothing() -> None:
         logits = x.clone()
         losses = training.cross_entropy_slopes(logits, torch.zeros(300, dtype=torch.int64), 0.1)
         results[-1] += [logits, losses]
-    torch.set_num_threads(before)
     for first, second in zip(*results, strict=True):
         assert torch.equal(first, second)
 
