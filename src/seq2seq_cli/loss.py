@@ -141,14 +141,17 @@ def cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Loss of predicting `target` from features, summed over all tokens that are not PAD, in nats.
 
-    features (B, T, D), weight (V, D), target (B, T) ids. Returns the label-smoothed loss (Szegedy
-    2016), which has gradients, and the plain negative log-likelihood, which has none.
+    features (B, T, D) or of those tokens alone (tokens, D), weight (V, D), target (B, T) ids.
+    Returns the label-smoothed loss (Szegedy 2016), which has gradients, and the plain negative
+    log-likelihood, which has none.
     """
     real = target != PAD
+    if features.dim() == 3:
+        features = features[real]
     return cast(
         tuple[Tensor, Tensor],
         _FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            features[real], weight, target[real], smoothing, torch.is_grad_enabled()
+            features, weight, target[real], smoothing, torch.is_grad_enabled()
         ),
     )
 

@@ -12,7 +12,7 @@ from seq2seq_cli.devices import autocast
 from seq2seq_cli.loss import cross_entropy
 from seq2seq_cli.models import TranslationModel, watched_attention
 from seq2seq_cli.r_drop import r_drop
-from seq2seq_cli.symbols import PIECES, UNK
+from seq2seq_cli.symbols import PAD, PIECES, UNK
 
 LEAST_ATTENTION = 1e-6  # of which a logarithm is taken: what is out of sight has none
 
@@ -46,19 +46,21 @@ class Objective:
     def _features(
         self, model: TranslationModel, batch: Batch, passes: int
     ) -> tuple[Tensor, list[list[Tensor]]]:
-        """Features (passes x B, T, D) of a batch, and the attention of each layer if it is guided.
+        """Features (passes x tokens, D) of a batch, and each layer's attention if it is guided.
 
         The passes differ by what is dropped.
         """
-        source, read = batch.source.repeat(passes, 1), batch.target[:, :-1].repeat(passes, 1)
+        # What nothing is predicted after is not computed: EOS of all but the longest targets.
+        read = batch.target[:, :-1].masked_fill(batch.target[:, 1:] == PAD, PAD)
+        source, read = batch.source.repeat(passes, 1), read.repeat(passes, 1)
         if self.config.word_dropout:
             source = without_words(source, self.config.word_dropout, self.tags)
             read = without_words(read, self.config.word_dropout)
         with autocast(source.device, self.precision):
             if batch.alignment is None:
-                return model(source, read), []
+                return model.token_features(source, read), []
             with watched_attention(model) as seen:
-                return model(source, read), seen
+                return model.token_features(source, read), seen
 
 
 def misalignment(seen: list[list[Tensor]], alignment: Tensor) -> Tensor:

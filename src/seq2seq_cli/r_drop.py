@@ -102,13 +102,16 @@ def r_drop(
 ) -> tuple[Tensor, Tensor]:
     """The loss of R-Drop (Liang et al. 2021), summed over tokens that are not PAD, in nats.
 
-    features (2B, T, D): both passes, one after the other; weight (V, D), target (B, T) ids. Half of
-    the paper's, so that it is as large as the cross-entropy of one pass: the mean of both smoothed
-    cross-entropies and alpha / 2 times the mean of both Kullback-Leibler divergences. Also returns
-    the mean negative log-likelihood, which has no gradients.
+    features (2B, T, D), or of those tokens alone (2 tokens, D): both passes, one after the other;
+    weight (V, D), target (B, T) ids. Half of the paper's, so that it is as large as the
+    cross-entropy of one pass: the mean of both smoothed cross-entropies and alpha / 2 times the
+    mean of both Kullback-Leibler divergences. Also returns the mean negative log-likelihood, which
+    has no gradients.
     """
     real = target != PAD
-    both = features.view(2, -1, *features.shape[1:])[:, real]
+    both = features.view(2, -1, *features.shape[1:])
+    if features.dim() == 3:
+        both = both[:, real]
     return cast(
         tuple[Tensor, Tensor],
         _FusedRDrop.apply(both, weight, target[real], smoothing, alpha),  # type: ignore[no-untyped-call]

@@ -108,6 +108,27 @@ def test_no_position_sees_its_future(
 
 
 @few
+@given(corpora)
+def test_training_computes_what_search_does_of_every_token(
+    model: TranslationModel, corpus: list[tuple[list[int], list[int]]]
+) -> None:
+    """Training packs sentences, where it can."""
+    source, target = sources(corpus), targets(corpus)
+    weights = tuple(model.parameters())
+    found, expected = [], []
+    for real, results in (
+        (model.token_features(source, target), found),
+        (model(source, target)[target != PAD], expected),
+    ):
+        slopes = torch.linspace(-1, 1, real.numel()).view_as(real)
+        results += [real, *torch.autograd.grad((real * slopes).sum(), weights, allow_unused=True)]
+    for one, other in zip(found, expected, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert_same(one, other)
+
+
+@few
 @given(corpora, st.integers(0, 3), st.integers(0, 3))
 @torch.inference_mode()
 def test_padding_batch_size_and_row_order_change_nothing(

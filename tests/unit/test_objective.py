@@ -106,10 +106,10 @@ class Recorder:
         self.output = model.output
         self.model = model
 
-    def __call__(self, source: Tensor, read: Tensor) -> Tensor:
+    def token_features(self, source: Tensor, read: Tensor) -> Tensor:
         self.source, self.read = source, read
         self.features: Tensor = self.model(source, read)
-        return self.features
+        return self.features[read != PAD]
 
 
 @pytest.fixture

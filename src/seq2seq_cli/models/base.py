@@ -6,11 +6,12 @@ S source tokens, T target tokens, D width, V vocabulary, H heads.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias, cast
 
 from torch import Tensor, nn
 
 from seq2seq_cli.config import require
+from seq2seq_cli.symbols import PAD
 
 
 class Selectable(Protocol):
@@ -90,7 +91,14 @@ class TranslationModel(nn.Module, ABC):
         """Read (N, T) ids, T >= 1; return features (N, T, D) and the state after them."""
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Features (B, T, D) of whole targets, for training: each row sees the tokens before it."""
+        """Features (B, T, D) of whole targets: each row sees the tokens before it."""
         memory, state = self.encode(source)
         features, _ = self.decode(target, state, memory)
         return features
+
+    def token_features(self, source: Tensor, target: Tensor) -> Tensor:
+        """Those of all tokens that are not PAD, row by row (tokens, D), for training.
+
+        A model that can compute them without the padding does so here.
+        """
+        return cast(Tensor, self(source, target))[target != PAD]

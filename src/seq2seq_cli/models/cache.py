@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.models.fused import attention
+from seq2seq_cli.models.layers import rotations
 
 
 class Buffer:
@@ -73,6 +74,10 @@ class Cache:
         """Gather rows."""
         keys = self.keys.selected(self.length, rows)
         return Cache(keys, self.values.selected(self.length, rows), self.length)
+
+    def rotations(self, count: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Of the places of as many new tokens, see `layers.rotations`."""
+        return rotations(self.length, count, width, device)
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2seq_cli.models.packing import Pairs
 from seq2seq_cli.native import training
 
 # Fewer queries, as in a step of search, cost the fused kernel more than plain products on a CPU.
@@ -113,13 +114,14 @@ def _weight_gradients(
     gradient: Tensor, x: Tensor, wants_weight: bool, wants_bias: bool
 ) -> tuple[Tensor | None, Tensor | None]:
     """Those of a layer's weights and bias, as far as they are wanted: not where it is frozen."""
-    if wants_weight:
+    if wants_weight and x.dtype == torch.bfloat16:
         return training.linear_weight(gradient, x, biased=wants_bias)
-    return None, training.column_sums(gradient) if wants_bias else None
+    of_weight = gradient.t() @ x if wants_weight else None
+    return of_weight, training.column_sums(gradient) if wants_bias else None
 
 
 class _FeedForward(torch.autograd.Function):
-    """linear(dropped_relu(linear(x))) in bfloat16: what stands between is part of the products."""
+    """linear(dropped_relu(linear(x))); what stands between is part of the products, or in place."""
 
     @staticmethod
     def forward(
@@ -133,10 +135,15 @@ class _FeedForward(torch.autograd.Function):
     ) -> Tensor:
         flat = x.reshape(-1, x.size(-1))
         seed = int(torch.empty((), dtype=torch.int64).random_()) if threshold else 0
-        between = training.linear_dropped_relu(flat, inner, inner_bias, threshold, seed)
+        if x.dtype == torch.bfloat16:
+            between = training.linear_dropped_relu(flat, inner, inner_bias, threshold, seed)
+            result = training.linear(between, outer, outer_bias)
+        else:
+            between = training.dropped_relu_(flat @ inner.t(), inner_bias, threshold, seed)
+            result = torch.addmm(outer_bias, between, outer.t())
         ctx.save_for_backward(flat, inner, between, outer)
         ctx.shape, ctx.scale = x.shape, _scale(threshold)
-        return training.linear(between, outer, outer_bias).view(*x.shape[:-1], outer.size(0))
+        return result.view(*x.shape[:-1], outer.size(0))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -146,8 +153,15 @@ class _FeedForward(torch.autograd.Function):
         of_outer = _weight_gradients(slope, between, *wants[3:5])
         if not any(wants[:3]):
             return None, None, None, *of_outer, None
-        slope = training.linear_input_passed(slope, outer, between, ctx.scale)
-        of_x = training.linear_input(slope, inner).view(ctx.shape) if wants[0] else None
+        if x.dtype == torch.bfloat16:
+            slope = training.linear_input_passed(slope, outer, between, ctx.scale)
+        else:
+            slope = training.passed_(slope @ outer, between, ctx.scale)
+        of_x = None
+        if wants[0]:
+            rounds = x.dtype == torch.bfloat16
+            of_x = training.linear_input(slope, inner) if rounds else slope @ inner
+            of_x = of_x.view(ctx.shape)
         return of_x, *_weight_gradients(slope, x, *wants[1:3]), *of_outer, None
 
 
@@ -176,25 +190,19 @@ class _CompiledAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        seen: Tensor | None,
-        scale: float,
-        causal: bool,
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, keys: training.Keys, scale: float
     ) -> Tensor:
-        ctx.save_for_backward(query, key, value, seen)
-        ctx.scale, ctx.causal = scale, causal
-        return training.attention(query, key, value, seen, scale=scale, causal=causal)
+        ctx.save_for_backward(query, key, value)
+        ctx.keys, ctx.scale = keys, scale
+        return training.attention(query, key, value, keys, scale)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
-        query, key, value, seen = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        query, key, value = ctx.saved_tensors
         of_query, of_key, of_value = training.attention_backward(
-            query, key, value, seen, gradients[0], scale=ctx.scale, causal=ctx.causal
+            query, key, value, gradients[0], ctx.keys, ctx.scale
         )
-        return of_query, of_key, of_value, None, None, None
+        return of_query, of_key, of_value, None, None
 
 
 class _Attention(torch.autograd.Function):
@@ -382,12 +390,22 @@ def dropped_relu(x: Tensor, threshold: int) -> Tensor:
 
 def feed_forward(x: Tensor, inner: nn.Linear, outer: nn.Linear, threshold: int) -> Tensor:
     """The outer layer of what ReLU and dropout leave of the inner one's results (…, D)."""
-    if rounds(x) and training.multiplies(x := x.bfloat16(), *inner.weight.shape, len(outer.weight)):
+    x = x.bfloat16() if rounds(x) else x
+    if _feeds_forward(x, inner, outer):
         weights = inner.weight, inner.bias, outer.weight, outer.bias
         return cast(Tensor, _FeedForward.apply(x, *weights, threshold))  # type: ignore[no-untyped-call]
     between = inner(x)
     between = dropped_relu(between, threshold) if threshold else F.relu(between)
     return cast(Tensor, outer(between))
+
+
+def _feeds_forward(x: Tensor, inner: nn.Linear, outer: nn.Linear) -> bool:
+    """Whether both layers with weights of float32 are one function."""
+    if x.dtype == torch.bfloat16:
+        return training.multiplies(x, *inner.weight.shape, len(outer.weight))
+    learns = torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type)
+    fits = len(inner.weight) % training.SIDE == 0 and len(x) > 0
+    return learns and fits and training.serves(x, inner.weight, outer.weight)
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
@@ -400,11 +418,22 @@ def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tens
     return F.layer_norm(x, weight.shape, weight, bias, epsilon)
 
 
+def packs(x: Tensor) -> bool:
+    """Whether `attention` takes packed tensors of x's type and device, and with their gradients."""
+    return torch.is_grad_enabled() and training.serves(x)
+
+
+def _compiled_attention(
+    query: Tensor, key: Tensor, value: Tensor, keys: training.Keys, scale: float
+) -> Tensor:
+    return cast(Tensor, _CompiledAttention.apply(query, key, value, keys, scale))  # type: ignore[no-untyped-call]
+
+
 def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor | None = None,
+    mask: Tensor | Pairs | None = None,
     dropout: float = 0.0,
     *,
     causal: bool = False,
@@ -416,11 +445,16 @@ def attention(
     `scale` of the scores is 1 / sqrt(D) without one. Causal means that query i sees keys up to i,
     and that there are as many keys as queries; it does not go with a mask. Each row has a key that
     may be looked at.
+
+    With pairs of packed sentences instead of a mask, which are for what `packs`, B is 1.
     """
     learns = torch.is_grad_enabled()
     scale = query.size(3) ** -0.5 if scale is None else scale
     if rounds(query):  # for gradients, torch's own do it by themselves
         query, key, value = (x.bfloat16() for x in (query, key, value))
+    if isinstance(mask, Pairs):
+        keys = training.Keys(None, causal, mask.queries.starts, mask.keys.starts)
+        return _compiled_attention(query, key, value, keys, scale)
     if query.size(2) < FEW_QUERIES and not learns and not causal and mask is not None:
         scores = torch.matmul(query * scale, key.transpose(2, 3))
         return torch.matmul(scores.masked_fill_(~mask, -torch.inf).softmax(dim=3), value)
@@ -431,10 +465,7 @@ def attention(
         seen = None
         if mask is not None:
             seen = mask.expand(query.size(0), 1, 1, key.size(2))[:, 0, 0].contiguous()
-        return cast(
-            Tensor,
-            _CompiledAttention.apply(query, key, value, seen, scale, causal),  # type: ignore[no-untyped-call]
-        )
+        return _compiled_attention(query, key, value, training.Keys(seen, causal), scale)
     slow = query.dtype == torch.bfloat16 and query.device.type == "cpu"
     if not slow or dropout or not learns:
         return F.scaled_dot_product_attention(

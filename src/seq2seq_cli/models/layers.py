@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.models import fused
+from seq2seq_cli.models.packing import Pairs
 from seq2seq_cli.symbols import PAD
 
 
@@ -68,12 +69,16 @@ class HeadedSourceAttention(SourceAttention):
         super().__init__()
         self.dropout = dropout  # of weights, in training
 
-    def weights(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    def weights(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Pairs) -> Tensor:
         """Queries (B, H, Q, D / H), keys and values (B, H, S, D / H), mask (B, 1, 1, S)."""
+        if isinstance(mask, Pairs):
+            query = mask.queries.padded(query.transpose(1, 2)).transpose(1, 2)
+            key = mask.keys.padded(key.transpose(1, 2)).transpose(1, 2)
+            mask = mask.keys.real()[:, None, None, :]
         scores = torch.matmul(query * query.size(3) ** -0.5, key.transpose(2, 3))
         return scores.masked_fill_(~mask, -torch.inf).softmax(dim=3)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Pairs) -> Tensor:
         """As `weights` -> (B, H, Q, D / H)."""
         dropout = self.dropout if self.training else 0.0
         return fused.attention(query, key, value, mask, dropout)

@@ -4,7 +4,7 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -33,9 +33,11 @@ from seq2seq_cli.models.layers import (
     source_mask,
     split_heads,
 )
+from seq2seq_cli.models.packing import Layout, Pairs
 
 Side = Literal["source", "target"]
 Rotations = tuple[Tensor, Tensor]  # cosines and sines, each (T, D / H / 2)
+Mask = Tensor | Pairs  # which tokens of the source are seen; of packed sentences, which sentences
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
@@ -126,11 +128,32 @@ class SelfAttention(nn.Module):
         """(N, H, T, D / H) -> (N, T, D)."""
         return cast(Tensor, self.output(join_heads(heads)))
 
-    def forward(self, x: Tensor, mask: Tensor, rotation: Rotations | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask, rotation: Rotations | None) -> Tensor:
         """Every position sees every token: (B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
         query, key, value = self.project(x, rotation)
         attended = attention(query, key, value, mask, self.dropout())
         return self.joined(attended)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """In the place of a cache, where whole packed targets are read at once."""
+
+    layout: Layout
+    rotation: Rotations | None
+
+    def rotations(self, length: int, width: int, device: torch.device) -> Rotations | None:
+        return self.rotation
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> tuple[Tensor, "Whole"]:
+        """Let all tokens (1, H, N, D) look at those before them in their sentence."""
+        pairs = Pairs(self.layout, self.layout)
+        return attention(query, key, value, pairs, dropout, causal=True), self
+
+    def select(self, rows: Tensor) -> "Whole":
+        raise NotImplementedError("nothing can follow a whole target")
 
 
 class CausalAttention(SelfAttention):
@@ -147,10 +170,10 @@ class CausalAttention(SelfAttention):
 
     def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:  # type: ignore[override]
         """(N, T, D) -> (N, T, D), and the state after it."""
-        cache = cast(Cache, state)
+        cache = cast(Cache | Whole, state)
         rotation = None
         if self.rotary:
-            rotation = rotations(cache.length, x.size(1), self.head_width, x.device)
+            rotation = cache.rotations(x.size(1), self.head_width, x.device)
         heads, after = cache.attend(*self.project(x, rotation), self.dropout())
         return self.joined(heads), after
 
@@ -173,7 +196,7 @@ class CrossAttention(nn.Module):
             return key, value
         return key.contiguous(), value.contiguous()  # they are read once a token
 
-    def forward(self, x: Tensor, memory: Tree, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: Tree, mask: Mask) -> Tensor:
         """(N, T, D), mask (B, 1, 1, S) -> (N, T, D). Beams are more queries of their sentence."""
         key, value = cast(tuple[Tensor, Tensor], memory)
         rows, length, width = x.shape
@@ -278,7 +301,7 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.feed_forward_sublayer = Sublayer(config, scale)
 
-    def forward(self, x: Tensor, mask: Tensor, rotation: Rotations | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask, rotation: Rotations | None) -> Tensor:
         """(B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
         attended = self.attention(self.attention_sublayer.enter(x), mask, rotation)
         x = self.attention_sublayer.leave(x, attended)
@@ -306,7 +329,7 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.feed_forward_sublayer = Sublayer(config, scale)
 
-    def forward(self, x: Tensor, state: Tree, memory: Tree, mask: Tensor) -> tuple[Tensor, Tree]:
+    def forward(self, x: Tensor, state: Tree, memory: Tree, mask: Mask) -> tuple[Tensor, Tree]:
         """(N, T, D) -> (N, T, D) and the state after it."""
         attended, state = self.self_attention(self.self_sublayer.enter(x), state)
         x = self.self_sublayer.leave(x, attended)
@@ -364,11 +387,10 @@ class Transformer(TranslationModel):
                 for module in side.modules():
                     _scale_weights(module, factor)
 
-    def _embed(self, side: Side, ids: Tensor, start: int) -> Tensor:
-        """(N, T) ids at positions start, start + 1, … -> (N, T, D)."""
+    def _embed(self, side: Side, ids: Tensor, positions: Tensor | None) -> Tensor:
+        """(N, T) ids, and what is added for their positions (T, D) -> (N, T, D)."""
         embedding = self.source_embedding if side == "source" else self.target_embedding
         x = embedding(ids) * self.scale
-        positions = self.position_vectors(side, start, ids.size(1))
         if positions is not None:
             x = x + positions.to(x)
         return cast(Tensor, self.dropout(as_computed(x)))
@@ -398,31 +420,76 @@ class Transformer(TranslationModel):
     def encoded(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S) ids -> the encoder's outputs (B, S, D) and the mask (B, 1, 1, S)."""
         mask = source_mask(source)[:, None, None, :]
-        x = self._embed("source", source, 0)
-        rotation = self.rotations(0, source.size(1), source.device)
+        x = self._embed("source", source, self.position_vectors("source", 0, source.size(1)))
+        return self._encoded(x, mask, self.rotations(0, source.size(1), source.device)), mask
+
+    def _encoded(self, x: Tensor, mask: Mask, rotation: Rotations | None) -> Tensor:
         for layer in self.encoder:
             if not self._skips_layer():
                 x = layer(x, mask, rotation)
-        return self.encoder_norm(x), mask
+        return cast(Tensor, self.encoder_norm(x))
 
     def encode(self, source: Tensor) -> tuple[Tree, Tree]:
         x, mask = self.encoded(source)
         layers = cast(list[DecoderLayer], list(self.decoder))
-        memory = (mask, *(layer.cross_attention.memory(x) for layer in layers))
         starts = (cast(CausalAttention, layer.self_attention).start(x) for layer in layers)
-        return memory, (nothing_read(x), *starts)
+        return (mask, *self._memories(x)), (nothing_read(x), *starts)
+
+    def _memories(self, encoded: Tensor) -> list[Tree]:
+        layers = cast(list[DecoderLayer], list(self.decoder))
+        return [layer.cross_attention.memory(encoded) for layer in layers]
 
     def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
         mask, *memories = cast(tuple[Tensor, Tree], memory)
         read, *states = cast(tuple[Tensor, Tree], state)
-        x = self._embed("target", target, read.size(1))
-        after: list[Tree] = [read_more(read, target.size(1))]
+        positions = self.position_vectors("target", read.size(1), target.size(1))
+        x = self._embed("target", target, positions)
+        x, after = self._decoded(x, states, memories, mask)
+        return x, (read_more(read, target.size(1)), *after)
+
+    def _decoded(
+        self, x: Tensor, states: Sequence[Tree], memories: Sequence[Tree], mask: Mask
+    ) -> tuple[Tensor, list[Tree]]:
+        after: list[Tree] = []
         for layer, layer_state, layer_memory in zip(self.decoder, states, memories, strict=True):
             grown = layer_state
             if not self._skips_layer():
                 x, grown = layer(x, layer_state, layer_memory, mask)
             after.append(grown)
-        return self.decoder_norm(x), tuple(after)
+        return self.decoder_norm(x), after
+
+    def token_features(self, source: Tensor, target: Tensor) -> Tensor:
+        """Of packed sentences, where there is attention for them: 7 % of a batch are padding."""
+        if not self._packs():
+            return super().token_features(source, target)
+        read, asked = Layout.of(source), Layout.of(target)
+        encoded = self._encoded(
+            self._embed_packed("source", source, read),
+            Pairs(read, read),
+            self._packed_rotations(read, source.device),
+        )
+        whole = Whole(asked, self._packed_rotations(asked, target.device))
+        x = self._embed_packed("target", target, asked)
+        states = [whole] * len(self.decoder)
+        x, _ = self._decoded(x, states, self._memories(encoded), Pairs(asked, read))
+        return x[0]
+
+    def _packs(self) -> bool:
+        """Whether there is attention for packed sentences now."""
+        config = self.config
+        drops = self.training and config.attention_dropout > 0
+        plain = config.decoder_attention == "self" and not drops
+        return plain and fused.packs(as_computed(self.target_embedding.weight[:1]))
+
+    def _embed_packed(self, side: Side, ids: Tensor, layout: Layout) -> Tensor:
+        positions = self.position_vectors(side, 0, ids.size(1))
+        if positions is not None:
+            positions = positions[layout.places]
+        return self._embed(side, layout.packed(ids), positions)
+
+    def _packed_rotations(self, layout: Layout, device: torch.device) -> Rotations | None:
+        tables = self.rotations(0, layout.shape[1], device)
+        return tables and (tables[0][layout.places], tables[1][layout.places])
 
 
 def _scale_weights(module: nn.Module, factor: float) -> None:

@@ -7,6 +7,7 @@ Dimensions: N rows, T tokens, H heads, Q queries, S keys, D width of a head, V c
 """
 
 import ctypes
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -27,15 +28,20 @@ _Float = ctypes.c_float
 
 
 class _Heads(ctypes.Structure):
-    _fields_ = (("data", _Pointer), ("row", _Long), ("head", _Long), ("token", _Long))
+    _fields_ = (
+        ("data", _Pointer),
+        ("row", _Long),
+        ("head", _Long),
+        ("token", _Long),
+        ("tokens", _Int),
+        ("starts", _Pointer),
+    )
 
 
 class _AttentionShape(ctypes.Structure):
     _fields_ = (
         ("rows", _Int),
         ("heads", _Int),
-        ("queries", _Int),
-        ("keys", _Int),
         ("width", _Int),
         ("causal", _Int),
         ("scale", _Float),
@@ -48,7 +54,7 @@ SIGNATURES = {
     "train_r_drop": (_Int, _Pointer, _Int, _Int, _Pointer, _Float, _Float, _Pointer, _Int),
     "train_dropped": (_Int, _Pointer, _Pointer, _Long, _Int, _Long, _Int),
     "train_dropped_sum": (_Int, _Pointer, _Pointer, _Pointer, _Long, _Int, _Long, _Int),
-    "train_dropped_relu": (_Int, _Pointer, _Pointer, _Long, _Int, _Long, _Int),
+    "train_dropped_relu": (*(_Int, _Pointer, _Pointer, _Int, _Pointer, _Long, _Int, _Long, _Int),),
     "train_passed": (_Int, _Pointer, _Pointer, _Pointer, _Long, _Float, _Int),
     "train_norm": (
         *(_Int, _Pointer, _Pointer, _Pointer, _Float, _Pointer, _Pointer, _Long, _Int, _Int),
@@ -237,8 +243,18 @@ def dropped_relu(x: Tensor, threshold: int, seed: int) -> Tensor:
     """dropped(relu(x))."""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _call("train_dropped_relu", x, x, out, x.numel(), threshold, seed)
+    _call("train_dropped_relu", x, x, None, 0, out, x.numel(), threshold, seed)
     return out
+
+
+def dropped_relu_(x: Tensor, bias: Tensor, threshold: int, seed: int) -> Tensor:
+    """As `dropped_relu` of x plus a bias (D,), in the place of x (…, D); both contiguous.
+
+    D is a multiple of SIDE.
+    """
+    given = x, _exact(bias), bias.numel(), x, x.numel(), threshold, seed
+    _call("train_dropped_relu", x, *given)
+    return x
 
 
 def passed(gradient: Tensor, result: Tensor, scale: float) -> Tensor:
@@ -247,6 +263,12 @@ def passed(gradient: Tensor, result: Tensor, scale: float) -> Tensor:
     out = torch.empty_like(gradient)
     _call("train_passed", gradient, gradient, result, out, gradient.numel(), scale)
     return out
+
+
+def passed_(gradient: Tensor, result: Tensor, scale: float) -> Tensor:
+    """As `passed`, in the place of the gradient; both contiguous."""
+    _call("train_passed", gradient, gradient, result, gradient, gradient.numel(), scale)
+    return gradient
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -311,18 +333,44 @@ def lstm_cell_backward(
     _call("train_lstm_backward", gates, *given, *above.shape)
 
 
-def _heads(x: Tensor) -> _Heads:
+@dataclass(frozen=True)
+class Keys:
+    """Which keys a query sees: all of its row, or fewer.
+
+    `seen` (N, S) is a contiguous mask of booleans, at least one of each row True. `causal` is up to
+    the query's own place, with as many keys as queries, and does not go with a mask.
+
+    Where tensors are packed, (1, H, tokens of all rows, D), row n has the queries from `starts[n]`
+    to `starts[n + 1]`, at least one, and as many keys as `key_starts` says: int32, (N + 1,) each.
+    """
+
+    seen: Tensor | None = None
+    causal: bool = False
+    starts: Tensor | None = None
+    key_starts: Tensor | None = None
+
+
+def _heads(x: Tensor, starts: Tensor | None) -> _Heads:
     row, head, token, _ = x.stride()
-    return _Heads(x.data_ptr(), row, head, token)
+    address = None if starts is None else starts.data_ptr()
+    return _Heads(x.data_ptr(), row, head, token, x.size(2), address)
 
 
-def _attention_shape(
-    query: Tensor, key: Tensor, seen: Tensor | None, scale: float, causal: bool
-) -> _AttentionShape:
-    rows, heads, queries, width = query.shape
-    assert not causal or (seen is None and key.size(2) == queries), "a query at each key"
-    address = None if seen is None else seen.data_ptr()
-    return _AttentionShape(rows, heads, queries, key.size(2), width, causal, scale, address)
+def _attention(
+    name: str, scale: float, keys: Keys, of_queries: list[Tensor], of_keys: list[Tensor], order: str
+) -> None:
+    """Call a function of attention with tensors in this order: q and k, the next of either."""
+    query = of_queries[0]
+    rows = query.size(0) if keys.starts is None else len(keys.starts) - 1
+    assert not keys.causal or of_keys[0].size(2) == query.size(2), "a query at each key"
+    address = None if keys.seen is None else keys.seen.data_ptr()
+    shape = _AttentionShape(rows, query.size(1), query.size(3), keys.causal, scale, address)
+    sides = {
+        "q": iter([_heads(x, keys.starts) for x in of_queries]),
+        "k": iter([_heads(x, keys.key_starts) for x in of_keys]),
+    }
+    heads = [next(sides[side]) for side in order]
+    _call(name, query, ctypes.byref(shape), *map(ctypes.byref, heads))
 
 
 def _side_by_side(x: Tensor) -> Tensor:
@@ -337,42 +385,16 @@ def _as(x: Tensor, count: int = 1) -> list[Tensor]:
     return [each.transpose(1, 2) for each in room.unbind(dim=2)]
 
 
-def attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    seen: Tensor | None,
-    *,
-    scale: float,
-    causal: bool,
-) -> Tensor:
-    """Dot-product attention, scores times `scale`, of (N, H, Q, D) to keys and values (N, H, S, D).
-
-    `seen` (N, S) is a contiguous mask of booleans, at least one of each row True; None: all are
-    seen, or with `causal` those up to the query's own place.
-    """
+def attention(query: Tensor, key: Tensor, value: Tensor, keys: Keys, scale: float) -> Tensor:
+    """Dot-product attention, scores times `scale`, of (N, H, Q, D) to keys, values (N, H, S, D)."""
     query, key, value = map(_side_by_side, (query, key, value))
     (out,) = _as(query)
-    shape = _attention_shape(query, key, seen, scale, causal)
-    tensors = [_heads(x) for x in (query, key, value, out)]
-    _call(
-        "train_attention",
-        query,
-        ctypes.byref(shape),
-        *map(ctypes.byref, tensors),
-    )
+    _attention("train_attention", scale, keys, [query, out], [key, value], "qkkq")
     return out
 
 
 def attention_backward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    seen: Tensor | None,
-    gradient: Tensor,
-    *,
-    scale: float,
-    causal: bool,
+    query: Tensor, key: Tensor, value: Tensor, gradient: Tensor, keys: Keys, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of query, key and value, side by side where their shapes are the same."""
     query, key, value, gradient = map(_side_by_side, (query, key, value, gradient))
@@ -380,13 +402,6 @@ def attention_backward(
         of_query, of_key, of_value = _as(query, 3)
     else:
         (of_query,), (of_key, of_value) = _as(query), _as(key, 2)
-    results = of_query, of_key, of_value
-    shape = _attention_shape(query, key, seen, scale, causal)
-    tensors = [_heads(x) for x in (query, key, value, gradient, *results)]
-    _call(
-        "train_attention_backward",
-        query,
-        ctypes.byref(shape),
-        *map(ctypes.byref, tensors),
-    )
-    return results
+    of_queries, of_keys = [query, gradient, of_query], [key, value, of_key, of_value]
+    _attention("train_attention_backward", scale, keys, of_queries, of_keys, "qkkqqkk")
+    return of_query, of_key, of_value

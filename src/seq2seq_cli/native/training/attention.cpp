@@ -112,7 +112,7 @@ struct Head {
     template <typename T>
     void look(const AttentionShape &shape, int64_t n, int64_t h, const Heads &q, const Heads &k,
               const Heads &v) {
-        queries = shape.queries, keys = shape.keys, width = shape.width, wide = padded(width);
+        queries = q.count(n), keys = k.count(n), width = shape.width, wide = padded(width);
         const uint8_t *seen = shape.seen ? shape.seen + n * keys : nullptr;
         if (seen)
             while (keys > 1 && !seen[keys - 1]) keys--;  // padding at the end is not even read
@@ -192,7 +192,7 @@ void attention_backward(const AttentionShape &shape, const Heads &query, const H
         Head::read<T>(gradient, n, h, queries, own.width, wide, given);
         float *p = own.weights.data, *result = own.out.room(static_cast<size_t>(longest) * wide);
         product<true>(p, keys_wide, given, wide, result, wide, keys, queries, wide);
-        Head::write<T>(result, wide, keys, shape.keys, own.width, of_value, n, h);
+        Head::write<T>(result, wide, keys, value.count(n), own.width, of_value, n, h);
         own.turn(own.value.data);
         product(given, wide, own.turned.data, keys_wide, slope, keys_wide, queries, own.width,
                 keys_wide);
@@ -206,7 +206,7 @@ void attention_backward(const AttentionShape &shape, const Heads &query, const H
                 store(each + j, multiply(load(weight + j), add(load(each + j), mean)));
         }
         product<true>(slope, keys_wide, own.query.data, wide, result, wide, keys, queries, wide);
-        Head::write<T>(result, wide, keys, shape.keys, own.width, of_key, n, h);
+        Head::write<T>(result, wide, keys, key.count(n), own.width, of_key, n, h);
         product(slope, keys_wide, own.key.data, wide, result, wide, queries, keys, wide);
         for (int i = 0; i < queries * wide; i += LANES)
             store(result + i, multiply(load(result + i), spread(own.scale)));

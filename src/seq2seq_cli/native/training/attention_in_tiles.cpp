@@ -88,7 +88,7 @@ struct TiledHead {
 
     void read(const AttentionShape &shape, int64_t n, int64_t h, const Heads &q, const Heads &k,
               const Heads &v) {
-        queries = shape.queries, keys = shape.keys, width = shape.width;
+        queries = q.count(n), keys = k.count(n), width = shape.width;
         causal = shape.causal, scale = shape.scale;
         const uint8_t *seen = shape.seen ? shape.seen + n * keys : nullptr;
         if (seen)
@@ -183,6 +183,13 @@ constexpr int64_t MOST_WEIGHTS = 1 << 20;
 
 bool fits(const AttentionShape &shape) { return multiplies() && shape.width % SIDE == 0; }
 
+int64_t most_weights(const AttentionShape &shape, const Heads &query, const Heads &key) {
+    int64_t most = 0;
+    for (int n = 0; n < shape.rows; n++)
+        most = std::max(most, int64_t{query.count(n)} * key.count(n));
+    return most;
+}
+
 // Calls work(n, h) for each head of each row, with tiles in shape: for those of a row at once, or where
 // there are few rows for each apart.
 template <typename Work> void each_head(const AttentionShape &shape, int threads, Work &&work) {
@@ -223,7 +230,7 @@ bool seq2seq::attend_in_tiles(const AttentionShape &shape, const Heads &query, c
 bool seq2seq::attend_in_tiles_backward(const AttentionShape &shape, const Heads &query, const Heads &key,
                                        const Heads &value, const Heads &gradient, const Heads &of_query,
                                        const Heads &of_key, const Heads &of_value, int threads) {
-    if (!fits(shape) || int64_t{shape.queries} * shape.keys > MOST_WEIGHTS) return false;
+    if (!fits(shape) || most_weights(shape, query, key) > MOST_WEIGHTS) return false;
     each_head(shape, threads, [&](int64_t n, int64_t h) {
         TiledHead &own = tiled_head;
         own.read(shape, n, h, query, key, value);
@@ -278,8 +285,8 @@ bool seq2seq::attend_in_tiles_backward(const AttentionShape &shape, const Heads 
                               own.scale, own.keys - first,
                               of_key.at<Brain>(n, h) + first * of_key.token, of_key.token);
         }
-        zero_rest(of_key, n, h, own.keys, shape.keys, own.width);
-        zero_rest(of_value, n, h, own.keys, shape.keys, own.width);
+        zero_rest(of_key, n, h, own.keys, key.count(n), own.width);
+        zero_rest(of_value, n, h, own.keys, key.count(n), own.width);
     });
     return true;
 }

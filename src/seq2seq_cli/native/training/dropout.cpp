@@ -54,21 +54,28 @@ void dropped_sum(const T *residual, const T *x, T *out, int64_t count, int thres
         });
 }
 
+// Of x plus a bias of `width` numbers, if there is one. x and out may be the same.
 template <typename T>
-void dropped_relu(const T *x, T *out, int64_t count, int threshold, int64_t seed, int threads) {
+void dropped_relu(const T *x, const float *bias, int width, T *out, int64_t count, int threshold,
+                  int64_t seed, int threads) {
     const float scale = scale_of(threshold);
+    if (!bias) width = LANES;
     dropping(
         count, threshold, seed, threads,
         [&](int64_t i, const Kept &kept, int group) {
-            const Floats positive = greater(spread(0), load(x + i));
+            Floats sum = load(x + i);
+            if (bias) sum = add(sum, load(bias + i % width));
+            const Floats positive = greater(spread(0), sum);
             store(out + i, kept.of(group, multiply(positive, spread(scale))));
         },
         [&](int64_t i, bool kept) {
-            out[i] = as<T>(kept ? (number(x[i]) < 0 ? 0.0f : number(x[i])) * scale : 0.0f);
+            const float sum = number(x[i]) + (bias ? bias[i % width] : 0.0f);
+            out[i] = as<T>(kept ? (sum < 0 ? 0.0f : sum) * scale : 0.0f);
         });
 }
 
-// What a slope becomes on its way back through `dropped_relu`, whose result says what passed.
+// What a slope becomes on its way back through `dropped_relu`, whose result says what passed. It may be
+// written where it is read.
 template <typename T>
 void passed(const T *gradient, const T *result, T *out, int64_t count, float scale, int threads) {
     each((count + STREAM - 1) / STREAM, threads, [&](int64_t block) {
@@ -99,10 +106,10 @@ void train_dropped_sum(int32_t brain, const void *residual, const void *x, void 
                                       static_cast<T *>(out), count, threshold, seed, threads))
 }
 
-void train_dropped_relu(int32_t brain, const void *x, void *out, int64_t count, int32_t threshold,
-                        int64_t seed, int32_t threads) {
-    OF_EITHER_TYPE(brain, dropped_relu(static_cast<const T *>(x), static_cast<T *>(out), count,
-                                       threshold, seed, threads))
+void train_dropped_relu(int32_t brain, const void *x, const float *bias, int32_t width, void *out,
+                        int64_t count, int32_t threshold, int64_t seed, int32_t threads) {
+    OF_EITHER_TYPE(brain, dropped_relu(static_cast<const T *>(x), bias, width, static_cast<T *>(out),
+                                       count, threshold, seed, threads))
 }
 
 void train_passed(int32_t brain, const void *gradient, const void *result, void *out, int64_t count,
