@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from seq2seq_cli.batching import pad
 from seq2seq_cli.models import fused
+from seq2seq_cli.models.fused.attention import _Attention
 from seq2seq_cli.models.layers import Linear
 from seq2seq_cli.models.packing import Layout, Pairs
 from seq2seq_cli.native import training
@@ -158,7 +159,7 @@ def test_gradients_of_attention_are_exact_but_for_rounding() -> None:
     """The same formulas in float32 are as exact as PyTorch's."""
     inputs, mask = attention_inputs()
     bias = torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
-    found = with_gradients(lambda *x: fused._Attention.apply(*x, bias, 8**-0.5), inputs)
+    found = with_gradients(lambda *x: _Attention.apply(*x, bias, 8**-0.5), inputs)
     expected = with_gradients(lambda *x: F.scaled_dot_product_attention(*x, mask), inputs)
     for ours, plain in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, plain, **EXACT)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.models import fused
+from seq2seq_cli.models.fused.linear import linear, product_over_rows, rounds
 from seq2seq_cli.native import training
 
 FEW_ROWS = 32  # of sentences: their number is a multiple of it, as in `training.FEW_ROWS`
@@ -54,13 +54,13 @@ class _Recurrence(torch.autograd.Function):
                 *(of_cell, slopes[place]),
             )
             torch.mm(slopes[place], weight, out=carried)
-        of_weight = fused.product_over_rows(slopes.flatten(0, 1), hidden[:-1].flatten(0, 1))
+        of_weight = product_over_rows(slopes.flatten(0, 1), hidden[:-1].flatten(0, 1))
         return slopes, of_weight, carried.float(), of_cell
 
 
 def serves(layer: nn.Module, x: Tensor) -> bool:
     """Whether this trains a layer on inputs such as these."""
-    return isinstance(layer, nn.LSTM) and fused.rounds(x) and training.library() is not None
+    return isinstance(layer, nn.LSTM) and rounds(x) and training.library() is not None
 
 
 def lstm(
@@ -78,7 +78,7 @@ def lstm(
     if state is None:
         state = (x.new_zeros(rows, layer.hidden_size),) * 2
     h, c = (F.pad(part.float(), (0, 0, 0, filled)) for part in state)
-    inputs = fused.linear(F.pad(x, (0, 0, 0, 0, 0, filled)).transpose(0, 1), of_input, bias)
+    inputs = linear(F.pad(x, (0, 0, 0, 0, 0, filled)).transpose(0, 1), of_input, bias)
     hidden, c = _Recurrence.apply(inputs, of_state, h, c)  # type: ignore[no-untyped-call]
     hidden = hidden.transpose(0, 1)[:rows]
     return hidden, (hidden[:, -1].float(), c[:rows])
