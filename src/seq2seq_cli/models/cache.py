@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seq2seq_cli.models.fused import attention
 from seq2seq_cli.models.layers import rotations
+from seq2seq_cli.models.packing import Layout, Pairs
 
 
 class Buffer:
@@ -109,6 +110,30 @@ class Cache:
             causal=not self.length and count > 1,
         )
         return seen, after
+
+
+@dataclass(frozen=True)
+class Whole:
+    """In the place of a cache, where whole packed targets are read at once."""
+
+    layout: Layout
+    rotation: tuple[Tensor, Tensor] | None
+
+    def rotations(
+        self, count: int, width: int, device: torch.device
+    ) -> tuple[Tensor, Tensor] | None:
+        """Of the places of all tokens."""
+        return self.rotation
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> tuple[Tensor, "Whole"]:
+        """Let all tokens (1, H, N, D) look at those before them in their sentence."""
+        pairs = Pairs(self.layout, self.layout)
+        return attention(query, key, value, pairs, dropout, causal=True), self
+
+    def select(self, rows: Tensor) -> "Whole":
+        raise NotImplementedError("nothing can follow a whole target")
 
 
 def _attend_once(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from seq2seq_cli.config import require
 from seq2seq_cli.models import fused
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
-from seq2seq_cli.models.cache import Cache
+from seq2seq_cli.models.cache import Cache, Whole
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
 from seq2seq_cli.models.fused import attention, norm
 from seq2seq_cli.models.layers import (
@@ -133,27 +133,6 @@ class SelfAttention(nn.Module):
         query, key, value = self.project(x, rotation)
         attended = attention(query, key, value, mask, self.dropout())
         return self.joined(attended)
-
-
-@dataclass(frozen=True)
-class Whole:
-    """In the place of a cache, where whole packed targets are read at once."""
-
-    layout: Layout
-    rotation: Rotations | None
-
-    def rotations(self, length: int, width: int, device: torch.device) -> Rotations | None:
-        return self.rotation
-
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, dropout: float
-    ) -> tuple[Tensor, "Whole"]:
-        """Let all tokens (1, H, N, D) look at those before them in their sentence."""
-        pairs = Pairs(self.layout, self.layout)
-        return attention(query, key, value, pairs, dropout, causal=True), self
-
-    def select(self, rows: Tensor) -> "Whole":
-        raise NotImplementedError("nothing can follow a whole target")
 
 
 class CausalAttention(SelfAttention):
