@@ -107,8 +107,16 @@ class Batch:
     alignment: Tensor | None = None  # (B, T, S), see `Alignments.matrix`
 
     def to(self, device: torch.device) -> "Batch":
-        alignment = self.alignment.to(device) if self.alignment is not None else None
-        return Batch(self.source.to(device), self.target.to(device), alignment)
+        """On a device; from pinned memory while the processor goes on."""
+        return self._each(lambda x: x.to(device, non_blocking=True))
+
+    def pinned(self) -> "Batch":
+        """In memory that a GPU reads by itself."""
+        return self._each(lambda x: x.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        alignment = change(self.alignment) if self.alignment is not None else None
+        return Batch(change(self.source), change(self.target), alignment)
 
     def target_tokens(self) -> int:
         """Tokens that are predicted, EOS included and PAD not."""

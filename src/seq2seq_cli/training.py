@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.averaging import MovingAverage, average
-from seq2seq_cli.batching import Batch, EndOfDataError, Epochs, Indices, TokenPairs, epoch_batches
+from seq2seq_cli.batching import Batch, EndOfDataError, Epochs
 from seq2seq_cli.checkpoint import (
     Checkpoint,
     RunFolder,
@@ -31,6 +31,7 @@ from seq2seq_cli.config import TrainingConfig
 from seq2seq_cli.devices import autocast, return_memory
 from seq2seq_cli.diagnosis import Course, Finding, Habits
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.feed import Feed
 from seq2seq_cli.memory import halves, in_parts, is_out_of_memory, release
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.objective import Objective
@@ -146,9 +147,7 @@ class Trainer:
         self.warned: set[str] = set()  # names of what this sitting was told of
         self.saved: TrainingState | None = None
         self.signal: int | None = None
-        self.drawn: TokenPairs  # of the epoch whose batches `order` names
-        self.order: list[Indices] = []
-        self.order_epoch = -1
+        self.feed = Feed(self.pairs, self.config, pinned=self.device.type == "cuda")
         self.shown = 0.0
         self.clock = time.monotonic()
 
@@ -298,17 +297,12 @@ class Trainer:
 
     def _next_batches(self) -> list[Batch]:
         """The batches of one update, which never spans two epochs."""
-        state, seed = self.state, self.config.seed
-        if self.order_epoch != state.epoch:
-            budget = cast(int, self.config.batch_tokens)  # `train_run` replaced "auto"
-            self.drawn = self.pairs.at(seed, state.epoch)
-            self.order = epoch_batches(self.drawn, budget, seed, state.epoch)
-            self.order_epoch = state.epoch
-        batches = self.order[state.batch : state.batch + self.config.accumulate]
+        state = self.state
+        batches = self.feed.take(state.epoch, state.batch)
         state.batch += len(batches)
-        if state.batch >= len(self.order):
+        if state.batch >= len(self.feed):
             state.epoch, state.batch = state.epoch + 1, 0
-        return [self.drawn.batch(rows) for rows in batches]
+        return batches
 
     def _count(self, loss: float, tokens: int, rate: float, norm: float) -> None:
         """Keep time and report every so many updates."""
@@ -324,7 +318,7 @@ class Trainer:
         self.shown = now
         progress = Progress(
             update=self.state.update,
-            epoch=self.state.epoch + self.state.batch / max(1, len(self.order)),
+            epoch=self.state.epoch + self.state.batch / max(1, len(self.feed)),
             loss=self.window.loss / self.window.tokens,
             learning_rate=rate,
             gradient_norm=norm,
@@ -387,7 +381,7 @@ class Trainer:
         """What the figures so far say is wrong."""
         self.losses.append((self.state.update, validation.loss))
         course = Course(
-            epoch=self.state.epoch + self.state.batch / max(1, len(self.order)),
+            epoch=self.state.epoch + self.state.batch / max(1, len(self.feed)),
             warmup_updates=self.config.warmup_updates,
             losses=tuple(self.losses),
             train_loss=self.last_loss,

@@ -56,12 +56,14 @@ class _FeedForward(torch.autograd.Function):
         return of_x, *weight_gradients(slope, x, *wants[1:3]), *of_outer, None
 
 
-def _feeds_forward(x: Tensor, inner: nn.Linear, outer: nn.Linear) -> bool:
-    """Whether both layers with weights of float32 are one function."""
+def _feeds_forward(x: Tensor, inner: nn.Module, outer: nn.Module) -> bool:
+    """Whether both layers are one function: no layers of 8 bits, and weights of float32."""
+    if not (isinstance(inner, nn.Linear) and isinstance(outer, nn.Linear)):
+        return False
     if x.dtype == torch.bfloat16:
         return training.multiplies(x, *inner.weight.shape, len(outer.weight))
     learns = torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type)
-    fits = len(inner.weight) % training.SIDE == 0 and len(x) > 0
+    fits = len(inner.weight) % training.SIDE == 0 and x.numel() > 0
     return learns and fits and training.serves(x, inner.weight, outer.weight)
 
 

@@ -1,0 +1,71 @@
+"""Batches made ahead are those that would have been made when asked for."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from seq2seq_cli.batching import Batch, Indices, Sentences, TokenPairs, epoch_batches
+from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.feed import Feed
+
+CONFIG = TrainingConfig(batch_tokens=60, accumulate=2, seed=3)
+
+
+@pytest.fixture
+def pairs() -> TokenPairs:
+    random = np.random.default_rng(1)
+    sides = ([random.integers(4, 99, random.integers(1, 20)) for _ in range(50)] for _ in range(2))
+    return TokenPairs(*map(Sentences, sides))
+
+
+def same(found: list[Batch], expected: list[Batch]) -> bool:
+    return len(found) == len(expected) and all(
+        torch.equal(one.source, other.source) and torch.equal(one.target, other.target)
+        for one, other in zip(found, expected, strict=True)
+    )
+
+
+def test_batches_come_in_order_from_any_place_and_epoch(pairs: TokenPairs) -> None:
+    feed = Feed(pairs, CONFIG, pinned=False)
+    assert len(feed) == 0
+    for epoch, begin in ((0, 0), (1, 0), (1, 6), (1, 2), (0, 4)):  # back, too, as no training goes
+        order = epoch_batches(pairs, 60, 3, epoch)
+        for place in range(begin, len(order), 2):
+            expected = [pairs.batch(rows) for rows in order[place : place + 2]]
+            assert same(feed.take(epoch, place), expected)
+        assert len(feed) == len(order)
+
+
+def test_the_next_batches_are_made_meanwhile_and_no_others(
+    pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, ...]] = []
+    batch = TokenPairs.batch
+
+    def recording(self: TokenPairs, rows: Indices) -> Batch:
+        made.append(tuple(rows))
+        return batch(self, rows)
+
+    monkeypatch.setattr(TokenPairs, "batch", recording)
+    order = [tuple(rows) for rows in epoch_batches(pairs, 60, 3, 0)]
+    feed = Feed(pairs, CONFIG, pinned=False)
+    feed.take(0, 0)
+    give_up = time.monotonic() + 10
+    while len(made) < 4 and time.monotonic() < give_up:
+        time.sleep(0.01)
+    assert made == order[:4]
+    feed.take(0, 2)
+    feed.take(0, 4)
+    assert made[:6] == order[:6]
+
+
+def test_what_goes_wrong_is_raised_where_it_is_asked_for(
+    pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Feed(pairs, CONFIG, pinned=False)
+    monkeypatch.setattr(feed, "_made", lambda place: 1 / 0 if place else [pairs.batch([0])] * 2)
+    feed.take(0, 0)
+    with pytest.raises(ZeroDivisionError):
+        feed.take(0, 2)
