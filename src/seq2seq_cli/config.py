@@ -117,6 +117,7 @@ class TrainingConfig:
     # all at once
     part_tokens: int = 4096
     recompute_layers: bool = False  # for gradients, instead of being kept (Chen 2016)
+    compile_layers: bool = False  # by torch.compile, which takes a minute and is for GPUs
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     learning_rate: float = 0.001  # the highest one, reached at the end of the warm-up
@@ -169,11 +170,12 @@ class TrainingConfig:
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")
-        require(
-            not (self.recompute_layers and self.guided_alignment),
-            "training.recompute_layers does not go with training.guided_alignment, which reads "
-            "what layers then do not keep; leave one out",
-        )
+        for name in ("recompute_layers", "compile_layers"):
+            require(
+                not (getattr(self, name) and self.guided_alignment),
+                f"training.{name} does not go with training.guided_alignment, which reads what "
+                "layers then do not keep; leave one out",
+            )
         for name in ("label_smoothing", "word_dropout", "ema_decay", "beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"training.{name} = {value}: at least 0 and below 1 is allowed")

@@ -18,6 +18,7 @@ from seq2seq_cli.alignments import Alignments, read_alignments
 from seq2seq_cli.batching import Epochs, Mixture, Sentences, TokenPairs
 from seq2seq_cli.cache import Cache, default_cache
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
+from seq2seq_cli.compiling import compile_layers
 from seq2seq_cli.config import TrainingConfig, require
 from seq2seq_cli.corpus.parallel import Corpus, ParallelText, corpora, languages, read_parallel
 from seq2seq_cli.devices import (
@@ -126,6 +127,9 @@ def train_run(
         frozen = freeze(model, config.training.freeze)
         listener.said(f"frozen: {', '.join(config.training.freeze)}, {frozen:,} parameters")
     listener.said(f"device: {describe(device, precision)}")
+    if config.training.compile_layers:
+        number = compile_layers(model.to(device), device)
+        listener.said(f"compiled: {number} layers, at the first update")
     if config.training.recompute_layers:
         recompute_layers(model)
     if config.training.batch_tokens == "auto":

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from seq2seq_cli.batching import Batch, TokenPairs
 from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.models.parts import layers
 from seq2seq_cli.objective import Objective
 from seq2seq_cli.symbols import PAD
 
@@ -121,13 +122,10 @@ def _split(batch: Batch, count: int) -> list[Batch]:
 def recompute_layers(model: TranslationModel) -> None:
     """Let the layers of a model be computed again when gradients are, and keep only their inputs.
 
-    As Chen et al. 2016: memory for some third more time, with the same gradients. Layers are the
-    members of module lists, which every architecture has.
+    As Chen et al. 2016: memory for some third more time, with the same gradients.
     """
-    for module in list(model.modules()):
-        if isinstance(module, nn.ModuleList):
-            for layer in module:
-                layer.forward = _recomputed(layer.forward)
+    for layer in layers(model):
+        layer.forward = _recomputed(layer.forward)
 
 
 def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:

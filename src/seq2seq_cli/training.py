@@ -227,7 +227,7 @@ class Trainer:
         A batch that memory does not hold is split in two, and all begun anew: the failed pass may
         have added a part of its gradients.
         """
-        parts, losses = self._parts(batches), list[float]()
+        parts, losses = self._parts(batches), list[Tensor]()
         while len(losses) < len(parts):
             batch = parts[len(losses)]
             loss = self._fitting(batch, tokens)
@@ -239,7 +239,7 @@ class Trainer:
             parts[len(losses) : len(losses) + 1] = halves(batch)
             losses.clear()
             self.optimizer.zero_grad()
-        return sum(losses)
+        return float(sum(torch.stack(losses).tolist()))  # the one wait for the device
 
     def _parts(self, batches: Sequence[Batch]) -> list[Batch]:
         """What is computed at a time: on a CPU parts of a batch, which stay in its caches."""
@@ -252,7 +252,7 @@ class Trainer:
             tokens = max(1, tokens // 2)
         return [part for batch in batches for part in in_parts(batch, tokens)]
 
-    def _fitting(self, batch: Batch, tokens: int) -> float | None:
+    def _fitting(self, batch: Batch, tokens: int) -> Tensor | None:
         """As `_accumulate`, or None where memory does not hold the batch."""
         try:
             return self._accumulate(batch, tokens)
@@ -278,11 +278,11 @@ class Trainer:
                 "training.recompute_layers = true"
             )
 
-    def _accumulate(self, batch: Batch, tokens: int) -> float:
+    def _accumulate(self, batch: Batch, tokens: int) -> Tensor:
         """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss."""
         loss, plain = self.objective(self.model, batch.to(self.device))
         (loss / tokens).backward()  # type: ignore[no-untyped-call]
-        return float(plain)
+        return plain
 
     def _refuse_non_finite(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):

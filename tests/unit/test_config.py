@@ -90,6 +90,11 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
             "training.recompute_layers does not go with training.guided_alignment, which reads "
             "what layers then do not keep; leave one out",
         ),
+        (
+            {"compile_layers": True, "guided_alignment": 0.1},
+            "training.compile_layers does not go with training.guided_alignment, which reads "
+            "what layers then do not keep; leave one out",
+        ),
         ({"learning_rate": 0}, "training.learning_rate = 0.0: a number above 0 is allowed"),
         (
             {"schedule": "cosine", "max_updates": 0},

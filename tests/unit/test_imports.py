@@ -29,7 +29,7 @@ LAYERS = [
     {"training", "search"},
     {"memory"},
     {"averaging", "fine_tuning", "objective"},
-    {"checkpoint", "optimization", "devices", "streaming", "feed"},
+    {"checkpoint", "compiling", "optimization", "devices", "streaming", "feed"},
     {"r_drop"},
     {"diagnosis", "models", "loss", "lexicon", "token_store"},
     {"native"},

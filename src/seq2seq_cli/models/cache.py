@@ -107,7 +107,7 @@ class Cache:
             values.permute(1, 2, 0, 3),
             mask,
             dropout,
-            causal=not self.length and count > 1,
+            causal=not self.length,
         )
         return seen, after
 

@@ -1,11 +1,18 @@
-"""The parts of a model by the names that users give them, and how they are frozen."""
+"""The parts of a model: its layers, those that users name, and how they are frozen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.config import require
 from seq2seq_cli.models.base import TranslationModel
+
+
+def layers(model: TranslationModel) -> Iterator[nn.Module]:
+    """What a model is a stack of: the members of module lists, which every architecture has."""
+    for module in list(model.modules()):
+        if isinstance(module, nn.ModuleList):
+            yield from module
 
 
 def part_of(name: str) -> str:

@@ -458,7 +458,11 @@ class Transformer(TranslationModel):
         config = self.config
         drops = self.training and config.attention_dropout > 0
         plain = config.decoder_attention == "self" and not drops
-        return plain and fused.packs(as_computed(self.target_embedding.weight[:1]))
+        return (
+            plain
+            and not self.compiled
+            and fused.packs(as_computed(self.target_embedding.weight[:1]))
+        )
 
     def _embed_packed(self, side: Side, ids: Tensor, layout: Layout) -> Tensor:
         positions = self.position_vectors(side, 0, ids.size(1))

@@ -102,7 +102,7 @@ class _Parts(torch.autograd.Function):
 
 def parts(x: Tensor, count: int) -> tuple[Tensor, ...]:
     """(…, D) -> so many times (…, D / count)."""
-    if x.device.type == "cpu" and torch.is_grad_enabled():
+    if training.computes(x) and torch.is_grad_enabled():
         return cast(tuple[Tensor, ...], _Parts.apply(x, count))  # type: ignore[no-untyped-call]
     return x.chunk(count, dim=-1)
 
@@ -138,7 +138,7 @@ def attention(
     if isinstance(mask, Pairs):
         keys = training.Keys(None, causal, mask.queries.starts, mask.keys.starts)
         return _compiled_attention(query, key, value, keys, scale)
-    if query.size(2) < FEW_QUERIES and not learns and not causal and mask is not None:
+    if not learns and not causal and mask is not None and query.size(2) < FEW_QUERIES:
         scores = torch.matmul(query * scale, key.transpose(2, 3))
         return torch.matmul(scores.masked_fill_(~mask, -torch.inf).softmax(dim=3), value)
     # Compiled is what models ask for: a mask of the keys of each row, or causality, not both.
@@ -149,7 +149,7 @@ def attention(
         if mask is not None:
             seen = mask.expand(query.size(0), 1, 1, key.size(2))[:, 0, 0].contiguous()
         return _compiled_attention(query, key, value, training.Keys(seen, causal), scale)
-    slow = query.dtype == torch.bfloat16 and query.device.type == "cpu"
+    slow = query.dtype == torch.bfloat16 and training.computes(query)
     if not slow or dropout or not learns:
         return F.scaled_dot_product_attention(
             query, key, value, mask, dropout, is_causal=causal, scale=scale

@@ -105,7 +105,7 @@ class _DroppedRelu(torch.autograd.Function):
 
 def dropout(x: Tensor, threshold: int) -> Tensor:
     """Drop threshold / 256 of the elements, scale up the others."""
-    if x.device.type == "cpu":
+    if training.computes(x):
         return cast(Tensor, _Dropout.apply(x, threshold))  # type: ignore[no-untyped-call]
     return F.dropout(x, threshold / LEVELS)
 
@@ -113,13 +113,13 @@ def dropout(x: Tensor, threshold: int) -> Tensor:
 def dropped_sum(residual: Tensor, x: Tensor, threshold: int) -> Tensor:
     """residual + dropout(x), in the type of the residual."""
     x = x.to(residual)
-    if x.device.type == "cpu":
+    if training.computes(x):
         return cast(Tensor, _DroppedSum.apply(residual, x, threshold))  # type: ignore[no-untyped-call]
     return residual + F.dropout(x, threshold / LEVELS)
 
 
 def dropped_relu(x: Tensor, threshold: int) -> Tensor:
     """dropout(relu(x))."""
-    if x.device.type == "cpu":
+    if training.computes(x):
         return cast(Tensor, _DroppedRelu.apply(x, threshold))  # type: ignore[no-untyped-call]
     return F.dropout(F.relu(x), threshold / LEVELS)

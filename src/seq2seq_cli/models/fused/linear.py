@@ -11,7 +11,7 @@ from seq2seq_cli.native import training
 
 def rounds(x: Tensor) -> bool:
     """Whether this is training on a CPU whose products are in bfloat16."""
-    if x.device.type != "cpu" or not torch.is_grad_enabled():
+    if not (training.computes(x) and torch.is_grad_enabled()):
         return False
     return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 

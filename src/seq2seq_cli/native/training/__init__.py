@@ -102,13 +102,23 @@ def _prepared(loaded: ctypes.CDLL) -> ctypes.CDLL:
     return loaded
 
 
+def computes(x: Tensor) -> bool:
+    """Whether work on x is this package's: on CPUs, but not in what torch.compile makes of lines
+    of PyTorch (see `compiling`), which it fuses by itself.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def serves(*tensors: Tensor) -> bool:
     """Whether compiled functions can work on these tensors, all of one type."""
-    return library() is not None and all(
-        tensor.device.type == "cpu"
-        and tensor.dtype in (torch.float32, torch.bfloat16)
-        and tensor.dtype == tensors[0].dtype
-        for tensor in tensors
+    return (
+        all(
+            computes(tensor)
+            and tensor.dtype in (torch.float32, torch.bfloat16)
+            and tensor.dtype == tensors[0].dtype
+            for tensor in tensors
+        )
+        and library() is not None
     )
 
 
@@ -131,12 +141,11 @@ def multiplies(x: Tensor, *sizes: int) -> bool:
     `sizes` are those that must be multiples of SIDE: I for `linear`, O for `linear_input`, both for
     what goes through ReLU and dropout, and none for `linear_weight`.
     """
-    loaded = library()
     return (
-        loaded is not None
-        and x.device.type == "cpu"
+        computes(x)
         and x.dtype == torch.bfloat16
         and all(size % SIDE == 0 for size in sizes)
+        and (loaded := library()) is not None
         and bool(loaded.train_multiplies())
     )
 
