@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from seq2seq_cli.errors import InputError
+from seq2seq_cli.errors import InputError, nearby
 
 # Source tokens searched at a time. More is no faster on a CPU, where caches of states fall out of
 # the processor's own (recipes/bench/LOG.md).
@@ -359,4 +359,4 @@ def check_run_folder(path: Path) -> None:
         within = next((above for above in path.parents if (above / RUN_CONFIG).is_file()), None)
         hint = f"; name its run folder, {within}" if within else ""
         raise InputError(f"{path} is a file and no run folder{hint}")
-    raise InputError(f"{path}: no such run folder")
+    raise InputError(f"{path}: no such run folder{nearby(path)}")

@@ -11,7 +11,7 @@ from seq2seq_cli.checkpoint import RunFolder, Tokenizers
 from seq2seq_cli.config import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.models.layers import sinusoids
+from seq2seq_cli.models.layers import LearnedPositions, sinusoids
 from seq2seq_cli.models.transformer import (
     CausalAttention,
     CrossAttention,
@@ -137,7 +137,8 @@ def specification(
 
 def _positions(model: Transformer, name: str) -> Tensor:
     if model.positions == "learned":
-        return getattr(model, name).embedding.weight  # type: ignore[no-any-return]
+        learned = cast(LearnedPositions, getattr(model, name))
+        return learned(0, max(POSITIONS, learned.embedding.num_embeddings)).detach()  # type: ignore[no-any-return]
     return sinusoids(0, POSITIONS, model.config.width, torch.device("cpu"))
 
 

@@ -1,18 +1,20 @@
 """How likely models find given translations."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from seq2seq_cli.batching import pad, split_by_tokens
 from seq2seq_cli.devices import autocast
-from seq2seq_cli.symbols import BOS, EOS
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.symbols import BOS, EOS, PIECES
 from seq2seq_cli.text import Warn
 from seq2seq_cli.translator import Translator
 
 WINDOW_PAIRS = 1024  # sorted by length among each other
+MOST_TOKENS = 8192  # of a line, of which attention compares each with each
 
 
 @dataclass(frozen=True)
@@ -28,29 +30,56 @@ class Likelihood:
 
 
 def likelihoods(
-    translator: Translator, sources: Sequence[str], targets: Sequence[str], warn: Warn
+    translator: Translator,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    warn: Warn,
+    *,
+    in_pieces: bool = False,
 ) -> Iterator[Likelihood]:
     """The likelihood of each target given the source beside it, in their order.
 
-    Two blank lines have no tokens: `translate` does not ask the model about them either. A source
-    that is longer than the model has learned to read is read as a whole, with a warning.
+    Targets are text, or pieces with spaces between: search may spell a word in other pieces than
+    the tokenizer cuts it into. Two blank lines have no tokens: `translate` does not ask the model
+    about them either. A source that is longer than the model has learned to read is read as a
+    whole, with a warning. Raises InputError for lines of more than MOST_TOKENS, and for pieces
+    that are none of the vocabulary.
     """
+    tokens = _ids_of_pieces(translator) if in_pieces else translator.tokenizers.target.encode
     for start in range(0, len(sources), WINDOW_PAIRS):
         part = slice(start, start + WINDOW_PAIRS)
-        yield from _window(translator, sources[part], targets[part], start + 1, warn)
+        yield from _window(translator, sources[part], tokens(targets[part]), start + 1, warn)
+
+
+def _ids_of_pieces(translator: Translator) -> Callable[[Sequence[str]], list[list[int]]]:
+    """What makes ids of lines of pieces; EOS at their end, as `translate` has it, is left out."""
+    target = translator.tokenizers.target
+
+    def ids(lines: Sequence[str]) -> list[list[int]]:
+        return [target.piece_ids(line.removesuffix(PIECES[EOS]).split()) for line in lines]
+
+    return ids
 
 
 def _window(
     translator: Translator,
     sources: Sequence[str],
-    targets: Sequence[str],
+    targets: Sequence[list[int]],
     first_number: int,
     warn: Warn,
 ) -> list[Likelihood]:
     predictor, tokenizers = translator.predictor, translator.tokenizers
-    source = [[*ids, EOS] for ids in tokenizers.source.encode(sources)]
-    target = [[*ids, EOS] for ids in tokenizers.target.encode(targets)]
-    for number, ids in enumerate(source, start=first_number):
+    tagged = [translator.tagged(line) for line in sources]
+    source = [[*ids, EOS] for ids in tokenizers.source.encode(tagged)]
+    target = [[*ids, EOS] for ids in targets]
+    for number, (ids, other) in enumerate(zip(source, target, strict=True), start=first_number):
+        if (most := max(len(ids), len(other))) > MOST_TOKENS:
+            raise InputError(
+                f"line {number} has {most:,} tokens; up to {MOST_TOKENS:,} are allowed, since "
+                "it is read as a whole; split it, or leave the pair out"
+            )
+        if message := translator.missing_language(ids[:-1], number):
+            warn(message)
         if len(ids) - 1 > translator.max_length:
             warn(
                 f"line {number} has {len(ids) - 1:,} tokens, the model reads "

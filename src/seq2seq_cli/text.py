@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from seq2seq_cli.errors import InputError
+from seq2seq_cli.errors import InputError, nearby
 
 Warn = Callable[[str], None]
 
@@ -29,6 +29,7 @@ STDIN = Path("-")
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's code for: a gzip header, any window size
 READ_BYTES = 1 << 16
+AHEAD_BYTES = 1 << 24  # that are read ahead at most, but for one line
 READ_ERRORS = (OSError, EOFError, zlib.error)
 
 
@@ -43,7 +44,7 @@ def open_input(path: Path) -> BinaryIO:
     try:
         return path.open("rb", buffering=0)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file{_nearby(path)}") from None
+        raise InputError(f"{path}: no such file{nearby(path)}") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a directory; a text file is wanted") from None
     except OSError as error:
@@ -60,20 +61,6 @@ def _standard_input() -> BinaryIO:
         return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
     except io.UnsupportedOperation:  # no descriptor beneath: a test put text in its place
         return sys.stdin.buffer
-
-
-def _nearby(path: Path) -> str:
-    """Name the file that was probably meant, where there is one."""
-    import difflib
-
-    if not path.parent.is_dir():
-        return f" (the directory {path.parent} does not exist)"
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except OSError:  # a directory that may be entered but not listed
-        return ""
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {path.parent / close[0]}?" if close else ""
 
 
 def display_name(path: Path, standard: str = "standard input") -> str:
@@ -129,8 +116,8 @@ def arriving_lines(stream: BinaryIO, name: str, limit: int, warn: Warn) -> Itera
 
     Whoever waits at the other end of a pipe gets an answer to a single line, and lists fill up
     where lines arrive faster than they are used. A thread reads ahead by at most `limit` lines
-    and one block of bytes, so memory stays flat on endless input. Take the stream from
-    `open_input`. Raises InputError, after all lines that came whole, if reading fails.
+    or AHEAD_BYTES, and one block of bytes, so memory stays flat on endless input. Take the stream
+    from `open_input`. Raises InputError, after all lines that came whole, if reading fails.
     """
     buffer = _LineBuffer(limit)
     threading.Thread(target=_read_ahead, args=(stream, buffer), daemon=True).start()
@@ -153,6 +140,7 @@ class _LineBuffer:
         self.error: Exception | None = None  # what ended the reading, if it was no end of file
         self._limit = limit
         self._lines: list[bytes] = []
+        self._bytes = 0  # of these lines
         self._ended = False
         self._changed = threading.Condition()
 
@@ -161,20 +149,24 @@ class _LineBuffer:
         start = 0
         with self._changed:
             while start < len(lines):
-                self._changed.wait_for(lambda: self._ended or len(self._lines) < self._limit)
+                self._changed.wait_for(lambda: self._ended or self._has_room())
                 if self._ended:
                     return False
                 stop = start + self._limit - len(self._lines)
                 self._lines += lines[start:stop]
+                self._bytes += sum(map(len, lines[start:stop]))
                 start = stop
                 self._changed.notify()
         return True
+
+    def _has_room(self) -> bool:
+        return len(self._lines) < self._limit and self._bytes < AHEAD_BYTES
 
     def take(self) -> list[bytes]:
         """Wait for lines and take all there are, at most `limit`; none means the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._lines)
-            lines, self._lines = self._lines, []
+            lines, self._lines, self._bytes = self._lines, [], 0
             self._changed.notify()
             return lines
 

@@ -244,7 +244,8 @@ class Tokenizer:
     def decode(
         self, sentences: Sequence[Sequence[int]], *, threads: int | None = None
     ) -> list[str]:
-        """The text of each sentence of ids, as one line: it contains neither LF nor CR.
+        """The text of each sentence of ids, as one line: it contains neither LF nor CR, and
+        spaces as normalised text has them, whatever the ids.
 
         PAD, BOS and EOS leave no trace, UNK is shown as `UNKNOWN`. Raises IndexError for an id that
         is not in the vocabulary.
@@ -256,7 +257,13 @@ class Tokenizer:
             lines = [self._processor.Decode(sentence) for sentence in lists]
         else:
             lines = self._processor.Decode(lists, num_threads=threads or -1)
-        return [line.replace("\n", " ").replace("\r", " ") for line in lines]
+        lines = [line.replace("\n", " ").replace("\r", " ") for line in lines]
+        return [" ".join(filter(None, line.split(" "))) for line in lines] if self._joins else lines
+
+    @cached_property
+    def _joins(self) -> bool:
+        """Whether normalised text has one space in the place of several, and none at its ends."""
+        return self.normalize("a  b") == "a b"
 
     def pieces(self, line: str) -> list[str]:
         """The pieces of a line as the vocabulary names them; what it lacks is <unk>."""

@@ -24,9 +24,9 @@ from seq2seq_cli.search import (
     attention_to_source,
     search,
 )
-from seq2seq_cli.symbols import BOS, EOS, tag
+from seq2seq_cli.symbols import BOS, EOS, UNK, tag
 from seq2seq_cli.text import Warn
-from seq2seq_cli.tokenizer import Tokenizer, language_of, split_tag
+from seq2seq_cli.tokenizer import WORD, Tokenizer, language_of, split_tag
 
 # Ends of sentences: Latin and similar, then CJK, whose sentences have no space between them.
 SENTENCE_END = re.compile(r"(?<=[.!?…;])[\"'”’»)\]]*\s+|(?<=[。！？])")
@@ -146,6 +146,21 @@ class Translator:
             target_language,
         )
 
+    def check_prefixes(self, prefixes: Sequence[str], name: str) -> None:
+        """Raise InputError for a prefix, of a file of this name, that no translation can have."""
+        target = self.tokenizers.target
+        for number, ids in enumerate(target.encode(prefixes), start=1):
+            require(
+                UNK not in ids,
+                f"{name}, line {number}: the run has no pieces for some of its characters "
+                f"({target.decode([ids])[0]}); only what it learned to write can be a prefix",
+            )
+            require(
+                len(ids) <= self.max_length,
+                f"{name}, line {number} has {len(ids):,} tokens; up to {self.max_length:,} are "
+                "allowed, as many as the run learned to write",
+            )
+
     def translate(
         self,
         lines: Sequence[str],
@@ -197,18 +212,14 @@ class Translator:
         """What is to be searched for lines; a line that is too long in parts, with a warning."""
         source = self.tokenizers.source
         begun = self.tokenizers.target.encode(prefixes) if prefixes is not None else None
-        tagged = [self._tagged(translation.source) for translation in translations]
+        tagged = [self.tagged(translation.source) for translation in translations]
         encoded = source.encode(tagged)
         for index, (translation, ids) in enumerate(zip(translations, encoded, strict=True)):
             prefix = begun[index] if begun is not None else []
             if not ids:
                 continue
             number = first_number + index
-            if source.tags and ids[0] not in source.tags.values():
-                message = (
-                    f"line {number} names no language to translate into; begin it with "
-                    f"{' or '.join(map(tag, source.tags))}, or give --target-language"
-                )
+            if message := self.missing_language(ids, number):
                 translation.warnings.append(message)
                 warn(message)
             if len(ids) <= self.max_length:
@@ -226,11 +237,21 @@ class Translator:
             for place, tokens in enumerate(source.encode(texts)):
                 yield _Part(index, number + (place << 40), tokens, prefix if place == 0 else [])
 
-    def _tagged(self, line: str) -> str:
+    def tagged(self, line: str) -> str:
         """The line with the tag of the language asked for, unless it has one."""
         if not self.target_language or language_of(line) in self.tokenizers.source.tags:
             return line
         return f"{tag(self.target_language)} {line}"
+
+    def missing_language(self, ids: Sequence[int], number: int) -> str:
+        """What is wrong with the tokens of a line if they have no tag and there are languages."""
+        tags = self.tokenizers.source.tags
+        if not tags or not ids or ids[0] in tags.values():
+            return ""
+        return (
+            f"line {number} names no language to translate into; begin it with "
+            f"{' or '.join(map(tag, tags))}, or give --target-language"
+        )
 
     def _source_words(self, part: _Part) -> tuple[int, list[int]]:
         """How many tags a part begins with, and the place of the word of each token after them."""
@@ -239,8 +260,9 @@ class Translator:
 
     def batch_budget(self) -> int:
         """Source tokens searched at a time."""
-        fastest = GREEDY_BATCH_TOKENS if self.options.beam == 1 else SEARCH_BATCH_TOKENS
-        rows = max(USUAL_BEAM, self.options.beam)  # of a sentence, which memory goes by
+        hypotheses = self.options.n_best if self.options.sample else self.options.beam
+        fastest = GREEDY_BATCH_TOKENS if hypotheses == 1 else SEARCH_BATCH_TOKENS
+        rows = max(USUAL_BEAM, hypotheses)  # of a sentence, which memory goes by
         return self.batch_tokens or fastest * USUAL_BEAM // rows
 
     def _batches(self, parts: Sequence[_Part]) -> list[list[int]]:
@@ -320,12 +342,20 @@ def refuse_unknown_language(run: Path, source: Tokenizer, language: str) -> None
 
 
 def word_places(pieces: Sequence[str]) -> list[int]:
-    """The place of the word, as spaces divide a line, that each piece belongs to."""
-    places, place = [], -1
+    """The place of the word, as spaces divide a line, that each piece belongs to.
+
+    A space alone belongs to the word after it, and makes none: of several in a row one is left.
+    """
+    places, place, begins = [], -1, True
     for piece in pieces:
-        place += piece.startswith("▁") or place < 0
+        begins = begins or piece.startswith(WORD)
+        if not piece.strip(WORD):
+            places.append(place + 1)
+            continue
+        place += begins
+        begins = False
         places.append(place)
-    return places
+    return [max(0, min(each, place)) for each in places]
 
 
 def _joined(parts: Sequence[Sequence[Candidate]]) -> list[Candidate]:

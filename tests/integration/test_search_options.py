@@ -80,6 +80,29 @@ def test_a_prefix_begins_its_translation(seq2seq, trained, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("prefix", "message"),
+    [
+        ("eins\n\nein 日本\n", "begin, line 3: the run has no pieces for some of its characters"),
+        ("eins " * 500 + "\n\n\n", "begin, line 1 has 500 tokens; up to 12 are allowed"),
+    ],
+    ids=["unknown", "long"],
+)
+def test_a_prefix_that_no_translation_can_have_is_refused(
+    seq2seq, trained, tmp_path, prefix, message
+):
+    (tmp_path / "begin").write_text(prefix)
+    done = seq2seq("translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES)
+    assert (done.code, done.stdout) == (2, b"")
+    assert message in done.stderr
+
+
+def test_alignments_do_not_mix_with_translations(seq2seq, trained):
+    done = seq2seq("translate", trained, "--alignment", "-", stdin=LINES)
+    assert (done.code, done.stdout) == (2, b"")
+    assert "standard output is given for two outputs" in done.stderr
+
+
 def test_draws_repeat_whatever_the_batch(seq2seq, trained):
     arguments = ["--sample", "--temperature", 2, "--format", "tsv", "--n-best", 3]
     many = LINES * 20
@@ -107,6 +130,11 @@ def test_runs_that_share_their_tokenizer_vote(seq2seq, trained):
     assert done.stdout.decode().splitlines() == TRANSLATIONS
 
 
+def spelled(piece: str) -> list[str]:
+    """A word in characters; EOS as it is."""
+    return [piece] if piece == "</s>" else ["▁", *piece.removeprefix("▁")]
+
+
 def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
     (tmp_path / "source").write_bytes(LINES)
     found = records(seq2seq("translate", trained, "--format", "jsonl", stdin=LINES))
@@ -124,6 +152,14 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
     assert [float(line.split("\t")[0]) for line in plain] == pytest.approx(
         [record["log_probability"] for record in records(done)], abs=1e-5
     )
+    for record in found:  # spelled in other pieces than the tokenizer would
+        record["pieces"] = [p for each in record["hypotheses"][0]["tokens"] for p in spelled(each)]
+    lines = "".join(f"{' '.join(record['pieces'])}\n" for record in found).encode()
+    spelt = records(
+        seq2seq(*arguments, "--pieces", "--format", "jsonl", folder=tmp_path, stdin=lines)
+    )
+    assert [each["tokens"] for each in spelt] == [record["pieces"] for record in found]
+    assert spelt[0]["log_probability"] < found[0]["hypotheses"][0]["log_probability"] - 1
     fewer = seq2seq(*arguments, folder=tmp_path, stdin=b"eins zwei .\n")
     assert fewer.code == 2
     assert "source has 3 lines, standard input has 1" in fewer.stderr
@@ -135,11 +171,17 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
         (["--n-best", "2"], "--n-best is for --format tsv or jsonl"),
         (["--n-best", "9", "--format", "tsv"], "--n-best 9: 1 to 5 is allowed with --beam 5"),
         (["--top-k", "3"], "--top-k 3 is for drawing; add --sample"),
+        (["--seed", "3"], "--seed 3 is for drawing; add --sample"),
+        (["--max-extra", "-1"], "--max-extra -1: 0 to 1,000,000 is allowed"),
+        (["--prefix", "-"], "standard input is given for two inputs; give a file"),
         (["--weights", "1,x"], "--weights 1,x: numbers with commas between are allowed"),
-        (["--weights", "1,2"], "--weights 1,2: 1 numbers above 0 are allowed, one for each run"),
+        (
+            ["--weights", "1,2"],
+            "one number above 0 for each run is allowed, of a finite sum; runs: 1",
+        ),
         (["--alignment", "no/file"], "no/file: cannot be written: no is no writable directory"),
         (["--prefix", "lime.en"], "lime.en: no such file"),
-        (["--min-ratio", "5"], "--min-ratio 5.0: 0 to 2 is allowed, which is --max-ratio"),
+        (["--min-ratio", "5"], "--min-ratio 5.0: 0 to 2.0 is allowed, which is --max-ratio"),
         (["--alignment", "out"], "out is given for two outputs; write to another file"),
         (["--length-penalty", "none", "--alpha", "0.3"], "does nothing with --length-penalty none"),
         (["--sample", "--coverage-penalty", "1"], "--coverage-penalty ranks hypotheses of a beam"),

@@ -195,23 +195,34 @@ def test_what_is_never_said_is_forbidden_and_not_just_unlikely() -> None:
     assert hypothesis.log_probability == pytest.approx(3 * math.log(0.05) + math.log(0.02))
 
 
-@pytest.mark.parametrize("alpha", [-0.5, *PENALTIES])
+SCORES = {
+    **{f"gnmt {alpha}": {"alpha": alpha} for alpha in (-0.5, *PENALTIES)},
+    "power": {"length_penalty": "power", "alpha": 1.5},
+    "none": {"length_penalty": "none"},
+    "repetition": {"repetition_penalty": 1.5},
+}
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
 @pytest.mark.parametrize("n_best", [1, 3])
 def test_stopping_early_never_costs_a_better_hypothesis(
     model: TranslationModel,
     monkeypatch: pytest.MonkeyPatch,
-    alpha: float,
+    score: dict[str, Any],
     n_best: int,
 ) -> None:
     sources = pad(random_sources(16))
-    options = SearchOptions(beam=4, n_best=n_best, alpha=alpha, max_ratio=1, max_extra=6)
-    early = beam_search(model, sources, options)
+    options = SearchOptions(beam=4, n_best=n_best, max_ratio=1, max_extra=6, **score)
+    early = [beam_search(model, sources, options)]
+    monkeypatch.setattr(beam, "_compiled_serves", lambda *given: False)
+    early.append(beam_search(model, sources, options))
     monkeypatch.setattr(
         beam._Searched,
         "is_over",
         lambda self, best_open, length, _: best_open == -math.inf or length >= self.longest,
     )
-    assert tokens(early) == tokens(beam_search(model, sources, options))
+    whole = tokens(beam_search(model, sources, options))
+    assert [tokens(found) for found in early] == [whole] * len(early)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -365,7 +376,10 @@ def test_an_ensemble_takes_the_weighted_mean_of_probabilities() -> None:
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0]])
 def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
     model = TableModel({})
-    with pytest.raises(InputError, match="2 numbers above 0 are allowed, one for each run"):
+    with pytest.raises(
+        InputError,
+        match="one number above 0 for each run is allowed, of a finite sum; runs: 2",
+    ):
         Predictor([model, model], weights)
 
 
@@ -502,7 +516,7 @@ def test_the_score_of_what_is_drawn_is_the_models_own(model: TranslationModel) -
         ({"temperature": 0.5}, "temperature 0.5 is for drawing; add --sample"),
         ({"sample": True, "top_p": 0.0}, "top-p 0.0: above 0 to 1 is allowed"),
         ({"repetition_penalty": 0.5}, "repetition-penalty 0.5: 1 to 100 is allowed"),
-        ({"min_ratio": 3.0}, "--min-ratio 3.0: 0 to 2 is allowed, which is --max-ratio"),
+        ({"min_ratio": 3.0}, "--min-ratio 3.0: 0 to 2.0 is allowed, which is --max-ratio"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:

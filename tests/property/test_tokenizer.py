@@ -33,6 +33,7 @@ def test_decoded_ids_are_one_line_each_without_control_symbols(sentences: list[l
     assert len(lines) == len(sentences)
     for line in lines:
         assert not {"\n", "\r"} & set(line)
+        assert line == " ".join(line.split())
         assert not any(piece in line for piece in symbols.PIECES.values())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq_cli import text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, arriving_lines, open_input, read_lines
 
@@ -141,6 +142,15 @@ def test_reads_ahead_by_the_limit_and_one_block() -> None:
     assert len(next(lines)) == 100
     time.sleep(0.1)
     assert len(stream.blocks) == 49
+
+
+def test_huge_lines_are_read_ahead_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "AHEAD_BYTES", 3000)
+    stream = Blocks([b"x" * 999 + b"\n" for _ in range(50)])
+    lines = arriving_lines(stream, "pipe", 100, pytest.fail)
+    assert all(len(each) <= 4 for each in (next(lines), next(lines)))
+    time.sleep(0.1)
+    assert len(stream.blocks) > 35
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), EOFError("it ends")])

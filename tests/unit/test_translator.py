@@ -13,7 +13,7 @@ from seq2seq_cli.checkpoint import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
-from seq2seq_cli.translator import Translation, Translator, split_line
+from seq2seq_cli.translator import Translation, Translator, split_line, word_places
 
 MAX_LENGTH = 12  # tokens
 
@@ -125,6 +125,31 @@ def test_parts_fit_and_hold_all_characters_in_order(line, max_length, tokenizer)
 )
 def test_lines_are_split_at_sentence_ends_else_at_spaces(line, parts, tokenizer):
     assert split_line(line, tokenizer, 6) == parts
+
+
+@pytest.mark.parametrize(
+    ("pieces", "places"),
+    [
+        (["▁a", "b", "▁c"], [0, 0, 1]),
+        (["▁a", "▁", "▁c"], [0, 1, 1]),  # two spaces
+        (["▁", "a", "▁", "▁", "c", "▁"], [0, 0, 1, 1, 1, 1]),
+        (["a", "▁c"], [0, 1]),
+        (["▁"], [0]),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_a_space_alone_is_no_word(pieces, places):
+    assert word_places(pieces) == places
+
+
+def test_many_draws_of_a_line_are_as_many_rows_as_a_wide_beam(make):
+    translator = make()
+    options = {"beam": 40}, {"sample": True, "n_best": 40, "beam": 1}
+    wide, drawn = (
+        replace(translator, batch_tokens=None, options=SearchOptions(**each)) for each in options
+    )
+    assert wide.batch_budget() == drawn.batch_budget()
 
 
 def test_a_failed_batch_stops_no_later_call(

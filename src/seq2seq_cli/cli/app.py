@@ -67,12 +67,12 @@ def seq2seq(
     """
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or input."""
     # Threads that spin for long while they wait take the cores from other programs, and from each
     # other where two trainings share a machine; threads that sleep at once cost a third of the
     # speed. So they spin for some 100 microseconds. Read once, when torch is loaded.
-    if "OMP_WAIT_POLICY" not in os.environ:
+    if "OMP_WAIT_POLICY" not in os.environ:  # whoever set one of the two knows better
         os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     try:
         app()

@@ -8,7 +8,7 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
-from seq2seq_cli.cli.pipe import LineWriter, opened_output
+from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output
 from seq2seq_cli.config import check_run_folder
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
@@ -36,6 +36,21 @@ def likelihood(
             rich_help_panel=FILES,
         ),
     ] = "tsv",
+    pieces: Annotated[
+        bool,
+        typer.Option(
+            "--pieces",
+            help="The target is in pieces with spaces between, as `tokenizer encode` writes them.",
+            rich_help_panel=FILES,
+        ),
+    ] = False,
+    target_language: Annotated[
+        str,
+        typer.Option(
+            help="Language of the target, of a run with several; as for `translate`.",
+            show_default=False,
+        ),
+    ] = "",
     weights: Annotated[
         str, typer.Option(metavar="W,…", help="Of several runs' votes.", show_default="equal")
     ] = "",
@@ -59,14 +74,20 @@ def likelihood(
     """Tell how likely a model finds given translations: a line for each pair, the whole on stderr.
 
     Log-probabilities are natural ones, over all tokens and EOS, as `translate --format jsonl` has
-    them without --shortlist. A pair of two blank lines counts as nothing, and a line that is longer
-    than the model reads is read as a whole, with a warning.
+    them in float32 and without --shortlist. Of text they are those of the pieces that the tokenizer
+    cuts it into, of which search may have chosen others: its tokens are read with --pieces. A pair
+    of two blank lines counts as nothing, and a line that is longer than the model reads is read as
+    a whole, with a warning.
 
     \b
     seq2seq likelihood runs/en-de --source test.en --target test.de
     seq2seq translate runs/en-de -i test.en | seq2seq likelihood runs/en-de --source test.en
+    seq2seq translate runs/en-de -i test.en --format jsonl |
+        jq -r '.hypotheses[0].tokens | join(" ")' |
+        seq2seq likelihood runs/en-de --source test.en --pieces
     """
     votes = numbers(weights)
+    check_paths([source, target], [])
     for run in runs:
         check_run_folder(run)
     sources = list(read_lines(source, console.warn))
@@ -87,10 +108,11 @@ def likelihood(
         device=choose_device(device),
         batch_tokens=batch_tokens,
         precision=precision,
+        target_language=target_language,
     )
     total, tokens = 0.0, 0
     with opened_output(STDIN) as stream, LineWriter(stream, "standard output") as writer:
-        for each in likelihoods(translator, sources, targets, console.warn):
+        for each in likelihoods(translator, sources, targets, console.warn, in_pieces=pieces):
             count = len(each.pieces)
             one = perplexity(each.log_probability, count)
             if format_ == "tsv":

@@ -20,13 +20,19 @@ Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the 
 def check_paths(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     """Raise InputError, before anything is loaded, if a path cannot be read or written.
 
-    And if one would be written that is read, or is written already.
+    And if one would be written that is read, or is written already, or a pipe read twice.
     """
     used: list[Path] = []
-    for source in inputs:
-        if source != text.STDIN:
+    for place, source in enumerate(inputs):
+        if source in inputs[:place] and (source == text.STDIN or not source.is_file()):
+            raise InputError(f"{text.display_name(source)} is given for two inputs; give a file")
+        if source == text.STDIN:
+            continue
+        if not source.is_fifo():  # whose writer would write to nobody when it is closed again
             text.open_input(source).close()
-            used.append(source)
+        used.append(source)
+    if list(outputs).count(text.STDIN) > 1:
+        raise InputError("standard output is given for two outputs; write one to a file")
     for target in outputs:
         if target == text.STDIN:
             continue

@@ -1,9 +1,6 @@
 """`seq2seq tokenizer`: learn a SentencePiece tokenizer, and use one as a pipe."""
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -136,9 +133,8 @@ def train(
     _check_output(output, [Path(source.container.name) for source in sources], force)
     rows = (source.container.rows((source.field,), console.warn) for source in sources)
     lines = (line for (line,) in chain.from_iterable(rows))
-    with _stopped_by_interrupt():
-        # They are taken for the sides of one corpus, so that many lines make a sentence pair.
-        trained = train_tokenizer(lines, settings, sides=len(sources))
+    # They are taken for the sides of one corpus, so that many lines make a sentence pair.
+    trained = train_tokenizer(lines, settings, sides=len(sources))
     for note in trained.notes:
         console.note(note)
     _replace(output, trained.tokenizer.model)
@@ -245,16 +241,3 @@ def _replace(output: Path, model: bytes) -> None:
         text.replace_file(output, model)
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror}") from None
-
-
-@contextmanager
-def _stopped_by_interrupt() -> Iterator[None]:
-    """Let Ctrl-C end the process at once: SentencePiece trains for minutes without asking Python.
-
-    Nothing is lost, since the file is written afterwards and in one step.
-    """
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

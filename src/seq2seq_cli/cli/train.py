@@ -275,9 +275,6 @@ def run(
     from seq2seq_cli.experiment import AlreadyFinishedError, train_run
     from seq2seq_cli.training import InterruptedTrainingError
 
-    # Until the trainer takes signals over there is nothing to save, and SentencePiece, which learns
-    # for minutes without asking Python, would hold Ctrl-C back.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     prepare(threads)
     listener = make_listener(config.training, quiet=quiet)
     try:

@@ -60,7 +60,8 @@ def translate(
     prefix: Annotated[
         Path | None,
         typer.Option(
-            help="File with what each translation begins with, line by line.", rich_help_panel=FILES
+            help="File with what each translation begins with, line by line; a blank line is none.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     target_language: Annotated[
@@ -90,7 +91,10 @@ def translate(
     n_best: Annotated[
         int,
         typer.Option(
-            min=1, help="Translations of a line, in tsv or jsonl.", rich_help_panel=SEARCH
+            min=1,
+            help="Translations of a line, in tsv or jsonl; they differ in their pieces, and may "
+            "read the same.",
+            rich_help_panel=SEARCH,
         ),
     ] = 1,
     length_penalty: Annotated[
@@ -102,19 +106,21 @@ def translate(
     ] = "gnmt",
     alpha: Annotated[
         float,
-        typer.Option(help="More favours longer translations.", rich_help_panel=SEARCH),
+        typer.Option(help="More favours longer translations (-10 to 10).", rich_help_panel=SEARCH),
     ] = 1.0,
     coverage_penalty: Annotated[
         float,
         typer.Option(
-            help="Beta of Wu 2016: how much it counts that source words were not looked at.",
+            help="Beta of Wu 2016: how much it counts that source words were not looked at; 0 to "
+            "100.",
             rich_help_panel=SEARCH,
         ),
     ] = 0.0,
     repetition_penalty: Annotated[
         float,
         typer.Option(
-            help="What repeated words' log-probabilities are multiplied with (Keskar 2019).",
+            help="What repeated words' log-probabilities are multiplied with (Keskar 2019); 1 to "
+            "100.",
             rich_help_panel=SEARCH,
         ),
     ] = 1.0,
@@ -137,13 +143,16 @@ def translate(
         bool,
         typer.Option(
             "--sample",
-            help="Draw each word; the same for the same line and seed.",
+            help="Draw each word, instead of keeping a beam; the same for the same line and seed. "
+            "Several are in the order drawn.",
             rich_help_panel=DRAWING,
         ),
     ] = False,
     temperature: Annotated[
         float,
-        typer.Option(help="Below 1, likely words become likelier.", rich_help_panel=DRAWING),
+        typer.Option(
+            help="Above 0; below 1, likely words become likelier.", rich_help_panel=DRAWING
+        ),
     ] = 1.0,
     top_k: Annotated[
         int,
@@ -156,15 +165,18 @@ def translate(
     top_p: Annotated[
         float,
         typer.Option(
-            help="Draw among the fewest words of this probability (Holtzman 2020).",
+            help="Draw among the fewest words of this probability (Holtzman 2020); above 0 to 1.",
             rich_help_panel=DRAWING,
         ),
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, rich_help_panel=DRAWING)] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Another draws other words.", rich_help_panel=DRAWING)
+    ] = 1,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
         typer.Option(
-            help="Of matrix products; int8 is for CPUs: faster, and nearly as good.",
+            help="Of matrix products; auto: float32 on CPUs, bfloat16 on GPUs that have it. int8 "
+            "is for CPUs: faster, and nearly as good; bfloat16 is neither there.",
             rich_help_panel=MACHINE,
         ),
     ] = "auto",
@@ -189,6 +201,7 @@ def translate(
         int | None,
         typer.Option(
             min=1,
+            max=1024,
             help="Batches searched side by side, with the threads divided.",
             show_default=f"one a thread, at most {MOST_WORKERS}",
             rich_help_panel=MACHINE,
@@ -221,7 +234,7 @@ def translate(
     for run in runs:
         check_run_folder(run)
     begun = list(read_lines(prefix, console.warn)) if prefix is not None else None
-    if begun is not None and input_ != STDIN:
+    if begun is not None and input_.is_file():  # a pipe can be read only once
         check_counts(prefix, len(begun), input_, sum(1 for _ in read_lines(input_, _unheard)))
     from seq2seq_cli.devices import choose_device, prepare, usable_threads
     from seq2seq_cli.search import SearchOptions
@@ -261,6 +274,8 @@ def translate(
         shortlist=shortlist,
         target_language=target_language,
     )
+    if begun is not None:
+        translator.check_prefixes(begun, str(prefix))
     with ExitStack() as files:
         aligned = None
         if alignment is not None:

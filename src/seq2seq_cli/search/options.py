@@ -62,7 +62,7 @@ class SearchOptions:
             value = getattr(self, name)
             require(
                 low <= value <= high,
-                f"--{name.replace('_', '-')} {value}: {low} to {high:g} is allowed"
+                f"--{name.replace('_', '-')} {value}: {low} to {high:,} is allowed"
                 + (", which is --max-ratio" if name == "min_ratio" else ""),
             )
         require(
@@ -74,6 +74,7 @@ class SearchOptions:
             ("temperature", self.temperature, 1.0),
             ("top-k", self.top_k, 0),
             ("top-p", self.top_p, 1.0),
+            ("seed", self.seed, 1),
         ):
             require(self.sample or value == off, f"--{name} {value} is for drawing; add --sample")
         require(

@@ -52,9 +52,11 @@ class Predictor:
         follows_attention: bool = False,
     ) -> None:
         require(
-            len(weights) in (0, len(models)) and all(0 < weight < math.inf for weight in weights),
-            f"--weights {','.join(f'{w:g}' for w in weights)}: {len(models)} numbers above 0 are "
-            "allowed, one for each run",
+            len(weights) in (0, len(models))
+            and all(0 < weight < math.inf for weight in weights)
+            and sum(weights) < math.inf,
+            f"--weights {','.join(f'{w:g}' for w in weights)}: one number above 0 for each run is "
+            f"allowed, of a finite sum; runs: {len(models)}",
         )
         self.models = tuple(models)
         self._compiled: tuple[Steps, ...] | None = None
@@ -66,8 +68,8 @@ class Predictor:
         for model in models if follows_attention else ():
             require(
                 bool(source_attentions(model)),
-                f"the architecture {model.config.architecture} has no attention to the source, "
-                "which the coverage penalty is made of",
+                f"--coverage-penalty goes by attention to the source, which the architecture "
+                f"{model.config.architecture} does not have; leave it out",
             )
 
     @property

@@ -5,8 +5,9 @@ own, so that neither the batch nor its order changes them.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 import torch
 from torch import Tensor
@@ -19,14 +20,12 @@ from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
-NUMBERS = 64  # drawn at once for a hypothesis
-
 
 @dataclass
 class _Drawn(Sentence):
     """One hypothesis to draw."""
 
-    random: Iterator[float] = field(default_factory=lambda: iter(()))  # in [0, 1), for each token
+    random: Random = field(default_factory=Random)
     result: Hypothesis | None = None
 
 
@@ -60,8 +59,10 @@ def sample(
     results: list[list[_Drawn]] = [drawn[i * draws : (i + 1) * draws] for i in range(len(lengths))]
     # Each hypothesis is a sentence of its own here, so that those that have ended can leave.
     rows = torch.arange(len(lengths), device=source.device).repeat_interleave(draws)
-    forced = pad(prefixes).to(source.device)[rows] if any(prefixes) else None
-    decoding = predictor.begin(source.index_select(0, rows), 1, forced)
+    forced = pad(prefixes).to(source.device) if any(prefixes) else None
+    decoding = predictor.begin(source, 1, forced)
+    if draws > 1:
+        decoding.keep(rows, rows)  # read once, for all of its draws
     tokens = source.new_full((len(drawn), 1), BOS)
     scores = torch.empty(len(drawn), 0, device=source.device)
     while drawn:
@@ -71,7 +72,7 @@ def sample(
             raise NoNumbersError
         plain = logits.clone()
         constrain(logits, normaliser, tokens, drawn, decoding, options)
-        random = torch.tensor([next(each.random) for each in drawn], device=source.device)
+        random = torch.tensor([each.random.random() for each in drawn], device=source.device)
         columns = draw_columns(logits, random, options)[:, None]
         chosen = columns if decoding.columns is None else decoding.columns[columns]
         tokens = torch.cat((tokens, chosen), dim=1)
@@ -89,11 +90,10 @@ def sample(
     return [[each.result for each in row if each.result] for row in results]
 
 
-def _random(options: SearchOptions, number: int, draw: int) -> Iterator[float]:
+def _random(options: SearchOptions, number: int, draw: int) -> Random:
+    """The random numbers of a hypothesis, other ones for each: seeded by all bits of a hash."""
     digest = hashlib.sha256(f"{options.seed} {number} {draw}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
-    while True:
-        yield from torch.rand(NUMBERS, generator=generator, dtype=torch.float64).tolist()
+    return Random(int.from_bytes(digest, "big"))
 
 
 def draw_columns(logits: Tensor, random: Tensor, options: SearchOptions) -> Tensor:
