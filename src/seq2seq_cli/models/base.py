@@ -70,7 +70,7 @@ class TranslationModel(nn.Module, ABC):
     """
 
     Config: ClassVar[type[ModelConfig]]
-    compiled = False  # by torch.compile, which what is made for one processor is not for
+    compiled = False  # whether torch.compile makes its layers, which take padded sentences
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
