@@ -4,13 +4,21 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.checkpoint import SHORTLIST, TRAINING_ONLY, WEIGHTS, RunFolder, load_tensors
-from seq2seq_cli.config import require
+from seq2seq_cli.checkpoint import (
+    SHORTLIST,
+    TRAINING_ONLY,
+    WEIGHTS,
+    RunFolder,
+    load_tensors,
+    read_label,
+)
+from seq2seq_cli.config import require, toml_value
 from seq2seq_cli.errors import InputError
 
 Weights = dict[str, Tensor]
@@ -149,14 +157,31 @@ def average_runs(runs: Sequence[Path], output: Path, choice: Choice) -> list[Pat
     return files
 
 
+def began_apart(runs: Sequence[Path]) -> tuple[Path, Path] | None:
+    """Two runs that began with other random weights and none with the other's, if there are such.
+
+    A mean of weights that never were the same means nothing.
+    """
+    folders = [RunFolder(run) for run in runs]
+    for one, other in combinations(folders, 2):
+        first, second = one.load_config().training, other.load_config().training
+        origins = [each.init_sha256 or f"seed {each.seed}" for each in (first, second)]
+        files = [each.path / WEIGHTS for each in (one, other)]
+        weights = [read_label(file)["sha256"] for file in files if file.is_file()]
+        if origins[0] != origins[1] and not set(origins) & set(weights):
+            return one.path, other.path
+    return None
+
+
 def refuse_other_model(one: RunFolder, other: RunFolder) -> None:
     """Raise InputError, naming the setting, where weights of two runs do not mean the same."""
     settings, others = (asdict(folder.load_config().model) for folder in (one, other))
-    for name in sorted(settings.keys() | others.keys()):
+    for name in dict.fromkeys(("architecture", *sorted(settings.keys() | others.keys()))):
         require(
             name in TRAINING_ONLY or settings.get(name) == others.get(name),
             f"{one.path} and {other.path} are different models: model.{name} is "
-            f"{settings.get(name)!r} and {others.get(name)!r}; only equal ones can be averaged",
+            f"{toml_value(settings.get(name))} and {toml_value(others.get(name))}; only equal ones "
+            "can be averaged",
         )
     require(
         _hashes(one) == _hashes(other),

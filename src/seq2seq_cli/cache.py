@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from seq2seq_cli.errors import Seq2seqError
+from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.text import sync_directory
 
 UNUSED_DAYS = 60
@@ -33,6 +33,9 @@ class Cache:
     """A folder of entries that are made once. Several processes may use it at the same time."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises InputError where something else is in its place."""
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is no folder to keep a cache in; name another with --cache")
         self.folder = folder
 
     def entry(self, parts: object, make: Callable[[Path], None]) -> Path:

@@ -134,6 +134,15 @@ class Validated:
 
 
 @dataclass
+class Window:
+    """Sums over the updates since the last report."""
+
+    loss: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
 class TrainingState:
     """Where training stands: together with weights, optimizer and random state, all of it."""
 
@@ -149,6 +158,8 @@ class TrainingState:
     best_bleu: float | None = None  # to show, whatever the stop metric is
     kept: list[Validated] = field(default_factory=list)  # whose weights are in training/weights
     snapshots: list[int] = field(default_factory=list)  # updates of other weights there
+    window: Window = field(default_factory=Window)
+    train_loss: float | None = None  # of the last report
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)
@@ -158,7 +169,8 @@ class TrainingState:
         values = json.loads(text)
         best = values.pop("best")
         kept = [Validated(**entry) for entry in values.pop("kept")]
-        return cls(best=Validated(**best) if best else None, kept=kept, **values)
+        window = Window(**values.pop("window", {}))
+        return cls(best=Validated(**best) if best else None, kept=kept, window=window, **values)
 
 
 @dataclass(frozen=True)

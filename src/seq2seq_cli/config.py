@@ -69,12 +69,12 @@ class DataConfig:
         )
         require(
             not self.weights or len(self.weights) == len(self.source) == len(self.target),
-            f"data.weights = {_toml_value(self.weights)}: a weight for each corpus is wanted, and "
+            f"data.weights = {toml_value(self.weights)}: a weight for each corpus is wanted, and "
             f"data.source names {len(self.source)}, data.target {len(self.target)}",
         )
         require(
             all(0 < weight <= MOST for weight in self.weights),
-            f"data.weights = {_toml_value(self.weights)}: numbers above 0 and up to {MOST:,} are "
+            f"data.weights = {toml_value(self.weights)}: numbers above 0 and up to {MOST:,} are "
             "allowed",
         )
         require(
@@ -250,7 +250,7 @@ def _checked(name: str, value: object, hint: Any) -> Any:
     choices = [c for a in _alternatives(hint) if get_origin(a) is Literal for c in get_args(a)]
     if isinstance(value, str) and (close := difflib.get_close_matches(value, choices, n=1)):
         guess = f'; did you mean "{close[0]}"?'
-    raise InputError(f"{name} = {_toml_value(value)}: {wanted} is allowed{guess}")
+    raise InputError(f"{name} = {toml_value(value)}: {wanted} is allowed{guess}")
 
 
 def _fits(value: object, hint: type) -> bool:
@@ -335,14 +335,15 @@ def to_toml(sections: Mapping[str, Mapping[str, object]]) -> str:
     """Write sections as TOML."""
     blocks = []
     for section, table in sections.items():
-        lines = [f"{key} = {_toml_value(value)}" for key, value in table.items()]
+        lines = [f"{key} = {toml_value(value)}" for key, value in table.items()]
         blocks.append("\n".join([f"[{section}]", *lines, ""]))
     return "\n".join(blocks)
 
 
-def _toml_value(value: object) -> str:
+def toml_value(value: object) -> str:
+    """A setting as a settings file has it."""
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
     if isinstance(value, str):
         # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

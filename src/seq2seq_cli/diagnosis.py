@@ -22,6 +22,8 @@ NEAR_ZERO = 2.0  # BLEU
 WORDLESS = 25.0  # chrF that no text gets whose BLEU is near zero, if its words are apart
 REPEATED = 0.10  # of translations, beyond the references' share
 COPIED = 0.20  # of translations, beyond the references' share
+MOSTLY_COPIED = 0.5  # which needs no settled loss to be a sign
+DIVERGED = 2.0  # times the loss of knowing only how often each token comes; random weights: 1.5
 # Of the best loss at half the updates: a loss above this falls slowly by now. On a demo corpus with
 # shuffled lines, where only the language can be learned, it went from 0.86 to 0.89 between updates
 # 600 and 1,200; on the demo corpus as it is it was 0.54 at BLEU 40.
@@ -120,12 +122,17 @@ class Finding:
 
 def findings(data: Data, course: Course) -> Iterator[Finding]:
     """Everything that the figures say is wrong; nothing, for a healthy training."""
+    divergence, copying = _divergence(data, course), _copying(data, course)
+    # What is the cause of another is said alone.
+    no_translation = None if divergence or copying else _no_translation(data, course)
+    repetition = None if divergence or no_translation else _repetition(data, course)
     checks = {
         "unknown": _unknown(data),
         "different-data": _different(data, course),
-        "no-translation": _no_translation(data, course),
-        "repetition": _repetition(data, course),
-        "copying": _copying(data, course),
+        "divergence": divergence,
+        "no-translation": no_translation,
+        "repetition": repetition,
+        "copying": copying,
     }
     for name, sentence in checks.items():
         if sentence:
@@ -189,6 +196,19 @@ def _factor(one: float, other: float) -> float:
     return max(one / other, other / one)
 
 
+def _divergence(data: Data, course: Course) -> str | None:
+    losses = [course.losses[-1][1], course.train_loss or 0.0]
+    if course.losses[-1][0] < course.warmup_updates:
+        return None
+    if min(losses) < DIVERGED * data.target.word_loss:
+        return None
+    return (
+        f"the loss is {losses[0]:.4g}, where who knows only how often each word comes has "
+        f"{data.target.word_loss:.1f}: training has diverged; try a tenth of "
+        "training.learning_rate and a longer training.warmup_updates"
+    )
+
+
 def _no_translation(data: Data, course: Course) -> str | None:
     if course.bleu >= NEAR_ZERO or not course.is_settled():
         return None
@@ -230,7 +250,9 @@ def _repetition(data: Data, course: Course) -> str | None:
 
 def _copying(data: Data, course: Course) -> str | None:
     share = course.translations.copied
-    if share - data.references.copied <= COPIED or not course.is_settled():
+    beyond = share - data.references.copied
+    mostly = beyond > MOSTLY_COPIED and len(course.losses) >= FEW_VALIDATIONS
+    if beyond <= COPIED or not (mostly or course.is_settled()):
         return None
     return (
         f"{share:.0%} of the translations copy their source: look in training for targets that are "

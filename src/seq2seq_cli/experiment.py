@@ -19,7 +19,7 @@ from seq2seq_cli.batching import Epochs, Mixture, Sentences, TokenPairs
 from seq2seq_cli.cache import Cache, default_cache
 from seq2seq_cli.checkpoint import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.compiling import compile_layers
-from seq2seq_cli.config import TrainingConfig, require
+from seq2seq_cli.config import TrainingConfig, require, toml_value
 from seq2seq_cli.corpus.parallel import Corpus, ParallelText, corpora, languages, read_parallel
 from seq2seq_cli.devices import (
     choose_precision,
@@ -38,7 +38,7 @@ from seq2seq_cli.objective import Objective
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.streaming import Stream
 from seq2seq_cli.symbols import PIECES, tag
-from seq2seq_cli.text import Warn
+from seq2seq_cli.text import Warn, open_input
 from seq2seq_cli.token_store import DataReport, Recipe, learned, tokenised
 from seq2seq_cli.tokenizer import Tokenizer, TrainedTokenizer, train_tokenizer
 from seq2seq_cli.training import Listener, Trainer, refuse_other_data
@@ -72,10 +72,14 @@ def train_run(
     own, and small ones in memory. Raises InputError where the folder holds another run or the data
     cannot be used.
     """
-    refuse_guiding_nothing(config)
     run = RunFolder(path)
     resumed = run.exists() and not restart
     config = with_hash_of_origin(with_languages(config), run, resumed=resumed)
+    if not resumed:  # which begins with no other settings, and without its origin
+        refuse_what_the_model_has_not(config)
+    for file in map(Path, config.data.alignments):
+        if not file.is_fifo():  # whose writer would write to nobody when it is closed again
+            open_input(file).close()
     if resumed:
         config = with_batch_tokens(config, lambda: run.load_config().training.batch_tokens)
         if run.only_translates():
@@ -246,7 +250,9 @@ def refuse_changes(old: RunConfig, new: RunConfig, path: Path) -> None:
             if limit and not (key == "max_updates" and new.training.schedule == "cosine"):
                 continue
             if before != value:
-                differences.append(f"  {section}.{key}: {before!r} before, {value!r} now")
+                differences.append(
+                    f"  {section}.{key}: {toml_value(before)} before, {toml_value(value)} now"
+                )
     if differences:
         listing = "\n".join(differences)
         raise InputError(
@@ -354,7 +360,7 @@ def _streamed(
 
     tokenizers = known or learn_tokenizers(config, learn, listener)
     pairs = stream.tokenised(Recipe(tokenizers.source, tokenizers.target, config.data))
-    told = f"a stream, {config.data.stream_pairs:,} pairs at a time; of the first:"
+    told = f"a stream, {stream.pairs:,} pairs at a time; of the first:"
     return TrainingText(tokenizers, pairs, pairs.first, [told, *pairs.report.lines()])
 
 
@@ -447,11 +453,17 @@ def _aligned(
             is_used[first + lines] = True
         first += report.read
     text = chain.from_iterable(corpus.pairs(_unheard) for corpus in train)
-    return Alignments(
+    alignments = Alignments(
         compress(read_alignments([Path(file) for file in links], text, warn), is_used),
         tokenizers.source.vocabulary,
         tokenizers.target.vocabulary,
     )
+    require(
+        len(alignments.links) > 0,
+        f"{', '.join(links)}: no link in any line of the pairs that are used, and so nothing to "
+        "guide attention by; leave data.alignments out, or align the text again",
+    )
+    return alignments
 
 
 def _unheard(message: str) -> None:
@@ -471,15 +483,21 @@ def _alignment_note(pairs: TokenPairs, alignments: Alignments) -> str:
     )
 
 
-def refuse_guiding_nothing(config: RunConfig) -> None:
-    """Raise InputError if attention to the source is to be guided where there is none."""
-    if not config.training.guided_alignment:
+def refuse_what_the_model_has_not(config: RunConfig) -> None:
+    """Raise InputError, before anything is read, if attention to the source is to be guided where
+    there is none, or a part frozen that is none.
+    """
+    training, joint = config.training, config.data.joint_vocabulary
+    if not (training.freeze or training.guided_alignment):
         return
+    if training.freeze and (known := given_tokenizers(config)):
+        joint = known.vocabulary.joint
     with torch.device("meta"):  # without weights, and without drawing any
-        model = build(config.model, Vocabulary(len(PIECES), len(PIECES), joint=True))
+        model = build(config.model, Vocabulary(len(PIECES), len(PIECES), joint))
+    freeze(model, training.freeze)
     require(
-        bool(source_attentions(model)),
-        f"training.guided_alignment = {config.training.guided_alignment} guides attention to the "
+        not training.guided_alignment or bool(source_attentions(model)),
+        f"training.guided_alignment = {training.guided_alignment} guides attention to the "
         f"source, which the architecture {config.model.architecture} has not; attention-rnn, conv "
         "and transformer have",
     )

@@ -78,7 +78,7 @@ def _window(
                 f"line {number} has {most:,} tokens; up to {MOST_TOKENS:,} are allowed, since "
                 "it is read as a whole; split it, or leave the pair out"
             )
-        if message := translator.missing_language(ids[:-1], number):
+        if message := translator.missing_language(tagged[number - first_number], ids[:-1], number):
             warn(message)
         if len(ids) - 1 > translator.max_length:
             warn(

@@ -22,19 +22,24 @@ class _Reader:
     warn: Warn
     left: Iterator[tuple[str, str]] | None = None  # of this reading; None: not begun
 
-    def read(self) -> Lines:
-        """The next pairs: fewer where a pipe ends, and then none."""
-        lines: Lines = []
+    def read(self, lines: Lines | None = None) -> Lines:
+        """The next pairs, after those given: fewer where a pipe ends, and then none."""
+        lines = lines or []
         while len(lines) < self.pairs:
             begins = self.left is None
-            if self.left is None:
-                self.left = self.corpus.pairs(self.warn)
-            more = list(islice(self.left, self.pairs - len(lines)))
+            more = self.read_on(self.pairs - len(lines))
             lines += more
-            if len(lines) < self.pairs:
-                if (begins and not more) or not self.corpus.is_kept():
-                    break
-                self.left = None
+            if len(lines) < self.pairs and ((begins and not more) or not self.corpus.is_kept()):
+                break
+        return lines
+
+    def read_on(self, count: int) -> Lines:
+        """So many pairs, or all that this reading of the corpus has left."""
+        if self.left is None:
+            self.left = self.corpus.pairs(self.warn)
+        lines = list(islice(self.left, count))
+        if len(lines) < count and self.corpus.is_kept():
+            self.left = None
         return lines
 
 
@@ -42,25 +47,40 @@ class _Reader:
 class Stream:
     """Sentence pairs of corpora side by side; part k is a function of k and of the text.
 
-    To go on from part k the parts before it are read, but not tokenised.
+    A part has `data.stream_pairs`, or, where that is more than there are, all pairs of the corpus
+    that lasts longest, once. To go on from part k the parts before it are read, but not tokenised.
     """
 
     corpora: Sequence[Corpus]
     data: DataConfig
     warn: Warn
+    pairs: int = field(init=False)  # of a part
     first: Lines = field(init=False)  # the first part, which tokenizers are learned from
 
     def __post_init__(self) -> None:
         weights = self.data.weights or (1.0,) * len(self.corpora)
+        shares = [weight / sum(weights) for weight in weights]
+        self.pairs = self.data.stream_pairs
         self._readers = [
-            _Reader(
-                corpus, max(1, round(self.data.stream_pairs * weight / sum(weights))), self.warn
-            )
-            for corpus, weight in zip(self.corpora, weights, strict=True)
+            _Reader(corpus, self._pairs_of(share), self.warn)
+            for corpus, share in zip(self.corpora, shares, strict=True)
         ]
-        self.first = self.read()
+        begun = [reader.read_on(reader.pairs) for reader in self._readers]
+        if any(begun) and all(reader.left is None for reader in self._readers):
+            once = max(len(lines) / share for lines, share in zip(begun, shares, strict=True))
+            self.pairs = round(once)
+            for reader, share in zip(self._readers, shares, strict=True):
+                reader.pairs = self._pairs_of(share)
+        self.first = [
+            pair
+            for reader, lines in zip(self._readers, begun, strict=True)
+            for pair in reader.read(lines)
+        ]
         if all(is_blank(*pair) for pair in self.first):
             raise nothing_in(self.corpora, len(self.first))
+
+    def _pairs_of(self, share: float) -> int:
+        return max(1, round(self.pairs * share))
 
     def read(self) -> Lines:
         """The next part, which is empty where pipes have ended."""

@@ -23,6 +23,7 @@ from seq2seq_cli.checkpoint import (
     RunFolder,
     TrainingState,
     Validated,
+    Window,
     disk_error,
     load_weights,
     weights_of,
@@ -100,15 +101,6 @@ class InterruptedTrainingError(Exception):
     """A signal asked training to stop; the checkpoint is saved. Holds the signal's number."""
 
 
-@dataclass
-class _Window:
-    """Sums since the last report."""
-
-    loss: float = 0.0
-    tokens: int = 0
-    seconds: float = 0.0
-
-
 def refuse_other_data(state: TrainingState, data: str) -> None:
     """Raise InputError unless this is the fingerprint of the data that training began with."""
     if state.data != data:
@@ -141,8 +133,6 @@ class Trainer:
         self.objective = Objective(self.config, self.precision, self.tags)
         decay = self.config.ema_decay
         self.moving = MovingAverage(self.model, decay) if decay else None
-        self.window = _Window()
-        self.last_loss: float | None = None  # in training, at the last report
         self.losses: list[tuple[int, float]] = []  # updates and loss of each validation
         self.warned: set[str] = set()  # names of what this sitting was told of
         self.saved: TrainingState | None = None
@@ -307,11 +297,12 @@ class Trainer:
     def _count(self, loss: float, tokens: int, rate: float, norm: float) -> None:
         """Keep time and report every so many updates."""
         now = time.monotonic()
+        window = self.state.window
         self.state.seconds += now - self.clock
-        self.window.seconds += now - self.clock
+        window.seconds += now - self.clock
         self.clock = now
-        self.window.loss += loss
-        self.window.tokens += tokens
+        window.loss += loss
+        window.tokens += tokens
         due = self.state.update % REPORT_EVERY == 0 or self.end_reason() is not None
         if not due and now < self.shown + SHOW_EVERY:
             return
@@ -319,10 +310,10 @@ class Trainer:
         progress = Progress(
             update=self.state.update,
             epoch=self.state.epoch + self.state.batch / max(1, len(self.feed)),
-            loss=self.window.loss / self.window.tokens,
+            loss=window.loss / window.tokens,
             learning_rate=rate,
             gradient_norm=norm,
-            tokens_per_second=self.window.tokens / max(self.window.seconds, 1e-9),
+            tokens_per_second=window.tokens / max(window.seconds, 1e-9),
             seconds=self.state.seconds,
             target_tokens=self.state.target_tokens,
             best_bleu=self.state.best_bleu,
@@ -330,8 +321,8 @@ class Trainer:
         if not due:
             self.listener.ticked(progress)
             return
-        self.window = _Window()
-        self.last_loss = progress.loss
+        self.state.window = Window()
+        self.state.train_loss = progress.loss
         self.run.append_metrics({"kind": "training", **vars(progress)})
         self.listener.progressed(progress)
 
@@ -384,7 +375,7 @@ class Trainer:
             epoch=self.state.epoch + self.state.batch / max(1, len(self.feed)),
             warmup_updates=self.config.warmup_updates,
             losses=tuple(self.losses),
-            train_loss=self.last_loss,
+            train_loss=self.state.train_loss,
             bleu=validation.bleu,
             chrf=validation.chrf,
             translations=validation.translations,

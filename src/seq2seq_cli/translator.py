@@ -219,7 +219,7 @@ class Translator:
             if not ids:
                 continue
             number = first_number + index
-            if message := self.missing_language(ids, number):
+            if message := self.missing_language(translation.source, ids, number):
                 translation.warnings.append(message)
                 warn(message)
             if len(ids) <= self.max_length:
@@ -243,13 +243,15 @@ class Translator:
             return line
         return f"{tag(self.target_language)} {line}"
 
-    def missing_language(self, ids: Sequence[int], number: int) -> str:
-        """What is wrong with the tokens of a line if they have no tag and there are languages."""
+    def missing_language(self, line: str, ids: Sequence[int], number: int) -> str:
+        """What is wrong with a line if its tokens have no tag and there are languages."""
         tags = self.tokenizers.source.tags
         if not tags or not ids or ids[0] in tags.values():
             return ""
+        asked = language_of(line)
         return (
-            f"line {number} names no language to translate into; begin it with "
+            f"line {number} names {asked or 'no language'} to translate into"
+            f"{', which the run does not know' if asked else ''}; begin it with "
             f"{' or '.join(map(tag, tags))}, or give --target-language"
         )
 

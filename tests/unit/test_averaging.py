@@ -18,6 +18,12 @@ def test_the_average_of_weights_is_their_mean_and_leaves_them_as_they_are() -> N
     torch.testing.assert_close(parts, before, rtol=0, atol=0)
 
 
+def test_a_mean_is_rounded_once() -> None:
+    parts = [{"a": torch.tensor([value])} for value in (1.0, 2.0**-24, 2.0**-24)]
+    mean = average(iter(parts))["a"].double() * 3
+    torch.testing.assert_close(mean, torch.tensor([1 + 2.0**-23]).double(), rtol=4e-8, atol=0)
+
+
 def moved(model: nn.Linear, moving: MovingAverage, steps: int) -> torch.Tensor:
     """Shake the model so often; returns the average as one would write it."""
     expected = model.weight.detach().clone()
@@ -34,7 +40,7 @@ def test_the_moving_average_follows_the_weights_by_its_decay() -> None:
     torch.manual_seed(1)
     model = nn.Linear(3, 3, bias=False)
     moving = MovingAverage(model, 0.5)
-    expected = moved(model, moving, 20)  # the decay is reached after 8
+    expected = moved(model, moving, 10)  # the decay is reached after 8
     torch.testing.assert_close(moving.tensors()["weight"], expected)
     other = MovingAverage(nn.Linear(3, 3, bias=False), 0.5)
     other.load(moving.tensors())

@@ -80,6 +80,28 @@ def test_loss_that_never_fell_points_to_the_learning_rate() -> None:
     assert "a third of training.learning_rate" in said(losses=flat, **FAILED)["no-translation"]
 
 
+def test_a_loss_far_above_that_of_word_frequencies_is_divergence_and_nothing_else() -> None:
+    losses = ((700, 7358.0), (1400, 3184.0))
+    repeated = Habits(repeated=1.0, copied=0.0)
+    found = said(losses=losses, train_loss=900.0, **FAILED, translations=repeated)
+    assert found.keys() == {"divergence"}
+    assert "try a tenth of training.learning_rate" in found["divergence"]
+    assert said(losses=((200, 9.0),), train_loss=9.5, epoch=1.2, **FAILED) == {}
+
+
+def test_a_cause_is_said_without_what_follows_from_it() -> None:
+    copies = Habits(repeated=0.0, copied=0.98)
+    assert said(losses=STUCK, train_loss=0.5, **FAILED, translations=copies).keys() == {"copying"}
+    loops = Habits(repeated=1.0, copied=0.0)
+    assert said(losses=STUCK, **FAILED, translations=loops).keys() == {"no-translation"}
+
+
+def test_translations_that_are_mostly_copies_wait_for_no_settled_loss() -> None:
+    falling = ((100, 6.0), (200, 5.0), (300, 4.0), (400, 3.0))
+    assert said(losses=falling, translations=Habits(0.0, 0.3)) == {}
+    assert said(losses=falling, translations=Habits(0.0, 0.6)).keys() == {"copying"}
+
+
 def test_words_that_are_not_written_apart_point_to_another_metric() -> None:
     sentence = said(losses=STUCK, bleu=0.7, chrf=31.0)["no-translation"]
     assert 'training.stop_metric = "chrf"' in sentence

@@ -38,6 +38,37 @@ def test_batches_come_in_order_from_any_place_and_epoch(pairs: TokenPairs) -> No
         assert len(feed) == len(order)
 
 
+def test_what_was_made_ahead_is_left_where_training_goes_on_elsewhere(pairs: TokenPairs) -> None:
+    feed = Feed(pairs, CONFIG, pinned=False)
+    order = epoch_batches(pairs, 60, 3, 0)
+    for place in (0, 4, 2):
+        expected = [pairs.batch(rows) for rows in order[place : place + 2]]
+        assert same(feed.take(0, place), expected)
+
+
+def test_an_epoch_begins_when_nothing_reads_the_last_one(
+    pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    feed = Feed(pairs, CONFIG, pinned=False)
+    made, at = feed._made, TokenPairs.at
+
+    def slowly(place: int) -> list[Batch]:
+        time.sleep(0.1 if place else 0)
+        events.append("made")
+        return made(place)
+
+    def begun(self: TokenPairs, seed: int, epoch: int) -> TokenPairs:
+        events.append("begun")
+        return at(self, seed, epoch)
+
+    monkeypatch.setattr(feed, "_made", slowly)
+    monkeypatch.setattr(TokenPairs, "at", begun)
+    feed.take(0, 0)
+    feed.take(1, 0)
+    assert events[:4] == ["begun", "made", "made", "begun"]
+
+
 def test_the_next_batches_are_made_meanwhile_and_no_others(
     pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,13 @@ def test_a_batch_computed_in_parts_has_the_gradients_of_the_whole(tmp_path: Path
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_two_passes_at_once_are_of_parts_half_as_large(tmp_path: Path) -> None:
+    """As R-Drop computes them."""
+    _, _, once = updated(100, ERRORS[0], tmp_path, part_tokens=80)
+    _, _, twice = updated(100, ERRORS[0], tmp_path, part_tokens=80, r_drop=1.0)
+    assert max(twice) == max(once) // 2
+
+
 def test_parts_of_a_batch_have_no_padding_of_their_own() -> None:
     batch = some_pairs().batch(range(12))
     parts = memory.in_parts(batch, 1)

@@ -51,6 +51,17 @@ def test_corpora_come_side_by_side_by_their_weights(tmp_path: Path) -> None:
     assert [letters(weighted.at(1, epoch)) for epoch in range(3)] == ["abcdeA", "fghijB", "klmnoC"]
 
 
+def test_a_part_is_no_longer_than_the_text(tmp_path: Path) -> None:
+    """Else a tokenizer would be learned from copies, and an epoch would be many."""
+    read = stream([write(tmp_path / "a", LETTERS)], 500)
+    assert [letters(read.at(1, epoch)) for epoch in range(2)] == [LETTERS, LETTERS]
+    both = [write(tmp_path / "a", LETTERS), write(tmp_path / "b", CAPITALS)]
+    assert letters(stream(both, 500).at(1, 0)) == LETTERS + (CAPITALS * 4)[:15]
+    weighted = stream(both, 500, source=("a", "b"), target=("a", "b"), weights=(3.0, 1.0))
+    assert letters(weighted.at(1, 0)) == LETTERS + "ABCDA"
+    assert letters(stream(both, 20).at(1, 0)) == LETTERS[:10] + (CAPITALS * 3)[:10]
+
+
 def test_a_pipe_ends_and_what_is_left_is_used(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)

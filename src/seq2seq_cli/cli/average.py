@@ -54,9 +54,15 @@ def average(
     """
     chosen = parse_updates(updates)
     check_new_folder(output)
-    from seq2seq_cli.averaging import Choice, average_runs
+    from seq2seq_cli.averaging import Choice, average_runs, began_apart
 
     files = average_runs(runs, output, Choice(last or 0, best or 0, chosen))
+    if apart := began_apart(runs):
+        console.warn(
+            f"{apart[0]} and {apart[1]} began with other random weights, so that their mean is no "
+            "model of either; average one training, or runs that went on from one (--init-from), "
+            "and let others vote: seq2seq translate RUN RUN"
+        )
     for file in files:
         console.note(f"  {file}")
     console.note(f"{output} is the average of these {len(files)}")

@@ -36,6 +36,12 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
 
 
+def _perplexity(validation: "Validation") -> str:
+    """In few digits, however great it is."""
+    value = validation.perplexity
+    return f"{value:.2f}" if value < 1e6 else f"{value:.1e}"
+
+
 @dataclass
 class PlainListener:
     """One line a report; for logs and pipes."""
@@ -62,7 +68,7 @@ class PlainListener:
         """Print the figures and samples of a validation."""
         self.said(
             f"validation at update {update:,}: loss {validation.loss:.3f}  "
-            f"perplexity {validation.perplexity:.2f}  BLEU {validation.bleu:.2f}  "
+            f"perplexity {_perplexity(validation)}  BLEU {validation.bleu:.2f}  "
             f"chrF {validation.chrf:.2f}{'  (best)' if is_best else ''}"
         )
         self.said(f"  {'  '.join(validation.signatures)}")

@@ -194,7 +194,7 @@ def train(
 
 def _number(given: str | None) -> int | str | None:
     """What an option that takes a number or a word was given."""
-    return int(given) if given and given.isdecimal() else given
+    return int(given) if given and given.removeprefix("-").isdecimal() else given
 
 
 def settings(
@@ -235,11 +235,19 @@ def settings(
 def _say_what_is_not_used(assigned: dict[str, dict[str, Any]], settings: dict[str, Table]) -> None:
     """Warn of settings that were assigned and do nothing beside the others."""
     data, training = settings.get("data", {}), settings.get("training", {})
+    reason = ""
     if data.get("source_tokenizer"):
+        reason = "a tokenizer is given with --source-tokenizer"
+    elif training.get("init_from"):
+        reason = (
+            "the tokenizers are those of --init-from; others are given with --source-tokenizer and "
+            "--target-tokenizer"
+        )
+    if reason:
         idle = [f"tokenizer.{key}" for key in assigned.get("tokenizer", {})]
         idle += ["data.joint_vocabulary"] * ("joint_vocabulary" in assigned.get("data", {}))
         for name in idle:
-            console.warn(f"{name} does nothing: a tokenizer is given with --source-tokenizer")
+            console.warn(f"{name} does nothing: {reason}")
     if training.get("freeze") and not training.get("init_from"):
         console.warn("training.freeze without --init-from keeps these weights as they are drawn")
 

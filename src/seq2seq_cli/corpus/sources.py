@@ -220,7 +220,8 @@ class DataSet:
                 self.path, self.configuration, split=self.split, streaming=self.streamed
             )
         except Exception as error:  # of many libraries: files, network, formats
-            raise InputError(f"{self.name} cannot be loaded: {_first_line(error)}") from None
+            where = "" if Path(self.path).is_dir() else f"no folder {self.path} is here, and "
+            raise InputError(f"{self.name} cannot be loaded: {where}{_first_line(error)}") from None
 
     def _from_disk(self, load: Callable[[str], Any]) -> Any:
         """The split of what `save_to_disk` of `datasets` wrote: one, or several by their names."""
