@@ -138,7 +138,8 @@ def specification(
 def _positions(model: Transformer, name: str) -> Tensor:
     if model.positions == "learned":
         learned = cast(LearnedPositions, getattr(model, name))
-        return learned(0, max(POSITIONS, learned.embedding.num_embeddings)).detach()  # type: ignore[no-any-return]
+        most = max(POSITIONS, learned.embedding.num_embeddings)
+        return cast(Tensor, learned(0, most)).detach()
     return sinusoids(0, POSITIONS, model.config.width, torch.device("cpu"))
 
 

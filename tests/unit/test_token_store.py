@@ -162,7 +162,9 @@ def test_a_cache_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Seq2seqError, match=r"cannot write to the cache .*file.*--cache"):
-        tokenised(corpus, recipe, Cache(tmp_path / "file"), pytest.fail)
+        tokenised(corpus, recipe, Cache(tmp_path / "file" / "below"), pytest.fail)
+    with pytest.raises(InputError, match=r"file is no folder to keep a cache in; .*--cache"):
+        Cache(tmp_path / "file")
 
 
 def test_what_comes_through_a_pipe_can_be_read_again(tmp_path: Path) -> None:
