@@ -72,13 +72,14 @@ def _window(
     tagged = [translator.tagged(line) for line in sources]
     source = [[*ids, EOS] for ids in tokenizers.source.encode(tagged)]
     target = [[*ids, EOS] for ids in targets]
-    for number, (ids, other) in enumerate(zip(source, target, strict=True), start=first_number):
+    pairs = zip(tagged, source, target, strict=True)
+    for number, (line, ids, other) in enumerate(pairs, start=first_number):
         if (most := max(len(ids), len(other))) > MOST_TOKENS:
             raise InputError(
                 f"line {number} has {most:,} tokens; up to {MOST_TOKENS:,} are allowed, since "
                 "it is read as a whole; split it, or leave the pair out"
             )
-        if message := translator.missing_language(tagged[number - first_number], ids[:-1], number):
+        if message := translator.missing_language(line, ids[:-1], number):
             warn(message)
         if len(ids) - 1 > translator.max_length:
             warn(

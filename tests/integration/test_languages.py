@@ -120,6 +120,26 @@ def test_blank_long_and_untagged_lines_have_a_language_too(folder, seq2seq):
     untagged = seq2seq("translate", "run", stdin=b"one two\n", folder=folder)
     assert "line 1 names no language to translate into; begin it with <2same>" in untagged.stderr
     assert untagged.stdout.count(b"\n") == 1
+    unknown = seq2seq("translate", "run", stdin=b"<2fr> one two\n", folder=folder)
+    assert "line 1 names fr to translate into, which the run does not know" in unknown.stderr
+
+
+def test_likelihood_is_of_a_language(folder, seq2seq):
+    (folder / "asked").write_text("one two three\n")
+    (folder / "tagged").write_text("<2back> one two three\n")
+
+    def likelihood(source: str, *arguments: str) -> float:
+        done = seq2seq(
+            *("likelihood", "run", "--source", source, *arguments),
+            stdin=b"three two one\n",
+            folder=folder,
+        )
+        assert "names no language" not in done.stderr
+        return float(done.stdout.split()[0])
+
+    right = likelihood("asked", "--target-language", "back")
+    assert right == likelihood("tagged")
+    assert right > likelihood("asked", "--target-language", "same") + 1
 
 
 CHARACTERS = {"--source-tokenizer": ["char"], "--target-tokenizer": ["char"]}

@@ -163,6 +163,10 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
     fewer = seq2seq(*arguments, folder=tmp_path, stdin=b"eins zwei .\n")
     assert fewer.code == 2
     assert "source has 3 lines, standard input has 1" in fewer.stderr
+    (tmp_path / "source").write_bytes(b"one " * 9000)
+    huge = seq2seq(*arguments, folder=tmp_path, stdin=b"eins\n")
+    assert huge.code == 2
+    assert "line 1 has 9,001 tokens; up to 8,192 are allowed" in huge.stderr
 
 
 @pytest.mark.parametrize(
