@@ -38,7 +38,7 @@ from seq2seq_cli.objective import Objective
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.streaming import Stream
 from seq2seq_cli.symbols import PIECES, tag
-from seq2seq_cli.text import Warn, open_input
+from seq2seq_cli.text import Warn, check_input
 from seq2seq_cli.token_store import DataReport, Recipe, learned, tokenised
 from seq2seq_cli.tokenizer import Tokenizer, TrainedTokenizer, train_tokenizer
 from seq2seq_cli.training import Listener, Trainer, refuse_other_data
@@ -77,9 +77,8 @@ def train_run(
     config = with_hash_of_origin(with_languages(config), run, resumed=resumed)
     if not resumed:  # which begins with no other settings, and without its origin
         refuse_what_the_model_has_not(config)
-    for file in map(Path, config.data.alignments):
-        if not file.is_fifo():  # whose writer would write to nobody when it is closed again
-            open_input(file).close()
+    for file in config.data.alignments:
+        check_input(Path(file))
     if resumed:
         config = with_batch_tokens(config, lambda: run.load_config().training.batch_tokens)
         if run.only_translates():

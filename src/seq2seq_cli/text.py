@@ -51,6 +51,15 @@ def open_input(path: Path) -> BinaryIO:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def check_input(path: Path) -> None:
+    """Raise InputError, as `open_input` does, for a file that cannot be read.
+
+    A pipe is left alone: who writes to it would write to nobody when it is closed again.
+    """
+    if path != STDIN and not path.is_fifo():
+        open_input(path).close()
+
+
 def _standard_input() -> BinaryIO:
     """Standard input, unbuffered; closing it leaves the process's own descriptor open."""
     if sys.stdin is None:

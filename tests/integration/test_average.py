@@ -82,11 +82,13 @@ def test_the_best_validated_are_averaged_and_runs_with_runs(seq2seq, train):
     best = sorted(state["kept"], key=lambda entry: -entry["value"])[:2]
     done = seq2seq("average", "run", "-o", "best", "--best", 2, folder=command.folder)
     assert done.code == 0, done.stderr
+    assert "other random weights" not in done.stderr
     assert_mean(command.folder / "best", [kept(command.run, entry["update"]) for entry in best])
 
     assert command("--output", "other", "--seed", 7).code == 0
     done = seq2seq("average", "run", "other", "-o", "both", folder=command.folder)
     assert done.code == 0, done.stderr
+    assert "run and other began with other random weights" in done.stderr
     models = [command.folder / name / "model.safetensors" for name in ("run", "other")]
     assert_mean(command.folder / "both", models)
     assert "run/model.safetensors" in (command.folder / "both/metrics.jsonl").read_text()

@@ -115,6 +115,12 @@ def test_what_cannot_guide_is_refused(more, options, message, guide):
     assert not command.run.exists()
 
 
+def test_alignments_without_a_link_are_refused(guide):
+    _, done = guide(change=lambda links: [""] * len(links))
+    assert done.code == 2
+    assert "no link in any line of the pairs that are used" in done.stderr
+
+
 def test_a_run_goes_on_with_the_alignments_it_began_with_and_no_others(guide):
     _, done = guide(max_updates=20, checkpoint_every=10)
     assert done.code == 0, done.stderr

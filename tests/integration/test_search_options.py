@@ -1,6 +1,8 @@
 """What `seq2seq translate` can be asked for, and `seq2seq likelihood`, on a trained toy model."""
 
 import json
+import os
+import threading
 
 import pytest
 
@@ -95,6 +97,16 @@ def test_a_prefix_that_no_translation_can_have_is_refused(
     done = seq2seq("translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES)
     assert (done.code, done.stdout) == (2, b"")
     assert message in done.stderr
+
+
+def test_pipes_are_read_once_and_not_to_count_their_lines(seq2seq, trained, tmp_path):
+    for name, text in (("source", LINES), ("begin", b"neun\n\nacht acht\n")):
+        os.mkfifo(tmp_path / name)
+        path = tmp_path / name
+        threading.Thread(target=path.write_bytes, args=[text], daemon=True).start()
+    done = seq2seq("translate", trained, "-i", "source", "--prefix", "begin", folder=tmp_path)
+    assert done.code == 0, done.stderr
+    assert done.stdout.decode().splitlines()[0].startswith("neun ")
 
 
 def test_alignments_do_not_mix_with_translations(seq2seq, trained):

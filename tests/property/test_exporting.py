@@ -31,6 +31,7 @@ def tokenizer() -> Tokenizer:
         {},
         {"norm": "post"},
         {"positions": "learned"},
+        {"positions": "learned", "max_positions": 4},  # the last one is that of all beyond
         {"positions": "rotary"},
         {"activation": "gelu"},
         {"activation": "swish"},

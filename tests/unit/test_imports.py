@@ -167,3 +167,21 @@ def test_help_answers_as_fast_as_that_of_an_empty_program(command: tuple[str, ..
         if min(ours) < SLACK * min(empty):
             return
     assert min(ours) < SLACK * min(empty)
+
+
+@pytest.mark.parametrize("before", ["default_int_handler", "SIG_IGN"])
+def test_an_interrupt_that_nobody_waits_for_ends_the_process(before: str) -> None:
+    """Modules that are imported may swallow an exception; what a shell ignores stays ignored."""
+    code = f"""
+import signal, sys
+from seq2seq_cli.cli import main
+signal.signal(signal.SIGINT, signal.{before})
+sys.argv = ["seq2seq", "--version"]
+try:
+    main()
+except SystemExit:
+    print(signal.getsignal(signal.SIGINT).name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    expected = "SIG_IGN" if before == "SIG_IGN" else "SIG_DFL"
+    assert done.stdout.split()[-1] == expected

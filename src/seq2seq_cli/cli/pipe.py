@@ -26,11 +26,9 @@ def check_paths(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     for place, source in enumerate(inputs):
         if source in inputs[:place] and (source == text.STDIN or not source.is_file()):
             raise InputError(f"{text.display_name(source)} is given for two inputs; give a file")
-        if source == text.STDIN:
-            continue
-        if not source.is_fifo():  # whose writer would write to nobody when it is closed again
-            text.open_input(source).close()
-        used.append(source)
+        text.check_input(source)
+        if source != text.STDIN:
+            used.append(source)
     if list(outputs).count(text.STDIN) > 1:
         raise InputError("standard output is given for two outputs; write one to a file")
     for target in outputs:
