@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from seq2seq_cli.checkpoint import RunFolder
 from seq2seq_cli.devices import prepare
-from seq2seq_cli.loss import cross_entropy
+from seq2seq_cli.evaluation.plots import figures
+from seq2seq_cli.evaluation.scoring import Bucket, Score
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.plots import figures
-from seq2seq_cli.scoring import Bucket, Score
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.training.cross_entropy import cross_entropy
 
 ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
 LENGTHS = (10, 20, 40, 80, 160)  # tokens a sentence

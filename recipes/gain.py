@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from seq2seq_cli.scoring import score
+from seq2seq_cli.evaluation.scoring import score
 from seq2seq_cli.text import read_lines
 
 parser = argparse.ArgumentParser(description=__doc__)

@@ -11,7 +11,7 @@ from statistics import mean, median, stdev
 
 import torch
 
-from seq2seq_cli.scoring import Score, ScoreOptions, score
+from seq2seq_cli.evaluation.scoring import Score, ScoreOptions, score
 from seq2seq_cli.text import read_lines
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import sacrebleu
 import torch
 
-from seq2seq_cli.scoring import score
+from seq2seq_cli.evaluation.scoring import score
 from seq2seq_cli.text import read_lines
 
 parser = argparse.ArgumentParser(description=__doc__)

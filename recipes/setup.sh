@@ -5,7 +5,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root"
 
 # Whatever decides what is installed; when it changes, the install runs again.
-stamp="$root/.venv/installed-$(cat pyproject.toml constraints.txt src/seq2seq_cli/native/{,training/}*.{cpp,h} |
+stamp="$root/.venv/installed-$(cat pyproject.toml constraints.txt src/seq2seq_cli/kernels/*/*.{cpp,h} |
     cksum | tr ' ' '-')"
 
 if [ ! -f "$stamp" ]; then

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from seq2seq_cli import native
+from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build, model_config
 
 SEPARATE = Vocabulary(source=9, target=7, joint=False)
@@ -117,13 +117,13 @@ def model(variant: Variant) -> TranslationModel:
 
 def _chosen(build_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SEQ2SEQ_NATIVE", build_name)
-    native.library.cache_clear()
+    kernels.library.cache_clear()
     yield
     monkeypatch.undo()
-    native.library.cache_clear()
+    kernels.library.cache_clear()
 
 
-@pytest.fixture(params=native.usable_builds())
+@pytest.fixture(params=kernels.usable_builds())
 def _each_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Once with each kind of compiled functions that the processor can run."""
     yield from _chosen(request.param, monkeypatch)
@@ -134,7 +134,7 @@ def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from _chosen("off", monkeypatch)
 
 
-@pytest.fixture(params=[*native.usable_builds(), "off"])
+@pytest.fixture(params=[*kernels.usable_builds(), "off"])
 def _compiled_or_not(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seq2seq_cli.batching import epoch_batches
-from seq2seq_cli.token_store import PAIRS, opened
+from seq2seq_cli.data.batching import epoch_batches
+from seq2seq_cli.data.token_store import PAIRS, opened
 
 LANGUAGES = ("en", "de")
 WORDS = 10_000  # different ones, drawn by Zipf's law

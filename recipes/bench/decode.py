@@ -31,7 +31,7 @@ Translate = Callable[[Lines], Lines]
 def our_engine(run: Path, beam: int, threads: int, settings: dict[str, Any]) -> Translate:
     from seq2seq_cli.devices import prepare
     from seq2seq_cli.search import SearchOptions
-    from seq2seq_cli.translator import Translator
+    from seq2seq_cli.translation.translator import Translator
 
     workers = settings.pop("workers")
     prepare(threads // workers)
@@ -51,7 +51,7 @@ def ctranslate2_engine(
 ) -> Translate:
     import ctranslate2
 
-    from seq2seq_cli.tokenizer import Tokenizer
+    from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
     names = sorted(path.name for path in folder.glob("*.model"))
     source, target = Tokenizer.load(folder / names[0]), Tokenizer.load(folder / names[-1])
@@ -161,7 +161,7 @@ def floor(run: Path, lines: Lines, output: Lines, beam: int, threads: int) -> fl
     import torch
     from torch import nn
 
-    from seq2seq_cli.checkpoint import RunFolder
+    from seq2seq_cli.runs.run_folder import RunFolder
 
     torch.set_num_threads(threads)
     model, tokenizers = RunFolder(run).load_model(), RunFolder(run).load_tokenizers()
@@ -219,7 +219,7 @@ def measure(
     engines: Sequence[Engine], lines: Lines, reference: Lines, rounds: int, single_lines: int
 ) -> None:
     """All lines, so many rounds, then lines one at a time; the engines take turns."""
-    from seq2seq_cli.scoring import score
+    from seq2seq_cli.evaluation.scoring import score
 
     for _ in range(rounds):
         for engine in engines:
@@ -234,7 +234,7 @@ def measure(
 
 def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, Any]]:
     """The figures of each engine: medians, and the ratio to CTranslate2's fastest setting."""
-    from seq2seq_cli.checkpoint import RunFolder
+    from seq2seq_cli.runs.run_folder import RunFolder
 
     tokenizer = RunFolder(run).load_tokenizers().target
     medians = {id(engine): statistics.median(engine.seconds) for engine in engines}

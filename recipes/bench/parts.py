@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from seq2seq_cli.devices import prepare
-from seq2seq_cli.loss import cross_entropy, plain_cross_entropy
 from seq2seq_cli.models.layers import Dropout
-from seq2seq_cli.r_drop import plain_r_drop, r_drop
+from seq2seq_cli.training.cross_entropy import cross_entropy, plain_cross_entropy
+from seq2seq_cli.training.r_drop import plain_r_drop, r_drop
 
 TOKENS, WIDTH, INNER, PIECES = 2048, 256, 1024, 8000
 ROUNDS = 15

@@ -25,13 +25,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from seq2seq_cli.batching import Sentences, TokenPairs, epoch_batches
-from seq2seq_cli.checkpoint import RunConfig, RunFolder
 from seq2seq_cli.cli.train import settings
+from seq2seq_cli.data.batching import Sentences, TokenPairs, epoch_batches
 from seq2seq_cli.devices import autocast, prepare
 from seq2seq_cli.models import TranslationModel, Vocabulary, build
+from seq2seq_cli.runs.run_folder import RunConfig, RunFolder
 from seq2seq_cli.symbols import BOS, EOS, PAD
-from seq2seq_cli.training import Trainer
+from seq2seq_cli.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -210,8 +210,8 @@ class Products:
 
 def tokenised(source: Path, target: Path, size: int) -> tuple[list[list[int]], list[list[int]]]:
     """The ids of both sides in a joint vocabulary, long pairs left out."""
-    from seq2seq_cli.corpus.parallel import corpora, read_parallel
-    from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
+    from seq2seq_cli.data.parallel import corpora, read_parallel
+    from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer
 
     text = read_parallel(corpora((str(source),), (str(target),)), print)
     learned = train_tokenizer(

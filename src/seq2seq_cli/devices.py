@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from seq2seq_cli import native
 from seq2seq_cli.errors import InputError
 
 KEPT_PRODUCTS = 256  # shapes
@@ -51,25 +50,6 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
-def choose_search_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type of matrix products in search: "auto" is float32 on a CPU, else as in training.
-
-    On a CPU the compiled float32 functions are faster than torch's bfloat16, and exact. Raises
-    InputError for int8 elsewhere, and where this build of torch has no products for it.
-    """
-    if name == "auto" and device.type == "cpu":
-        return torch.float32
-    if name != "int8":
-        return choose_precision(name, device)
-    has_products = native.library() or "fbgemm" in torch.backends.quantized.supported_engines
-    if device.type != "cpu" or not has_products:
-        raise InputError(
-            f"--precision int8 is not to be had on {device.type} here; auto, float32 and bfloat16 "
-            "are allowed"
-        )
-    return torch.int8
-
-
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
     """A context in which matrix products run in this precision; weights stay float32."""
     if precision == torch.bfloat16:
@@ -103,7 +83,6 @@ def prepare(threads: int | None) -> None:
     models have, tensors of 32 MB and more, would leave large holes (recipes/bench/LOG.md). oneDNN
     would keep compiled products of the last 1,024 shapes, over 100 MB of them.
     """
-    native.library()  # refuses a build that is not there before there is work to lose
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_PRODUCTS))
     if threads is not None:
         torch.set_num_threads(threads)

@@ -24,7 +24,7 @@ import pytest
 
 FORKS = """
 import gc, json, os, resource, signal, socket, sys
-import seq2seq_cli.cli, seq2seq_cli.experiment, seq2seq_cli.translator
+import seq2seq_cli.cli, seq2seq_cli.training.run, seq2seq_cli.translation.translator
 
 def wait_for(child, connection):
     connection.send(child.to_bytes(4, "big"))

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq_cli.checkpoint import RunFolder
 from seq2seq_cli.models.parts import part_of
-from seq2seq_cli.tokenizer import Tokenizer
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 # So small a rate that an update changes nothing that shows.
 STILL = ("--max-updates", "1", "--set", "training.learning_rate=1e-12")

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq_cli.batching import Sentences, TokenPairs, epoch_batches, pad
-from seq2seq_cli.config import TrainingConfig
-from seq2seq_cli.loss import cross_entropy
+from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.data.batching import Sentences, TokenPairs, epoch_batches, pad
 from seq2seq_cli.models import ARCHITECTURES, TranslationModel, Vocabulary, build, model_config
-from seq2seq_cli.optimization import learning_rate, make_optimizer, set_learning_rate
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.symbols import EOS
+from seq2seq_cli.training.cross_entropy import cross_entropy
+from seq2seq_cli.training.optimization import learning_rate, make_optimizer, set_learning_rate
 
 Words = tuple[int, ...]
 Pair = tuple[Words, Words]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq_cli.averaging import average
-from seq2seq_cli.checkpoint import RunFolder, load_tensors
+from seq2seq_cli.runs.run_folder import RunFolder, load_tensors
+from seq2seq_cli.training.averaging import average
 from tests.integration.conftest import write_corpus
 
 # Dropout, accumulation, an average of the best weights; updates, checkpoints, validations and

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import seq2seq_cli
-from seq2seq_cli.checkpoint import RunFolder
+from seq2seq_cli.runs.run_folder import RunFolder
 
 SOURCES = sorted(Path(seq2seq_cli.__file__).parent.rglob("*.py"))
 

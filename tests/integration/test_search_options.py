@@ -249,7 +249,7 @@ def test_an_exported_run_translates_alike(seq2seq, trained, tmp_path):
     found = records(
         seq2seq("translate", trained, "--format", "jsonl", "--alpha", 0, stdin=LINES * 9)
     )
-    from seq2seq_cli.tokenizer import Tokenizer
+    from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(tmp_path / "served" / "tokenizer.model")
     engine = ctranslate2.Translator(str(tmp_path / "served"), compute_type="float32")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq_cli.checkpoint import load_tensors
+from seq2seq_cli.runs.run_folder import load_tensors
 
 REFUSED_FILES = {
     "no such file": (

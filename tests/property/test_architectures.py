@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seq2seq_cli.batching import pad
-from seq2seq_cli.loss import cross_entropy
+from seq2seq_cli.data.batching import pad
 from seq2seq_cli.models import (
     ARCHITECTURES,
     ModelConfig,
@@ -25,9 +24,10 @@ from seq2seq_cli.models import (
     build,
     select,
 )
-from seq2seq_cli.models.cache import Cache
+from seq2seq_cli.models.kv_cache import Cache
 from seq2seq_cli.models.layers import Dropout
 from seq2seq_cli.symbols import BOS, EOS, PAD
+from seq2seq_cli.training.cross_entropy import cross_entropy
 
 Variant = tuple[ModelConfig, Vocabulary]
 

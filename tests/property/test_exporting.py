@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq_cli.checkpoint import Tokenizers
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.exporting import check_ctranslate2, specification
+from seq2seq_cli.interop.ctranslate2 import check_ctranslate2, specification
 from seq2seq_cli.models import build, model_config
+from seq2seq_cli.runs.run_folder import Tokenizers
 from seq2seq_cli.search import Predictor
 from seq2seq_cli.symbols import BOS, EOS
-from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from seq2seq_cli.tokenization.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra bench is not installed")
 

@@ -5,9 +5,11 @@ import itertools
 import pytest
 import torch
 
-from seq2seq_cli import native
-from seq2seq_cli.batching import pad
+from seq2seq_cli.data.batching import pad
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.inference import compiled_kind, stepping, with_linear_layers
+from seq2seq_cli.kernels import library as kernels
+from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models import (
     ModelConfig,
     TranslationModel,
@@ -16,14 +18,13 @@ from seq2seq_cli.models import (
     model_config,
     select,
 )
-from seq2seq_cli.models.compiled import compiled_kind, stepping, with_linear_layers
 from seq2seq_cli.models.transformer import TransformerConfig
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.symbols import EOS
 
 pytestmark = pytest.mark.skipif(
-    not native.usable_builds(), reason="no compiled functions were built for this processor"
+    not kernels.usable_builds(), reason="no compiled functions were built for this processor"
 )
 
 VOCABULARY = Vocabulary(source=30, target=30, joint=True)
@@ -37,11 +38,11 @@ def test_linear_layers_equal_the_exact_product(rows: int, inputs: int, outputs: 
     weight, bias = torch.randn(outputs, inputs), torch.randn(outputs)
     x = torch.randn(rows, inputs)
     exact = torch.nn.functional.linear(x, weight, bias)
-    layer = native.Linear.packing(weight, bias, eight_bits=False)
+    layer = Linear.packing(weight, bias, eight_bits=False)
     torch.testing.assert_close(layer(x), exact, rtol=1e-5, atol=1e-4)
     chosen = torch.tensor([outputs - 1, 0])
     torch.testing.assert_close(layer.narrowed(chosen)(x), layer(x)[:, chosen])
-    small = native.Linear.packing(weight, bias, eight_bits=True)
+    small = Linear.packing(weight, bias, eight_bits=True)
     assert float((small(x) - exact).norm() / exact.norm()) < 0.04
     torch.testing.assert_close(small.narrowed(chosen)(x), small(x)[:, chosen], rtol=0, atol=0)
 
@@ -50,7 +51,7 @@ def test_linear_layers_equal_the_exact_product(rows: int, inputs: int, outputs: 
 @pytest.mark.parametrize("eight_bits", [False, True])
 def test_what_becomes_of_a_row_does_not_depend_on_the_others(eight_bits: bool) -> None:
     torch.manual_seed(2)
-    layer = native.Linear.packing(torch.randn(70, 40), None, eight_bits=eight_bits)
+    layer = Linear.packing(torch.randn(70, 40), None, eight_bits=eight_bits)
     x = torch.randn(17, 40)
     x[3] *= 1000
     alone = torch.cat([layer(row[None]) for row in x])
@@ -159,7 +160,7 @@ def test_the_best_extensions_are_those_that_torch_finds(monkeypatch: pytest.Monk
         offsets[1, 2] = -torch.inf
         own = best_extensions(logits, offsets, count), log_sum_exp(logits)
         with monkeypatch.context() as without:
-            without.setattr(native, "serves", lambda *tensors: False)
+            without.setattr(kernels, "serves", lambda *tensors: False)
             exact = best_extensions(logits, offsets, count), log_sum_exp(logits)
         torch.testing.assert_close(own[0][0], exact[0][0])
         real = exact[0][0] > -torch.inf
@@ -177,7 +178,7 @@ def test_search_finds_the_same_where_nothing_is_compiled(
     options = SearchOptions(beam=4, n_best=3)
     plain = beam_search(Predictor([model]), source, options)
     monkeypatch.delenv("SEQ2SEQ_NATIVE")
-    native.library.cache_clear()
+    kernels.library.cache_clear()
     compiled = Predictor([model])
     found = beam_search(compiled, source, options)
     kind = compiled_kind(model)
@@ -191,9 +192,9 @@ def test_search_finds_the_same_where_nothing_is_compiled(
 
 def test_builds_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQ2SEQ_NATIVE", "avx-512")
-    native.library.cache_clear()
+    kernels.library.cache_clear()
     try:
         with pytest.raises(InputError, match=r"SEQ2SEQ_NATIVE=avx-512: .*off are allowed"):
-            native.library()
+            kernels.library()
     finally:
-        native.library.cache_clear()
+        kernels.library.cache_clear()

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config.settings import TrainingConfig
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.loss import cross_entropy
 from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build
 from seq2seq_cli.models.parts import freeze, parts
-from seq2seq_cli.optimization import make_optimizer, optimizer_tensors
+from seq2seq_cli.training.cross_entropy import cross_entropy
+from seq2seq_cli.training.optimization import make_optimizer, optimizer_tensors
 
 Variant = tuple[ModelConfig, Vocabulary]
 WHOLE = ("embeddings", "encoder", "decoder")

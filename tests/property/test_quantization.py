@@ -5,11 +5,11 @@ import statistics
 import pytest
 import torch
 
-from seq2seq_cli import native
-from seq2seq_cli.batching import pad
+from seq2seq_cli.data.batching import pad
+from seq2seq_cli.inference import narrowed, with_linear_layers
+from seq2seq_cli.inference.quantization import Int8Linear
+from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.models.compiled import narrowed, with_linear_layers
-from seq2seq_cli.models.quantization import Int8Linear
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.symbols import BOS, EOS
 
@@ -38,7 +38,7 @@ def test_every_architecture_predicts_nearly_the_same_with_int8(model: Translatio
     assert float((near - exact).norm() / exact.norm()) < 0.2  # of another model it would be 1.4
 
 
-@pytest.mark.skipif(native.library() is None, reason="FBGEMM's scales are of whole batches")
+@pytest.mark.skipif(kernels.library() is None, reason="FBGEMM's scales are of whole batches")
 def test_search_with_int8_reports_the_score_of_its_own_forward_pass(
     model: TranslationModel,
 ) -> None:

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seq2seq_cli import native, search
-from seq2seq_cli.batching import pad
+from seq2seq_cli import search
+from seq2seq_cli.data.batching import pad
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.kernels import library as kernels
+from seq2seq_cli.kernels.inference.beams import STEPS
 from seq2seq_cli.models import ModelConfig, TranslationModel, Tree, Vocabulary
-from seq2seq_cli.native.beams import STEPS
 from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
 from seq2seq_cli.search.candidates import best_extensions
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
@@ -128,7 +129,7 @@ def test_compiled_search_finds_exactly_what_search_in_torch_finds(
     lengths: dict[str, float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if native.library() is None:
+    if kernels.library() is None:
         pytest.skip("nothing is compiled here")
     options = SearchOptions(beam=beam_size, n_best=n_best, **lengths)
     sources = random_sources(24)
@@ -147,7 +148,7 @@ def test_compiled_search_finds_exactly_what_search_in_torch_finds(
 def test_compiled_search_finds_the_same_over_more_steps_than_a_call_takes(
     model: TranslationModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if native.library() is None:
+    if kernels.library() is None:
         pytest.skip("nothing is compiled here")
     options = SearchOptions(beam=2, min_ratio=20, max_ratio=20, max_extra=0)
     sources = [[4, 5, 6, 5, EOS], [6, EOS]]

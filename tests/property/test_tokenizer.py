@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seq2seq_cli import symbols
-from seq2seq_cli.tokenizer import (
+from seq2seq_cli.tokenization.tokenizer import (
     NO_TEXT,
     Tokenizer,
     TokenizerSettings,

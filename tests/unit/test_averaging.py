@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from seq2seq_cli.averaging import MovingAverage, average
+from seq2seq_cli.training.averaging import MovingAverage, average
 
 
 def test_the_average_of_weights_is_their_mean_and_leaves_them_as_they_are() -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq_cli.batching import Mixture, Sentences, TokenPairs, epoch_batches, pad
+from seq2seq_cli.data.batching import Mixture, Sentences, TokenPairs, epoch_batches, pad
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
 sentences = st.lists(st.integers(4, 40_000), max_size=12)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from seq2seq_cli.models.cache import Cache
+from seq2seq_cli.models.kv_cache import Cache
 
 ROWS, HEADS, WIDTH = 3, 2, 4
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
 
-from seq2seq_cli.batching import Sentences, TokenPairs
-from seq2seq_cli.compiling import compile_layers
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.data.batching import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.memory import recompute_layers
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
-from seq2seq_cli.objective import Objective
+from seq2seq_cli.training.memory import recompute_layers
+from seq2seq_cli.training.objective import Objective
+from seq2seq_cli.training.torch_compile import compile_layers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # torch's own
 

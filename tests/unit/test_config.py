@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq_cli.config import (
+from seq2seq_cli.config.settings import (
     MOST,
     DataConfig,
     TrainingConfig,
@@ -20,7 +20,7 @@ from seq2seq_cli.config import (
 )
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES, model_config
-from seq2seq_cli.tokenizer import TokenizerSettings
+from seq2seq_cli.tokenization.tokenizer import TokenizerSettings
 
 KINDS: dict[str, type[Any]] = {
     "data": DataConfig,

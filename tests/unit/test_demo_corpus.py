@@ -11,15 +11,15 @@ from itertools import pairwise
 
 import pytest
 
-from seq2seq_cli.corpus.demo import DemoSplits, english, generate, german, splits
-from seq2seq_cli.corpus.demo import function_words as words
-from seq2seq_cli.corpus.demo.adjectives import ADJECTIVES
-from seq2seq_cli.corpus.demo.draw import Draw
-from seq2seq_cli.corpus.demo.entries import Adjective, Noun, Verb
-from seq2seq_cli.corpus.demo.holdout import adjective_with_noun, verb_in_construction
-from seq2seq_cli.corpus.demo.nouns import NOUNS
-from seq2seq_cli.corpus.demo.sentences import sentence
-from seq2seq_cli.corpus.demo.structure import (
+from seq2seq_cli.demo import DemoSplits, english, generate, german, splits
+from seq2seq_cli.demo import function_words as words
+from seq2seq_cli.demo.adjectives import ADJECTIVES
+from seq2seq_cli.demo.draw import Draw
+from seq2seq_cli.demo.entries import Adjective, Noun, Verb
+from seq2seq_cli.demo.holdout import adjective_with_noun, verb_in_construction
+from seq2seq_cli.demo.nouns import NOUNS
+from seq2seq_cli.demo.sentences import sentence
+from seq2seq_cli.demo.structure import (
     Adverbial,
     Clause,
     Mood,
@@ -30,7 +30,7 @@ from seq2seq_cli.corpus.demo.structure import (
     Sentence,
     Subordinate,
 )
-from seq2seq_cli.corpus.demo.verbs import BE, CAN, EXIST, LIKE_TO, MUST, WANT_TO, of_kind
+from seq2seq_cli.demo.verbs import BE, CAN, EXIST, LIKE_TO, MUST, WANT_TO, of_kind
 
 WORD = re.compile(r"[\w'-]+")
 KINDS = [
@@ -63,7 +63,7 @@ def _digest(corpus: DemoSplits) -> str:
 
 def test_another_process_with_another_hash_seed_draws_the_same_corpus() -> None:
     program = (
-        "import hashlib; from seq2seq_cli.corpus.demo import generate; "
+        "import hashlib; from seq2seq_cli.demo import generate; "
         "print(hashlib.sha256(repr(generate(300, 7)).encode()).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": os.pathsep.join(sys.path)}

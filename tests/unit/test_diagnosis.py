@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seq2seq_cli.diagnosis import Course, Data, Habits, Side, findings, habits
+from seq2seq_cli.training.diagnosis import Course, Data, Habits, Side, findings, habits
 
 SIDE = Side(
     unknown=0.0,

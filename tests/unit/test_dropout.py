@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
-from seq2seq_cli.models.cache import Cache
+from seq2seq_cli.models.kv_cache import Cache
 from seq2seq_cli.models.layers import HeadedSourceAttention
 from seq2seq_cli.symbols import BOS, EOS
 

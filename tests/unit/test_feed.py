@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq_cli.batching import Batch, Indices, Sentences, TokenPairs, epoch_batches
-from seq2seq_cli.config import TrainingConfig
-from seq2seq_cli.feed import Feed
+from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.data.batching import Batch, Indices, Sentences, TokenPairs, epoch_batches
+from seq2seq_cli.data.prefetch import Feed
 
 CONFIG = TrainingConfig(batch_tokens=60, accumulate=2, seed=3)
 

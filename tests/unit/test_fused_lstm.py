@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.models.fused import lstm as fused_lstm
+from seq2seq_cli.kernels.autograd import lstm as fused_lstm
 from seq2seq_cli.models.recurrent import _read
 
 pytestmark = pytest.mark.usefixtures("_each_build")

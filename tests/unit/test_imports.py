@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,29 +18,6 @@ from seq2seq_cli.cli.app import app
 PACKAGE = "seq2seq_cli"
 ROOT = Path(seq2seq_cli.__file__).parent
 
-# From the command line down to what everyone may know. A module imports only from rows below its
-# own; within a package of several files anything goes.
-LAYERS = [
-    {"__main__"},
-    {"cli"},
-    {"experiment"},
-    {"plots"},
-    {"validation", "inspection", "exporting", "likelihood"},
-    {"translator", "scoring"},
-    {"training", "search"},
-    {"memory"},
-    {"averaging", "fine_tuning", "objective"},
-    {"checkpoint", "compiling", "optimization", "devices", "streaming", "feed"},
-    {"r_drop"},
-    {"diagnosis", "models", "loss", "lexicon", "token_store"},
-    {"native"},
-    {"batching"},
-    {"tokenizer", "corpus", "alignments", "cache"},
-    {"config", "text", "presets", "subwords"},
-    {"symbols", "errors"},
-    {"__init__"},  # the version
-]
-ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
 SLOW = {
     "torch",
     "sentencepiece",
@@ -56,9 +34,21 @@ def modules() -> list[Path]:
     return sorted(ROOT.rglob("*.py"))
 
 
-def part(path: Path) -> str:
-    """The module or package directly below the root that a file belongs to."""
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def packages() -> list[Path]:
+    return [path.parent for path in modules() if path.name == "__init__.py"]
+
+
+def listed(package: Path) -> list[str]:
+    """The files and packages that a package's docstring lists, in its order."""
+    tree = ast.parse((package / "__init__.py").read_text(encoding="utf-8"))
+    return re.findall(r"^- `(\w+)`", ast.get_docstring(tree) or "", re.M)
+
+
+def contents(package: Path) -> set[str]:
+    """The files and packages within a package; folders without Python count as packages."""
+    files = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    folders = {path.name for path in package.iterdir() if path.is_dir()}
+    return files | {name for name in folders if not name.startswith("__")}
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -74,51 +64,65 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{name}.{alias.name}" for alias in node.names)
 
 
-def parts_imported(path: Path) -> set[str]:
-    """What of the project a file imports, itself left out."""
-    names = [name.split(".") for name in imported(path)]
-    own = {
-        name[1] if name[1:2] and name[1] in ROW else "__init__"
-        for name in names
-        if name[0] == PACKAGE
-    }
-    return own - {part(path)}
+def file_of(name: str) -> Path | None:
+    """The file of a module of the project, or of the module that a name stands in."""
+    first, *rest = name.split(".")
+    if first != PACKAGE:
+        return None
+    for count in range(len(rest), -1, -1):
+        path = ROOT.joinpath(*rest[:count])
+        if path != ROOT and path.with_suffix(".py").is_file():
+            return path.with_suffix(".py")
+        if (path / "__init__.py").is_file():
+            return path / "__init__.py"
+    return None
 
 
-def libraries_imported(name: str) -> set[str]:
-    """What else the files of a module or package import."""
-    files = [path for path in modules() if part(path) == name]
-    tops = {full.split(".")[0] for path in files for full in imported(path)}
+def names_within(path: Path) -> list[str]:
+    """The packages that a file is in, from the root on, and its own name."""
+    return [*path.relative_to(ROOT).with_suffix("").parts]
+
+
+def stands_above(one: Path, other: Path) -> bool:
+    """Whether a file stands above another in the docstring of the package that holds both."""
+    package = ROOT
+    for first, second in zip(names_within(one), names_within(other), strict=False):
+        if first == second:
+            package /= first
+            continue
+        if package == ROOT and first == "__init__":
+            return True  # the version
+        order = [*listed(package), "__init__"]
+        return order.index(first) < order.index(second)
+    return False
+
+
+def libraries_imported(package: Path) -> set[str]:
+    """What else than the project the files of a package import."""
+    tops = {full.split(".")[0] for path in package.rglob("*.py") for full in imported(path)}
     return tops - {PACKAGE} - sys.stdlib_module_names
 
 
-def test_every_module_has_its_layer() -> None:
-    assert {part(path) for path in modules()} == set(ROW)
+@pytest.mark.parametrize("package", packages(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_docstring_of_a_package_lists_all_that_is_in_it(package: Path) -> None:
+    assert sorted(listed(package)) == sorted(contents(package))
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_down_the_layers_only(path: Path) -> None:
-    not_below = {name for name in parts_imported(path) if ROW[name] <= ROW[part(path)]}
-    assert not_below == set()
+def test_a_file_imports_only_from_files_above_it(path: Path) -> None:
+    files = {found for name in imported(path) if (found := file_of(name))} - {path}
+    assert [file for file in sorted(files) if not stands_above(file, path)] == []
 
 
-@pytest.mark.parametrize(
-    ("name", "project", "libraries"),
-    [
-        ("models", {"native", "config", "symbols", "errors"}, {"torch"}),
-        ("search", {"models", "native", "batching", "config", "errors", "symbols"}, {"torch"}),
-    ],
-)
-def test_who_knows_what(name: str, project: set[str], libraries: set[str]) -> None:
+@pytest.mark.parametrize("name", ["models", "search"])
+def test_models_and_search_need_torch_alone(name: str) -> None:
     """Models know no files, no SentencePiece and no beams; search knows only models."""
-    files = [path for path in modules() if part(path) == name]
-    assert set().union(*map(parts_imported, files)) <= project
-    assert libraries_imported(name) <= libraries
+    assert libraries_imported(ROOT / name) <= {"torch"}
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
     for path in modules():
-        if part(path) == "cli":
+        if path.is_relative_to(ROOT / "cli"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""

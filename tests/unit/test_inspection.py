@@ -8,9 +8,9 @@ import torch
 
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.inspection import AttentionMap, cost, curves, parameters
+from seq2seq_cli.evaluation.inspection import AttentionMap, cost, curves, parameters
+from seq2seq_cli.evaluation.plots.page import attention_data, attention_page
 from seq2seq_cli.models import Vocabulary, build, model_config
-from seq2seq_cli.plots.page import attention_data, attention_page
 
 VOCABULARY = Vocabulary(10, 30, joint=False)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq_cli import loss
-from seq2seq_cli.native import training
+from seq2seq_cli.kernels import training
 from seq2seq_cli.symbols import PAD
+from seq2seq_cli.training import cross_entropy as loss
 
 pytestmark = pytest.mark.usefixtures("_compiled_or_not")
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq_cli import memory
-from seq2seq_cli.batching import Batch, Sentences, TokenPairs
-from seq2seq_cli.checkpoint import RunFolder
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.data.batching import Batch, Sentences, TokenPairs
 from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
-from seq2seq_cli.objective import Objective
+from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import PAD
-from seq2seq_cli.training import Trainer
+from seq2seq_cli.training import memory
+from seq2seq_cli.training.objective import Objective
+from seq2seq_cli.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 SIZES = Vocabulary(9, 9, joint=True)

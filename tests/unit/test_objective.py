@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq_cli import r_drop
-from seq2seq_cli.batching import Batch
-from seq2seq_cli.config import TrainingConfig
-from seq2seq_cli.loss import plain_cross_entropy
+from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.data.batching import Batch
+from seq2seq_cli.kernels import training
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
-from seq2seq_cli.native import training
-from seq2seq_cli.objective import Objective, without_words
 from seq2seq_cli.search import attention_to_source
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
+from seq2seq_cli.training import r_drop
+from seq2seq_cli.training.cross_entropy import plain_cross_entropy
+from seq2seq_cli.training.objective import Objective, without_words
 
 V, D = 11, 6
 ROW_BYTES = 2 * V * 4  # logits of one token in both passes

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config import TrainingConfig
-from seq2seq_cli.optimization import (
+from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.training.optimization import (
     learning_rate,
     load_optimizer_tensors,
     make_optimizer,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from seq2seq_cli import presets
 from seq2seq_cli.cli.app import app
+from seq2seq_cli.config import presets
 from seq2seq_cli.errors import InputError
 
 TINY = '# A model for the first minute.\n# More about it.\n[model]\narchitecture = "rnn" # Größe\n'

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.scoring import ScoreOptions, score
+from seq2seq_cli.evaluation.scoring import ScoreOptions, score
 
 SENTENCE = "die alte Frau liest ein Buch , während das Kind im Garten spielt – Größe & Öl ."
 

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from seq2seq_cli.corpus.parallel import corpora, read_parallel
+from seq2seq_cli.data.parallel import corpora, read_parallel
 from seq2seq_cli.errors import InputError
 
 PAIRS = [("a b", "c"), ("„d“ e\tf", "g\u2028h"), ("", "i"), ("j", "k l")]

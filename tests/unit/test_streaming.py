@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq_cli.batching import EndOfDataError, TokenPairs
-from seq2seq_cli.config import DataConfig
-from seq2seq_cli.corpus.parallel import Corpus, corpora
+from seq2seq_cli.config.settings import DataConfig
+from seq2seq_cli.data.batching import EndOfDataError, TokenPairs
+from seq2seq_cli.data.parallel import Corpus, corpora
+from seq2seq_cli.data.streaming import Stream, StreamedPairs
+from seq2seq_cli.data.token_store import Recipe
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.streaming import Stream, StreamedPairs
-from seq2seq_cli.token_store import Recipe
-from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
+from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer
 
 LETTERS = "abcdefghijklmno"
 CAPITALS = "ABCD"

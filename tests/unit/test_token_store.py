@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq_cli import token_store
-from seq2seq_cli.batching import epoch_batches
-from seq2seq_cli.cache import UNUSED_DAYS, Cache
-from seq2seq_cli.config import DataConfig
-from seq2seq_cli.corpus.parallel import Corpus, corpora
+from seq2seq_cli.config.settings import DataConfig
+from seq2seq_cli.data import token_store
+from seq2seq_cli.data.batching import epoch_batches
+from seq2seq_cli.data.cache import UNUSED_DAYS, Cache
+from seq2seq_cli.data.parallel import Corpus, corpora
+from seq2seq_cli.data.token_store import PAIRS, Recipe, learned, tokenised
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.symbols import PAD
-from seq2seq_cli.token_store import PAIRS, Recipe, learned, tokenised
-from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
+from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer
 
 LINES = [f"{'ab ' * (1 + number % 7)}{number}" for number in range(100)]
 FILTERED = ["", "too long " * 50, "a"]  # blank, too long, uneven

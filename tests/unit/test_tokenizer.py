@@ -13,10 +13,11 @@ import pytest
 import sentencepiece
 from typer.testing import CliRunner
 
-from seq2seq_cli import symbols, tokenizer
+from seq2seq_cli import symbols
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.subwords import UnigramSampler
-from seq2seq_cli.tokenizer import (
+from seq2seq_cli.tokenization import tokenizer
+from seq2seq_cli.tokenization.subwords import UnigramSampler
+from seq2seq_cli.tokenization.tokenizer import (
     Tokenizer,
     TokenizerSettings,
     automatic_vocabulary_size,
@@ -48,7 +49,7 @@ def test_separate_processes_train_the_same_bytes(model_type: str) -> None:
         "import os, sys\n"
         "processors = sorted(os.sched_getaffinity(0))[: int(sys.argv[1])]\n"
         "os.sched_setaffinity(0, processors)\n"
-        "from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer\n"
+        "from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer\n"
         f"trained = train_tokenizer({CORPUS!r}, TokenizerSettings(90, {model_type!r}))\n"
         "print(trained.tokenizer.sha256)"
     )

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from seq2seq_cli.batching import Sentences, TokenPairs
-from seq2seq_cli.checkpoint import RunFolder
-from seq2seq_cli.config import TrainingConfig
-from seq2seq_cli.diagnosis import Habits
+from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.data.batching import Sentences, TokenPairs
 from seq2seq_cli.models import Vocabulary, build, model_config
-from seq2seq_cli.training import Trainer, Validation
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.training.diagnosis import Habits
+from seq2seq_cli.training.trainer import Trainer, Validation
 
 
 class Deaf:

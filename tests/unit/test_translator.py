@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seq2seq_cli.checkpoint import Tokenizers
+from seq2seq_cli.runs.run_folder import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import EOS, PAD
-from seq2seq_cli.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
-from seq2seq_cli.translator import Translation, Translator, split_line, word_places
+from seq2seq_cli.tokenization.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from seq2seq_cli.translation.translator import Translation, Translator, split_line, word_places
 
 MAX_LENGTH = 12  # tokens
 

@@ -1,4 +1,23 @@
-"""The `seq2seq` command: one file for each subcommand. Only this package prints and exits."""
+"""The `seq2seq` command: one file for each subcommand. Only this package prints and exits.
+
+- `console`: messages on standard error
+- `options`: values of options that several commands share
+- `pipe`: lines from an input through a function to an output
+- `progress`: the progress of training in the terminal
+- `terminal_plots`: attention and curves in the terminal
+- `presets`: seq2seq presets
+- `info`: seq2seq info
+- `data`: seq2seq data
+- `tokenizer`: seq2seq tokenizer
+- `score`: seq2seq score
+- `inspect`: seq2seq inspect
+- `average`: seq2seq average
+- `export`: seq2seq export
+- `likelihood`: seq2seq likelihood
+- `translate`: seq2seq translate
+- `train`: seq2seq train
+- `app`: all commands together
+"""
 
 import signal
 

@@ -54,7 +54,7 @@ def average(
     """
     chosen = parse_updates(updates)
     check_new_folder(output)
-    from seq2seq_cli.averaging import Choice, average_runs, began_apart
+    from seq2seq_cli.training.averaging import Choice, average_runs, began_apart
 
     files = average_runs(runs, output, Choice(last or 0, best or 0, chosen))
     if apart := began_apart(runs):

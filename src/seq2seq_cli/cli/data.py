@@ -38,7 +38,7 @@ def demo(
     seq2seq data demo demo --pairs 20000 --seed 1
     seq2seq data demo long --min-words 20 --max-words 60
     """
-    from seq2seq_cli.corpus.demo import generate
+    from seq2seq_cli.demo import generate
 
     try:
         splits = generate(pairs, seed, min_words=min_words, max_words=max_words)

@@ -26,7 +26,7 @@ def export(
     seq2seq export runs/en-de models/en-de-int8 --quantization int8
     """
     check_new_folder(output)
-    from seq2seq_cli.exporting import export_ctranslate2
+    from seq2seq_cli.interop.ctranslate2 import export_ctranslate2
 
     export_ctranslate2(run, output, quantization)
     console.note(f"{output} is a model for {format_}, with its tokenizers")

@@ -22,8 +22,8 @@ def info(
     seq2seq info runs/en-de
     seq2seq info runs/en-de --format json
     """
-    from seq2seq_cli.checkpoint import RunFolder
-    from seq2seq_cli.inspection import cost, parameters
+    from seq2seq_cli.evaluation.inspection import cost, parameters
+    from seq2seq_cli.runs.run_folder import RunFolder
 
     folder = RunFolder(run)
     model = folder.load_model()

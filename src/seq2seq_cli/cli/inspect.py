@@ -15,7 +15,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines, replace_file
 
 if TYPE_CHECKING:
-    from seq2seq_cli.inspection import AttentionMap
+    from seq2seq_cli.evaluation.inspection import AttentionMap
 
 app = typer.Typer(no_args_is_help=True, help="See what a model looks at, and how it learned.")
 
@@ -82,9 +82,9 @@ def attention(
     """
     _check_output(output, MAP_FORMATS)
     from seq2seq_cli.devices import prepare
-    from seq2seq_cli.inspection import attention_maps
+    from seq2seq_cli.evaluation.inspection import attention_maps
     from seq2seq_cli.search import SearchOptions
-    from seq2seq_cli.translator import Translator
+    from seq2seq_cli.translation.translator import Translator
 
     prepare(threads)
     translator = Translator.load([run], SearchOptions(beam=beam))
@@ -133,14 +133,14 @@ def curves(
     seq2seq inspect curves runs/rnn runs/transformer --over minutes --output curves.png
     """
     _check_output(output, CURVE_FORMATS)
-    from seq2seq_cli import inspection
+    from seq2seq_cli.evaluation import inspection
 
     found = [curve for run in runs for curve in inspection.curves(run, over)]
     if output is None:
         for line in curve_lines(found, over):
             print(line)
         return
-    from seq2seq_cli.plots import figures
+    from seq2seq_cli.evaluation.plots import figures
 
     drawing = figures.curve_figure(found, over)
     if output.suffix == ".html":
@@ -172,7 +172,7 @@ def _print(maps: "Iterable[AttentionMap]", layer: int | None, head: int | None) 
 def _write(
     maps: "Sequence[AttentionMap]", path: Path, layer: int | None, head: int | None, title: str
 ) -> None:
-    from seq2seq_cli.plots import figures, page
+    from seq2seq_cli.evaluation.plots import figures, page
 
     maps[0].chosen(layer, head)  # refuses what is not there
     if path.suffix == ".html":

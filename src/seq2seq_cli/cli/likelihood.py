@@ -9,7 +9,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output
-from seq2seq_cli.config import check_run_folder
+from seq2seq_cli.config.settings import check_run_folder
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
@@ -98,8 +98,8 @@ def likelihood(
             f"{len(targets):,}: they belong together line by line"
         )
     from seq2seq_cli.devices import choose_device, prepare
-    from seq2seq_cli.likelihood import likelihoods, perplexity
-    from seq2seq_cli.translator import Translator
+    from seq2seq_cli.translation.likelihood import likelihoods, perplexity
+    from seq2seq_cli.translation.translator import Translator
 
     prepare(threads)
     translator = Translator.load(

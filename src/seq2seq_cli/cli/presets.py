@@ -18,7 +18,7 @@ def presets(
     seq2seq presets
     seq2seq presets transformer-tiny > my.toml
     """
-    from seq2seq_cli import presets as package
+    from seq2seq_cli.config import presets as package
 
     if name is not None:
         sys.stdout.write(package.read(name))

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.config import TrainingConfig
+from seq2seq_cli.config.settings import TrainingConfig
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from seq2seq_cli.training import Progress, Validation
+    from seq2seq_cli.training.trainer import Progress, Validation
 
 
 def remaining_seconds(config: TrainingConfig, progress: "Progress") -> float | None:

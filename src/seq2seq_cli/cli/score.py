@@ -13,7 +13,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
 if TYPE_CHECKING:
-    from seq2seq_cli.scoring import Bucket, Comparison, Score
+    from seq2seq_cli.evaluation.scoring import Bucket, Comparison, Score
 
 FILES = "Files"
 METRICS = "Metrics"
@@ -126,7 +126,7 @@ def score(
     seq2seq score -r one.de --hypothesis out.de --compare other.de
     seq2seq score -r one.de --hypothesis out.de --by-length --source one.en --plot lengths.png
     """
-    from seq2seq_cli import scoring
+    from seq2seq_cli.evaluation import scoring
 
     names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
     options = scoring.ScoreOptions(tokenize, lowercase, chrf_word_order, confidence)
@@ -163,7 +163,7 @@ def score(
         }
     print(report.as_json() if output_format == "json" else report.as_text())
     if plot is not None:
-        from seq2seq_cli.plots import figures
+        from seq2seq_cli.evaluation.plots import figures
 
         figures.save(figures.length_figure(report.by_length), plot)
         console.note(f"{plot}: {report.scores[0].metric} by length")

@@ -13,7 +13,7 @@ from seq2seq_cli.cli.pipe import check_paths, pipe
 from seq2seq_cli.errors import InputError
 
 if TYPE_CHECKING:
-    from seq2seq_cli.tokenizer import Tokenizer
+    from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 LINES_AT_ONCE = 1000  # lines; more would not be faster
 
@@ -115,9 +115,9 @@ def train(
     Two columns of a table:
       seq2seq tokenizer train corpus.tsv:1 corpus.tsv:2 --output joint.model
     """
-    from seq2seq_cli.config import settings_from
-    from seq2seq_cli.corpus.sources import parse
-    from seq2seq_cli.tokenizer import TokenizerSettings, train_tokenizer
+    from seq2seq_cli.config.settings import settings_from
+    from seq2seq_cli.data.sources import parse
+    from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer
 
     given = {
         "vocabulary_size": int(vocab_size) if vocab_size and vocab_size.isdecimal() else vocab_size,
@@ -196,7 +196,7 @@ def decode(
 
 
 def _load(model: Path) -> "Tokenizer":
-    from seq2seq_cli.tokenizer import Tokenizer
+    from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
     return Tokenizer.load(model)
 

@@ -9,12 +9,12 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.progress import make_listener
-from seq2seq_cli.config import Table, merged, parse_assignment, parse_toml
-from seq2seq_cli.presets import read as read_preset
+from seq2seq_cli.config.presets import read as read_preset
+from seq2seq_cli.config.settings import Table, merged, parse_assignment, parse_toml
 from seq2seq_cli.text import STDIN, read_lines
 
 if TYPE_CHECKING:
-    from seq2seq_cli.checkpoint import RunConfig
+    from seq2seq_cli.runs.run_folder import RunConfig
 
 DEFAULT_PRESET = "transformer-small"
 DATA, MODEL, LIMITS, MACHINE = "Data", "Model and training", "When to stop", "Machine"
@@ -209,7 +209,7 @@ def settings(
     Without a preset a run that begins from another one takes the model of that one, or, where it
     goes on in the folder `resumed`, of its own.
     """
-    from seq2seq_cli.checkpoint import RunConfig
+    from seq2seq_cli.runs.run_folder import RunConfig
 
     from_file = _settings_file(file) if file else {}
     assigned: dict[str, dict[str, Any]] = {}
@@ -254,7 +254,7 @@ def _say_what_is_not_used(assigned: dict[str, dict[str, Any]], settings: dict[st
 
 def _model_of(origin: str, resumed: Path | None) -> dict[str, Table]:
     """The section [model] of the run that goes on, or else of the one to begin from."""
-    from seq2seq_cli.checkpoint import RunFolder
+    from seq2seq_cli.runs.run_folder import RunFolder
 
     own = RunFolder(resumed) if resumed else None
     run = own if own and own.exists() else RunFolder(Path(origin))
@@ -280,8 +280,8 @@ def run(
 ) -> None:
     """Train, and turn how it ends into what the user sees."""
     from seq2seq_cli.devices import choose_device, prepare
-    from seq2seq_cli.experiment import AlreadyFinishedError, train_run
-    from seq2seq_cli.training import InterruptedTrainingError
+    from seq2seq_cli.training.run import AlreadyFinishedError, train_run
+    from seq2seq_cli.training.trainer import InterruptedTrainingError
 
     prepare(threads)
     listener = make_listener(config.training, quiet=quiet)

@@ -11,7 +11,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
-from seq2seq_cli.config import (
+from seq2seq_cli.config.settings import (
     GREEDY_BATCH_TOKENS,
     MOST_BEAM,
     SEARCH_BATCH_TOKENS,
@@ -21,7 +21,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
 if TYPE_CHECKING:
-    from seq2seq_cli.translator import Translation
+    from seq2seq_cli.translation.translator import Translation
 
 SEARCH, DRAWING, FILES, MACHINE = "Search", "Drawing at random", "Files", "Machine"
 WINDOW_LINES = 1024  # lines read ahead, and sorted by length among each other
@@ -238,7 +238,7 @@ def translate(
         check_counts(prefix, len(begun), input_, sum(1 for _ in read_lines(input_, _unheard)))
     from seq2seq_cli.devices import choose_device, prepare, usable_threads
     from seq2seq_cli.search import SearchOptions
-    from seq2seq_cli.translator import Translator
+    from seq2seq_cli.translation.translator import Translator
 
     options = SearchOptions(
         beam=beam,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.models.fused import attention
+from seq2seq_cli.kernels.autograd import attention
 from seq2seq_cli.models.layers import Linear, SourceAttention, join_heads, split_heads
 
 ScoreName = Literal[

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config import require
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.models.attention import SCORES, ScopeName, ScoreName
 from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
 from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more, source_mask

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, TypeAlias, cast
 
 from torch import Tensor, nn
 
-from seq2seq_cli.config import require
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.symbols import PAD
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.config import require
-from seq2seq_cli.models import fused
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.kernels import autograd as fused
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
 from seq2seq_cli.models.layers import (
     Dropout,

@@ -11,8 +11,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.models import fused
-from seq2seq_cli.models.packing import Pairs
+from seq2seq_cli.kernels import autograd as fused
+from seq2seq_cli.kernels.autograd.packing import Pairs
 from seq2seq_cli.symbols import PAD
 
 

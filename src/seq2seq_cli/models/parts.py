@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
-from seq2seq_cli.config import require
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.models.base import TranslationModel
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from seq2seq_cli.config import require
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.kernels.autograd import lstm as fused_lstm
+from seq2seq_cli.kernels.inference.recurrent import Cell
 from seq2seq_cli.models.base import ModelConfig, Tree
-from seq2seq_cli.models.fused import lstm as fused_lstm
 from seq2seq_cli.models.layers import Dropout, Linear
-from seq2seq_cli.native.recurrent import Cell
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 

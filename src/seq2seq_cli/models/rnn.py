@@ -9,7 +9,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config import require
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
 from seq2seq_cli.models.layers import Dropout, Linear, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.config import require
-from seq2seq_cli.models import fused
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.kernels import autograd as fused
+from seq2seq_cli.kernels.autograd import attention, norm
+from seq2seq_cli.kernels.autograd.packing import Layout, Pairs
 from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
-from seq2seq_cli.models.cache import Cache, Whole
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
-from seq2seq_cli.models.fused import attention, norm
+from seq2seq_cli.models.kv_cache import Cache, Whole
 from seq2seq_cli.models.layers import (
     Dropout,
     HeadedSourceAttention,
@@ -33,7 +34,6 @@ from seq2seq_cli.models.layers import (
     source_mask,
     split_heads,
 )
-from seq2seq_cli.models.packing import Layout, Pairs
 
 Side = Literal["source", "target"]
 Rotations = tuple[Tensor, Tensor]  # cosines and sines, each (T, D / H / 2)

@@ -1,4 +1,15 @@
-"""From models and source ids to scored hypotheses. It knows `models.base` and no architecture."""
+"""Source ids to scored hypotheses, with any model.
+
+- `options`: what search is asked for
+- `hypothesis`: what search returns
+- `shortlist`: the likely target words of a source
+- `alignment`: attention to the source as an alignment
+- `candidates`: the best extensions of hypotheses
+- `predictor`: one model or several, as logits of the next token
+- `constraints`: which tokens may come next
+- `beam`: beam search
+- `sampling`: random drawing
+"""
 
 from collections.abc import Sequence
 

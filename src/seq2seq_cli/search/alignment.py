@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config import require
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.models import TranslationModel, source_attentions, watched_attention
 
 

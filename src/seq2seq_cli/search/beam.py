@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from seq2seq_cli import native
-from seq2seq_cli.batching import pad
-from seq2seq_cli.native.beams import Beams
+from seq2seq_cli.data.batching import pad
+from seq2seq_cli.kernels import library as kernels
+from seq2seq_cli.kernels.inference.beams import Beams
 from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.search.constraints import Sentence, constrain
 from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
@@ -69,9 +69,9 @@ def beam_search(
 
 
 def _compiled_serves(source: Tensor, options: SearchOptions) -> bool:
-    """Whether `native.beams` does all that is asked."""
+    """Whether `kernels.inference.beams` does all that is asked."""
     return (
-        native.serves()
+        kernels.serves()
         and source.device.type == "cpu"
         and source.size(0) > 0
         and options.coverage_penalty == 0.0

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from seq2seq_cli.config import MOST_BEAM, require
+from seq2seq_cli.config.settings import MOST_BEAM, require
 
 LengthPenalty = Literal["gnmt", "power", "none"]
 

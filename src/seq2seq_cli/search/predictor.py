@@ -12,7 +12,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config import require
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.inference import CompiledModel, Steps, narrowed, stepping
+from seq2seq_cli.kernels.inference.beams import Beams, Search
+from seq2seq_cli.kernels.inference.decoding import Past
+from seq2seq_cli.kernels.inference.encoder_memory import Sources
+from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models import (
     TranslationModel,
     Tree,
@@ -20,11 +25,6 @@ from seq2seq_cli.models import (
     source_attentions,
     watched_attention,
 )
-from seq2seq_cli.models.compiled import CompiledModel, Steps, narrowed, stepping
-from seq2seq_cli.native import Linear
-from seq2seq_cli.native.beams import Beams, Search
-from seq2seq_cli.native.decoding import Past
-from seq2seq_cli.native.sources import Sources
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
 

@@ -1,1 +1,0 @@
-"""Parallel data: where the sentence pairs come from and which of them are used."""

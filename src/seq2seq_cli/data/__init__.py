@@ -1,0 +1,12 @@
+"""Parallel text to batches of token ids.
+
+- `sources`: text from files, tables, JSON lines and data sets
+- `parallel`: sentence pairs from sources, of one corpus or several
+- `alignments`: word alignments from Pharaoh files, for the pieces of words
+- `cache`: a folder of what is computed once
+- `batching`: batches by number of tokens, in a reproducible order
+- `token_store`: tokenised corpora in mapped Arrow files
+- `streaming`: text that is read as it is needed
+- `prefetch`: batches that are made before they are asked for
+- `lexicon`: which token translates which, from sentence pairs
+"""

@@ -1,0 +1,5 @@
+"""Draws what inspection returns.
+
+- `figures`: figures, by matplotlib
+- `page`: self-contained pages
+"""

@@ -1,0 +1,125 @@
+"""Figures with matplotlib, from the extra `plots`."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.inspection import AttentionMap, Curve
+from seq2seq_cli.evaluation.scoring import Bucket
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CELL = 0.28  # inches a token
+
+
+def figure(width: float, height: float) -> "Figure":
+    """An empty figure, in inches; drawn without a display.
+
+    Raises InputError where matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError(
+            "figures want matplotlib: pip install 'seq2seq-cli[plots]'; --output FILE.html and "
+            "FILE.json do without"
+        ) from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def attention_figure(maps: Sequence[AttentionMap], layer: int | None, head: int | None) -> "Figure":
+    """One heat map a sentence, below each other; dark is much weight."""
+    heights = [len(one.target) * CELL + 1.6 for one in maps]
+    width = max(len(one.source) for one in maps) * CELL + 2.2
+    drawing = figure(width, sum(heights))
+    axes = drawing.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for one, axis in zip(maps, axes, strict=True):
+        _heat_map(axis, one, layer, head)
+    return drawing
+
+
+def _heat_map(axis: Any, one: AttentionMap, layer: int | None, head: int | None) -> None:
+    axis.imshow(
+        one.chosen(layer, head).numpy(), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+    )
+    axis.set_xticks(range(len(one.source)), [_plain(p) for p in one.source], rotation=90)
+    axis.set_yticks(range(len(one.target)), [_plain(p) for p in one.target])
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0, labelsize=8)
+    axis.set_anchor("W")
+    for side in axis.spines.values():
+        side.set_color("#d5d5d5")
+
+
+def length_figure(systems: Mapping[str, Sequence[Bucket]]) -> "Figure":
+    """The first metric over the length of lines, a curve a system, with its interval if known."""
+    drawing = figure(6.4, 4.0)
+    axis = drawing.subplots()
+    for name, buckets in systems.items():
+        first = [bucket.scores[0] for bucket in buckets]
+        middles = [(bucket.least + bucket.most) / 2 for bucket in buckets]
+        values = [one.value for one in first]
+        spread = [one.confidence for one in first if one.confidence is not None]
+        if len(spread) == len(first):
+            axis.errorbar(middles, values, spread, marker="o", capsize=3, label=name)
+        else:
+            axis.plot(middles, values, marker="o", label=name)
+        axis.set_ylabel(first[0].metric)
+    axis.set_xlabel("words in a line")
+    axis.set_ylim(bottom=0)
+    axis.grid(axis="y", color="#e5e5e5")
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    axis.legend(frameon=False)
+    return drawing
+
+
+def curve_figure(curves: Sequence[Curve], over: str) -> "Figure":
+    """A panel a figure, a line a run."""
+    names = list(dict.fromkeys(curve.figure for curve in curves))
+    runs = list(dict.fromkeys(curve.run for curve in curves))
+    rows = (len(names) + 1) // 2
+    drawing = figure(10.0, 2.8 * rows)
+    axes = list(drawing.subplots(rows, 2, squeeze=False).flat)
+    for name, axis in zip(names, axes, strict=False):
+        for curve in curves:
+            if curve.figure == name:
+                colour = f"C{runs.index(curve.run)}"
+                marker = "o" if len(curve.x) < 3 else ""
+                axis.plot(curve.x, curve.y, marker=marker, color=colour, label=_plain(curve.run))
+        axis.set_title(name, loc="left", fontsize=10)
+        axis.set_xlabel(over)
+        axis.grid(color="#ececec")
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    axes[0].legend(frameon=False)
+    return drawing
+
+
+def as_page(drawing: "Figure", title: str) -> str:
+    """A self-contained HTML page that shows a figure."""
+    text = io.StringIO()
+    drawing.savefig(text, format="svg")
+    picture = text.getvalue()
+    escaped = title.replace("&", "&amp;").replace("<", "&lt;")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escaped}</title>'
+        "<style>body{margin:2rem auto;max-width:70rem;font-family:system-ui,sans-serif}"
+        "svg{max-width:100%;height:auto}</style></head>\n"
+        f"<body><h1>{escaped}</h1>\n{picture[picture.index('<svg') :]}</body></html>\n"
+    )
+
+
+def _plain(piece: str) -> str:
+    """A piece as a label: matplotlib reads dollars as mathematics."""
+    return piece.replace("$", r"\$")
+
+
+def save(drawing: "Figure", path: Path) -> None:
+    """Write a PNG or SVG by the file's name."""
+    drawing.savefig(path, dpi=150)

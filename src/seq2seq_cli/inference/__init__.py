@@ -1,0 +1,50 @@
+"""Models made ready for search on a CPU: compiled as a whole, or with packed linear layers.
+
+- `precision`: the type of matrix products in search
+- `quantization`: 8-bit weights where nothing is compiled
+- `base`: what models that are compiled as a whole share
+- `linear`: packed linear layers, within a model that torch runs
+- `transformer`: the compiled Transformer
+- `conv`: the compiled convolutional model
+- `attention_rnn`: the compiled RNN with attention
+"""
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from seq2seq_cli.inference.attention_rnn import CompiledAttentionRnn
+from seq2seq_cli.inference.base import CompiledModel
+from seq2seq_cli.inference.conv import CompiledConv
+from seq2seq_cli.inference.linear import narrowed, with_linear_layers
+from seq2seq_cli.inference.transformer import CompiledTransformer
+from seq2seq_cli.kernels import library as kernels
+from seq2seq_cli.models.base import TranslationModel, Tree
+
+__all__ = ["CompiledModel", "Steps", "compiled_kind", "narrowed", "stepping", "with_linear_layers"]
+
+
+class Steps(Protocol):
+    """What search asks of a model; see `TranslationModel`."""
+
+    @property
+    def output(self) -> nn.Module: ...
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]: ...
+    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]: ...
+
+
+KINDS: tuple[type[CompiledModel], ...] = (CompiledTransformer, CompiledConv, CompiledAttentionRnn)
+
+
+def compiled_kind(model: TranslationModel) -> type[CompiledModel] | None:
+    """What can stand for the whole model, if anything."""
+    return next((kind for kind in KINDS if kind.serves(model)), None)
+
+
+def stepping(model: TranslationModel) -> Steps:
+    """The model as search should ask it, with the same weights: compiled where that is possible."""
+    weight = next(model.parameters())
+    if not kernels.serves(weight.detach()):
+        return model  # on another device, or nothing is compiled
+    kind = compiled_kind(model)
+    return kind(model) if kind else with_linear_layers(model, eight_bits=False)

@@ -1,0 +1,43 @@
+"""What models that are compiled as a whole have in common.
+
+Dimensions: N decoder rows, D width; see `models.base`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import cast
+
+from torch import Tensor
+
+from seq2seq_cli.kernels.inference.decoding import Decoder, Past
+from seq2seq_cli.kernels.inference.encoder_memory import Sources
+from seq2seq_cli.kernels.inference.linear import Linear
+from seq2seq_cli.models.base import TranslationModel, Tree
+
+
+class CompiledModel(ABC):
+    """A model whose decoder reads a token of each row in one call.
+
+    Memory: `kernels.inference.encoder_memory.Sources`. State: `kernels.inference.decoding.Past`.
+    With 8-bit weights keys and values are float16, as exact as the weights and half to read.
+    """
+
+    decoder: Decoder
+    output: Linear
+
+    @staticmethod
+    @abstractmethod
+    def serves(model: TranslationModel) -> bool:
+        """Whether this can stand for the model."""
+
+    @abstractmethod
+    def __init__(self, model: TranslationModel) -> None: ...
+
+    @abstractmethod
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+        """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
+
+    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+        """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
+        tokens = target[:, 0].contiguous()
+        features, past = self.decoder.step(tokens, cast(Past, state), cast(Sources, memory))
+        return features[:, None], past

@@ -1,0 +1,69 @@
+"""The convolutional model, compiled for search on a CPU.
+
+Dimensions: B sentences, S source tokens; see `models.base`.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.inference.base import CompiledModel
+from seq2seq_cli.inference.linear import packed
+from seq2seq_cli.kernels.inference import convolution as parts
+from seq2seq_cli.kernels.inference.decoding import Past, Places, TargetEmbedding
+from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.conv import Conv, ConvConfig, Convolution, DecoderLayer
+from seq2seq_cli.models.layers import source_mask
+
+
+class CompiledConv(CompiledModel):
+    """A convolutional model whose encoder reads a batch in one call."""
+
+    @staticmethod
+    def serves(model: TranslationModel) -> bool:
+        return isinstance(model, Conv)
+
+    def __init__(self, model: TranslationModel) -> None:
+        model = cast(Conv, model)
+        config = cast(ConvConfig, model.config)
+        self.model = model
+        self.output = packed(model.output)
+        settings = parts.ConvolutionSettings(
+            config.width,
+            config.channels,
+            config.kernel,
+            torch.float16 if self.output.eight_bits else torch.float32,
+        )
+        layers = cast(list[Convolution], list(model.encoder.layers))
+        self.encoder = parts.Encoder(
+            settings,
+            packed(model.encoder.input),
+            [packed(layer.weight) for layer in layers],
+            packed(model.encoder.output),
+        )
+        self.decoder = parts.decoder(
+            settings,
+            TargetEmbedding(model.target_embedding.weight, self._places),
+            packed(model.input),
+            [
+                parts.DecoderLayer(
+                    packed(layer.convolution.weight), packed(layer.query), packed(layer.context)
+                )
+                for layer in cast(list[DecoderLayer], list(model.decoder))
+            ],
+            packed(model.features),
+        )
+
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+        real = source_mask(source)
+        sources = self.encoder.read(
+            source[real],
+            real.sum(dim=1, dtype=torch.int32),
+            self.model.source_embedding.weight,
+            self.model.encoder.embed.positions(0, source.size(1)).contiguous(),
+        )
+        return sources, Past.empty(source.size(0))
+
+    def _places(self, count: int) -> Places:
+        return Places(self.model.embed.positions(0, count).contiguous())

@@ -1,0 +1,124 @@
+"""The Transformer, compiled for search on a CPU.
+
+Dimensions: B sentences, S source tokens, D width, H heads; see `models.base`.
+"""
+
+from dataclasses import replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq_cli.inference.base import CompiledModel
+from seq2seq_cli.inference.linear import packed
+from seq2seq_cli.kernels.inference import transformer as parts
+from seq2seq_cli.kernels.inference.decoding import Past, Places, TargetEmbedding
+from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.layers import source_mask
+from seq2seq_cli.models.transformer import (
+    CausalAttention,
+    DecoderLayer,
+    EncoderLayer,
+    Scaling,
+    Side,
+    Transformer,
+)
+
+
+class CompiledTransformer(CompiledModel):
+    """A Transformer whose encoder reads a batch in one call."""
+
+    @staticmethod
+    def serves(model: TranslationModel) -> bool:
+        return isinstance(model, Transformer) and model.config.decoder_attention == "self"
+
+    def __init__(self, model: TranslationModel) -> None:
+        model = cast(Transformer, model)
+        config = model.config
+        encoder = cast(list[EncoderLayer], list(model.encoder))
+        decoder = cast(list[DecoderLayer], list(model.decoder))
+        self.model = model
+        self.output = packed(model.output)
+        scaling = Scaling.of(config)
+        settings = parts.TransformerSettings(
+            config.width,
+            config.heads,
+            config.feed_forward,
+            config.activation,
+            config.norm == "pre",
+            torch.float16 if self.output.eight_bits else torch.float32,
+            scaling.encoder_residual,
+            model.scale,
+        )
+        self.encoder = parts.Encoder(
+            settings,
+            [_encoder_layer(layer) for layer in encoder],
+            _last_norm(model.encoder_norm),
+            [packed(layer.cross_attention.key_value) for layer in decoder],
+        )
+        self.decoder = parts.decoder(
+            replace(settings, residual=scaling.decoder_residual),
+            TargetEmbedding(model.target_embedding.weight, self._places),
+            [_decoder_layer(layer) for layer in decoder],
+            _last_norm(model.decoder_norm),
+        )
+
+    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+        real, length = source_mask(source), source.size(1)
+        sources = self.encoder.read(
+            source[real],
+            real.sum(dim=1, dtype=torch.int32),
+            self.model.source_embedding.weight,
+            self._positions("source", 0, length),
+            self._rotations(0, length),
+        )
+        return sources, Past.empty(source.size(0))
+
+    def _places(self, count: int) -> Places:
+        return Places(self._positions("target", 0, count), self._rotations(0, count))
+
+    def _positions(self, side: Side, start: int, length: int) -> Tensor | None:
+        vectors = self.model.position_vectors(side, start, length)
+        return None if vectors is None else vectors.contiguous()
+
+    def _rotations(self, start: int, length: int) -> Tensor | None:
+        """Cosines and sines of places: (length, 2, D / H / 2)."""
+        turns = self.model.rotations(start, length, torch.device("cpu"))
+        return None if turns is None else torch.stack(turns, dim=1)
+
+
+def _encoder_layer(layer: EncoderLayer) -> parts.TransformerLayer:
+    return parts.TransformerLayer(
+        packed(layer.attention.query_key_value),
+        packed(layer.attention.output),
+        packed(layer.feed_forward.inner),
+        packed(layer.feed_forward.outer),
+        _norm(layer.attention_sublayer.norm),
+        _norm(layer.feed_forward_sublayer.norm),
+    )
+
+
+def _decoder_layer(layer: DecoderLayer) -> parts.TransformerLayer:
+    past = cast(CausalAttention, layer.self_attention)
+    return parts.TransformerLayer(
+        packed(past.query_key_value),
+        packed(past.output),
+        packed(layer.feed_forward.inner),
+        packed(layer.feed_forward.outer),
+        _norm(layer.self_sublayer.norm),
+        _norm(layer.feed_forward_sublayer.norm),
+        packed(layer.cross_attention.query),
+        packed(layer.cross_attention.output),
+        _norm(layer.cross_sublayer.norm),
+    )
+
+
+def _last_norm(norm: nn.Module) -> parts.NormWeights | None:
+    return None if isinstance(norm, nn.Identity) else _norm(norm)
+
+
+def _norm(norm: nn.Module) -> parts.NormWeights:
+    bias = getattr(norm, "bias", None)
+    return parts.NormWeights(
+        cast(Tensor, norm.weight).detach(), None if bias is None else bias.detach()
+    )

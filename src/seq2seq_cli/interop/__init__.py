@@ -1,0 +1,4 @@
+"""Models in the formats of other engines.
+
+- `ctranslate2`: runs as CTranslate2 models
+"""

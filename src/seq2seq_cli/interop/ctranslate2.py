@@ -1,0 +1,179 @@
+"""Runs in the formats of other engines: what was trained here can be served there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.models.layers import LearnedPositions, sinusoids
+from seq2seq_cli.models.transformer import (
+    CausalAttention,
+    CrossAttention,
+    DecoderLayer,
+    EncoderLayer,
+    FeedForward,
+    SelfAttention,
+    Sublayer,
+    Transformer,
+    TransformerConfig,
+)
+from seq2seq_cli.runs.run_folder import RunFolder, Tokenizers
+from seq2seq_cli.symbols import BOS, EOS, PIECES, UNK
+from seq2seq_cli.text import replace_file
+
+Layer: TypeAlias = EncoderLayer | DecoderLayer
+
+POSITIONS = 1024  # sinusoidal ones that are written; the engine reads no longer sentences
+
+
+def check_ctranslate2(model: TranslationModel) -> TransformerConfig:
+    """Raise InputError, naming the setting, for a model that CTranslate2 cannot hold."""
+    config = model.config
+    if not isinstance(config, TransformerConfig):
+        raise InputError(
+            f'model.architecture = "{config.architecture}" cannot be exported: CTranslate2 serves '
+            "only the transformer"
+        )
+    for name, value, held in (
+        ("norm", config.norm, ("pre", "post")),
+        ("decoder_attention", config.decoder_attention, ("self",)),
+    ):
+        require(
+            value in held,
+            f'model.{name} = "{value}" cannot be exported: CTranslate2 holds {" and ".join(held)}',
+        )
+    return config
+
+
+def export_ctranslate2(run: Path, output: Path, quantization: str = "") -> None:
+    """Write a run as a CTranslate2 model (Klein 2020) with its tokenizers.
+
+    `quantization` is one of CTranslate2's names, such as int8; empty: float32. Raises InputError
+    for a model that it cannot hold, and where the package is missing.
+    """
+    folder = RunFolder(run)
+    model = folder.load_model()
+    config = check_ctranslate2(model)
+    tokenizers = folder.load_tokenizers()
+    try:
+        import ctranslate2  # type: ignore[import-untyped]
+    except ImportError:
+        raise InputError(
+            "the package ctranslate2 is missing; pip install 'seq2seq-cli[bench]' brings it"
+        ) from None
+    assert isinstance(model, Transformer)
+    with torch.inference_mode():
+        written = specification(ctranslate2.specs, model, config, tokenizers)
+        written.validate()
+        try:
+            written.optimize(quantization=quantization or None)
+        except ValueError as error:
+            raise InputError(f"--quantization {quantization}: {error}") from None
+    output.mkdir(parents=True, exist_ok=True)
+    written.save(str(output))
+    for name, tokenizer in tokenizers.files().items():
+        replace_file(output / name, tokenizer.model)
+
+
+def specification(
+    specs: Any, model: Transformer, config: TransformerConfig, tokenizers: Tokenizers
+) -> Any:
+    """The model in CTranslate2's own description, to be validated and saved."""
+    activation = {
+        "relu": specs.Activation.RELU,
+        "gelu": specs.Activation.GELU,
+        "swish": specs.Activation.SWISH,
+        "swiglu": specs.Activation.SWISH,
+    }[config.activation]
+    rotary = {"rotary_dim": 0, "rotary_interleave": False} if config.positions == "rotary" else {}
+    common = {
+        "pre_norm": config.norm == "pre",
+        "activation": activation,
+        "ffn_glu": config.activation == "swiglu",
+        "rms_norm": config.normalisation == "rms",
+        **rotary,
+    }
+    result = specs.TransformerSpec(
+        specs.transformer_spec.TransformerEncoderSpec(
+            config.encoder_layers, config.heads, **common
+        ),
+        specs.transformer_spec.TransformerDecoderSpec(
+            config.decoder_layers, config.heads, **common
+        ),
+    )
+    for side, embedding, layers, norm in (
+        (result.encoder, model.source_embedding, model.encoder, model.encoder_norm),
+        (result.decoder, model.target_embedding, model.decoder, model.decoder_norm),
+    ):
+        embeddings = side.embeddings[0] if isinstance(side.embeddings, list) else side.embeddings
+        embeddings.weight = embedding.weight.numpy()
+        side.scale_embeddings = True
+        if config.positions != "rotary":
+            name = "source_positions" if side is result.encoder else "target_positions"
+            side.position_encodings.encodings = _positions(model, name).numpy()
+        if config.norm == "pre":
+            _norm(side.layer_norm, norm)
+        for written, layer in zip(side.layer, cast(Sequence[Layer], layers), strict=True):
+            if isinstance(layer, EncoderLayer):
+                _self_attention(written.self_attention, layer.attention, layer.attention_sublayer)
+            else:
+                past = cast(CausalAttention, layer.self_attention)
+                _self_attention(written.self_attention, past, layer.self_sublayer)
+                _cross_attention(written.attention, layer.cross_attention, layer.cross_sublayer)
+            _feed_forward(written.ffn, layer.feed_forward, layer.feed_forward_sublayer)
+    result.decoder.projection.weight = model.output.weight.numpy()
+    result.config.unk_token, result.config.bos_token = PIECES[UNK], PIECES[BOS]
+    result.config.eos_token, result.config.decoder_start_token = PIECES[EOS], PIECES[BOS]
+    result.config.add_source_eos = True
+    result.register_source_vocabulary(list(tokenizers.source.vocabulary))
+    result.register_target_vocabulary(list(tokenizers.target.vocabulary))
+    return result
+
+
+def _positions(model: Transformer, name: str) -> Tensor:
+    if model.positions == "learned":
+        learned = cast(LearnedPositions, getattr(model, name))
+        most = max(POSITIONS, learned.embedding.num_embeddings)
+        return cast(Tensor, learned(0, most)).detach()
+    return sinusoids(0, POSITIONS, model.config.width, torch.device("cpu"))
+
+
+def _norm(written: Any, norm: Any) -> None:
+    written.gamma = norm.weight.numpy()
+    if getattr(norm, "bias", None) is not None:
+        written.beta = norm.bias.numpy()
+
+
+def _linear(written: Any, weight: Tensor, bias: Tensor | None) -> None:
+    written.weight = weight.numpy()
+    if bias is not None:
+        written.bias = bias.numpy()
+
+
+def _self_attention(written: Any, attention: SelfAttention, sublayer: Sublayer) -> None:
+    _norm(written.layer_norm, sublayer.norm)
+    products = attention.query_key_value
+    _linear(written.linear[0], products.weight, products.bias)
+    _linear(written.linear[1], attention.output.weight, attention.output.bias)
+
+
+def _cross_attention(written: Any, attention: CrossAttention, sublayer: Sublayer) -> None:
+    _norm(written.layer_norm, sublayer.norm)
+    for place, part in enumerate((attention.query, attention.key_value, attention.output)):
+        _linear(written.linear[place], part.weight, part.bias)
+
+
+def _feed_forward(written: Any, layer: FeedForward, sublayer: Sublayer) -> None:
+    _norm(written.layer_norm, sublayer.norm)
+    weight, bias = layer.inner.weight, layer.inner.bias
+    if layer.gated:  # the gate is the first half here, and what is activated there
+        _linear(written.linear_0, *(part.chunk(2)[0] for part in (weight, bias)))
+        _linear(written.linear_0_noact, *(part.chunk(2)[1] for part in (weight, bias)))
+    else:
+        _linear(written.linear_0, weight, bias)
+    _linear(written.linear_1, layer.outer.weight, layer.outer.bias)

@@ -1,0 +1,10 @@
+"""Compiled kernels, optional: where they cannot be built, torch does the same work, more slowly.
+
+Tensors are contiguous and on the CPU; those of `inference` are float32.
+
+- `library`: chooses the build for this processor and declares its functions
+- `simd`: the vector functions that kernels are written in
+- `inference`: kernels of search, each a .cpp with the .py that calls it
+- `training`: kernels of a training step
+- `autograd`: autograd functions, each a kernel beside its reference in PyTorch
+"""

@@ -1,0 +1,12 @@
+"""Kernels of search.
+
+Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens, V columns.
+
+- `linear`: linear layers with packed weights, float32 or 8 bits
+- `encoder_memory`: what encoders read, and what they leave for decoders
+- `decoding`: a decoder that reads one token of each row
+- `transformer`: encoder and decoder of the Transformer
+- `convolution`: encoder and decoder of the convolutional model
+- `recurrent`: cells, and the decoder of the RNN with attention
+- `beams`: selection of hypotheses by their logits
+"""

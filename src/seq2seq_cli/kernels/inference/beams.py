@@ -1,0 +1,242 @@
+"""Beam search's bookkeeping, and with a compiled decoder the whole of it (beams.cpp).
+
+Dimensions: B sentences, K hypotheses of each, N rows of hypotheses (B x K, or fewer), V columns of
+logits.
+"""
+
+import ctypes
+import itertools
+import weakref
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.kernels.inference.decoding import Decoder, Past
+from seq2seq_cli.kernels.inference.encoder_memory import Sources
+from seq2seq_cli.kernels.inference.linear import Linear
+from seq2seq_cli.kernels.library import INT, POINTER, address, declaring
+
+STEPS = 32  # of a search in one call at most: signals are heeded between calls
+ROWS = 16384  # of all steps of a call
+
+
+class _Settings(ctypes.Structure):
+    _fields_ = (
+        ("sentences", INT),
+        ("beam", INT),
+        ("n_best", INT),
+        ("compact", INT),
+        ("dropped_share", INT),
+        ("shortest", POINTER),
+        ("longest", POINTER),
+        ("divisors", POINTER),
+        ("prefixes", POINTER),
+        ("prefix_lengths", POINTER),
+    )
+
+
+class _SearchParts(ctypes.Structure):
+    _fields_ = (
+        ("decoder", POINTER),
+        ("output", POINTER),
+        ("embedding", POINTER),
+        ("sources", ctypes.POINTER(POINTER)),
+        ("starts", POINTER),
+        ("lengths", POINTER),
+        ("kept", POINTER),
+        ("columns", POINTER),
+        ("absent", POINTER),
+    )
+
+
+class _Places(ctypes.Structure):
+    _fields_ = (("width", INT), ("angles", INT), ("positions", POINTER), ("rotations", POINTER))
+
+
+_compiled = declaring(
+    {
+        "log_sum_exp": (None, POINTER, INT, INT, POINTER),
+        "best_extensions": (
+            *(None, POINTER, POINTER, INT, INT, INT, INT, POINTER, POINTER, POINTER),
+        ),
+        "beams_new": (POINTER, POINTER),
+        "beams_free": (None, POINTER),
+        "beams_advance": (
+            *(INT, POINTER, POINTER, INT, POINTER, POINTER, POINTER, POINTER, POINTER),
+        ),
+        "beams_found": (ctypes.c_int64, POINTER, POINTER),
+        "beams_results": (None, POINTER, POINTER, POINTER, POINTER, POINTER),
+        "search_new": (POINTER, POINTER, POINTER),
+        "search_free": (None, POINTER),
+        "search_run": (INT, POINTER, INT, POINTER),
+    }
+)
+
+
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """(N, V) -> (N, 1), of which some may be -inf."""
+    logits = logits.contiguous()
+    result = logits.new_empty(logits.size(0), 1)
+    _compiled().log_sum_exp(address(logits), *logits.shape, address(result))
+    return result
+
+
+def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `count` greatest sums of a logit (B x K, V) and its row's offset (B, K), best first.
+
+    Returns (B, count) each: the sums, their rows 0 to K - 1, and their columns. Where there are
+    fewer candidates, sums are -inf.
+    """
+    logits, offsets = logits.contiguous(), offsets.contiguous()
+    batch, beam = offsets.shape
+    best = logits.new_empty(batch, count)
+    rows = torch.empty(batch, count, dtype=torch.int64)
+    columns = torch.empty_like(rows)
+    _compiled().best_extensions(
+        *(address(logits), address(offsets), batch, beam, logits.size(1), count),
+        *(address(best), address(rows), address(columns)),
+    )
+    return best, rows, columns
+
+
+class Extension(NamedTuple):
+    """What a step leaves of the hypotheses."""
+
+    tokens: Tensor  # (N,), to be read next; none where every sentence is done
+    origins: Tensor  # (N,), the rows before that they go on from
+    kept: Tensor | None  # the places of the sentences that are left, where some were dropped
+
+
+class Beams:
+    """The hypotheses of a batch: at first one of each sentence, the empty one, a row each.
+
+    Later a sentence has K rows, or, `compact`, as many as it has open hypotheses, all together.
+    `divisors` are what the log-probability of a hypothesis of each length, from 0, is divided by,
+    one for each length to beyond the greatest of `longest`. `prefixes` are columns.
+    """
+
+    def __init__(
+        self,
+        beam: int,
+        n_best: int,
+        dropped_share: int,
+        compact: bool,
+        shortest: Sequence[int],
+        longest: Sequence[int],
+        divisors: Sequence[float],
+        prefixes: Sequence[Sequence[int]],
+    ) -> None:
+        count = len(longest)
+        self.beam, self.given = beam, count
+        flat = [column for prefix in prefixes for column in prefix]
+        integers = INT * count
+        settings = _Settings(
+            count,
+            beam,
+            n_best,
+            compact,
+            dropped_share,
+            ctypes.addressof(least := integers(*shortest)),
+            ctypes.addressof(most := integers(*longest)),
+            ctypes.addressof(divided := (ctypes.c_double * len(divisors))(*divisors)),
+            ctypes.addressof(columns := (ctypes.c_int64 * len(flat))(*flat)),
+            ctypes.addressof(lengths := integers(*map(len, prefixes))),
+        )
+        self.handle = _compiled().beams_new(ctypes.byref(settings))
+        del least, most, divided, columns, lengths  # they were copied
+        weakref.finalize(self, _compiled().beams_free, self.handle)
+
+    def advance(self, logits: Tensor, columns: Tensor | None) -> Extension:
+        """Extend the hypotheses by a token, whose logits (N, V) are changed.
+
+        `columns` (V,) are the tokens of the columns, None where they are their numbers.
+        """
+        most = self.given * self.beam
+        numbers = torch.empty(2 * most + self.given, dtype=torch.int64)
+        at = numbers.data_ptr()  # of tokens, then origins, then kept, of 8 bytes each
+        left = INT()
+        rows = _compiled().beams_advance(
+            self.handle,
+            logits.data_ptr(),
+            logits.size(1),
+            address(columns),
+            at,
+            at + 8 * most,
+            at + 16 * most,
+            ctypes.byref(left),
+        )
+        kept = numbers[2 * most : 2 * most + left.value] if left else None
+        return Extension(numbers[:rows], numbers[most : most + rows], kept)
+
+    def results(self) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]:
+        """For each sentence its hypotheses, best first: tokens, score, scores of tokens and EOS."""
+        counts = torch.empty(self.given, dtype=torch.int32)
+        size = _compiled().beams_found(self.handle, counts.data_ptr())
+        found = int(counts.sum())
+        scores = torch.empty(found, dtype=torch.float64)
+        lengths = torch.empty(found, dtype=torch.int32)
+        tokens = torch.empty(size, dtype=torch.int32)
+        token_scores = torch.empty(size)
+        _compiled().beams_results(
+            self.handle,
+            *(each.data_ptr() for each in (scores, lengths, tokens, token_scores)),
+        )
+        said, scored, place = tokens.tolist(), token_scores.tolist(), 0
+        each = []
+        for score, length in zip(scores.tolist(), lengths.tolist(), strict=True):
+            end = place + length
+            each.append((tuple(said[place : end - 1]), score, tuple(scored[place:end])))
+            place = end
+        remaining = iter(each)
+        return [list(itertools.islice(remaining, count)) for count in counts.tolist()]
+
+
+class Search:
+    """All steps of compact beams with one decoder, from what it keeps before the first token.
+
+    `columns` (V,) are the tokens of the output's columns, None where they are their numbers;
+    `absent` (B, V) those that a sentence leaves out, if any.
+    """
+
+    def __init__(
+        self,
+        beams: Beams,
+        decoder: Decoder,
+        output: Linear,
+        past: Past,
+        sources: Sources,
+        columns: Tensor | None,
+        absent: Tensor | None,
+    ) -> None:
+        # Kept: the compiled side points into them.
+        self.parts = beams, decoder, output, past, sources, columns, absent
+        self.beams, self.embedding = beams, decoder.embedding
+        self.count = 0  # steps that were asked for
+        parts = _SearchParts(
+            decoder.handle,
+            output.handle,
+            self.embedding.weight.data_ptr(),
+            sources.addresses,
+            sources.starts.data_ptr(),
+            sources.lengths.data_ptr(),
+            past.addresses[0] if past.addresses else None,
+            address(columns),
+            address(absent),
+        )
+        self.handle = _compiled().search_new(beams.handle, ctypes.byref(parts))
+        weakref.finalize(self, _compiled().search_free, self.handle)
+
+    def run(self) -> bool:
+        """Some more steps, few with many rows; whether hypotheses are still open then."""
+        steps = max(1, min(STEPS, ROWS // max(1, self.beams.given * self.beams.beam)))
+        self.count += steps
+        positions, rotations = self.embedding.places(self.count)
+        places = _Places(
+            0 if positions is None else positions.size(1),
+            0 if rotations is None else rotations[0].numel(),
+            address(positions),
+            address(rotations),
+        )
+        return bool(_compiled().search_run(self.handle, steps, ctypes.byref(places)))

@@ -1,0 +1,86 @@
+"""Chooses the build of the kernels that this processor runs, and declares its functions."""
+
+import ctypes
+import os
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.errors import InputError
+
+POINTER = ctypes.c_void_p
+INT = ctypes.c_int32
+
+
+def usable_builds() -> list[str]:
+    """The builds that were made and that this processor can run, the fastest first."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()  # 8-bit dot products
+    tiles = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    runs = {
+        "amx": capability == "AVX512" and vnni and tiles,
+        "avx512": capability == "AVX512" and vnni,
+        "avx2": capability in ("AVX2", "AVX512"),
+    }
+    return [name for name, does in runs.items() if does and _file(name)]
+
+
+def _file(build: str) -> Path | None:
+    name = "avx512" if build == "amx" else build  # the same, with matrix tiles in use
+    return next(Path(__file__).parent.glob(f"{name}*.so"), None)
+
+
+@lru_cache
+def library() -> ctypes.CDLL | None:
+    """The compiled functions, or None without any.
+
+    Raises InputError where the environment wants what is not there.
+    """
+    wanted, usable = os.environ.get("SEQ2SEQ_NATIVE", ""), usable_builds()
+    if wanted not in ("", "off", *usable):
+        raise InputError(
+            f"SEQ2SEQ_NATIVE={wanted}: {', '.join([*usable, 'off'])} are allowed on this machine; "
+            "without it the fastest is taken"
+        )
+    builds = [name for name in usable if wanted in ("", name)]
+    if not builds:
+        return None
+    found = ctypes.CDLL(str(_file(builds[0])))
+    found.use_tiles.argtypes = (INT,)
+    found.use_tiles(builds[0] == "amx")
+    return found
+
+
+def declaring(signatures: Mapping[str, tuple[Any, ...]]) -> Callable[[], ctypes.CDLL]:
+    """What returns the compiled functions, these with their types: the result's, the arguments'."""
+
+    @lru_cache
+    def declared(found: ctypes.CDLL) -> ctypes.CDLL:
+        for name, (result, *arguments) in signatures.items():
+            function = getattr(found, name)
+            function.restype, function.argtypes = result, arguments
+        return found
+
+    def compiled() -> ctypes.CDLL:
+        found = library()
+        assert found is not None, "whoever calls this has asked library() before"
+        return declared(found)
+
+    return compiled
+
+
+def serves(*tensors: Tensor) -> bool:
+    """Whether compiled functions can work on these tensors."""
+    return library() is not None and all(
+        tensor.dtype == torch.float32 and tensor.device.type == "cpu" and not tensor.requires_grad
+        for tensor in tensors
+    )
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where a tensor's numbers are, for compiled functions."""
+    return None if tensor is None else tensor.data_ptr()

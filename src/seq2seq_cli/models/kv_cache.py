@@ -1,0 +1,151 @@
+"""Keys and values of the target tokens read so far, for self-attention in a decoder.
+
+Dimensions: N decoder rows, H heads, T tokens read, D width of a head.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.kernels.autograd import attention
+from seq2seq_cli.kernels.autograd.packing import Layout, Pairs
+from seq2seq_cli.models.layers import rotations
+
+
+class Buffer:
+    """Rows of tokens (T, N, H, D), time first: so growing moves nothing and selecting copies once.
+
+    Room beyond `filled` belongs to whoever is first to write it, and to no other: growing what has
+    grown already, in another branch, copies. So a cache is a value, although it shares memory.
+    """
+
+    def __init__(self, tensor: Tensor, filled: int) -> None:
+        self.tensor = tensor
+        self.filled = filled
+
+    def grown(self, length: int, new: Tensor) -> "Buffer":
+        """With the tokens `new` (any, N, H, D) after the first `length`."""
+        end = length + new.size(0)
+        if length == 0:
+            return Buffer(new, end)
+        if torch.is_grad_enabled():
+            return Buffer(torch.cat((self.tensor[:length], new)), end)
+        if self.filled != length or end > self.tensor.size(0):
+            larger = Buffer(self._room(2 * end, new.size(1)), end)
+            larger.tensor[:length] = self.tensor[:length]
+        else:
+            larger = self
+            self.filled = end
+        larger.tensor[length:end] = new
+        return larger
+
+    def first(self, length: int) -> Tensor:
+        """The first `length` tokens; all of them without a copy of their gradients."""
+        return self.tensor if self.tensor.size(0) == length else self.tensor[:length]
+
+    def selected(self, length: int, rows: Tensor) -> "Buffer":
+        """The first `length` tokens of some rows."""
+        if torch.is_grad_enabled():
+            return Buffer(self.tensor[:length].index_select(1, rows), length)
+        room = self._room(max(length + 1, self.tensor.size(0)), rows.size(0))
+        torch.index_select(self.tensor[:length], 1, rows, out=room[:length])
+        return Buffer(room, length)
+
+    def _room(self, length: int, rows: int) -> Tensor:
+        return self.tensor.new_empty(length, rows, *self.tensor.shape[2:])
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Growing and selecting make a new one."""
+
+    keys: Buffer
+    values: Buffer
+    length: int = 0  # T
+
+    @classmethod
+    def empty(cls, like: Tensor, heads: int, width: int) -> "Cache":
+        """Before the first token, for rows and type of a tensor (N, …)."""
+        nothing = like.new_empty(0, like.size(0), heads, width)
+        return cls(Buffer(nothing, 0), Buffer(nothing, 0))
+
+    def select(self, rows: Tensor) -> "Cache":
+        """Gather rows."""
+        keys = self.keys.selected(self.length, rows)
+        return Cache(keys, self.values.selected(self.length, rows), self.length)
+
+    def rotations(self, count: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Of the places of as many new tokens, see `layers.rotations`."""
+        return rotations(self.length, count, width, device)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0
+    ) -> tuple[Tensor, "Cache"]:
+        """Let new tokens (N, H, any, D) look at all before them and at themselves.
+
+        `dropout` is of the weights, in training. Returns what they see, (N, H, any, D), and the
+        cache with them.
+        """
+        count = query.size(2)
+        length = self.length + count
+        after = Cache(
+            self.keys.grown(self.length, key.permute(2, 0, 1, 3)),
+            self.values.grown(self.length, value.permute(2, 0, 1, 3)),
+            length,
+        )
+        keys, values = after.keys.first(length), after.values.first(length)
+        if count == 1 and not torch.is_grad_enabled():
+            return _attend_once(query, keys, values), after
+        mask = None
+        if self.length and count > 1:
+            mask = query.new_ones(count, length, dtype=torch.bool).tril(self.length)
+        seen = attention(
+            query,
+            keys.permute(1, 2, 0, 3),
+            values.permute(1, 2, 0, 3),
+            mask,
+            dropout,
+            causal=not self.length,
+        )
+        return seen, after
+
+
+@dataclass(frozen=True)
+class Whole:
+    """In the place of a cache, where whole packed targets are read at once."""
+
+    layout: Layout
+    rotation: tuple[Tensor, Tensor] | None
+
+    def rotations(
+        self, count: int, width: int, device: torch.device
+    ) -> tuple[Tensor, Tensor] | None:
+        """Of the places of all tokens."""
+        return self.rotation
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, dropout: float
+    ) -> tuple[Tensor, "Whole"]:
+        """Let all tokens (1, H, N, D) look at those before them in their sentence."""
+        pairs = Pairs(self.layout, self.layout)
+        return attention(query, key, value, pairs, dropout, causal=True), self
+
+    def select(self, rows: Tensor) -> "Whole":
+        raise NotImplementedError("nothing can follow a whole target")
+
+
+def _attend_once(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """One token (N, H, 1, D) looks at keys and values (T, N, H, D).
+
+    Products of vectors and matrices: on a CPU half the time of the fused kernel, which is made for
+    many queries.
+    """
+    rows, heads, _, width = query.shape
+    each = rows * heads
+    length = keys.size(0)
+    flat_keys = keys.reshape(length, each, width).permute(1, 2, 0)
+    flat_values = values.reshape(length, each, width).transpose(0, 1)
+    scores = torch.bmm(query.reshape(each, 1, width), flat_keys).mul_(1 / math.sqrt(width))
+    return torch.bmm(scores.softmax(dim=2), flat_values).view(rows, heads, 1, width)

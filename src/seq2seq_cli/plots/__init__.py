@@ -1,1 +1,0 @@
-"""Draws what inspection returns, as figures (matplotlib) and as self-contained pages."""

@@ -1,0 +1,102 @@
+"""Begins with the weights of another run, whatever its vocabulary, for training to go on from."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.models import ModelConfig, TranslationModel
+from seq2seq_cli.models.parts import part_of
+from seq2seq_cli.runs.run_folder import TRAINING_ONLY, WEIGHTS, RunFolder, Tokenizers, read_label
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A run that another one begins from."""
+
+    run: RunFolder
+
+    @classmethod
+    def of(cls, path: str, output: Path) -> "Origin":
+        """The run at a path. Raises InputError if it is the one to be written, or not there."""
+        run = RunFolder(Path(path))
+        run.load_config()
+        require(
+            Path(path).resolve() != output.resolve(),
+            f'training.init_from = "{path}" is the run folder to write; choose another --output',
+        )
+        return cls(run)
+
+    @property
+    def sha256(self) -> str:
+        """What its weights are known by."""
+        path = self.run.path / WEIGHTS
+        require(path.is_file(), f"{path} is missing: that run has not been validated yet")
+        return str(read_label(path)["sha256"])
+
+    def give(self, model: TranslationModel, tokenizers: Tokenizers) -> Iterator[str]:
+        """Copy the weights into a fresh model, and say in sentences what was copied.
+
+        Vectors of pieces that both vocabularies have are carried over; the others stay fresh.
+        Raises InputError where the models differ in a setting, or the run is damaged.
+        """
+        old = self.run.load_model()
+        _refuse_other_shapes(old.config, model.config, self.run.path)
+        weights = dict(old.named_parameters())
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if part_of(name) != "embeddings":
+                    parameter.copy_(weights[name])
+        yield f"weights begin as those of {self.run.path}"
+        before = self.run.load_tokenizers()
+        source = (before.source.vocabulary, old.source_embedding.weight)
+        target = (before.target.vocabulary, old.target_embedding.weight)
+        if model.source_embedding is model.target_embedding:
+            yield _carried("", model.target_embedding.weight, tokenizers.target, [target, source])
+            return
+        yield _carried("source ", model.source_embedding.weight, tokenizers.source, [source])
+        yield _carried("target ", model.target_embedding.weight, tokenizers.target, [target])
+
+
+Vectors = tuple[Sequence[str], Tensor]  # the pieces of a vocabulary, and their vectors (V, D)
+
+
+def _carried(side: str, fresh: Tensor, tokenizer: Tokenizer, places: Sequence[Vectors]) -> str:
+    """Carry embeddings over, and say how many."""
+    carried = carry_over(fresh, tokenizer.vocabulary, places)
+    return (
+        f"{side}embeddings: {carried:,} of {len(tokenizer):,} pieces carried over, "
+        f"{len(tokenizer) - carried:,} fresh"
+    )
+
+
+@torch.no_grad()
+def carry_over(fresh: Tensor, pieces: Sequence[str], places: Sequence[Vectors]) -> int:
+    """Overwrite the vectors (V, D) of pieces that were known before; returns how many were.
+
+    The first place that knows a piece gives its vector.
+    """
+    known: dict[str, Tensor] = {}
+    for names, vectors in places:
+        for name, vector in zip(names, vectors, strict=True):
+            known.setdefault(name, vector)
+    shared = [number for number, piece in enumerate(pieces) if piece in known]
+    fresh[shared] = torch.stack([known[pieces[number]] for number in shared])
+    return len(shared)
+
+
+def _refuse_other_shapes(old: ModelConfig, new: ModelConfig, path: Path) -> None:
+    """Raise InputError for the first setting in which models differ and training alone does not."""
+    for name, value in dataclasses.asdict(old).items():
+        asked = getattr(new, name, None)
+        require(
+            name in TRAINING_ONLY or asked == value,
+            f"training.init_from: the weights of {path} were trained with model.{name} = "
+            f"{value!r} and do not fit {asked!r}; leave model.{name} and --preset out to take "
+            "the settings of that run, or train from the beginning",
+        )

@@ -1,0 +1,87 @@
+"""What training minimises: from a batch to its loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.data.batching import Batch
+from seq2seq_cli.devices import autocast
+from seq2seq_cli.models import TranslationModel, watched_attention
+from seq2seq_cli.symbols import PAD, PIECES, UNK
+from seq2seq_cli.training.cross_entropy import cross_entropy
+from seq2seq_cli.training.r_drop import r_drop
+
+LEAST_ATTENTION = 1e-6  # of which a logarithm is taken: what is out of sight has none
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a batch as the settings want it; the model's products run in `precision`."""
+
+    config: TrainingConfig
+    precision: torch.dtype
+    tags: tuple[int, ...] = ()  # ids of the tags of languages, which word dropout leaves
+
+    def __call__(self, model: TranslationModel, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss, which has gradients, and the plain negative log-likelihood, which has none.
+
+        Both are sums over the batch's target tokens, in nats.
+        """
+        config = self.config
+        passes = 2 if config.r_drop else 1
+        features, seen = self._features(model, batch, passes)
+        predicted, weight = batch.target[:, 1:], model.output.weight
+        if config.r_drop:
+            loss, plain = r_drop(features, weight, predicted, config.label_smoothing, config.r_drop)
+        else:
+            loss, plain = cross_entropy(features, weight, predicted, config.label_smoothing)
+        if batch.alignment is not None:
+            alignment = batch.alignment.repeat(passes, 1, 1) / passes
+            loss = loss + config.guided_alignment * misalignment(seen, alignment)
+        return loss, plain
+
+    def _features(
+        self, model: TranslationModel, batch: Batch, passes: int
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Features (passes x tokens, D) of a batch, and each layer's attention if it is guided.
+
+        The passes differ by what is dropped.
+        """
+        # What nothing is predicted after is not computed: EOS of all but the longest targets.
+        read = batch.target[:, :-1].masked_fill(batch.target[:, 1:] == PAD, PAD)
+        source, read = batch.source.repeat(passes, 1), read.repeat(passes, 1)
+        if self.config.word_dropout:
+            source = without_words(source, self.config.word_dropout, self.tags)
+            read = without_words(read, self.config.word_dropout)
+        with autocast(source.device, self.precision):
+            if batch.alignment is None:
+                return model.token_features(source, read), []
+            with watched_attention(model) as seen:
+                return model.token_features(source, read), seen
+
+
+def misalignment(seen: list[list[Tensor]], alignment: Tensor) -> Tensor:
+    """How far attention is from a given alignment: their cross-entropy in nats (Chen et al. 2016).
+
+    Attention is the mean of all heads and layers, as `attention_to_source` reads it; seen of each
+    layer in every call: (B, H, Q, S). alignment (B, T, S): what share of each target token comes
+    from each source token, zero for what is linked to nothing, and so not asked of attention.
+    """
+    layers = [torch.cat(calls, dim=2).float().mean(dim=1) for calls in seen if calls]
+    if not layers:  # all were left out by layer dropout
+        return alignment.new_zeros(())
+    mean = torch.stack(layers).mean(dim=0)
+    return -(alignment * mean.clamp_min(LEAST_ATTENTION).log()).sum()
+
+
+def without_words(ids: Tensor, probability: float, kept: Sequence[int] = ()) -> Tensor:
+    """Replace tokens at random by UNK, but no BOS, EOS and PAD (Bowman et al. 2016), nor `kept`."""
+    # Drawn on the CPU wherever the ids are, and so the same on every device.
+    dropped = (torch.rand(ids.shape) < probability).to(ids.device)
+    words = ids >= len(PIECES)
+    if kept:
+        words &= ~torch.isin(ids, torch.tensor(kept, device=ids.device))
+    return ids.masked_fill(dropped & words, UNK)

@@ -1,0 +1,98 @@
+"""What training asks about a model between updates: its loss, and scores from real decoding."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from seq2seq_cli.data.batching import Indices, Sentences, TokenPairs, split_by_tokens
+from seq2seq_cli.data.parallel import ParallelText
+from seq2seq_cli.evaluation.scoring import Score, score
+from seq2seq_cli.models import TranslationModel, Vocabulary
+from seq2seq_cli.search import Predictor
+from seq2seq_cli.symbols import UNK
+from seq2seq_cli.training.cross_entropy import cross_entropy
+from seq2seq_cli.training.diagnosis import RARE, Data, Side, habits
+from seq2seq_cli.training.trainer import Validation
+from seq2seq_cli.translation.translator import Translator
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Validates a model on held-out pairs; made once, called with the model of the moment."""
+
+    text: ParallelText
+    pairs: TokenPairs
+    translator: Translator  # its model takes turns with the one validated
+    batch_tokens: int
+    samples: int  # translations to show
+
+    def __call__(self, model: TranslationModel) -> Validation:
+        translator = replace(self.translator, predictor=Predictor([model]))
+        found = translator.translate(self.text.source, warn=lambda message: None)
+        hypotheses = [translation.text for translation in found]
+        bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"))
+        shown = np.linspace(0, len(hypotheses) - 1, min(self.samples, len(hypotheses))).astype(int)
+        return Validation(
+            loss=mean_loss(model, self.pairs, self.batch_tokens),
+            bleu=bleu.value,
+            chrf=chrf.value,
+            signatures=_signatures((bleu, chrf)),
+            translations=habits(self.text.source, hypotheses),
+            samples=tuple((self.text.source[i], self.text.target[i], hypotheses[i]) for i in shown),
+        )
+
+
+def _signatures(scores: Sequence[Score]) -> tuple[str, ...]:
+    return tuple(f"{each.metric}|{each.signature}" for each in scores)
+
+
+def data_figures(
+    pairs: TokenPairs, valid_pairs: TokenPairs, valid: ParallelText, vocabulary: Vocabulary
+) -> Data:
+    """What diagnosis wants to know of training pairs, validation pairs and validation text."""
+    return Data(
+        source=_side(pairs.source, valid_pairs.source, vocabulary.source),
+        target=_side(pairs.target, valid_pairs.target, vocabulary.target),
+        references=habits(valid.source, valid.target),
+    )
+
+
+def _side(sentences: Sentences, valid: Sentences, size: int) -> Side:
+    counts, valid_counts = sentences.counts(size), valid.counts(size)
+    tokens, valid_tokens = max(1, counts.sum()), max(1, valid_counts.sum())
+    known = np.arange(size) != UNK
+    return Side(
+        unknown=float(counts[UNK] / tokens),
+        valid_unknown=float(valid_counts[UNK] / valid_tokens),
+        rare=float(counts[known & (counts <= RARE)].sum() / tokens),  # a token not counting itself
+        valid_rare=float(valid_counts[known & (counts < RARE)].sum() / valid_tokens),
+        length=float(tokens / len(sentences)),
+        valid_length=float(valid_tokens / len(valid)),
+        valid_tokens=int(valid_counts.sum()),
+        word_loss=_word_loss(counts, valid_counts),
+    )
+
+
+def _word_loss(counts: Indices, valid_counts: Indices) -> float:
+    """The loss, in nats a token, of predicting by training's frequencies alone."""
+    probabilities = (counts + 1) / (counts + 1).sum()  # one more of each: none is impossible
+    return float(-(valid_counts * np.log(probabilities)).sum() / max(1, valid_counts.sum()))
+
+
+@torch.inference_mode()
+def mean_loss(model: TranslationModel, pairs: TokenPairs, batch_tokens: int) -> float:
+    """Negative log-likelihood of all target tokens, EOS included, in nats a token."""
+    device = next(model.parameters()).device
+    lengths: Indices = np.maximum(pairs.source.lengths, pairs.target.lengths) + 1
+    order = np.argsort(lengths, kind="stable")
+    total = 0.0
+    tokens = 0
+    for part in split_by_tokens(lengths[order], batch_tokens):
+        batch = pairs.batch(order[part]).to(device)
+        tokens += batch.target_tokens()
+        features = model(batch.source, batch.target[:, :-1])
+        total += float(cross_entropy(features, model.output.weight, batch.target[:, 1:])[1])
+    return total / tokens if tokens else math.nan
