@@ -11,11 +11,13 @@ both commands must run there. They take about ten minutes each on two cores.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,8 +60,6 @@ def seq2seq(*arguments: object, standard_input: str | None = None) -> str:
 
 def weights_hash(run: Path) -> str:
     """SHA-256 over names, shapes and bytes of a run's weights."""
-    import hashlib
-
     digest = hashlib.sha256()
     for name, weights in sorted(load_file(run / "model.safetensors").items()):
         digest.update(f"{name} {weights.dtype} {weights.shape}".encode())
@@ -93,11 +93,10 @@ def hashes_of_training(folder: Path) -> Iterator[tuple[str, str]]:
     """Name of a training, hash of the weights that it ended with."""
     for preset in PRESETS:
         for precision in ("float32", "bfloat16"):
-            run = folder / "hashed" / f"{preset}-{precision}"
-            train(
-                folder / "corpus", run, preset, UPDATES, "--set", f"training.precision={precision}"
-            )
-            yield f"weights of {preset} in {precision}", weights_hash(run)
+            with tempfile.TemporaryDirectory() as run:
+                setting = f"training.precision={precision}"
+                train(folder / "corpus", Path(run), preset, UPDATES, "--set", setting)
+                yield f"weights of {preset} in {precision}", weights_hash(Path(run))
 
 
 def outputs_of_runs(folder: Path) -> Iterator[tuple[str, str]]:
