@@ -77,6 +77,10 @@ def display_name(path: Path, standard: str = "standard input") -> str:
     return standard if path == STDIN else str(path)
 
 
+def ignore_warning(message: str) -> None:
+    """Drop a warning: for text that is read a second time, when its warnings were shown before."""
+
+
 class LineDecoder:
     """Turns the raw lines of one input into text, and warns of each line that is no UTF-8."""
 

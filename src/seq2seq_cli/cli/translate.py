@@ -18,7 +18,7 @@ from seq2seq_cli.config.settings import (
     check_run_folder,
 )
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import STDIN, display_name, read_lines
+from seq2seq_cli.text import STDIN, display_name, ignore_warning, read_lines
 
 if TYPE_CHECKING:
     from seq2seq_cli.translation.translator import Translation
@@ -235,7 +235,7 @@ def translate(
         check_run_folder(run)
     begun = list(read_lines(prefix, console.warn)) if prefix is not None else None
     if begun is not None and input_.is_file():  # a pipe can be read only once
-        check_counts(prefix, len(begun), input_, sum(1 for _ in read_lines(input_, _unheard)))
+        check_counts(prefix, len(begun), input_, sum(1 for _ in read_lines(input_, ignore_warning)))
     from seq2seq_cli.devices import choose_device, prepare, usable_threads
     from seq2seq_cli.search import SearchOptions
     from seq2seq_cli.translation.translator import Translator
@@ -309,10 +309,6 @@ def check_counts(prefix: Path | None, prefixes: int, source: Path, lines: int) -
             f"{prefix} has {prefixes:,} lines, {display_name(source)} has {lines:,}: they belong "
             "together line by line; a blank line is no prefix"
         )
-
-
-def _unheard(message: str) -> None:
-    """Drop a warning that comes again when the text is translated."""
 
 
 def _pharaoh(translation: "Translation") -> str:

@@ -24,7 +24,7 @@ from typing import Any
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import STDIN, Warn, display_name, open_input, read_lines
+from seq2seq_cli.text import STDIN, Warn, display_name, ignore_warning, open_input, read_lines
 
 TABLES = (".tsv", ".jsonl", ".parquet")  # files that hold more than one text
 DATA_SET = "hf:"
@@ -103,7 +103,7 @@ class Tsv(Text):
 
     def field_names(self) -> list[str]:
         """Numbers, then what stands in the first line, unless that is whole sentences."""
-        names = next(read_lines(self.path, _unheard, self.name), "").split("\t")
+        names = next(read_lines(self.path, ignore_warning, self.name), "").split("\t")
         numbers = [str(number + 1) for number in range(len(names))]
         return numbers if max(map(len, names)) > LONGEST_NAME else [*numbers, *names]
 
@@ -123,7 +123,7 @@ class JsonLines(Text):
 
     def field_names(self) -> list[str]:
         """The fields of the first object."""
-        for line in read_lines(self.path, _unheard, self.name):
+        for line in read_lines(self.path, ignore_warning, self.name):
             if line.strip():
                 return _names(_parsed(line, f"{self.name}, line 1"))
         return []
@@ -353,10 +353,6 @@ def _names(record: Any, before: str = "") -> list[str]:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _unheard(message: str) -> None:
-    """Drop a warning that comes again when the text is read."""
 
 
 def joined_names(sources: Iterable[Source]) -> str:

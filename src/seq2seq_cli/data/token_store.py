@@ -27,7 +27,7 @@ from seq2seq_cli.data.cache import Cache
 from seq2seq_cli.data.parallel import Corpus, is_blank, nothing_in
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.symbols import UNK
-from seq2seq_cli.text import Warn, replace_file
+from seq2seq_cli.text import Warn, ignore_warning, replace_file
 from seq2seq_cli.tokenization.tokenizer import (
     Tokenizer,
     TokenizerSettings,
@@ -115,7 +115,7 @@ def _lines(corpora: Sequence[Corpus], sides: Sequence[int]) -> Iterator[str]:
     for side in sides:
         blank = found = 0
         for corpus in corpora:
-            for pair in corpus.pairs(_unheard):
+            for pair in corpus.pairs(ignore_warning):
                 if is_blank(*pair):
                     blank += 1
                 else:
@@ -123,10 +123,6 @@ def _lines(corpora: Sequence[Corpus], sides: Sequence[int]) -> Iterator[str]:
                     yield pair[side]
         if not found:
             raise nothing_in(corpora, blank)
-
-
-def _unheard(message: str) -> None:
-    """Drop a warning that comes again when the text is tokenised."""
 
 
 @dataclass(frozen=True)

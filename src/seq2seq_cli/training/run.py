@@ -35,7 +35,7 @@ from seq2seq_cli.models.parts import freeze
 from seq2seq_cli.runs.run_folder import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES, tag
-from seq2seq_cli.text import Warn, check_input
+from seq2seq_cli.text import Warn, check_input, ignore_warning
 from seq2seq_cli.tokenization.tokenizer import Tokenizer, TrainedTokenizer, train_tokenizer
 from seq2seq_cli.training.diagnosis import findings
 from seq2seq_cli.training.fine_tuning import Origin
@@ -453,7 +453,7 @@ def _aligned(
         for lines in pairs.lines:
             is_used[first + lines] = True
         first += report.read
-    text = chain.from_iterable(corpus.pairs(_unheard) for corpus in train)
+    text = chain.from_iterable(corpus.pairs(ignore_warning) for corpus in train)
     alignments = Alignments(
         compress(read_alignments([Path(file) for file in links], text, warn), is_used),
         tokenizers.source.vocabulary,
@@ -465,10 +465,6 @@ def _aligned(
         "guide attention by; leave data.alignments out, or align the text again",
     )
     return alignments
-
-
-def _unheard(message: str) -> None:
-    """Drop a warning about text that was read before."""
 
 
 def _alignment_note(pairs: TokenPairs, alignments: Alignments) -> str:
