@@ -18,11 +18,11 @@ from seq2seq_cli.data.batching import pad
 from seq2seq_cli.models import (
     ARCHITECTURES,
     ModelConfig,
+    State,
     TranslationModel,
-    Tree,
     Vocabulary,
     build,
-    select,
+    reorder_state,
 )
 from seq2seq_cli.models.kv_cache import Cache
 from seq2seq_cli.models.layers import Dropout
@@ -60,10 +60,10 @@ def assert_same(actual: Any, expected: Any) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=5e-5 * max(1.0, greatest))
 
 
-def tensors(tree: Tree) -> list[Tensor]:
-    if isinstance(tree, Cache):
-        return [buffer.tensor[: tree.length] for buffer in (tree.keys, tree.values)]
-    return [tree] if isinstance(tree, Tensor) else [t for branch in tree for t in tensors(branch)]
+def tensors(state: State) -> list[Tensor]:
+    if isinstance(state, Cache):
+        return [buffer.tensor[: state.length] for buffer in (state.keys, state.values)]
+    return [state] if isinstance(state, Tensor) else [t for part in state for t in tensors(part)]
 
 
 def without_dropout(variant: Variant) -> TranslationModel:
@@ -154,7 +154,7 @@ def test_beams_on_one_memory_equal_beams_on_copies_of_it(
 ) -> None:
     memory, state = model.encode(sources(corpus))
     rows = torch.arange(len(corpus)).repeat_interleave(beam)
-    state, copies = select(state, rows), select(memory, rows)
+    state, copies = reorder_state(state, rows), reorder_state(memory, rows)
     target = 4 + torch.arange(2 * len(rows) * length).view(len(rows), -1) % 3
     for step in target.split(length, dim=1):
         shared, shared_state = model.decode(step, state, memory)
@@ -177,7 +177,7 @@ def test_select_equals_choosing_the_sentences_beforehand(
     memory, state = model.encode(source)
     _, state = model.decode(target[:, :-1], state, memory)
     last = target[chosen, -1:]
-    features, _ = model.decode(last, select(state, chosen), select(memory, chosen))
+    features, _ = model.decode(last, reorder_state(state, chosen), reorder_state(memory, chosen))
     assert_same(features[:, 0], model(source[chosen], target[chosen])[:, -1])
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config, select
+from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config, reorder_state
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
 RECURRENT: dict[str, Sequence[object]] = {
@@ -94,9 +94,9 @@ def test_a_combination_keeps_the_promises_or_is_refused(table: dict[str, object]
     assert not torch.allclose(model(SOURCE, changed)[:, 2], whole[:, 2])
 
     memory, state = model.encode(SOURCE)  # two beams, token by token, the rows swapped halfway
-    state = select(state, torch.tensor([0, 0, 1, 1]))
+    state = reorder_state(state, torch.tensor([0, 0, 1, 1]))
     for step in range(4):
         features, state = model.decode(TARGET[[0, 0, 1, 1], step : step + 1], state, memory)
         same(features[::2, 0], whole[:, step])
         same(features[1::2, 0], whole[:, step])
-        state = select(state, torch.tensor([1, 0, 3, 2]))
+        state = reorder_state(state, torch.tensor([1, 0, 3, 2]))

@@ -16,7 +16,7 @@ from seq2seq_cli.models import (
     Vocabulary,
     build,
     model_config,
-    select,
+    reorder_state,
 )
 from seq2seq_cli.models.transformer import TransformerConfig
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
@@ -120,11 +120,13 @@ def _equals_its_model_step_by_step(config: ModelConfig) -> None:
         features, own = compiled.decode(tokens, *found)
         torch.testing.assert_close(features, exact, rtol=1e-4, atol=1e-5)
         chosen = torch.tensor(order)
-        given = select(state, chosen), given[1]
-        found = select(own, chosen), found[1]
+        given = reorder_state(state, chosen), given[1]
+        found = reorder_state(own, chosen), found[1]
         if len(order) < rows:
             kept = torch.tensor([0, 2])
-            given, found = ((state, select(memory, kept)) for state, memory in (given, found))
+            given, found = (
+                (state, reorder_state(memory, kept)) for state, memory in (given, found)
+            )
         rows = len(order)
 
 

@@ -17,7 +17,7 @@ from seq2seq_cli.data.batching import pad
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.inference.beams import STEPS
-from seq2seq_cli.models import ModelConfig, TranslationModel, Tree, Vocabulary
+from seq2seq_cli.models import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
 from seq2seq_cli.search.candidates import best_extensions
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
@@ -290,10 +290,10 @@ class TableModel(TranslationModel):
         self.output.weight = nn.Parameter(rows.clamp_min(1e-12).log().t().contiguous())
         self.steps = 0
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         return source, source[:, :0]
 
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         self.steps += 1
         return nn.functional.one_hot(target, 7).float(), state
 

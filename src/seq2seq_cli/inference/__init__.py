@@ -19,7 +19,7 @@ from seq2seq_cli.inference.conv import CompiledConv
 from seq2seq_cli.inference.linear import narrowed, with_linear_layers
 from seq2seq_cli.inference.transformer import CompiledTransformer
 from seq2seq_cli.kernels import library as kernels
-from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.base import State, TranslationModel
 
 __all__ = ["CompiledModel", "Steps", "compiled_kind", "narrowed", "stepping", "with_linear_layers"]
 
@@ -29,8 +29,8 @@ class Steps(Protocol):
 
     @property
     def output(self) -> nn.Module: ...
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]: ...
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]: ...
+    def encode(self, source: Tensor) -> tuple[State, State]: ...
+    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]: ...
 
 
 KINDS: tuple[type[CompiledModel], ...] = (CompiledTransformer, CompiledConv, CompiledAttentionRnn)

@@ -15,7 +15,7 @@ from seq2seq_cli.kernels.inference.encoder_memory import Sources
 from seq2seq_cli.kernels.inference.recurrent import Cell, RecurrentSettings, attending_decoder
 from seq2seq_cli.models.attention import DotAttention
 from seq2seq_cli.models.attention_rnn import AttentionRnn, AttentionRnnConfig
-from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.base import State, TranslationModel
 
 
 class CompiledAttentionRnn(CompiledModel):
@@ -47,11 +47,11 @@ class CompiledAttentionRnn(CompiledModel):
         embedding = TargetEmbedding(model.target_embedding.weight, lambda count: Places())
         self.decoder = attending_decoder(settings, embedding, cells, packed(model.features))
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         memory, state = self.model.encode(source)
         keys, values, mask = cast(tuple[Tensor, Tensor, Tensor], memory)
         both = torch.stack((keys[mask], values[mask]), dim=1).to(self.kept)
-        before, _, feed = cast(tuple[tuple[tuple[Tensor, ...], ...], Tree, Tensor], state)
+        before, _, feed = cast(tuple[tuple[tuple[Tensor, ...], ...], State, Tensor], state)
         kept = [part.reshape(-1) for layer in before for part in layer]
         if self.model.input_feeding:
             kept.append(feed.reshape(-1))

@@ -11,7 +11,7 @@ from torch import Tensor
 from seq2seq_cli.kernels.inference.decoding import Decoder, Past
 from seq2seq_cli.kernels.inference.encoder_memory import Sources
 from seq2seq_cli.kernels.inference.linear import Linear
-from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.base import State, TranslationModel
 
 
 class CompiledModel(ABC):
@@ -33,10 +33,10 @@ class CompiledModel(ABC):
     def __init__(self, model: TranslationModel) -> None: ...
 
     @abstractmethod
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
 
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
         tokens = target[:, 0].contiguous()
         features, past = self.decoder.step(tokens, cast(Past, state), cast(Sources, memory))

@@ -12,7 +12,7 @@ from seq2seq_cli.inference.base import CompiledModel
 from seq2seq_cli.inference.linear import packed
 from seq2seq_cli.kernels.inference import convolution as parts
 from seq2seq_cli.kernels.inference.decoding import Past, Places, TargetEmbedding
-from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.conv import Conv, ConvConfig, Convolution, DecoderLayer
 from seq2seq_cli.models.layers import source_mask
 
@@ -55,7 +55,7 @@ class CompiledConv(CompiledModel):
             packed(model.features),
         )
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         real = source_mask(source)
         sources = self.encoder.read(
             source[real],

@@ -13,7 +13,7 @@ from seq2seq_cli.inference.base import CompiledModel
 from seq2seq_cli.inference.linear import packed
 from seq2seq_cli.kernels.inference import transformer as parts
 from seq2seq_cli.kernels.inference.decoding import Past, Places, TargetEmbedding
-from seq2seq_cli.models.base import TranslationModel, Tree
+from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.layers import source_mask
 from seq2seq_cli.models.transformer import (
     CausalAttention,
@@ -63,7 +63,7 @@ class CompiledTransformer(CompiledModel):
             _last_norm(model.decoder_norm),
         )
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         real, length = source_mask(source), source.size(1)
         sources = self.encoder.read(
             source[real],

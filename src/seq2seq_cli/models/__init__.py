@@ -21,7 +21,7 @@ from seq2seq_cli.config.settings import settings_from
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models.attention_capture import source_attentions, watched_attention
 from seq2seq_cli.models.attention_rnn import AttentionRnn
-from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary, select
+from seq2seq_cli.models.base import ModelConfig, State, TranslationModel, Vocabulary, reorder_state
 from seq2seq_cli.models.conv import Conv
 from seq2seq_cli.models.rnn import Rnn
 from seq2seq_cli.models.transformer import Transformer
@@ -29,12 +29,12 @@ from seq2seq_cli.models.transformer import Transformer
 __all__ = [
     "ARCHITECTURES",
     "ModelConfig",
+    "State",
     "TranslationModel",
-    "Tree",
     "Vocabulary",
     "build",
     "model_config",
-    "select",
+    "reorder_state",
     "source_attentions",
     "watched_attention",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.models.attention import SCORES, ScopeName, ScoreName
-from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
+from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
 from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
 
@@ -67,7 +67,7 @@ class AttentionRnn(TranslationModel):
         self.dropout = Dropout(config.dropout)
         initialise(self)
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         mask = source_mask(source)
         encoded, last = self.encoder(self.source_embedding(source), mask.sum(dim=1))
         encoded = self.dropout(encoded)
@@ -76,8 +76,8 @@ class AttentionRnn(TranslationModel):
         feed = encoded.new_zeros(encoded.size(0), self.features.out_features)
         return memory, (self.decoder.start(last), read, feed if self.input_feeding else ())
 
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
-        before, read, feed = cast(tuple[Tree, Tensor, Tensor], state)
+    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
+        before, read, feed = cast(tuple[State, Tensor, Tensor], state)
         first = read.size(1) if self.counts else 0
         x = self.target_embedding(target)
         if self.input_feeding:
@@ -88,8 +88,8 @@ class AttentionRnn(TranslationModel):
         return features, (before, read_more(read, target.size(1)) if self.counts else (), feed)
 
     def _feed(
-        self, x: Tensor, before: Tree, feed: Tensor, memory: Tree, first: int
-    ) -> tuple[Tensor, Tree, Tensor]:
+        self, x: Tensor, before: State, feed: Tensor, memory: State, first: int
+    ) -> tuple[Tensor, State, Tensor]:
         """Read (N, T, D) token by token, each with the features of the one before."""
         steps = []
         for place, token in enumerate(torch.split(x, 1, dim=1)):
@@ -99,7 +99,7 @@ class AttentionRnn(TranslationModel):
             steps.append(step)
         return torch.cat(steps, dim=1), before, feed
 
-    def _attend(self, hidden: Tensor, memory: Tree, first: int) -> Tensor:
+    def _attend(self, hidden: Tensor, memory: State, first: int) -> Tensor:
         """Decoder outputs (N, T, U) at positions first, first + 1, … -> features (N, T, D)."""
         keys, values, mask = cast(tuple[Tensor, Tensor, Tensor], memory)
         rows, length, units = hidden.shape

@@ -15,21 +15,26 @@ from seq2seq_cli.symbols import PAD
 
 
 class Selectable(Protocol):
-    """Something with rows that is not a plain tensor, such as a cache with room to grow."""
+    """Decoder state that can be reordered by row but is not a tensor, such as a KV cache."""
 
-    def select(self, rows: Tensor) -> "Selectable": ...
+    def select(self, rows: Tensor) -> "Selectable":
+        """Gather these rows: row i of the result is row rows[i]."""
+        ...
 
 
-Tree: TypeAlias = "Tensor | Selectable | tuple[Tree, ...]"
+State: TypeAlias = "Tensor | Selectable | tuple[State, ...]"
 
 
-def select(tree: Tree, rows: Tensor) -> Tree:
-    """Gather rows along axis 0 of everything in a tree: reorder, repeat or drop them."""
-    if isinstance(tree, Tensor):
-        return tree.index_select(0, rows)
-    if isinstance(tree, tuple):
-        return tuple(select(branch, rows) for branch in tree)
-    return tree.select(rows)
+def reorder_state(state: State, rows: Tensor) -> State:
+    """Gather rows along axis 0 of every tensor in a state: reorder, repeat or drop hypotheses.
+
+    Row i of the result is row rows[i] of the state.
+    """
+    if isinstance(state, Tensor):
+        return state.index_select(0, rows)
+    if isinstance(state, tuple):
+        return tuple(reorder_state(each, rows) for each in state)
+    return state.select(rows)
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,11 @@ class TranslationModel(nn.Module, ABC):
         self.output.weight = self.target_embedding.weight
 
     @abstractmethod
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
 
     @abstractmethod
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         """Read (N, T) ids, T >= 1; return features (N, T, D) and the state after them."""
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:

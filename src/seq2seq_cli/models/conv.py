@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.kernels import autograd as fused
-from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
+from seq2seq_cli.models.base import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.models.layers import (
     Dropout,
     LearnedPositions,
@@ -142,7 +142,7 @@ class DecoderLayer(nn.Module):
         self.context = _linear(config.width, config.channels, 1.0)
 
     def forward(
-        self, x: Tensor, embedded: Tensor, history: Tensor, memory: Tree
+        self, x: Tensor, embedded: Tensor, history: Tensor, memory: State
     ) -> tuple[Tensor, Tensor]:
         """(N, T, C), embedded tokens (N, T, D) -> (N, T, C), and the history after them."""
         keys, values, mask = cast(tuple[Tensor, Tensor, Tensor], memory)
@@ -177,13 +177,13 @@ class Conv(TranslationModel):
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.1)
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         mask = source_mask(source)
         keys, values = self.encoder(self.source_embedding(source), mask)
         empty = keys.new_zeros(keys.size(0), *self.history)
         return (keys, values, mask), (nothing_read(keys), *(empty for _ in self.decoder))
 
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         read, *histories = cast(tuple[Tensor, ...], state)
         embedded = self.embed(self.target_embedding(target), read.size(1))
         x = self.input(embedded)

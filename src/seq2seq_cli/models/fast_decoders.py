@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.models.base import Tree
+from seq2seq_cli.models.base import State
 from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more
 
 
@@ -26,11 +26,11 @@ class AverageAttention(nn.Module):
         self.gates = Linear(2 * width, 2 * width)
         self.dropout = Dropout(dropout)
 
-    def start(self, encoded: Tensor) -> Tree:
+    def start(self, encoded: Tensor) -> State:
         """The state before the first token, for the encoder's outputs (B, S, D)."""
         return _zeros(encoded), nothing_read(encoded)
 
-    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(N, T, D) -> (N, T, D), and the state after it."""
         before, read = cast(tuple[Tensor, Tensor], state)
         sums = before[:, None] + x.to(before).cumsum(dim=1)
@@ -59,11 +59,11 @@ class SimplerRecurrentUnit(nn.Module):
         self.forget = Linear(width, width)
         self.input = Linear(width, width, bias=False)
 
-    def start(self, encoded: Tensor) -> Tree:
+    def start(self, encoded: Tensor) -> State:
         """The state before the first token, for the encoder's outputs (B, S, D)."""
         return _zeros(encoded)
 
-    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(N, T, D) -> (N, T, D), and the state after it."""
         cell = cast(Tensor, state)
         forget = torch.sigmoid(self.forget(x).to(cell))

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.kernels.autograd import lstm as fused_lstm
 from seq2seq_cli.kernels.inference.recurrent import Cell
-from seq2seq_cli.models.base import ModelConfig, Tree
+from seq2seq_cli.models.base import ModelConfig, State
 from seq2seq_cli.models.layers import Dropout, Linear
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -192,7 +192,7 @@ class Decoder(nn.Module):
         self.bridge = Linear(config.units, len(sizes) * self.parts * config.units)
         self.dropout = Dropout(config.dropout)
 
-    def start(self, last: Tensor) -> Tree:
+    def start(self, last: Tensor) -> State:
         """The state before the first token, from the encoder's last output (B, U)."""
         parts = torch.split(torch.tanh(self.bridge(last).float()), self.units, dim=1)
         return tuple(
@@ -200,9 +200,9 @@ class Decoder(nn.Module):
             for i in range(0, len(parts), self.parts)
         )
 
-    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(N, T, input width) -> outputs of the top layer (N, T, U), and the state after them."""
-        after: list[Tree] = []
+        after: list[State] = []
         for layer, before in zip(
             self.layers, cast(tuple[tuple[Tensor, ...], ...], state), strict=True
         ):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.models.base import TranslationModel, Tree, Vocabulary
+from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
 from seq2seq_cli.models.layers import Dropout, Linear, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
 
@@ -64,17 +64,17 @@ class Rnn(TranslationModel):
         self.dropout = Dropout(config.dropout)
         initialise(self)
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         lengths = source_mask(source).sum(dim=1)
         if self.reverse_source:
             source = reverse(source, lengths)
         _, context = self.encoder(self.source_embedding(source), lengths)
-        memory: Tree = ()
+        memory: State = ()
         if self.every_step:
             memory = self.context_input(context)[:, None], self.context_features(context)[:, None]
         return memory, self.decoder.start(context)
 
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
+    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         x = self.target_embedding(target)
         if not self.every_step:
             hidden, state = self.decoder(x, state)

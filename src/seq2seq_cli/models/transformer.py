@@ -16,7 +16,7 @@ from seq2seq_cli.config.settings import require
 from seq2seq_cli.kernels import autograd as fused
 from seq2seq_cli.kernels.autograd import attention, norm
 from seq2seq_cli.kernels.autograd.packing import Layout, Pairs
-from seq2seq_cli.models.base import ModelConfig, TranslationModel, Tree, Vocabulary
+from seq2seq_cli.models.base import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
 from seq2seq_cli.models.kv_cache import Cache, Whole
 from seq2seq_cli.models.layers import (
@@ -143,11 +143,11 @@ class CausalAttention(SelfAttention):
         self.head_width = config.width // config.heads
         self.rotary = config.positions == "rotary"
 
-    def start(self, encoded: Tensor) -> Tree:
+    def start(self, encoded: Tensor) -> State:
         """The state before the first token, for the encoder's outputs (B, S, D)."""
         return Cache.empty(encoded, self.heads, self.head_width)
 
-    def forward(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:  # type: ignore[override]
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:  # type: ignore[override]
         """(N, T, D) -> (N, T, D), and the state after it."""
         cache = cast(Cache | Whole, state)
         rotation = None
@@ -168,14 +168,14 @@ class CrossAttention(nn.Module):
         self.output = Linear(config.width, config.width)
         self.attention = HeadedSourceAttention(config.attention_dropout)
 
-    def memory(self, encoded: Tensor) -> Tree:
+    def memory(self, encoded: Tensor) -> State:
         """(B, S, D) -> keys and values, each (B, H, S, D / H)."""
         key, value = (split_heads(x, self.heads) for x in fused.parts(self.key_value(encoded), 2))
         if torch.is_grad_enabled():
             return key, value
         return key.contiguous(), value.contiguous()  # they are read once a token
 
-    def forward(self, x: Tensor, memory: Tree, mask: Mask) -> Tensor:
+    def forward(self, x: Tensor, memory: State, mask: Mask) -> Tensor:
         """(N, T, D), mask (B, 1, 1, S) -> (N, T, D). Beams are more queries of their sentence."""
         key, value = cast(tuple[Tensor, Tensor], memory)
         rows, length, width = x.shape
@@ -308,7 +308,7 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.feed_forward_sublayer = Sublayer(config, scale)
 
-    def forward(self, x: Tensor, state: Tree, memory: Tree, mask: Mask) -> tuple[Tensor, Tree]:
+    def forward(self, x: Tensor, state: State, memory: State, mask: Mask) -> tuple[Tensor, State]:
         """(N, T, D) -> (N, T, D) and the state after it."""
         attended, state = self.self_attention(self.self_sublayer.enter(x), state)
         x = self.self_sublayer.leave(x, attended)
@@ -408,28 +408,28 @@ class Transformer(TranslationModel):
                 x = layer(x, mask, rotation)
         return cast(Tensor, self.encoder_norm(x))
 
-    def encode(self, source: Tensor) -> tuple[Tree, Tree]:
+    def encode(self, source: Tensor) -> tuple[State, State]:
         x, mask = self.encoded(source)
         layers = cast(list[DecoderLayer], list(self.decoder))
         starts = (cast(CausalAttention, layer.self_attention).start(x) for layer in layers)
         return (mask, *self._memories(x)), (nothing_read(x), *starts)
 
-    def _memories(self, encoded: Tensor) -> list[Tree]:
+    def _memories(self, encoded: Tensor) -> list[State]:
         layers = cast(list[DecoderLayer], list(self.decoder))
         return [layer.cross_attention.memory(encoded) for layer in layers]
 
-    def decode(self, target: Tensor, state: Tree, memory: Tree) -> tuple[Tensor, Tree]:
-        mask, *memories = cast(tuple[Tensor, Tree], memory)
-        read, *states = cast(tuple[Tensor, Tree], state)
+    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
+        mask, *memories = cast(tuple[Tensor, State], memory)
+        read, *states = cast(tuple[Tensor, State], state)
         positions = self.position_vectors("target", read.size(1), target.size(1))
         x = self._embed("target", target, positions)
         x, after = self._decoded(x, states, memories, mask)
         return x, (read_more(read, target.size(1)), *after)
 
     def _decoded(
-        self, x: Tensor, states: Sequence[Tree], memories: Sequence[Tree], mask: Mask
-    ) -> tuple[Tensor, list[Tree]]:
-        after: list[Tree] = []
+        self, x: Tensor, states: Sequence[State], memories: Sequence[State], mask: Mask
+    ) -> tuple[Tensor, list[State]]:
+        after: list[State] = []
         for layer, layer_state, layer_memory in zip(self.decoder, states, memories, strict=True):
             grown = layer_state
             if not self._skips_layer():

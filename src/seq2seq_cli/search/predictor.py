@@ -19,9 +19,9 @@ from seq2seq_cli.kernels.inference.decoding import Past
 from seq2seq_cli.kernels.inference.encoder_memory import Sources
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models import (
+    State,
     TranslationModel,
-    Tree,
-    select,
+    reorder_state,
     source_attentions,
     watched_attention,
 )
@@ -138,11 +138,11 @@ class Decoding:
             self.columns, self._absent = predictor.shortlist.of(source, forced)
             self._outputs = [narrowed(model.output, self.columns) for model in self._models]
         memories, states = zip(*(model.encode(source) for model in self._models), strict=True)
-        self._memories: tuple[Tree, ...] = memories
+        self._memories: tuple[State, ...] = memories
         # Whether rows may be of any sentence: memory is then one of each row and costs as little.
         self.reads_rows_apart = all(isinstance(memory, Sources) for memory in memories)
         places = torch.arange(source.size(0), device=source.device).repeat_interleave(rows)
-        self._states: tuple[Tree, ...] = cast(tuple[Tree, ...], select(states, places))
+        self._states: tuple[State, ...] = cast(tuple[State, ...], reorder_state(states, places))
 
     def step(self, tokens: Tensor) -> Tensor:
         """Read the next token (N,) of every hypothesis; logits (N, V) of the one after it.
@@ -197,17 +197,17 @@ class Decoding:
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on with the state of row rows[i] of the same sentence."""
-        self._states = cast(tuple[Tree, ...], select(self._states, rows))
+        self._states = cast(tuple[State, ...], reorder_state(self._states, rows))
 
     def keep(self, sentences: Tensor, rows: Tensor) -> None:
         """Go on with these sentences only; row i of them with the state of row rows[i].
 
         Where rows are read apart, `sentences` may be those of each row.
         """
-        self._memories = cast(tuple[Tree, ...], select(self._memories, sentences))
+        self._memories = cast(tuple[State, ...], reorder_state(self._memories, sentences))
         if self._absent is not None:
             self._absent = self._absent.index_select(0, sentences)
-        self._states = cast(tuple[Tree, ...], select(self._states, rows))
+        self._states = cast(tuple[State, ...], reorder_state(self._states, rows))
 
     def column_of(self, tokens: Tensor) -> Tensor:
         """The columns of tokens that are on every list."""
