@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq_cli.data.batching import pad
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import TranslationModel, source_attentions, watched_attention
+from seq2seq_cli.models import TranslationModel, capture_attention, source_attentions
 from seq2seq_cli.runs.run_folder import METRICS
 from seq2seq_cli.search import beam_search
 from seq2seq_cli.symbols import BOS, EOS
@@ -116,9 +116,9 @@ def attention_weights(model: TranslationModel, source: Tensor, target: Tensor) -
             "the source through one vector. Architectures with attention: attention-rnn, conv, "
             "transformer"
         )
-    with torch.inference_mode(), watched_attention(model) as seen:
+    with torch.inference_mode(), capture_attention(model) as captured:
         model(source, target)
-    layers = [torch.cat([weights[0] for weights in calls], dim=1) for calls in seen]
+    layers = [torch.cat([weights[0] for weights in calls], dim=1) for calls in captured]
     return torch.stack(layers).float().cpu()
 
 

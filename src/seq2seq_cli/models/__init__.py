@@ -19,7 +19,7 @@ from typing import Any
 
 from seq2seq_cli.config.settings import settings_from
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models.attention_capture import source_attentions, watched_attention
+from seq2seq_cli.models.attention_capture import capture_attention, source_attentions
 from seq2seq_cli.models.attention_rnn import AttentionRnn
 from seq2seq_cli.models.base import ModelConfig, State, TranslationModel, Vocabulary, reorder_state
 from seq2seq_cli.models.conv import Conv
@@ -33,10 +33,10 @@ __all__ = [
     "TranslationModel",
     "Vocabulary",
     "build",
+    "capture_attention",
     "model_config",
     "reorder_state",
     "source_attentions",
-    "watched_attention",
 ]
 
 ARCHITECTURES: dict[str, type[TranslationModel]] = {

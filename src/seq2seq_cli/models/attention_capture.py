@@ -1,4 +1,4 @@
-"""Seeing where a model looks while it runs, without a word about it in the model."""
+"""Captures attention weights while a model runs, through hooks: the models need no code for it."""
 
 import threading
 from collections.abc import Iterator
@@ -12,28 +12,29 @@ from seq2seq_cli.models.layers import SourceAttention
 
 
 def source_attentions(model: TranslationModel) -> list[SourceAttention]:
-    """All that looks at the source in a model, the first layer's first; none in some models."""
+    """The modules that attend to the source, first layer first; empty for a model without any."""
     return [module for module in model.modules() if isinstance(module, SourceAttention)]
 
 
 @contextmanager
-def watched_attention(model: TranslationModel) -> Iterator[list[list[Tensor]]]:
-    """Collect the weights (B, H, Q, S) of every layer, and there of every call, in order.
+def capture_attention(model: TranslationModel) -> Iterator[list[list[Tensor]]]:
+    """Capture the attention weights (B, H, Q, S) of the calls of each layer, in order.
 
-    With input feeding a layer is called once a token. Only calls of this thread are collected.
+    Yields a list that has a list for each layer, which fills while the model runs. With input
+    feeding a layer is called once for each token. Calls from other threads are not captured.
     """
     modules = source_attentions(model)
-    seen: list[list[Tensor]] = [[] for _ in modules]
-    layers = {id(module): layer for module, layer in zip(modules, seen, strict=True)}
+    captured: list[list[Tensor]] = [[] for _ in modules]
+    by_module = {id(module): calls for module, calls in zip(modules, captured, strict=True)}
     thread = threading.get_ident()
 
-    def look(module: Any, inputs: tuple[Tensor, ...]) -> None:
+    def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
         if threading.get_ident() == thread:
-            layers[id(module)].append(cast(SourceAttention, module).weights(*inputs))
+            by_module[id(module)].append(cast(SourceAttention, module).weights(*inputs))
 
-    hooks = [module.register_forward_pre_hook(look) for module in modules]
+    handles = [module.register_forward_pre_hook(hook) for module in modules]
     try:
-        yield seen
+        yield captured
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in handles:
+            handle.remove()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.models import TranslationModel, source_attentions, watched_attention
+from seq2seq_cli.models import TranslationModel, capture_attention, source_attentions
 
 
 @torch.inference_mode()
@@ -26,9 +26,9 @@ def attention_to_source(
             f"the architecture {model.config.architecture} has no attention to the source, which "
             "alignments are made of; attention-rnn, conv and transformer have",
         )
-        with watched_attention(model) as seen:
+        with capture_attention(model) as captured:
             model(source, target)
-        for calls in seen:
+        for calls in captured:
             total = total + torch.cat(calls, dim=2).float().mean(dim=1)
             count += 1
     return total / count

@@ -21,9 +21,9 @@ from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models import (
     State,
     TranslationModel,
+    capture_attention,
     reorder_state,
     source_attentions,
-    watched_attention,
 )
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
@@ -155,10 +155,10 @@ class Decoding:
         for place, model in enumerate(self._models):
             given = tokens[:, None], self._states[place], self._memories[place]
             if self._predictor.follows_attention:
-                with watched_attention(self._predictor.models[place]) as seen:
+                with capture_attention(self._predictor.models[place]) as captured:
                     features, state = model.decode(*given)
                 # (B, H, K, S) of each layer, which is called once
-                attended += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in seen]
+                attended += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in captured]
             else:
                 features, state = model.decode(*given)
             states.append(state)

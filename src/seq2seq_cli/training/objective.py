@@ -9,7 +9,7 @@ from torch import Tensor
 from seq2seq_cli.config.settings import TrainingConfig
 from seq2seq_cli.data.batching import Batch
 from seq2seq_cli.devices import autocast
-from seq2seq_cli.models import TranslationModel, watched_attention
+from seq2seq_cli.models import TranslationModel, capture_attention
 from seq2seq_cli.symbols import PAD, PIECES, UNK
 from seq2seq_cli.training.cross_entropy import cross_entropy
 from seq2seq_cli.training.r_drop import r_drop
@@ -32,7 +32,7 @@ class Objective:
         """
         config = self.config
         passes = 2 if config.r_drop else 1
-        features, seen = self._features(model, batch, passes)
+        features, captured = self._features(model, batch, passes)
         predicted, weight = batch.target[:, 1:], model.output.weight
         if config.r_drop:
             loss, plain = r_drop(features, weight, predicted, config.label_smoothing, config.r_drop)
@@ -40,7 +40,7 @@ class Objective:
             loss, plain = cross_entropy(features, weight, predicted, config.label_smoothing)
         if batch.alignment is not None:
             alignment = batch.alignment.repeat(passes, 1, 1) / passes
-            loss = loss + config.guided_alignment * misalignment(seen, alignment)
+            loss = loss + config.guided_alignment * misalignment(captured, alignment)
         return loss, plain
 
     def _features(
@@ -59,18 +59,19 @@ class Objective:
         with autocast(source.device, self.precision):
             if batch.alignment is None:
                 return model.token_features(source, read), []
-            with watched_attention(model) as seen:
-                return model.token_features(source, read), seen
+            with capture_attention(model) as captured:
+                return model.token_features(source, read), captured
 
 
-def misalignment(seen: list[list[Tensor]], alignment: Tensor) -> Tensor:
+def misalignment(captured: list[list[Tensor]], alignment: Tensor) -> Tensor:
     """How far attention is from a given alignment: their cross-entropy in nats (Chen et al. 2016).
 
-    Attention is the mean of all heads and layers, as `attention_to_source` reads it; seen of each
-    layer in every call: (B, H, Q, S). alignment (B, T, S): what share of each target token comes
-    from each source token, zero for what is linked to nothing, and so not asked of attention.
+    Attention is the mean of all heads and layers, as `attention_to_source` reads it; `captured` are
+    the weights (B, H, Q, S) of each layer, call by call. alignment (B, T, S): what share of each
+    target token comes from each source token, zero for what is linked to nothing, and so not asked
+    of attention.
     """
-    layers = [torch.cat(calls, dim=2).float().mean(dim=1) for calls in seen if calls]
+    layers = [torch.cat(calls, dim=2).float().mean(dim=1) for calls in captured if calls]
     if not layers:  # all were left out by layer dropout
         return alignment.new_zeros(())
     mean = torch.stack(layers).mean(dim=0)
