@@ -36,8 +36,8 @@ def seconds_of_step(model: TranslationModel, length: int) -> float:
     source = torch.randint(4, model.source_embedding.num_embeddings, (rows, length))
     target = torch.randint(4, model.target_embedding.num_embeddings, (rows, length + 1))
     begin = time.perf_counter()
-    features = model(source, target[:, :-1])
-    loss, _ = cross_entropy(features, model.output.weight, target[:, 1:], 0.1)
+    hidden = model(source, target[:, :-1])
+    loss, _ = cross_entropy(hidden, model.output.weight, target[:, 1:], 0.1)
     loss.backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
     return time.perf_counter() - begin

@@ -40,15 +40,15 @@ def compare(name: str, ours: Callable[[], None], theirs: Callable[[], None]) -> 
 def main() -> None:
     prepare(None)
     torch.manual_seed(1)
-    features = torch.randn(1, TOKENS, WIDTH, requires_grad=True)
+    hidden = torch.randn(1, TOKENS, WIDTH, requires_grad=True)
     weight = torch.randn(PIECES, WIDTH, requires_grad=True)
     target = torch.randint(4, PIECES, (1, TOKENS))
     compare(
         "label-smoothed loss with projection",
-        lambda: cross_entropy(features, weight, target, 0.1)[0].backward(),
-        lambda: plain_cross_entropy(features, weight, target, 0.1).backward(),
+        lambda: cross_entropy(hidden, weight, target, 0.1)[0].backward(),
+        lambda: plain_cross_entropy(hidden, weight, target, 0.1).backward(),
     )
-    passes, once = features.view(2, -1, WIDTH), target[:, : TOKENS // 2]
+    passes, once = hidden.view(2, -1, WIDTH), target[:, : TOKENS // 2]
     compare(
         "loss of R-Drop with projection",
         lambda: r_drop(passes, weight, once, 0.1, 5.0)[0].backward(),

@@ -85,9 +85,9 @@ def train(model: TranslationModel, pairs: TokenPairs, config: TrainingConfig) ->
             update += 1
             set_learning_rate(optimizer, learning_rate(config, update))
             batch = pairs.batch(rows)
-            features = model(batch.source, batch.target[:, :-1])
+            hidden = model(batch.source, batch.target[:, :-1])
             loss, _ = cross_entropy(
-                features, model.output.weight, batch.target[:, 1:], config.label_smoothing
+                hidden, model.output.weight, batch.target[:, 1:], config.label_smoothing
             )
             (loss / batch.target_tokens()).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)

@@ -86,8 +86,8 @@ def test_any_split_of_a_target_gives_the_result_of_the_whole(
     whole, after_whole = model.decode(target, state, memory)
     parts = []
     for chunk in torch.tensor_split(target, sorted(c for c in cuts if c < target.size(1)), dim=1):
-        features, state = model.decode(chunk, state, memory)
-        parts.append(features)
+        hidden, state = model.decode(chunk, state, memory)
+        parts.append(hidden)
     assert_same(torch.cat(parts, dim=1), whole)
     assert_same(tensors(state), tensors(after_whole))
 
@@ -117,7 +117,7 @@ def test_training_computes_what_search_does_of_every_token(
     weights = tuple(model.parameters())
     found, expected = [], []
     for real, results in (
-        (model.token_features(source, target), found),
+        (model.hidden(source, target), found),
         (model(source, target)[target != PAD], expected),
     ):
         slopes = torch.linspace(-1, 1, real.numel()).view_as(real)
@@ -177,8 +177,8 @@ def test_select_equals_choosing_the_sentences_beforehand(
     memory, state = model.encode(source)
     _, state = model.decode(target[:, :-1], state, memory)
     last = target[chosen, -1:]
-    features, _ = model.decode(last, reorder_state(state, chosen), reorder_state(memory, chosen))
-    assert_same(features[:, 0], model(source[chosen], target[chosen])[:, -1])
+    hidden, _ = model.decode(last, reorder_state(state, chosen), reorder_state(memory, chosen))
+    assert_same(hidden[:, 0], model(source[chosen], target[chosen])[:, -1])
 
 
 def test_evaluation_is_deterministic(model: TranslationModel) -> None:
@@ -241,8 +241,8 @@ def test_trains_where_products_are_bfloat16(variant: Variant) -> None:
 
     def loss(*, enabled: bool) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            features = model(source, target[:, :-1])
-        return cross_entropy(features, model.output.weight, target[:, 1:], 0.1)[0]
+            hidden = model(source, target[:, :-1])
+        return cross_entropy(hidden, model.output.weight, target[:, 1:], 0.1)[0]
 
     exact, rounded = loss(enabled=False), loss(enabled=True)
     rounded.backward()

@@ -96,7 +96,7 @@ def test_a_combination_keeps_the_promises_or_is_refused(table: dict[str, object]
     memory, state = model.encode(SOURCE)  # two beams, token by token, the rows swapped halfway
     state = reorder_state(state, torch.tensor([0, 0, 1, 1]))
     for step in range(4):
-        features, state = model.decode(TARGET[[0, 0, 1, 1], step : step + 1], state, memory)
-        same(features[::2, 0], whole[:, step])
-        same(features[1::2, 0], whole[:, step])
+        hidden, state = model.decode(TARGET[[0, 0, 1, 1], step : step + 1], state, memory)
+        same(hidden[::2, 0], whole[:, step])
+        same(hidden[1::2, 0], whole[:, step])
         state = reorder_state(state, torch.tensor([1, 0, 3, 2]))

@@ -117,8 +117,8 @@ def _equals_its_model_step_by_step(config: ModelConfig) -> None:
     for order in plan:
         tokens = torch.randint(4, 30, (rows, 1))
         exact, state = model.decode(tokens, *given)
-        features, own = compiled.decode(tokens, *found)
-        torch.testing.assert_close(features, exact, rtol=1e-4, atol=1e-5)
+        hidden, own = compiled.decode(tokens, *found)
+        torch.testing.assert_close(hidden, exact, rtol=1e-4, atol=1e-5)
         chosen = torch.tensor(order)
         given = reorder_state(state, chosen), given[1]
         found = reorder_state(own, chosen), found[1]
@@ -142,13 +142,13 @@ def test_what_becomes_of_a_sentence_does_not_depend_on_the_batch(eight_bits: boo
     memory, state = compiled.encode(pad(sentences))
     together = []
     for _ in range(3):
-        features, state = compiled.decode(tokens, state, memory)
-        together.append(features)
+        hidden, state = compiled.decode(tokens, state, memory)
+        together.append(hidden)
     for place, sentence in enumerate(sentences):
         memory, state = compiled.encode(torch.tensor([sentence]))
         for step in together:
-            features, state = compiled.decode(tokens[place : place + 1], state, memory)
-            assert torch.equal(features[0], step[place])
+            hidden, state = compiled.decode(tokens[place : place + 1], state, memory)
+            assert torch.equal(hidden[0], step[place])
 
 
 @torch.inference_mode()

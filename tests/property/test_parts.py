@@ -22,8 +22,8 @@ def fresh(variant: Variant) -> TranslationModel:
 def one_update(model: TranslationModel) -> torch.optim.Optimizer:
     optimizer = make_optimizer(model, TrainingConfig(learning_rate=0.1, weight_decay=0.5))
     source, target = torch.tensor([[4, 5, 6, 3]]), torch.tensor([[2, 4, 5, 3]])
-    features = model(source, target[:, :-1])
-    cross_entropy(features, model.output.weight, target[:, 1:], 0.1)[0].backward()
+    hidden = model(source, target[:, :-1])
+    cross_entropy(hidden, model.output.weight, target[:, 1:], 0.1)[0].backward()
     optimizer.step()
     return optimizer
 

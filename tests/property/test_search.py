@@ -51,8 +51,8 @@ def random_sources(count: int, seed: int = 3) -> list[list[int]]:
 @torch.inference_mode()
 def log_probability(model: TranslationModel, source: list[int], target: Sequence[int]) -> float:
     """What a forward pass over the whole target says of it and its EOS."""
-    features = model(torch.tensor([source]), torch.tensor([[BOS, *target]]))
-    each = model.output(features[0]).log_softmax(dim=1)
+    hidden = model(torch.tensor([source]), torch.tensor([[BOS, *target]]))
+    each = model.output(hidden[0]).log_softmax(dim=1)
     return float(each[range(len(target) + 1), [*target, EOS]].sum())
 
 
@@ -86,8 +86,8 @@ def test_a_beam_of_one_is_greedy_search(model: TranslationModel) -> None:
     def greedy(source: list[int]) -> tuple[int, ...]:
         words: list[int] = []
         while len(words) + 1 < options.longest(len(source)):
-            features = model(torch.tensor([source]), torch.tensor([[BOS, *words]]))
-            logits = model.output(features[0, -1])
+            hidden = model(torch.tensor([source]), torch.tensor([[BOS, *words]]))
+            logits = model.output(hidden[0, -1])
             best = max((*WORDS, EOS), key=lambda token: float(logits[token]))
             if best == EOS:
                 break
@@ -282,7 +282,7 @@ def only(first: int, probability: float, second: int) -> list[float]:
 
 
 class TableModel(TranslationModel):
-    """A bigram table as a model: features are the last token, one-hot, and there is no state."""
+    """A bigram table as a model: hidden states are the last token, one-hot; there is no state."""
 
     def __init__(self, table: dict[int, list[float]]) -> None:
         super().__init__(ModelConfig(width=7), Vocabulary(7, 7, joint=True))

@@ -223,15 +223,15 @@ def test_products_of_any_size_equal_plain_ones(rows: int, shape: tuple[int, int]
 @pytest.mark.parametrize("rows", [0, 1, 130])
 def test_products_with_a_vocabulary_of_any_size_equal_plain_ones(rows: int) -> None:
     torch.manual_seed(1)
-    features, weight = torch.randn(rows, 64).bfloat16(), torch.randn(1003, 64)
-    if not training.multiplies(features, 64):
+    hidden, weight = torch.randn(rows, 64).bfloat16(), torch.randn(1003, 64)
+    if not training.multiplies(hidden, 64):
         pytest.skip("these are torch's own here")
     gradient = torch.randn(rows, 1003).bfloat16()
-    of_weight, of_bias = training.linear_weight(gradient, features, biased=True)
-    expected = gradient.float().t() @ features.float()
+    of_weight, of_bias = training.linear_weight(gradient, hidden, biased=True)
+    expected = gradient.float().t() @ hidden.float()
     torch.testing.assert_close(of_weight, expected, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(of_bias, gradient.float().sum(dim=0), rtol=1e-4, atol=1e-3)
-    logits, plain = training.linear(features, weight, None), features.float() @ weight.t()
+    logits, plain = training.linear(hidden, weight, None), hidden.float() @ weight.t()
     torch.testing.assert_close(logits.float(), plain, rtol=0.02, atol=0.2)
 
 

@@ -31,8 +31,8 @@ def target(request: pytest.FixtureRequest) -> Tensor:
 @pytest.fixture
 def inputs(target: Tensor) -> tuple[Tensor, Tensor]:
     torch.manual_seed(1)
-    features = torch.randn(*target.shape, D, requires_grad=True)
-    return features, torch.randn(V, D, requires_grad=True)
+    hidden = torch.randn(*target.shape, D, requires_grad=True)
+    return hidden, torch.randn(V, D, requires_grad=True)
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 3 * ROW_BYTES, 8 << 20])  # 1, 3 and all tokens at once
@@ -57,9 +57,9 @@ def test_loss_and_gradients_equal_the_plain_ones(
 def test_the_second_value_is_the_unsmoothed_likelihood(
     inputs: tuple[Tensor, Tensor], target: Tensor
 ) -> None:
-    features, weight = inputs
-    _, plain = loss.cross_entropy(features, weight, target, 0.3)
-    log_probabilities = (features @ weight.t()).log_softmax(dim=2)
+    hidden, weight = inputs
+    _, plain = loss.cross_entropy(hidden, weight, target, 0.3)
+    log_probabilities = (hidden @ weight.t()).log_softmax(dim=2)
     gold = log_probabilities.gather(2, target[..., None])[..., 0]
     torch.testing.assert_close(plain, -gold[target != PAD].sum())
     assert not plain.requires_grad
@@ -69,12 +69,12 @@ def test_the_second_value_is_the_unsmoothed_likelihood(
 def test_bfloat16_features_meet_float32_weights(
     monkeypatch: pytest.MonkeyPatch, inputs: tuple[Tensor, Tensor], target: Tensor, chunk_bytes: int
 ) -> None:
-    """Under autocast features may be bfloat16, while weights and their gradients stay float32."""
+    """Under autocast hidden states may be bfloat16; weights and their gradients stay float32."""
     monkeypatch.setattr(loss, "CHUNK_BYTES", chunk_bytes)
-    features, weight = inputs
-    rounded = features.detach().bfloat16().requires_grad_()
+    hidden, weight = inputs
+    rounded = hidden.detach().bfloat16().requires_grad_()
     fused, _ = loss.cross_entropy(rounded, weight, target, 0.1)
-    plain = loss.plain_cross_entropy(features, weight, target, 0.1)
+    plain = loss.plain_cross_entropy(hidden, weight, target, 0.1)
     torch.testing.assert_close(fused, plain, rtol=0.03, atol=0.03)
     of_features, of_weight = gradients(fused, (rounded, weight))
     assert (of_features.dtype, of_weight.dtype) == (torch.bfloat16, torch.float32)

@@ -24,8 +24,8 @@ TARGET = torch.tensor([[4, 5, 3, PAD, PAD], [6, 7, 8, 9, 3]])
 @pytest.fixture
 def inputs() -> tuple[Tensor, Tensor]:
     torch.manual_seed(1)
-    features = torch.randn(4, 5, D, requires_grad=True)
-    return features, torch.randn(V, D, requires_grad=True)
+    hidden = torch.randn(4, 5, D, requires_grad=True)
+    return hidden, torch.randn(V, D, requires_grad=True)
 
 
 @pytest.mark.usefixtures("_compiled_or_not")
@@ -52,21 +52,21 @@ def test_r_drop_and_its_gradients_equal_the_plain_ones(
 
 
 def test_r_drop_of_equal_passes_is_the_cross_entropy(inputs: tuple[Tensor, Tensor]) -> None:
-    features, weight = inputs
-    loss, _ = r_drop.r_drop(features[:2].repeat(2, 1, 1), weight, TARGET, 0.1, 5.0)
-    torch.testing.assert_close(loss, plain_cross_entropy(features[:2], weight, TARGET, 0.1))
+    hidden, weight = inputs
+    loss, _ = r_drop.r_drop(hidden[:2].repeat(2, 1, 1), weight, TARGET, 0.1, 5.0)
+    torch.testing.assert_close(loss, plain_cross_entropy(hidden[:2], weight, TARGET, 0.1))
 
 
 @pytest.mark.usefixtures("_compiled_or_not")
 def test_r_drop_takes_bfloat16_features(inputs: tuple[Tensor, Tensor]) -> None:
-    features, weight = inputs
-    rounded = features.detach().bfloat16().requires_grad_()
+    hidden, weight = inputs
+    rounded = hidden.detach().bfloat16().requires_grad_()
     loss, _ = r_drop.r_drop(rounded, weight, TARGET, 0.1, 5.0)
-    plain = r_drop.plain_r_drop(features, weight, TARGET, 0.1, 5.0)
+    plain = r_drop.plain_r_drop(hidden, weight, TARGET, 0.1, 5.0)
     torch.testing.assert_close(loss, plain, rtol=0.03, atol=0.03)
     of_features, of_weight = torch.autograd.grad(loss, (rounded, weight))
     assert (of_features.dtype, of_weight.dtype) == (torch.bfloat16, torch.float32)
-    expected = torch.autograd.grad(plain, (features, weight))
+    expected = torch.autograd.grad(plain, (hidden, weight))
     torch.testing.assert_close(of_features.float(), expected[0], rtol=0.05, atol=0.1)
     torch.testing.assert_close(of_weight, expected[1], rtol=0.05, atol=0.1)
 
@@ -106,7 +106,7 @@ class Recorder:
         self.output = model.output
         self.model = model
 
-    def token_features(self, source: Tensor, read: Tensor) -> Tensor:
+    def hidden(self, source: Tensor, read: Tensor) -> Tensor:
         self.source, self.read = source, read
         self.features: Tensor = self.model(source, read)
         return self.features[read != PAD]

@@ -63,8 +63,8 @@ def cost(model: TranslationModel, length: int = 20) -> Cost:
         with FlopCounterMode(display=False) as encoding:
             memory, state = model.encode(source)
         with FlopCounterMode(display=False) as decoding:
-            features, _ = model.decode(target, state, memory)
-            model.output(features)
+            hidden, _ = model.decode(target, state, memory)
+            model.output(hidden)
     flops = (encoding.get_total_flops() / length, decoding.get_total_flops() / length)
     return Cost(length, *flops)
 

@@ -37,7 +37,7 @@ class CompiledModel(ABC):
         """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
 
     def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
-        """Read (N, 1) ids; return features (N, 1, D) and the state after them."""
+        """Read (N, 1) ids; return hidden states (N, 1, D) and the state after them."""
         tokens = target[:, 0].contiguous()
-        features, past = self.decoder.step(tokens, cast(Past, state), cast(Sources, memory))
-        return features[:, None], past
+        hidden, past = self.decoder.step(tokens, cast(Past, state), cast(Sources, memory))
+        return hidden[:, None], past

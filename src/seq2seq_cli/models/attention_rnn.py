@@ -50,7 +50,7 @@ class AttentionRnn(TranslationModel):
 
     Memory: keys (B, S, U), values (B, S, U), mask (B, S).
     State: the decoder's, see `recurrent.Decoder`; the count of tokens read, where the scope is
-    local-m; and the last features (N, D), where they are fed.
+    local-m; and the last hidden state (N, D), where it is fed.
     Without input feeding attention runs over all T at once, after the recurrence.
     """
 
@@ -81,31 +81,31 @@ class AttentionRnn(TranslationModel):
         first = read.size(1) if self.counts else 0
         x = self.target_embedding(target)
         if self.input_feeding:
-            features, before, feed = self._feed(x, before, feed, memory, first)
+            hidden, before, feed = self._feed(x, before, feed, memory, first)
         else:
-            hidden, before = self.decoder(x, before)
-            features = self._attend(hidden, memory, first)
-        return features, (before, read_more(read, target.size(1)) if self.counts else (), feed)
+            decoder_hidden, before = self.decoder(x, before)
+            hidden = self._attend(decoder_hidden, memory, first)
+        return hidden, (before, read_more(read, target.size(1)) if self.counts else (), feed)
 
     def _feed(
         self, x: Tensor, before: State, feed: Tensor, memory: State, first: int
     ) -> tuple[Tensor, State, Tensor]:
-        """Read (N, T, D) token by token, each with the features of the one before."""
+        """Read (N, T, D) token by token, each with the hidden state of the one before."""
         steps = []
         for place, token in enumerate(torch.split(x, 1, dim=1)):
-            hidden, before = self.decoder(torch.cat((token, feed[:, None]), dim=2), before)
-            step = self._attend(hidden, memory, first + place)
+            decoder_hidden, before = self.decoder(torch.cat((token, feed[:, None]), dim=2), before)
+            step = self._attend(decoder_hidden, memory, first + place)
             feed = step[:, 0]
             steps.append(step)
         return torch.cat(steps, dim=1), before, feed
 
-    def _attend(self, hidden: Tensor, memory: State, first: int) -> Tensor:
-        """Decoder outputs (N, T, U) at positions first, first + 1, … -> features (N, T, D)."""
+    def _attend(self, decoder_hidden: Tensor, memory: State, first: int) -> Tensor:
+        """Decoder outputs (N, T, U) at positions first, first + 1, … -> hidden states (N, T, D)."""
         keys, values, mask = cast(tuple[Tensor, Tensor, Tensor], memory)
-        rows, length, units = hidden.shape
-        query = hidden.reshape(keys.size(0), -1, units)  # beams are further queries
-        position = torch.arange(first, first + length, device=hidden.device)
+        rows, length, units = decoder_hidden.shape
+        query = decoder_hidden.reshape(keys.size(0), -1, units)  # beams are further queries
+        position = torch.arange(first, first + length, device=decoder_hidden.device)
         position = position.repeat(rows // keys.size(0))
         context = self.attention(query, keys, values, mask, position)
-        joined = torch.cat((context.reshape(hidden.shape), hidden), dim=2)
+        joined = torch.cat((context.reshape(decoder_hidden.shape), decoder_hidden), dim=2)
         return torch.tanh(self.features(self.dropout(joined)))

@@ -51,7 +51,7 @@ class ModelConfig:
     """The settings that all architectures share."""
 
     architecture: str = ""
-    width: int = 256  # of embeddings and features
+    width: int = 256  # of embeddings and hidden states
     dropout: float = 0.1
     tie_source: bool = True  # one embedding for both sides where the vocabulary is joint
 
@@ -70,7 +70,7 @@ class TranslationModel(nn.Module, ABC):
     prefixes and scoring alike. Source rows hold ids, EOS, then PAD; target rows given to `decode`
     begin with BOS. Rows of one sentence are contiguous in the N decoder rows.
 
-    Features and `output` are apart so that a loss can be fused with the projection. The output
+    Hidden states and `output` are apart so that a loss can be fused with the projection. The output
     weights are the target embedding (Press and Wolf 2017).
     """
 
@@ -94,16 +94,16 @@ class TranslationModel(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
-        """Read (N, T) ids, T >= 1; return features (N, T, D) and the state after them."""
+        """Read (N, T) ids, T >= 1; return hidden states (N, T, D) and the state after them."""
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Features (B, T, D) of whole targets: each row sees the tokens before it."""
+        """Hidden states (B, T, D) of whole targets: each row sees the tokens before it."""
         memory, state = self.encode(source)
-        features, _ = self.decode(target, state, memory)
-        return features
+        hidden, _ = self.decode(target, state, memory)
+        return hidden
 
-    def token_features(self, source: Tensor, target: Tensor) -> Tensor:
-        """Those of all tokens that are not PAD, row by row (tokens, D), for training.
+    def hidden(self, source: Tensor, target: Tensor) -> Tensor:
+        """Hidden states (tokens, D) of all target tokens but PAD, row by row; for training.
 
         A model that can compute them without the padding does so here.
         """

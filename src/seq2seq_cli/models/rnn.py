@@ -43,8 +43,8 @@ class Rnn(TranslationModel):
     """Sutskever et al. 2014 (context as the initial state) and Cho et al. 2014 (at every step).
 
     The whole source sentence is squeezed into the encoder's last output, (B, U), whatever its
-    length. Memory: what that context adds to inputs and to features, (B, 1, D) each, if it comes at
-    every step. State: the decoder's, see `recurrent.Decoder`.
+    length. Memory: what that context adds to inputs and to hidden states, (B, 1, D) each, if it
+    comes at every step. State: the decoder's, see `recurrent.Decoder`.
     """
 
     Config = RnnConfig
@@ -77,12 +77,12 @@ class Rnn(TranslationModel):
     def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         x = self.target_embedding(target)
         if not self.every_step:
-            hidden, state = self.decoder(x, state)
-            return torch.tanh(self.features(self.dropout(hidden))), state
+            decoder_hidden, state = self.decoder(x, state)
+            return torch.tanh(self.features(self.dropout(decoder_hidden))), state
         rows = target.size(0)
         to_input, to_features = (_for_each(part, rows) for part in cast(tuple[Tensor, ...], memory))
-        hidden, state = self.decoder(x + to_input, state)
-        return torch.tanh(self.features(self.dropout(hidden)) + to_features), state
+        decoder_hidden, state = self.decoder(x + to_input, state)
+        return torch.tanh(self.features(self.dropout(decoder_hidden)) + to_features), state
 
 
 def _for_each(added: Tensor, rows: int) -> Tensor:

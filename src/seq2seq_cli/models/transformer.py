@@ -437,10 +437,10 @@ class Transformer(TranslationModel):
             after.append(grown)
         return self.decoder_norm(x), after
 
-    def token_features(self, source: Tensor, target: Tensor) -> Tensor:
+    def hidden(self, source: Tensor, target: Tensor) -> Tensor:
         """Of packed sentences, where there is attention for them: 7 % of a batch are padding."""
         if not self._packs():
-            return super().token_features(source, target)
+            return super().hidden(source, target)
         read, asked = Layout.of(source), Layout.of(target)
         encoded = self._encoded(
             self._embed_packed("source", source, read),

@@ -83,9 +83,9 @@ class Predictor:
         """
         found = []
         for model, weight in zip(self.models, self.log_weights, strict=True):
-            features = model(source, target[:, :-1])
+            hidden = model(source, target[:, :-1])
             # Sentence by sentence: the logits of a whole batch would take much memory.
-            scores = [model.output(each).float().log_softmax(dim=1) for each in features]
+            scores = [model.output(each).float().log_softmax(dim=1) for each in hidden]
             gold = [s.gather(1, t[1:, None])[:, 0] for s, t in zip(scores, target, strict=True)]
             found.append(torch.stack(gold) + weight)
         return torch.stack(found).logsumexp(dim=0).masked_fill(target[:, 1:] == PAD, 0.0)
@@ -156,13 +156,13 @@ class Decoding:
             given = tokens[:, None], self._states[place], self._memories[place]
             if self._predictor.follows_attention:
                 with capture_attention(self._predictor.models[place]) as captured:
-                    features, state = model.decode(*given)
+                    hidden, state = model.decode(*given)
                 # (B, H, K, S) of each layer, which is called once
                 attended += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in captured]
             else:
-                features, state = model.decode(*given)
+                hidden, state = model.decode(*given)
             states.append(state)
-            logits: Tensor = self._outputs[place](features[:, 0])
+            logits: Tensor = self._outputs[place](hidden[:, 0])
             found.append(logits.float())
         if attended:
             self.attended = torch.stack(attended).mean(dim=0)

@@ -19,20 +19,20 @@ class _FusedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        features: Tensor,
+        hidden: Tensor,
         weight: Tensor,
         target: Tensor,
         smoothing: float,
         needs_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
         size, rows = weight.size(0), target.size(0)
-        # Few shapes of products: see `models.fused`. Features of zero give no gradient to weights.
+        # Few shapes of products: see `models.fused`. Zeros give no gradient to weights.
         chunk = (
-            max(1, CHUNK_BYTES // (features.element_size() * size * training.FEW_ROWS))
+            max(1, CHUNK_BYTES // (hidden.element_size() * size * training.FEW_ROWS))
             * training.FEW_ROWS
         )
-        all_features = F.pad(features, (0, 0, 0, -rows % training.FEW_ROWS))
-        losses = torch.zeros(2, dtype=torch.float32, device=features.device)
+        all_features = F.pad(hidden, (0, 0, 0, -rows % training.FEW_ROWS))
+        losses = torch.zeros(2, dtype=torch.float32, device=hidden.device)
         feature_gradient = torch.empty_like(all_features) if needs_gradient else None
         projection = Projection(weight, all_features)
         weight_gradient: Tensor | None = None
@@ -65,34 +65,34 @@ class _FusedCrossEntropy(torch.autograd.Function):
 
 
 class Projection:
-    """Products of features with the weights (V, D) of the vocabulary, and of their gradients."""
+    """Products of hidden states with the output weights (V, D), and those of their gradients."""
 
-    def __init__(self, weight: Tensor, features: Tensor) -> None:
+    def __init__(self, weight: Tensor, hidden: Tensor) -> None:
         self.weight = weight
-        self.compiled = training.multiplies(features, weight.size(1))
-        self.kind = features.dtype
+        self.compiled = training.multiplies(hidden, weight.size(1))
+        self.kind = hidden.dtype
 
     @cached_property
     def rounded(self) -> Tensor:
-        """The weights in the type of the features, which autocast may have made bfloat16."""
+        """The weights in the type of the hidden states, which autocast may have made bfloat16."""
         return self.weight.to(self.kind)
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Logits (rows, V) of features (rows, D), in the room that the last ones were in."""
-        out = logits_room(len(features), len(self.weight), features.dtype, features.device)
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (rows, V) of hidden states (rows, D), in the room that the last ones were in."""
+        out = logits_room(len(hidden), len(self.weight), hidden.dtype, hidden.device)
         if self.compiled:
-            return training.linear(features, self.weight, None, out=out)
-        return torch.mm(features, self.rounded.t(), out=out)
+            return training.linear(hidden, self.weight, None, out=out)
+        return torch.mm(hidden, self.rounded.t(), out=out)
 
     def of_features(self, slope: Tensor, out: Tensor | None = None) -> Tensor:
-        """The gradient of features, from slopes (rows, V)."""
+        """The gradient of hidden states, from slopes (rows, V)."""
         return torch.mm(slope, self.rounded, out=out)
 
-    def of_weight(self, slope: Tensor, features: Tensor) -> Tensor:
+    def of_weight(self, slope: Tensor, hidden: Tensor) -> Tensor:
         """The gradient of the weights, perhaps rounded."""
         if self.compiled:
-            return training.linear_weight(slope, features)[0]
-        return slope.t() @ features
+            return training.linear_weight(slope, hidden)[0]
+        return slope.t() @ hidden
 
 
 def logits_room(rows: int, columns: int, kind: torch.dtype, device: torch.device) -> Tensor:
@@ -137,31 +137,31 @@ def _slopes(logits: Tensor, gold: Tensor, smoothing: float) -> tuple[Tensor, Ten
 
 
 def cross_entropy(
-    features: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0
+    hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Loss of predicting `target` from features, summed over all tokens that are not PAD, in nats.
+    """Loss of predicting `target`, summed over all tokens that are not PAD, in nats.
 
-    features (B, T, D) or of those tokens alone (tokens, D), weight (V, D), target (B, T) ids.
+    hidden states (B, T, D) or of those tokens alone (tokens, D), weight (V, D), target (B, T) ids.
     Returns the label-smoothed loss (Szegedy 2016), which has gradients, and the plain negative
     log-likelihood, which has none.
     """
     real = target != PAD
-    if features.dim() == 3:
-        features = features[real]
+    if hidden.dim() == 3:
+        hidden = hidden[real]
     return cast(
         tuple[Tensor, Tensor],
         _FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            features, weight, target[real], smoothing, torch.is_grad_enabled()
+            hidden, weight, target[real], smoothing, torch.is_grad_enabled()
         ),
     )
 
 
 def plain_cross_entropy(
-    features: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0
+    hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0
 ) -> Tensor:
     """The same smoothed loss, as one would write it; what the fused one is tested against."""
     return F.cross_entropy(
-        (features @ weight.t()).flatten(0, 1).float(),
+        (hidden @ weight.t()).flatten(0, 1).float(),
         target.flatten(),
         ignore_index=PAD,
         label_smoothing=smoothing,

@@ -32,12 +32,12 @@ class Objective:
         """
         config = self.config
         passes = 2 if config.r_drop else 1
-        features, captured = self._features(model, batch, passes)
+        hidden, captured = self._features(model, batch, passes)
         predicted, weight = batch.target[:, 1:], model.output.weight
         if config.r_drop:
-            loss, plain = r_drop(features, weight, predicted, config.label_smoothing, config.r_drop)
+            loss, plain = r_drop(hidden, weight, predicted, config.label_smoothing, config.r_drop)
         else:
-            loss, plain = cross_entropy(features, weight, predicted, config.label_smoothing)
+            loss, plain = cross_entropy(hidden, weight, predicted, config.label_smoothing)
         if batch.alignment is not None:
             alignment = batch.alignment.repeat(passes, 1, 1) / passes
             loss = loss + config.guided_alignment * misalignment(captured, alignment)
@@ -46,7 +46,7 @@ class Objective:
     def _features(
         self, model: TranslationModel, batch: Batch, passes: int
     ) -> tuple[Tensor, list[list[Tensor]]]:
-        """Features (passes x tokens, D) of a batch, and each layer's attention if it is guided.
+        """Hidden states (passes x tokens, D) of a batch; each layer's attention if guided.
 
         The passes differ by what is dropped.
         """
@@ -58,9 +58,9 @@ class Objective:
             read = without_words(read, self.config.word_dropout)
         with autocast(source.device, self.precision):
             if batch.alignment is None:
-                return model.token_features(source, read), []
+                return model.hidden(source, read), []
             with capture_attention(model) as captured:
-                return model.token_features(source, read), captured
+                return model.hidden(source, read), captured
 
 
 def misalignment(captured: list[list[Tensor]], alignment: Tensor) -> Tensor:

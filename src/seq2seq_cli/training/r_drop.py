@@ -19,19 +19,19 @@ class _FusedRDrop(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
+        ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
     ) -> tuple[Tensor, Tensor]:
         """features (2, tokens, D), weight (V, D), target (tokens,)."""
         size, rows = weight.size(0), target.size(0)
         step = training.FEW_ROWS  # products have few shapes
-        chunk = max(1, CHUNK_BYTES // (2 * size * features.element_size() * step)) * step
-        all_features = F.pad(features, (0, 0, 0, -rows % step))
-        losses = torch.zeros(3, dtype=torch.float32, device=features.device)
+        chunk = max(1, CHUNK_BYTES // (2 * size * hidden.element_size() * step)) * step
+        all_features = F.pad(hidden, (0, 0, 0, -rows % step))
+        losses = torch.zeros(3, dtype=torch.float32, device=hidden.device)
         feature_gradient = torch.empty_like(all_features)
         weight_gradient = torch.zeros_like(weight)
-        projection = Projection(weight, features)
+        projection = Projection(weight, hidden)
         for start in range(0, rows, chunk):
-            part = all_features[:, start : start + chunk].reshape(-1, features.size(2))
+            part = all_features[:, start : start + chunk].reshape(-1, hidden.size(2))
             gold = target[start : start + chunk]
             logits = projection.logits(part).view(2, -1, size)
             slope, own_losses = _slopes(logits, gold, smoothing, alpha)
@@ -98,19 +98,19 @@ def _dot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def r_drop(
-    features: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
+    hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
 ) -> tuple[Tensor, Tensor]:
     """The loss of R-Drop (Liang et al. 2021), summed over tokens that are not PAD, in nats.
 
-    features (2B, T, D), or of those tokens alone (2 tokens, D): both passes, one after the other;
+    hidden (2B, T, D), or of those tokens alone (2 tokens, D): both passes, one after the other;
     weight (V, D), target (B, T) ids. Half of the paper's, so that it is as large as the
     cross-entropy of one pass: the mean of both smoothed cross-entropies and alpha / 2 times the
     mean of both Kullback-Leibler divergences. Also returns the mean negative log-likelihood, which
     has no gradients.
     """
     real = target != PAD
-    both = features.view(2, -1, *features.shape[1:])
-    if features.dim() == 3:
+    both = hidden.view(2, -1, *hidden.shape[1:])
+    if hidden.dim() == 3:
         both = both[:, real]
     return cast(
         tuple[Tensor, Tensor],
@@ -119,12 +119,12 @@ def r_drop(
 
 
 def plain_r_drop(
-    features: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
+    hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
 ) -> Tensor:
     """The same loss, as one would write it; what the fused one is tested against."""
-    losses = [plain_cross_entropy(part, weight, target, smoothing) for part in features.chunk(2)]
+    losses = [plain_cross_entropy(part, weight, target, smoothing) for part in hidden.chunk(2)]
     log_p, log_q = (
-        (part @ weight.t()).float().log_softmax(dim=2)[target != PAD] for part in features.chunk(2)
+        (part @ weight.t()).float().log_softmax(dim=2)[target != PAD] for part in hidden.chunk(2)
     )
     there = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
     back = F.kl_div(log_p, log_q, reduction="sum", log_target=True)

@@ -1,7 +1,7 @@
 """The training loop: resumable at any update, validation as a callback.
 
-A step reads from here to `objective` and `models`: batch -> features -> fused loss -> gradients
--> optimizer.
+A step reads from here to `objective` and `models`: batch -> hidden states -> fused loss ->
+gradients -> optimizer.
 """
 
 import math

@@ -93,6 +93,6 @@ def mean_loss(model: TranslationModel, pairs: TokenPairs, batch_tokens: int) -> 
     for part in split_by_tokens(lengths[order], batch_tokens):
         batch = pairs.batch(order[part]).to(device)
         tokens += batch.target_tokens()
-        features = model(batch.source, batch.target[:, :-1])
-        total += float(cross_entropy(features, model.output.weight, batch.target[:, 1:])[1])
+        hidden = model(batch.source, batch.target[:, :-1])
+        total += float(cross_entropy(hidden, model.output.weight, batch.target[:, 1:])[1])
     return total / tokens if tokens else math.nan

@@ -118,12 +118,12 @@ class Decoder:
         _compiled().decoder_sizes(handle, ctypes.byref(self.sizes))
 
     def step(self, tokens: Tensor, past: Past, sources: Sources) -> tuple[Tensor, Past]:
-        """Read tokens (N,); return features (N, D), and the past with these tokens.
+        """Read tokens (N,); return hidden states (N, D), and the past with these tokens.
 
         Rows of one sentence stand together.
         """
         rows, read, most = tokens.size(0), len(past.steps), self.sizes.most
-        features = torch.empty(rows, self.sizes.width)
+        hidden = torch.empty(rows, self.sizes.width)
         own = torch.empty(rows * self.sizes.kept, dtype=torch.uint8)
         addresses = *past.addresses, own.data_ptr()
         first = max(0, read + 1 - most)
@@ -147,8 +147,8 @@ class Decoder:
             sources.lengths.data_ptr(),
             sources.sentences.data_ptr(),
         )
-        _compiled().decoder_step(self.handle, ctypes.byref(around), features.data_ptr())
-        return features, Past(
+        _compiled().decoder_step(self.handle, ctypes.byref(around), hidden.data_ptr())
+        return hidden, Past(
             past.count + 1,
             (*past.steps, own)[first:],
             paths,

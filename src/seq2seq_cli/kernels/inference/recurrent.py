@@ -74,7 +74,7 @@ class RecurrentSettings:
     width: int
     units: int
     parts: int  # of a cell's state: h, and in an LSTM c
-    feeding: bool  # whether the last features are read with a token
+    feeding: bool  # whether the last hidden state is read with a token
     kept: torch.dtype  # of keys and values: float32 or float16
     scale: float  # of the dot products
 
@@ -92,9 +92,9 @@ class RecurrentSettings:
 def attending_decoder(
     settings: RecurrentSettings, embedding: TargetEmbedding, cells: Sequence[Cell], output: Linear
 ) -> Decoder:
-    """Layers of cells, attention to the source, and features of both.
+    """Layers of cells, attention to the source, and hidden states of both.
 
-    It keeps h and, in an LSTM, c of each layer, (N, U) each, and the last features where they are
+    It keeps h and, in an LSTM, c of each layer, (N, U) each, and the last hidden state where it is
     fed, one after the other.
     """
     array = (_CellParts * len(cells))(
