@@ -26,7 +26,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from seq2seq_cli.cli.train import settings
-from seq2seq_cli.data.batching import Sentences, TokenPairs, epoch_batches
+from seq2seq_cli.data.batching import epoch_batches
+from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.devices import autocast, prepare
 from seq2seq_cli.models import TranslationModel, Vocabulary, build
 from seq2seq_cli.runs.run_folder import RunConfig, RunFolder

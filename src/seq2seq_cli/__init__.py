@@ -6,6 +6,7 @@ the docstring of each package lists its files in the same order.
 - `errors`: errors that the user can mend
 - `symbols`: the control symbols that every vocabulary begins with
 - `text`: lines in and out
+- `padding`: sentences of different lengths in one tensor
 - `devices`: CPU, CUDA, MPS; precision; threads
 - `config`: settings and presets, from and to TOML
 - `tokenization`: text to token ids and back

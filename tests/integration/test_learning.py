@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from seq2seq_cli.config.settings import TrainingConfig
-from seq2seq_cli.data.batching import Sentences, TokenPairs, epoch_batches, pad
+from seq2seq_cli.data.batching import epoch_batches
+from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.models import ARCHITECTURES, TranslationModel, Vocabulary, build, model_config
+from seq2seq_cli.padding import pad
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.training.cross_entropy import cross_entropy

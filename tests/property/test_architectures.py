@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seq2seq_cli.data.batching import pad
 from seq2seq_cli.models import (
     ARCHITECTURES,
     ModelConfig,
@@ -26,6 +25,7 @@ from seq2seq_cli.models import (
 )
 from seq2seq_cli.models.kv_cache import Cache
 from seq2seq_cli.models.layers import Dropout
+from seq2seq_cli.padding import pad
 from seq2seq_cli.symbols import BOS, EOS, PAD
 from seq2seq_cli.training.cross_entropy import cross_entropy
 

@@ -5,7 +5,6 @@ import itertools
 import pytest
 import torch
 
-from seq2seq_cli.data.batching import pad
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference import compiled_kind, stepping, with_linear_layers
 from seq2seq_cli.kernels import library as kernels
@@ -19,6 +18,7 @@ from seq2seq_cli.models import (
     reorder_state,
 )
 from seq2seq_cli.models.transformer import TransformerConfig
+from seq2seq_cli.padding import pad
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.symbols import EOS

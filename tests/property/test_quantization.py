@@ -5,11 +5,11 @@ import statistics
 import pytest
 import torch
 
-from seq2seq_cli.data.batching import pad
 from seq2seq_cli.inference import narrowed, with_linear_layers
 from seq2seq_cli.inference.quantization import Int8Linear
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.padding import pad
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.symbols import BOS, EOS
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seq2seq_cli.data.alignments import Aligned, Alignments, read_alignments
-from seq2seq_cli.data.batching import Sentences, TokenPairs
+from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
 
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "▁a", "▁b", "▁c", "x", "y"]

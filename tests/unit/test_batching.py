@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq_cli.data.batching import Mixture, Sentences, TokenPairs, epoch_batches, pad
+from seq2seq_cli.data.batching import epoch_batches
+from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs
+from seq2seq_cli.padding import pad
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
 sentences = st.lists(st.integers(4, 40_000), max_size=12)
@@ -81,8 +83,8 @@ def test_a_mixture_takes_its_share_of_each_corpus(random_pairs: TokenPairs) -> N
         ((1.0, 1.0), 2.0): 2100 * 100**0.5 / (100**0.5 + 2000**0.5),
     }
     for (weights, temperature), count in expected.items():
-        mixture = Mixture.of(sizes, weights, temperature)
-        pairs = TokenPairs.joined([small, large], mixture)
+        mixture = Mixture.from_weights(sizes, weights, temperature)
+        pairs = TokenPairs.concatenate([small, large], mixture)
         epochs = [
             np.bincount(np.concatenate(epoch_batches(pairs, 400, 1, epoch)), minlength=2100)
             for epoch in (0, 1)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2seq_cli.data.batching import pad
 from seq2seq_cli.kernels import autograd as fused
 from seq2seq_cli.kernels import training
 from seq2seq_cli.kernels.autograd.attention import _Attention
 from seq2seq_cli.kernels.autograd.packing import Layout, Pairs
 from seq2seq_cli.models.layers import Linear
+from seq2seq_cli.padding import pad
 from seq2seq_cli.symbols import EOS
 
 pytestmark = pytest.mark.usefixtures("_compiled_or_not")

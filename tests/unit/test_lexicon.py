@@ -2,8 +2,8 @@
 
 import random
 
-from seq2seq_cli.data.batching import Sentences, TokenPairs
 from seq2seq_cli.data.lexicon import likeliest_translations
+from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 
 FIRST, WORDS = 4, 6
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from seq2seq_cli.config.settings import DataConfig
-from seq2seq_cli.data.batching import EndOfDataError, TokenPairs
 from seq2seq_cli.data.parallel import Corpus, corpora
 from seq2seq_cli.data.streaming import Stream, StreamedPairs
+from seq2seq_cli.data.token_pairs import EndOfDataError, TokenPairs
 from seq2seq_cli.data.token_store import Recipe
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer
@@ -36,30 +36,34 @@ def letters(pairs: TokenPairs) -> str:
 
 def test_parts_follow_each_other_and_begin_anew(tmp_path: Path) -> None:
     read = stream([write(tmp_path / "a", LETTERS)], 6)
-    parts = [letters(read.at(1, epoch)) for epoch in range(6)]
+    parts = [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(6)]
     assert parts == ["abcdef", "ghijkl", "mnoabc", "defghi", "jklmno", "abcdef"]
     for epoch in (0, 1, 4, 5):
         again = stream([write(tmp_path / "a", LETTERS)], 6)
-        assert letters(again.at(1, epoch)) == parts[epoch]
+        assert letters(again.pairs_for_epoch(1, epoch)) == parts[epoch]
         assert again.first.fingerprint() == read.first.fingerprint()
 
 
 def test_corpora_come_side_by_side_by_their_weights(tmp_path: Path) -> None:
     both = [write(tmp_path / "a", LETTERS), write(tmp_path / "b", CAPITALS)]
-    assert letters(stream(both, 6).at(1, 1)) == "defDAB"
+    assert letters(stream(both, 6).pairs_for_epoch(1, 1)) == "defDAB"
     weighted = stream(both, 6, source=("a", "b"), target=("a", "b"), weights=(5.0, 1.0))
-    assert [letters(weighted.at(1, epoch)) for epoch in range(3)] == ["abcdeA", "fghijB", "klmnoC"]
+    assert [letters(weighted.pairs_for_epoch(1, epoch)) for epoch in range(3)] == [
+        "abcdeA",
+        "fghijB",
+        "klmnoC",
+    ]
 
 
 def test_a_part_is_no_longer_than_the_text(tmp_path: Path) -> None:
     """Else a tokenizer would be learned from copies, and an epoch would be many."""
     read = stream([write(tmp_path / "a", LETTERS)], 500)
-    assert [letters(read.at(1, epoch)) for epoch in range(2)] == [LETTERS, LETTERS]
+    assert [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(2)] == [LETTERS, LETTERS]
     both = [write(tmp_path / "a", LETTERS), write(tmp_path / "b", CAPITALS)]
-    assert letters(stream(both, 500).at(1, 0)) == LETTERS + (CAPITALS * 4)[:15]
+    assert letters(stream(both, 500).pairs_for_epoch(1, 0)) == LETTERS + (CAPITALS * 4)[:15]
     weighted = stream(both, 500, source=("a", "b"), target=("a", "b"), weights=(3.0, 1.0))
-    assert letters(weighted.at(1, 0)) == LETTERS + "ABCDA"
-    assert letters(stream(both, 20).at(1, 0)) == LETTERS[:10] + (CAPITALS * 3)[:10]
+    assert letters(weighted.pairs_for_epoch(1, 0)) == LETTERS + "ABCDA"
+    assert letters(stream(both, 20).pairs_for_epoch(1, 0)) == LETTERS[:10] + (CAPITALS * 3)[:10]
 
 
 def test_a_pipe_ends_and_what_is_left_is_used(tmp_path: Path) -> None:
@@ -70,9 +74,9 @@ def test_a_pipe_ends_and_what_is_left_is_used(tmp_path: Path) -> None:
     [corpus] = corpora([str(path)], [str(tmp_path / "b")])
     assert corpus.target == target
     read = stream([corpus], 2)
-    assert [letters(read.at(1, epoch)) for epoch in range(2)] == ["ab", "c"]
+    assert [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(2)] == ["ab", "c"]
     with pytest.raises(EndOfDataError, match="the stream has come to its end"):
-        read.at(1, 2)
+        read.pairs_for_epoch(1, 2)
 
 
 def test_a_stream_without_pairs_is_refused(tmp_path: Path) -> None:

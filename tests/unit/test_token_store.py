@@ -58,8 +58,8 @@ def test_tokens_from_the_cache_are_those_from_memory(
         mapped, again = tokenised(corpus, recipe, cache, pytest.fail)
         assert again == report
         assert mapped.fingerprint() == held.fingerprint()
-        assert np.concatenate(mapped.lines).tolist() == [*range(1, 101)]
-        assert np.array_equal(mapped.by_length, held.by_length)
+        assert np.concatenate(mapped.line_numbers).tolist() == [*range(1, 101)]
+        assert np.array_equal(mapped.rows_by_length, held.rows_by_length)
         one, other = mapped.batch(range(len(held))), held.batch(range(len(held)))
         assert one.source.equal(other.source)
         assert one.target.equal(other.target)
@@ -197,7 +197,10 @@ def test_each_epoch_samples_other_tokens_and_the_same_again(
     pairs.sampler = sampling.sampler()
 
     def tokens(seed: int, epoch: int, rows: list[int]) -> list[list[int]]:
-        return [ids[ids != PAD].tolist() for ids in pairs.at(seed, epoch).batch(rows).source]
+        return [
+            ids[ids != PAD].tolist()
+            for ids in pairs.pairs_for_epoch(seed, epoch).batch(rows).source
+        ]
 
     rows = list(range(20))
     first = tokens(1, 0, rows)
@@ -206,8 +209,11 @@ def test_each_epoch_samples_other_tokens_and_the_same_again(
     assert first != tokens(2, 0, rows)
     assert first != [ids[ids != PAD].tolist() for ids in plain.batch(rows).source]
     assert tokenizer.decode(first) == LINES[:20]
-    assert 1.1 < pairs.at(1, 0).growth < 3
-    sizes = [pairs.at(1, 0).batch(rows).source.numel() for rows in epoch_batches(pairs, 200, 1, 0)]
+    assert 1.1 < pairs.pairs_for_epoch(1, 0).sampling_length_ratio < 3
+    sizes = [
+        pairs.pairs_for_epoch(1, 0).batch(rows).source.numel()
+        for rows in epoch_batches(pairs, 200, 1, 0)
+    ]
     assert 150 < np.mean(sizes) < 250
     short = replace(sampling, data=replace(data, max_length=max(plain.source.lengths)))
     pairs.sampler = short.sampler()

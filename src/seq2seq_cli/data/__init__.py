@@ -4,9 +4,11 @@
 - `parallel`: sentence pairs from sources, of one corpus or several
 - `alignments`: word alignments from Pharaoh files, for the pieces of words
 - `cache`: a folder of what is computed once
+- `batch`: a batch as padded tensors
+- `token_pairs`: tokenised pairs, in memory or in a mapped file
 - `batching`: batches by number of tokens, in a reproducible order
 - `token_store`: tokenised corpora in mapped Arrow files
 - `streaming`: text that is read as it is needed
-- `prefetch`: batches that are made before they are asked for
+- `prefetch`: batches that are made ahead, in a thread
 - `lexicon`: which token translates which, from sentence pairs
 """

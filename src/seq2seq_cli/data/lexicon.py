@@ -7,7 +7,8 @@ probability is found by expectation maximisation.
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq_cli.data.batching import Ids, TokenPairs
+from seq2seq_cli.data.token_pairs import TokenPairs
+from seq2seq_cli.padding import Ids
 
 Floats = npt.NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from seq2seq_cli.config.settings import DataConfig
-from seq2seq_cli.data.batching import EndOfDataError, Sentences, TokenPairs
 from seq2seq_cli.data.parallel import Corpus, is_blank, nothing_in
+from seq2seq_cli.data.token_pairs import EndOfDataError, Sentences, TokenPairs
 from seq2seq_cli.data.token_store import DataReport, Recipe, refuse_nothing
 from seq2seq_cli.text import Warn
 
@@ -106,13 +106,13 @@ class StreamedPairs:
         self.first, self.report = self._tokenised(stream.first)
         self._stream.first = []
 
-    def at(self, seed: int, epoch: int) -> TokenPairs:
+    def pairs_for_epoch(self, seed: int, epoch: int) -> TokenPairs:
         """The pairs of a part. Raises EndOfDataError where a pipe has ended."""
         if epoch == 0:
-            return self.first.at(seed, epoch)
+            return self.first.pairs_for_epoch(seed, epoch)
         while self._parts < epoch:
             self._next()
-        return self._tokenised(self._next())[0].at(seed, epoch)
+        return self._tokenised(self._next())[0].pairs_for_epoch(seed, epoch)
 
     def _next(self) -> Lines:
         self._parts += 1
@@ -126,8 +126,8 @@ class StreamedPairs:
         report = sum((chunk.report for chunk in chunks), start=DataReport())
         refuse_nothing(self._stream.corpora, self._recipe.data, report)
         sides = (
-            Sentences.of_parts([chunk.source for chunk in chunks]),
-            Sentences.of_parts([chunk.target for chunk in chunks]),
+            Sentences.from_arrays([chunk.source for chunk in chunks]),
+            Sentences.from_arrays([chunk.target for chunk in chunks]),
         )
         pairs = TokenPairs(*sides)
         pairs.sampler = self._recipe.sampler()

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seq2seq_cli.config.settings import DataConfig
-from seq2seq_cli.data.batching import Ids, Indices, Part, Sampler, Sentences, TokenPairs
 from seq2seq_cli.data.cache import Cache
 from seq2seq_cli.data.parallel import Corpus, is_blank, nothing_in
+from seq2seq_cli.data.token_pairs import SentenceArray, Sentences, SubwordSampler, TokenPairs
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.text import Warn, ignore_warning, replace_file
 from seq2seq_cli.tokenization.tokenizer import (
@@ -131,8 +132,8 @@ class Chunk:
 
     report: DataReport
     lines: Indices  # the number of each pair's line, from 0
-    source: Part
-    target: Part
+    source: SentenceArray
+    target: SentenceArray
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,10 @@ class Recipe:
             else:
                 kept.append(row)
         places = np.array([first + found[row] for row in kept], dtype=np.int32)
-        sides = Part.of(source[row] for row in kept), Part.of(target[row] for row in kept)
+        sides = (
+            SentenceArray.from_sentences(source[row] for row in kept),
+            SentenceArray.from_sentences(target[row] for row in kept),
+        )
         report = DataReport(
             read=len(lines),
             **counts,
@@ -191,7 +195,7 @@ class Recipe:
             return "too_long"
         return "uneven" if longer > self.data.max_length_ratio * shorter else ""
 
-    def sampler(self) -> Sampler | None:
+    def sampler(self) -> SubwordSampler | None:
         """What draws other tokens for the same text, if the settings want that."""
         amount = self.data.subword_sampling
         if not amount:
@@ -278,15 +282,15 @@ def _pairs(buffer: Any, release: Callable[[], None], fingerprint: str = "") -> T
     reader = pyarrow.ipc.open_file(pyarrow.py_buffer(buffer))
     batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
     source, target = (
-        Sentences.of_parts([_part(batch.column(side)) for batch in batches], release)
+        Sentences.from_arrays([_part(batch.column(side)) for batch in batches], release)
         for side in ("source", "target")
     )
     lines = [batch.column("line").to_numpy() for batch in batches]
     return TokenPairs(source, target, fingerprint, lines)
 
 
-def _part(column: "pyarrow.ListArray") -> Part:
-    return Part(column.offsets.to_numpy(), column.values.to_numpy())
+def _part(column: "pyarrow.ListArray") -> SentenceArray:
+    return SentenceArray(column.offsets.to_numpy(), column.values.to_numpy())
 
 
 def _write(stream: Any, corpus: Corpus, recipe: Recipe, warn: Warn) -> DataReport:
@@ -310,7 +314,7 @@ def _write(stream: Any, corpus: Corpus, recipe: Recipe, warn: Warn) -> DataRepor
     return report
 
 
-def _array(part: Part, kind: "pyarrow.DataType") -> "pyarrow.ListArray":
+def _array(part: SentenceArray, kind: "pyarrow.DataType") -> "pyarrow.ListArray":
     """Sentences as an Arrow array of lists of ids of this kind."""
     import pyarrow
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from seq2seq_cli.data.batching import pad
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, capture_attention, source_attentions
+from seq2seq_cli.padding import pad
 from seq2seq_cli.runs.run_folder import METRICS
 from seq2seq_cli.search import beam_search
 from seq2seq_cli.symbols import BOS, EOS

@@ -12,7 +12,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from seq2seq_cli.data.batching import pad
+from seq2seq_cli.padding import pad
 from seq2seq_cli.search.candidates import log_sum_exp
 from seq2seq_cli.search.constraints import Sentence, constrain
 from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from seq2seq_cli.data.batching import Batch, TokenPairs
+from seq2seq_cli.data.batch import Batch
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.models.parts import layers
 from seq2seq_cli.symbols import PAD

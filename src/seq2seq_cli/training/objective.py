@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.settings import TrainingConfig
-from seq2seq_cli.data.batching import Batch
+from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.models import TranslationModel, capture_attention
 from seq2seq_cli.symbols import PAD, PIECES, UNK

@@ -16,11 +16,11 @@ import torch
 
 from seq2seq_cli.config.settings import TrainingConfig, require, toml_value
 from seq2seq_cli.data.alignments import Alignments, read_alignments
-from seq2seq_cli.data.batching import Epochs, Mixture, Sentences, TokenPairs
 from seq2seq_cli.data.cache import Cache, default_cache
 from seq2seq_cli.data.lexicon import likeliest_translations
 from seq2seq_cli.data.parallel import Corpus, ParallelText, corpora, languages, read_parallel
 from seq2seq_cli.data.streaming import Stream
+from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs, TrainingPairs
 from seq2seq_cli.data.token_store import DataReport, Recipe, learned, tokenised
 from seq2seq_cli.devices import (
     choose_precision,
@@ -229,7 +229,7 @@ def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) ->
     """Learn from the training pairs which words `translate --shortlist` chooses from."""
     sizes = tokenizers.vocabulary
     translations = likeliest_translations(pairs, sizes.source, sizes.target, SHORTLIST_TRANSLATIONS)
-    counts = pairs.target.counts(sizes.target)
+    counts = pairs.target.token_counts(sizes.target)
     counts[: len(PIECES)] = counts.max() + 1  # control symbols first
     common = np.sort(np.argsort(-counts, kind="stable")[:SHORTLIST_COMMON]).astype(np.int64)
     run.save_shortlist(torch.from_numpy(translations), torch.from_numpy(common))
@@ -275,7 +275,7 @@ class TrainingText:
     """What is trained on."""
 
     tokenizers: Tokenizers
-    pairs: Epochs
+    pairs: TrainingPairs
     first: TokenPairs  # all, or the first part of a stream
     report: list[str]  # sentences for the user
 
@@ -328,7 +328,7 @@ def _stored(
         alignments = _aligned(train, found, tokenizers, links, warn) if links else None
     reports = [report for _, report in found]
     mixture = _mixture(config, [report.kept for report in reports])
-    pairs = TokenPairs.joined([pairs for pairs, _ in found], mixture)
+    pairs = TokenPairs.concatenate([pairs for pairs, _ in found], mixture)
     pairs.alignments = alignments
     pairs.sampler = recipe.sampler()
     lines = list(sum(reports, start=DataReport()).lines())
@@ -343,7 +343,7 @@ def _mixture(config: RunConfig, sizes: Sequence[int]) -> Mixture | None:
     data = config.data
     if len(sizes) == 1 or (not data.weights and data.temperature == 1):
         return None
-    return Mixture.of(sizes, data.weights or (1.0,) * len(sizes), data.temperature)
+    return Mixture.from_weights(sizes, data.weights or (1.0,) * len(sizes), data.temperature)
 
 
 def _streamed(
@@ -450,7 +450,7 @@ def _aligned(
     is_used = np.zeros(sum(report.read for _, report in found), dtype=bool)
     first = 0
     for pairs, report in found:
-        for lines in pairs.lines:
+        for lines in pairs.line_numbers:
             is_used[first + lines] = True
         first += report.read
     text = chain.from_iterable(corpus.pairs(ignore_warning) for corpus in train)

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.settings import TrainingConfig
-from seq2seq_cli.data.batching import Batch, EndOfDataError, Epochs
-from seq2seq_cli.data.prefetch import Feed
+from seq2seq_cli.data.batch import Batch
+from seq2seq_cli.data.prefetch import Prefetcher
+from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
 from seq2seq_cli.devices import autocast, return_memory
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import TranslationModel
@@ -115,7 +116,7 @@ class Trainer:
     """Trains one model in one run folder, from wherever its last checkpoint stands."""
 
     model: TranslationModel
-    pairs: Epochs
+    pairs: TrainingPairs
     config: TrainingConfig
     run: RunFolder
     validate: Validate
@@ -137,7 +138,7 @@ class Trainer:
         self.warned: set[str] = set()  # names of what this sitting was told of
         self.saved: TrainingState | None = None
         self.signal: int | None = None
-        self.feed = Feed(self.pairs, self.config, pinned=self.device.type == "cuda")
+        self.prefetcher = Prefetcher(self.pairs, self.config, pin_memory=self.device.type == "cuda")
         self.shown = 0.0
         self.clock = time.monotonic()
 
@@ -288,9 +289,9 @@ class Trainer:
     def _next_batches(self) -> list[Batch]:
         """The batches of one update, which never spans two epochs."""
         state = self.state
-        batches = self.feed.take(state.epoch, state.batch)
+        batches = self.prefetcher.take(state.epoch, state.batch)
         state.batch += len(batches)
-        if state.batch >= len(self.feed):
+        if state.batch >= len(self.prefetcher):
             state.epoch, state.batch = state.epoch + 1, 0
         return batches
 
@@ -309,7 +310,7 @@ class Trainer:
         self.shown = now
         progress = Progress(
             update=self.state.update,
-            epoch=self.state.epoch + self.state.batch / max(1, len(self.feed)),
+            epoch=self.state.epoch + self.state.batch / max(1, len(self.prefetcher)),
             loss=window.loss / window.tokens,
             learning_rate=rate,
             gradient_norm=norm,
@@ -372,7 +373,7 @@ class Trainer:
         """What the figures so far say is wrong."""
         self.losses.append((self.state.update, validation.loss))
         course = Course(
-            epoch=self.state.epoch + self.state.batch / max(1, len(self.feed)),
+            epoch=self.state.epoch + self.state.batch / max(1, len(self.prefetcher)),
             warmup_updates=self.config.warmup_updates,
             losses=tuple(self.losses),
             train_loss=self.state.train_loss,

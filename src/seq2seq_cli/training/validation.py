@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from seq2seq_cli.data.batching import Indices, Sentences, TokenPairs, split_by_tokens
 from seq2seq_cli.data.parallel import ParallelText
+from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.evaluation.scoring import Score, score
 from seq2seq_cli.models import TranslationModel, Vocabulary
+from seq2seq_cli.padding import Indices, split_by_tokens
 from seq2seq_cli.search import Predictor
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.training.cross_entropy import cross_entropy
@@ -61,7 +62,7 @@ def data_figures(
 
 
 def _side(sentences: Sentences, valid: Sentences, size: int) -> Side:
-    counts, valid_counts = sentences.counts(size), valid.counts(size)
+    counts, valid_counts = sentences.token_counts(size), valid.token_counts(size)
     tokens, valid_tokens = max(1, counts.sum()), max(1, valid_counts.sum())
     known = np.arange(size) != UNK
     return Side(

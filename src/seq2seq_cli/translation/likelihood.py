@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seq2seq_cli.data.batching import pad, split_by_tokens
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.padding import pad, split_by_tokens
 from seq2seq_cli.symbols import BOS, EOS, PIECES
 from seq2seq_cli.text import Warn
 from seq2seq_cli.translation.translator import Translator

@@ -16,11 +16,11 @@ from seq2seq_cli.config.settings import (
     USUAL_BEAM,
     require,
 )
-from seq2seq_cli.data.batching import pad, split_by_tokens
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.inference import with_linear_layers
 from seq2seq_cli.inference.precision import choose_search_precision
 from seq2seq_cli.models import source_attentions
+from seq2seq_cli.padding import pad, split_by_tokens
 from seq2seq_cli.runs.run_folder import RunFolder, Tokenizers
 from seq2seq_cli.search import (
     Hypothesis,

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from seq2seq_cli.config.settings import TrainingConfig
-from seq2seq_cli.data.batching import Batch, Indices, Sentences, TokenPairs, epoch_batches
-from seq2seq_cli.data.prefetch import Feed
+from seq2seq_cli.data.batch import Batch
+from seq2seq_cli.data.batching import epoch_batches
+from seq2seq_cli.data.prefetch import Prefetcher
+from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.padding import Indices
 
 CONFIG = TrainingConfig(batch_tokens=60, accumulate=2, seed=3)
 
@@ -28,44 +31,44 @@ def same(found: list[Batch], expected: list[Batch]) -> bool:
 
 
 def test_batches_come_in_order_from_any_place_and_epoch(pairs: TokenPairs) -> None:
-    feed = Feed(pairs, CONFIG, pinned=False)
-    assert len(feed) == 0
+    prefetcher = Prefetcher(pairs, CONFIG, pin_memory=False)
+    assert len(prefetcher) == 0
     for epoch, begin in ((0, 0), (1, 0), (1, 6), (1, 2), (0, 4)):  # back, too, as no training goes
         order = epoch_batches(pairs, 60, 3, epoch)
-        for place in range(begin, len(order), 2):
-            expected = [pairs.batch(rows) for rows in order[place : place + 2]]
-            assert same(feed.take(epoch, place), expected)
-        assert len(feed) == len(order)
+        for index in range(begin, len(order), 2):
+            expected = [pairs.batch(rows) for rows in order[index : index + 2]]
+            assert same(prefetcher.take(epoch, index), expected)
+        assert len(prefetcher) == len(order)
 
 
 def test_what_was_made_ahead_is_left_where_training_goes_on_elsewhere(pairs: TokenPairs) -> None:
-    feed = Feed(pairs, CONFIG, pinned=False)
+    prefetcher = Prefetcher(pairs, CONFIG, pin_memory=False)
     order = epoch_batches(pairs, 60, 3, 0)
-    for place in (0, 4, 2):
-        expected = [pairs.batch(rows) for rows in order[place : place + 2]]
-        assert same(feed.take(0, place), expected)
+    for index in (0, 4, 2):
+        expected = [pairs.batch(rows) for rows in order[index : index + 2]]
+        assert same(prefetcher.take(0, index), expected)
 
 
 def test_an_epoch_begins_when_nothing_reads_the_last_one(
     pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    feed = Feed(pairs, CONFIG, pinned=False)
-    made, at = feed._made, TokenPairs.at
+    prefetcher = Prefetcher(pairs, CONFIG, pin_memory=False)
+    made, at = prefetcher._make, TokenPairs.pairs_for_epoch
 
-    def slowly(place: int) -> list[Batch]:
-        time.sleep(0.1 if place else 0)
+    def slowly(index: int) -> list[Batch]:
+        time.sleep(0.1 if index else 0)
         events.append("made")
-        return made(place)
+        return made(index)
 
     def begun(self: TokenPairs, seed: int, epoch: int) -> TokenPairs:
         events.append("begun")
         return at(self, seed, epoch)
 
-    monkeypatch.setattr(feed, "_made", slowly)
-    monkeypatch.setattr(TokenPairs, "at", begun)
-    feed.take(0, 0)
-    feed.take(1, 0)
+    monkeypatch.setattr(prefetcher, "_make", slowly)
+    monkeypatch.setattr(TokenPairs, "pairs_for_epoch", begun)
+    prefetcher.take(0, 0)
+    prefetcher.take(1, 0)
     assert events[:4] == ["begun", "made", "made", "begun"]
 
 
@@ -81,22 +84,24 @@ def test_the_next_batches_are_made_meanwhile_and_no_others(
 
     monkeypatch.setattr(TokenPairs, "batch", recording)
     order = [tuple(rows) for rows in epoch_batches(pairs, 60, 3, 0)]
-    feed = Feed(pairs, CONFIG, pinned=False)
-    feed.take(0, 0)
+    prefetcher = Prefetcher(pairs, CONFIG, pin_memory=False)
+    prefetcher.take(0, 0)
     give_up = time.monotonic() + 10
     while len(made) < 4 and time.monotonic() < give_up:
         time.sleep(0.01)
     assert made == order[:4]
-    feed.take(0, 2)
-    feed.take(0, 4)
+    prefetcher.take(0, 2)
+    prefetcher.take(0, 4)
     assert made[:6] == order[:6]
 
 
 def test_what_goes_wrong_is_raised_where_it_is_asked_for(
     pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = Feed(pairs, CONFIG, pinned=False)
-    monkeypatch.setattr(feed, "_made", lambda place: 1 / 0 if place else [pairs.batch([0])] * 2)
-    feed.take(0, 0)
+    prefetcher = Prefetcher(pairs, CONFIG, pin_memory=False)
+    monkeypatch.setattr(
+        prefetcher, "_make", lambda index: 1 / 0 if index else [pairs.batch([0])] * 2
+    )
+    prefetcher.take(0, 0)
     with pytest.raises(ZeroDivisionError):
-        feed.take(0, 2)
+        prefetcher.take(0, 2)

@@ -1,0 +1,273 @@
+"""Tokenised sentence pairs, in memory or in a mapped file, and the batches made of them."""
+
+import copy
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, chain
+from typing import Protocol
+
+import numpy as np
+
+from seq2seq_cli.data.alignments import Alignments
+from seq2seq_cli.data.batch import Batch, pad_alignments
+from seq2seq_cli.padding import Ids, Indices, pad
+from seq2seq_cli.symbols import BOS, EOS
+
+LENGTH_RATIO_PAIRS = 1000  # pairs that are sampled to measure how much longer sampling makes them
+RELEASED_ROWS = 512  # pairs are read from a mapped file before its pages in memory are freed
+
+
+@dataclass(frozen=True)
+class SentenceArray:
+    """Sentences one after the other: sentence k is ids[offsets[k] : offsets[k + 1]]."""
+
+    offsets: Indices
+    ids: Ids
+
+    @classmethod
+    def from_sentences(cls, sentences: Iterable[Sequence[int] | Ids]) -> "SentenceArray":
+        """Lay sentences one after the other."""
+        listed = list(sentences)
+        offsets = np.zeros(len(listed) + 1, dtype=np.int64)
+        np.cumsum([len(sentence) for sentence in listed], out=offsets[1:])
+        return cls(offsets, np.fromiter(chain.from_iterable(listed), np.int32, int(offsets[-1])))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+class Sentences:
+    """Token ids of many sentences in a few flat arrays, which may lie in a mapped file."""
+
+    def __init__(self, sentences: Iterable[Sequence[int] | Ids]) -> None:
+        self._set([SentenceArray.from_sentences(sentences)], lambda: None)
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Sequence[SentenceArray], release: Callable[[], None] = lambda: None
+    ) -> "Sentences":
+        """The sentences of several arrays in a row.
+
+        `release` frees the pages that reading a mapped file has brought into memory.
+        """
+        made = cls.__new__(cls)
+        made._set(arrays, release)
+        return made
+
+    @classmethod
+    def concatenate(cls, sides: Sequence["Sentences"]) -> "Sentences":
+        """The sentences of several corpora, one corpus after the other."""
+
+        def release() -> None:
+            for side in sides:
+                side.release()
+
+        return cls.from_arrays([array for side in sides for array in side.arrays], release)
+
+    def _set(self, arrays: Sequence[SentenceArray], release: Callable[[], None]) -> None:
+        self.arrays = arrays
+        self.release = release
+        self._starts = list(accumulate((len(array) for array in arrays), initial=0))
+        lengths = [np.diff(array.offsets).astype(np.int32) for array in arrays]
+        self.lengths: Indices = np.concatenate(lengths) if arrays else np.zeros(0, dtype=np.int32)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> Ids:
+        number = bisect_right(self._starts, index) - 1
+        array, row = self.arrays[number], index - self._starts[number]
+        return array.ids[array.offsets[row] : array.offsets[row + 1]]
+
+    def token_counts(self, vocabulary_size: int) -> Indices:
+        """Count how often each id occurs, for all ids below `vocabulary_size`."""
+        total = np.zeros(vocabulary_size, dtype=np.int64)
+        for array in self._read():
+            total += np.bincount(array.ids, minlength=vocabulary_size)
+        return total
+
+    def digest(self) -> bytes:
+        """A hash of all ids and sentence ends, whatever arrays the sentences are stored in."""
+        ends, ids = hashlib.sha256(self.lengths.astype(np.int32).data), hashlib.sha256()
+        for array in self._read():
+            ids.update(array.ids.astype(np.int32).data)
+        return ends.digest() + ids.digest()
+
+    def _read(self) -> Iterator[SentenceArray]:
+        for array in self.arrays:
+            yield array
+            self.release()
+
+
+class TrainingPairs(Protocol):
+    """The sentence pairs to train on, which may be the same in every epoch or not."""
+
+    def pairs_for_epoch(self, seed: int, epoch: int) -> "TokenPairs":
+        """Return the pairs of an epoch, a pure function of seed and epoch.
+
+        Raises EndOfDataError if there is no such epoch.
+        """
+
+
+class EndOfDataError(Exception):
+    """There are no more pairs to train on: the message says why."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of several corpora in an epoch. An epoch has as many pairs as all corpora together."""
+
+    sizes: tuple[int, ...]  # pairs of each corpus
+    shares: tuple[float, ...]  # of each corpus in an epoch; they sum to 1
+
+    @classmethod
+    def from_weights(
+        cls, sizes: Sequence[int], weights: Sequence[float], temperature: float
+    ) -> "Mixture":
+        """Shares proportional to weight * size ** (1 / temperature) (Arivazhagan et al. 2019).
+
+        With temperature 1 and equal weights every pair comes once an epoch. The higher the
+        temperature, the larger the shares of small corpora, up to an equal share for each corpus.
+        """
+        scaled = [w * size ** (1 / temperature) for w, size in zip(weights, sizes, strict=True)]
+        return cls(tuple(sizes), tuple(each / sum(scaled) for each in scaled))
+
+    def pair_counts(self, random: np.random.Generator) -> Indices:
+        """Draw how often each pair comes in an epoch: within a corpus it differs by at most 1."""
+        counts = []
+        for size, share in zip(self.sizes, self.shares, strict=True):
+            whole, rest = divmod(max(1, round(share * sum(self.sizes))), size)
+            count = np.full(size, whole, dtype=np.int32)
+            count[random.choice(size, rest, replace=False, shuffle=False)] += 1
+            counts.append(count)
+        return np.concatenate(counts)
+
+
+# Takes the source ids and target ids of sentence pairs and a seed; returns other segmentations of
+# the same text, as source ids and target ids.
+SubwordSampler = Callable[[Sequence[Ids], Sequence[Ids], int], tuple[Sequence[Ids], Sequence[Ids]]]
+
+
+class TokenPairs:
+    """The tokenised sentence pairs of a corpus.
+
+    `alignments` are word alignments of all pairs, `sampler` draws another segmentation of each
+    sentence in each epoch; both are optional and set after construction.
+    """
+
+    def __init__(
+        self,
+        source: Sentences,
+        target: Sentences,
+        fingerprint: str = "",
+        line_numbers: Sequence[Indices] = (),
+        mixture: Mixture | None = None,
+    ) -> None:
+        """Sentence k of the source belongs to sentence k of the target.
+
+        `fingerprint` saves computing it again, if it is known. `line_numbers` are the numbers, from
+        0, of the corpus lines that the pairs come from, as several arrays in a row.
+        """
+        self.source = source
+        self.target = target
+        self.line_numbers = line_numbers
+        self.mixture = mixture
+        self.alignments: Alignments | None = None
+        self.sampler: SubwordSampler | None = None
+        self._seed_and_epoch: tuple[int, int] = (0, 0)
+        self._fingerprint = fingerprint
+
+    @classmethod
+    def concatenate(
+        cls, corpora: Sequence["TokenPairs"], mixture: Mixture | None = None
+    ) -> "TokenPairs":
+        """The pairs of several corpora, one corpus after the other."""
+        if len(corpora) == 1:
+            return corpora[0]
+        prints = "".join(each.fingerprint() for each in corpora)
+        return cls(
+            Sentences.concatenate([each.source for each in corpora]),
+            Sentences.concatenate([each.target for each in corpora]),
+            hashlib.sha256(prints.encode()).hexdigest(),
+            mixture=mixture,
+        )
+
+    def pairs_for_epoch(self, seed: int, epoch: int) -> "TokenPairs":
+        """The same pairs in every epoch; with a sampler, segmented differently in each."""
+        if self.sampler is None:
+            return self
+        _ = self.rows_by_length, self.sampling_length_ratio  # compute once, for all copies
+        pairs = copy.copy(self)
+        pairs._seed_and_epoch = (seed, epoch)
+        return pairs
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def fingerprint(self) -> str:
+        """A hash of all tokens: training resumes only on the data it began with."""
+        if not self._fingerprint:
+            digests = self.source.digest() + self.target.digest()
+            self._fingerprint = hashlib.sha256(digests).hexdigest()
+        return self._fingerprint
+
+    def take(self, rows: Sequence[int] | Indices) -> Iterator[tuple[Ids, Ids]]:
+        """Yield source and target ids of these rows, read from a mapped file one by one."""
+        for number, row in enumerate(np.asarray(rows).tolist(), start=1):
+            yield self.source[row], self.target[row]
+            if number % RELEASED_ROWS == 0 or number == len(rows):
+                self.source.release()
+                self.target.release()
+
+    def batch(self, rows: Sequence[int] | Indices) -> Batch:
+        """Make a batch of these rows, padded to the longest."""
+        pairs = list(self.take(rows))
+        source, target = [one for one, _ in pairs], [other for _, other in pairs]
+        if self.sampler is not None:
+            sources, targets = self.sampler(source, target, self._sampling_seed(rows))
+        else:
+            sources, targets = source, target
+        matrices = []
+        if self.alignments is not None:
+            for row, one, other in zip(rows, sources, targets, strict=True):
+                matrices.append(self.alignments.matrix(int(row), one, other))
+        return Batch(
+            pad([np.concatenate((ids, [EOS])) for ids in sources]),
+            pad([np.concatenate(([BOS], ids, [EOS])) for ids in targets]),
+            pad_alignments(matrices) if matrices else None,
+        )
+
+    def _sampling_seed(self, rows: Sequence[int] | Indices) -> int:
+        """The seed for the segmentations of a batch, a function of seed, epoch and rows."""
+        numbers = np.array([*self._seed_and_epoch, *rows], dtype=np.int64)
+        return int.from_bytes(hashlib.sha256(numbers.tobytes()).digest()[:4])
+
+    @cached_property
+    def sampling_length_ratio(self) -> float:
+        """Tokens after sampling for each token before, measured on a sample of the pairs."""
+        if self.sampler is None or not len(self):
+            return 1.0
+        pairs = list(self.take(_evenly_spaced(len(self), LENGTH_RATIO_PAIRS)))
+        plain = [one for one, _ in pairs], [other for _, other in pairs]
+        sampled = self.sampler(*plain, 0)
+        before, after = (
+            sum(len(ids) for side in sides for ids in side) for sides in (plain, sampled)
+        )
+        return after / before
+
+    @cached_property
+    def rows_by_length(self) -> Indices:
+        """All rows, sorted by the longer side and then by source length minus target length."""
+        source, target = self.source.lengths, self.target.lengths
+        longer = np.maximum(source, target)
+        span = int(longer.max(initial=0))
+        key = longer.astype(np.int64) * (2 * span + 1) + (source - target)
+        return np.argsort(key, kind="stable").astype(np.int32)
+
+
+def _evenly_spaced(rows: int, count: int) -> Indices:
+    """At most `count` row numbers, evenly spaced from the first to the last of `rows`."""
+    return np.linspace(0, rows - 1, min(rows, count)).astype(np.int64)
