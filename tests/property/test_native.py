@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.inference import compiled_kind, stepping, with_linear_layers
+from seq2seq_cli.inference import inference_class, prepare_for_search, with_packed_layers
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models import (
@@ -38,20 +38,20 @@ def test_linear_layers_equal_the_exact_product(rows: int, inputs: int, outputs: 
     weight, bias = torch.randn(outputs, inputs), torch.randn(outputs)
     x = torch.randn(rows, inputs)
     exact = torch.nn.functional.linear(x, weight, bias)
-    layer = Linear.packing(weight, bias, eight_bits=False)
+    layer = Linear.pack(weight, bias, eight_bits=False)
     torch.testing.assert_close(layer(x), exact, rtol=1e-5, atol=1e-4)
     chosen = torch.tensor([outputs - 1, 0])
-    torch.testing.assert_close(layer.narrowed(chosen)(x), layer(x)[:, chosen])
-    small = Linear.packing(weight, bias, eight_bits=True)
+    torch.testing.assert_close(layer.select_outputs(chosen)(x), layer(x)[:, chosen])
+    small = Linear.pack(weight, bias, eight_bits=True)
     assert float((small(x) - exact).norm() / exact.norm()) < 0.04
-    torch.testing.assert_close(small.narrowed(chosen)(x), small(x)[:, chosen], rtol=0, atol=0)
+    torch.testing.assert_close(small.select_outputs(chosen)(x), small(x)[:, chosen], rtol=0, atol=0)
 
 
 @pytest.mark.usefixtures("_each_build")
 @pytest.mark.parametrize("eight_bits", [False, True])
 def test_what_becomes_of_a_row_does_not_depend_on_the_others(eight_bits: bool) -> None:
     torch.manual_seed(2)
-    layer = Linear.packing(torch.randn(70, 40), None, eight_bits=eight_bits)
+    layer = Linear.pack(torch.randn(70, 40), None, eight_bits=eight_bits)
     x = torch.randn(17, 40)
     x[3] *= 1000
     alone = torch.cat([layer(row[None]) for row in x])
@@ -101,8 +101,8 @@ def test_other_compiled_models_equal_theirs_step_by_step(table: dict[str, object
 
 def _equals_its_model_step_by_step(config: ModelConfig) -> None:
     model = build(config, VOCABULARY).eval()
-    assert compiled_kind(model)
-    compiled = stepping(model)
+    assert inference_class(model)
+    compiled = prepare_for_search(model)
     source = pad([[4, 5, 6, 7, EOS], [9, EOS], [8, 9, EOS]])
     given, found = model.encode(source)[::-1], compiled.encode(source)[::-1]
     # One row of each sentence, then two, which change places; then a sentence is left out.
@@ -136,7 +136,7 @@ def _equals_its_model_step_by_step(config: ModelConfig) -> None:
 def test_what_becomes_of_a_sentence_does_not_depend_on_the_batch(eight_bits: bool) -> None:
     torch.manual_seed(7)
     model = build(TransformerConfig(width=32, heads=2, feed_forward=48), VOCABULARY).eval()
-    compiled = stepping(with_linear_layers(model, eight_bits=eight_bits))
+    compiled = prepare_for_search(with_packed_layers(model, eight_bits=eight_bits))
     sentences = [[4, 5, 6, 7, 8, 9, EOS], [9, EOS], [8, 9, 10, EOS]]
     tokens = torch.tensor([[1], [5], [6]])
     memory, state = compiled.encode(pad(sentences))
@@ -162,7 +162,7 @@ def test_the_best_extensions_are_those_that_torch_finds(monkeypatch: pytest.Monk
         offsets[1, 2] = -torch.inf
         own = best_extensions(logits, offsets, count), log_sum_exp(logits)
         with monkeypatch.context() as without:
-            without.setattr(kernels, "serves", lambda *tensors: False)
+            without.setattr(kernels, "can_compute", lambda *tensors: False)
             exact = best_extensions(logits, offsets, count), log_sum_exp(logits)
         torch.testing.assert_close(own[0][0], exact[0][0])
         real = exact[0][0] > -torch.inf
@@ -183,7 +183,7 @@ def test_search_finds_the_same_where_nothing_is_compiled(
     kernels.library.cache_clear()
     compiled = Predictor([model])
     found = beam_search(compiled, source, options)
-    kind = compiled_kind(model)
+    kind = inference_class(model)
     assert kind is None or isinstance(compiled.steps()[0], kind)
     for mine, theirs in zip(found, plain, strict=True):
         assert [each.tokens for each in mine] == [each.tokens for each in theirs]

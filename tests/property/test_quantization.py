@@ -5,7 +5,7 @@ import statistics
 import pytest
 import torch
 
-from seq2seq_cli.inference import narrowed, with_linear_layers
+from seq2seq_cli.inference import select_outputs, with_packed_layers
 from seq2seq_cli.inference.quantization import Int8Linear
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.models import TranslationModel
@@ -33,7 +33,7 @@ def test_every_architecture_predicts_nearly_the_same_with_int8(model: Translatio
     source = pad([[4, 5, 6, EOS], [5, EOS], [6, 6, 4, 5, EOS]])
     target = pad([[BOS, 4, 5], [BOS, 6, 6], [BOS, 5, 4]])
     exact = model.output(model(source, target))
-    quick = with_linear_layers(model, eight_bits=True)
+    quick = with_packed_layers(model, eight_bits=True)
     near = quick.output(quick(source, target))
     assert float((near - exact).norm() / exact.norm()) < 0.2  # of another model it would be 1.4
 
@@ -42,7 +42,7 @@ def test_every_architecture_predicts_nearly_the_same_with_int8(model: Translatio
 def test_search_with_int8_reports_the_score_of_its_own_forward_pass(
     model: TranslationModel,
 ) -> None:
-    predictor = Predictor([with_linear_layers(model, eight_bits=True)])
+    predictor = Predictor([with_packed_layers(model, eight_bits=True)])
     options = SearchOptions(beam=2, length_penalty="none", max_extra=2)
     differences = []
     for words in ([4, 5, 6], [5, 6, 4, 4], [6, 6], [4, 4, 4, 5, 5], [5]):
@@ -64,4 +64,4 @@ def test_a_narrowed_layer_gives_the_outputs_chosen(eight_bits: bool) -> None:
     if eight_bits:
         layer = Int8Linear(layer.weight, None)
     x, chosen = torch.randn(7, 32), torch.tensor([0, 3, 49, 20])
-    torch.testing.assert_close(narrowed(layer, chosen)(x), layer(x)[:, chosen])
+    torch.testing.assert_close(select_outputs(layer, chosen)(x), layer(x)[:, chosen])

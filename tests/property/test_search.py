@@ -85,7 +85,7 @@ def test_a_beam_of_one_is_greedy_search(model: TranslationModel) -> None:
     @torch.inference_mode()
     def greedy(source: list[int]) -> tuple[int, ...]:
         words: list[int] = []
-        while len(words) + 1 < options.longest(len(source)):
+        while len(words) + 1 < options.max_length(len(source)):
             hidden = model(torch.tensor([source]), torch.tensor([[BOS, *words]]))
             logits = model.output(hidden[0, -1])
             best = max((*WORDS, EOS), key=lambda token: float(logits[token]))
@@ -152,7 +152,7 @@ def test_compiled_search_finds_the_same_over_more_steps_than_a_call_takes(
         pytest.skip("nothing is compiled here")
     options = SearchOptions(beam=2, min_ratio=20, max_ratio=20, max_extra=0)
     sources = [[4, 5, 6, 5, EOS], [6, EOS]]
-    assert options.shortest(5) > 3 * STEPS
+    assert options.min_length(5) > 3 * STEPS
     found = beam_search(model, pad(sources), options)
     monkeypatch.setattr(beam, "_compiled_serves", lambda *given: False)
     assert found == beam_search(model, pad(sources), options)

@@ -13,18 +13,25 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from seq2seq_cli.inference.attention_rnn import CompiledAttentionRnn
-from seq2seq_cli.inference.base import CompiledModel
-from seq2seq_cli.inference.conv import CompiledConv
-from seq2seq_cli.inference.linear import narrowed, with_linear_layers
-from seq2seq_cli.inference.transformer import CompiledTransformer
+from seq2seq_cli.inference.attention_rnn import AttentionRnnInference
+from seq2seq_cli.inference.base import InferenceModel
+from seq2seq_cli.inference.conv import ConvInference
+from seq2seq_cli.inference.linear import select_outputs, with_packed_layers
+from seq2seq_cli.inference.transformer import TransformerInference
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.models.base import State, TranslationModel
 
-__all__ = ["CompiledModel", "Steps", "compiled_kind", "narrowed", "stepping", "with_linear_layers"]
+__all__ = [
+    "InferenceModel",
+    "SearchModel",
+    "inference_class",
+    "prepare_for_search",
+    "select_outputs",
+    "with_packed_layers",
+]
 
 
-class Steps(Protocol):
+class SearchModel(Protocol):
     """What search asks of a model; see `TranslationModel`."""
 
     @property
@@ -33,18 +40,22 @@ class Steps(Protocol):
     def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]: ...
 
 
-KINDS: tuple[type[CompiledModel], ...] = (CompiledTransformer, CompiledConv, CompiledAttentionRnn)
+KINDS: tuple[type[InferenceModel], ...] = (
+    TransformerInference,
+    ConvInference,
+    AttentionRnnInference,
+)
 
 
-def compiled_kind(model: TranslationModel) -> type[CompiledModel] | None:
+def inference_class(model: TranslationModel) -> type[InferenceModel] | None:
     """What can stand for the whole model, if anything."""
     return next((kind for kind in KINDS if kind.serves(model)), None)
 
 
-def stepping(model: TranslationModel) -> Steps:
+def prepare_for_search(model: TranslationModel) -> SearchModel:
     """The model as search should ask it, with the same weights: compiled where that is possible."""
     weight = next(model.parameters())
-    if not kernels.serves(weight.detach()):
+    if not kernels.can_compute(weight.detach()):
         return model  # on another device, or nothing is compiled
-    kind = compiled_kind(model)
-    return kind(model) if kind else with_linear_layers(model, eight_bits=False)
+    kind = inference_class(model)
+    return kind(model) if kind else with_packed_layers(model, eight_bits=False)

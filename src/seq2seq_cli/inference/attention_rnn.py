@@ -8,17 +8,17 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from seq2seq_cli.inference.base import CompiledModel
-from seq2seq_cli.inference.linear import packed, with_linear_layers
-from seq2seq_cli.kernels.inference.decoding import Past, Places, TargetEmbedding
-from seq2seq_cli.kernels.inference.encoder_memory import Sources
+from seq2seq_cli.inference.base import InferenceModel
+from seq2seq_cli.inference.linear import pack, with_packed_layers
+from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.recurrent import Cell, RecurrentSettings, attending_decoder
 from seq2seq_cli.models.attention import DotAttention
 from seq2seq_cli.models.attention_rnn import AttentionRnn, AttentionRnnConfig
 from seq2seq_cli.models.base import State, TranslationModel
 
 
-class CompiledAttentionRnn(CompiledModel):
+class AttentionRnnInference(InferenceModel):
     """An RNN with attention to all of the source."""
 
     @staticmethod
@@ -30,10 +30,10 @@ class CompiledAttentionRnn(CompiledModel):
         )
 
     def __init__(self, model: TranslationModel) -> None:
-        model = cast(AttentionRnn, with_linear_layers(model, eight_bits=False))
+        model = cast(AttentionRnn, with_packed_layers(model, eight_bits=False))
         config = cast(AttentionRnnConfig, model.config)
         self.model = model
-        self.output = packed(model.output)
+        self.output = pack(model.output)
         self.kept = torch.float16 if self.output.eight_bits else torch.float32
         settings = RecurrentSettings(
             config.width,
@@ -44,8 +44,8 @@ class CompiledAttentionRnn(CompiledModel):
             cast(DotAttention, model.attention).scale,
         )
         cells = cast(list[Cell], list(model.decoder.layers))
-        embedding = TargetEmbedding(model.target_embedding.weight, lambda count: Places())
-        self.decoder = attending_decoder(settings, embedding, cells, packed(model.features))
+        embedding = TargetEmbedding(model.target_embedding.weight, lambda count: PositionTables())
+        self.decoder = attending_decoder(settings, embedding, cells, pack(model.features))
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         memory, state = self.model.encode(source)
@@ -55,5 +55,5 @@ class CompiledAttentionRnn(CompiledModel):
         kept = [part.reshape(-1) for layer in before for part in layer]
         if self.model.input_feeding:
             kept.append(feed.reshape(-1))
-        sources = Sources.of([both], mask.sum(dim=1, dtype=torch.int32))
-        return sources, Past.of(torch.cat(kept), source.size(0))
+        sources = EncoderMemory.of([both], mask.sum(dim=1, dtype=torch.int32))
+        return sources, KVCache.of(torch.cat(kept), source.size(0))

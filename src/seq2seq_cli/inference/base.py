@@ -8,16 +8,16 @@ from typing import cast
 
 from torch import Tensor
 
-from seq2seq_cli.kernels.inference.decoding import Decoder, Past
-from seq2seq_cli.kernels.inference.encoder_memory import Sources
+from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models.base import State, TranslationModel
 
 
-class CompiledModel(ABC):
+class InferenceModel(ABC):
     """A model whose decoder reads a token of each row in one call.
 
-    Memory: `kernels.inference.encoder_memory.Sources`. State: `kernels.inference.decoding.Past`.
+    Its memory is an `EncoderMemory`, its state a `KVCache`, both of `kernels.inference`.
     With 8-bit weights keys and values are float16, as exact as the weights and half to read.
     """
 
@@ -39,5 +39,5 @@ class CompiledModel(ABC):
     def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         """Read (N, 1) ids; return hidden states (N, 1, D) and the state after them."""
         tokens = target[:, 0].contiguous()
-        hidden, past = self.decoder.step(tokens, cast(Past, state), cast(Sources, memory))
+        hidden, past = self.decoder.step(tokens, cast(KVCache, state), cast(EncoderMemory, memory))
         return hidden[:, None], past

@@ -8,16 +8,16 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from seq2seq_cli.inference.base import CompiledModel
-from seq2seq_cli.inference.linear import packed
+from seq2seq_cli.inference.base import InferenceModel
+from seq2seq_cli.inference.linear import pack
 from seq2seq_cli.kernels.inference import convolution as parts
-from seq2seq_cli.kernels.inference.decoding import Past, Places, TargetEmbedding
+from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.conv import Conv, ConvConfig, Convolution, DecoderLayer
 from seq2seq_cli.models.layers import source_mask
 
 
-class CompiledConv(CompiledModel):
+class ConvInference(InferenceModel):
     """A convolutional model whose encoder reads a batch in one call."""
 
     @staticmethod
@@ -28,7 +28,7 @@ class CompiledConv(CompiledModel):
         model = cast(Conv, model)
         config = cast(ConvConfig, model.config)
         self.model = model
-        self.output = packed(model.output)
+        self.output = pack(model.output)
         settings = parts.ConvolutionSettings(
             config.width,
             config.channels,
@@ -38,21 +38,21 @@ class CompiledConv(CompiledModel):
         layers = cast(list[Convolution], list(model.encoder.layers))
         self.encoder = parts.Encoder(
             settings,
-            packed(model.encoder.input),
-            [packed(layer.weight) for layer in layers],
-            packed(model.encoder.output),
+            pack(model.encoder.input),
+            [pack(layer.weight) for layer in layers],
+            pack(model.encoder.output),
         )
         self.decoder = parts.decoder(
             settings,
             TargetEmbedding(model.target_embedding.weight, self._places),
-            packed(model.input),
+            pack(model.input),
             [
                 parts.DecoderLayer(
-                    packed(layer.convolution.weight), packed(layer.query), packed(layer.context)
+                    pack(layer.convolution.weight), pack(layer.query), pack(layer.context)
                 )
                 for layer in cast(list[DecoderLayer], list(model.decoder))
             ],
-            packed(model.features),
+            pack(model.features),
         )
 
     def encode(self, source: Tensor) -> tuple[State, State]:
@@ -63,7 +63,7 @@ class CompiledConv(CompiledModel):
             self.model.source_embedding.weight,
             self.model.encoder.embed.positions(0, source.size(1)).contiguous(),
         )
-        return sources, Past.empty(source.size(0))
+        return sources, KVCache.empty(source.size(0))
 
-    def _places(self, count: int) -> Places:
-        return Places(self.model.embed.positions(0, count).contiguous())
+    def _places(self, count: int) -> PositionTables:
+        return PositionTables(self.model.embed.positions(0, count).contiguous())

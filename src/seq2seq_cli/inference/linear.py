@@ -15,7 +15,7 @@ from seq2seq_cli.models.recurrent import Decoder as RecurrentDecoder
 from seq2seq_cli.models.recurrent import Encoder as RecurrentEncoder
 
 
-def with_linear_layers(model: TranslationModel, *, eight_bits: bool) -> TranslationModel:
+def with_packed_layers(model: TranslationModel, *, eight_bits: bool) -> TranslationModel:
     """A copy for inference whose linear layers are compiled, or FBGEMM's where nothing is.
 
     So are recurrent layers. Embeddings and norms stay as they are.
@@ -25,9 +25,9 @@ def with_linear_layers(model: TranslationModel, *, eight_bits: bool) -> Translat
         for name, child in module.named_children():
             if isinstance(child, nn.Linear):
                 setattr(module, name, _linear(child, eight_bits))
-        if isinstance(module, RecurrentDecoder) and kernels.serves():
+        if isinstance(module, RecurrentDecoder) and kernels.can_compute():
             module.layers = nn.ModuleList(_cell(each, eight_bits) for each in module.layers)
-        if isinstance(module, RecurrentEncoder) and kernels.serves():
+        if isinstance(module, RecurrentEncoder) and kernels.can_compute():
             module.layers = nn.ModuleList(_layer(each, eight_bits) for each in module.layers)
     return result
 
@@ -48,19 +48,19 @@ def _cell(layer: nn.Module, eight_bits: bool, ending: str = "l0") -> Cell:
     weights = [
         (named[f"weight_{part}_{ending}"], named[f"bias_{part}_{ending}"]) for part in ("ih", "hh")
     ]
-    return Cell(*(Linear.packing(*each, eight_bits=eight_bits) for each in weights))
+    return Cell(*(Linear.pack(*each, eight_bits=eight_bits) for each in weights))
 
 
 def _linear(layer: nn.Linear, eight_bits: bool) -> nn.Module:
-    if kernels.serves():
-        return Linear.packing(layer.weight, layer.bias, eight_bits=eight_bits)
+    if kernels.can_compute():
+        return Linear.pack(layer.weight, layer.bias, eight_bits=eight_bits)
     return Int8Linear(layer.weight, layer.bias) if eight_bits else layer
 
 
-def narrowed(layer: nn.Module, outputs: Tensor) -> nn.Module:
+def select_outputs(layer: nn.Module, outputs: Tensor) -> nn.Module:
     """A linear layer of the same kind with only some of its outputs, in their order; no bias."""
     if isinstance(layer, Linear):
-        return layer.narrowed(outputs)
+        return layer.select_outputs(outputs)
     assert getattr(layer, "bias", None) is None, "an output layer has no bias"
     weight = cast(Tensor, layer.weight).index_select(0, outputs)
     if isinstance(layer, Int8Linear):
@@ -70,9 +70,9 @@ def narrowed(layer: nn.Module, outputs: Tensor) -> nn.Module:
     return narrow
 
 
-def packed(layer: nn.Module) -> Linear:
+def pack(layer: nn.Module) -> Linear:
     """A layer as compiled encoders and decoders take it."""
     if isinstance(layer, Linear):
         return layer
     linear = cast(nn.Linear, layer)
-    return Linear.packing(linear.weight, linear.bias, eight_bits=False)
+    return Linear.pack(linear.weight, linear.bias, eight_bits=False)

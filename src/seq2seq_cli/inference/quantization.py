@@ -17,7 +17,7 @@ class Int8Linear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
-        self.register_buffer("weight", weight.detach(), persistent=False)  # to be narrowed
+        self.register_buffer("weight", weight.detach(), persistent=False)  # for select_outputs
         self.packed = _packed(weight.detach(), bias)
 
     def forward(self, x: Tensor) -> Tensor:

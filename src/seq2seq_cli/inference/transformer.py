@@ -9,10 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.inference.base import CompiledModel
-from seq2seq_cli.inference.linear import packed
+from seq2seq_cli.inference.base import InferenceModel
+from seq2seq_cli.inference.linear import pack
 from seq2seq_cli.kernels.inference import transformer as parts
-from seq2seq_cli.kernels.inference.decoding import Past, Places, TargetEmbedding
+from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.layers import source_mask
 from seq2seq_cli.models.transformer import (
@@ -25,7 +25,7 @@ from seq2seq_cli.models.transformer import (
 )
 
 
-class CompiledTransformer(CompiledModel):
+class TransformerInference(InferenceModel):
     """A Transformer whose encoder reads a batch in one call."""
 
     @staticmethod
@@ -38,7 +38,7 @@ class CompiledTransformer(CompiledModel):
         encoder = cast(list[EncoderLayer], list(model.encoder))
         decoder = cast(list[DecoderLayer], list(model.decoder))
         self.model = model
-        self.output = packed(model.output)
+        self.output = pack(model.output)
         scaling = Scaling.of(config)
         settings = parts.TransformerSettings(
             config.width,
@@ -54,7 +54,7 @@ class CompiledTransformer(CompiledModel):
             settings,
             [_encoder_layer(layer) for layer in encoder],
             _last_norm(model.encoder_norm),
-            [packed(layer.cross_attention.key_value) for layer in decoder],
+            [pack(layer.cross_attention.key_value) for layer in decoder],
         )
         self.decoder = parts.decoder(
             replace(settings, residual=scaling.decoder_residual),
@@ -72,10 +72,10 @@ class CompiledTransformer(CompiledModel):
             self._positions("source", 0, length),
             self._rotations(0, length),
         )
-        return sources, Past.empty(source.size(0))
+        return sources, KVCache.empty(source.size(0))
 
-    def _places(self, count: int) -> Places:
-        return Places(self._positions("target", 0, count), self._rotations(0, count))
+    def _places(self, count: int) -> PositionTables:
+        return PositionTables(self._positions("target", 0, count), self._rotations(0, count))
 
     def _positions(self, side: Side, start: int, length: int) -> Tensor | None:
         vectors = self.model.position_vectors(side, start, length)
@@ -89,10 +89,10 @@ class CompiledTransformer(CompiledModel):
 
 def _encoder_layer(layer: EncoderLayer) -> parts.TransformerLayer:
     return parts.TransformerLayer(
-        packed(layer.attention.query_key_value),
-        packed(layer.attention.output),
-        packed(layer.feed_forward.inner),
-        packed(layer.feed_forward.outer),
+        pack(layer.attention.query_key_value),
+        pack(layer.attention.output),
+        pack(layer.feed_forward.inner),
+        pack(layer.feed_forward.outer),
         _norm(layer.attention_sublayer.norm),
         _norm(layer.feed_forward_sublayer.norm),
     )
@@ -101,14 +101,14 @@ def _encoder_layer(layer: EncoderLayer) -> parts.TransformerLayer:
 def _decoder_layer(layer: DecoderLayer) -> parts.TransformerLayer:
     past = cast(CausalAttention, layer.self_attention)
     return parts.TransformerLayer(
-        packed(past.query_key_value),
-        packed(past.output),
-        packed(layer.feed_forward.inner),
-        packed(layer.feed_forward.outer),
+        pack(past.query_key_value),
+        pack(past.output),
+        pack(layer.feed_forward.inner),
+        pack(layer.feed_forward.outer),
         _norm(layer.self_sublayer.norm),
         _norm(layer.feed_forward_sublayer.norm),
-        packed(layer.cross_attention.query),
-        packed(layer.cross_attention.output),
+        pack(layer.cross_attention.query),
+        pack(layer.cross_attention.output),
         _norm(layer.cross_sublayer.norm),
     )
 

@@ -73,7 +73,7 @@ def declaring(signatures: Mapping[str, tuple[Any, ...]]) -> Callable[[], ctypes.
     return compiled
 
 
-def serves(*tensors: Tensor) -> bool:
+def can_compute(*tensors: Tensor) -> bool:
     """Whether compiled functions can work on these tensors."""
     return library() is not None and all(
         tensor.dtype == torch.float32 and tensor.device.type == "cpu" and not tensor.requires_grad

@@ -41,7 +41,7 @@ class _Searched(Sentence):
         if len(self.finished) < options.n_best:
             return False
         worst = self.best(options.n_best)[-1].score
-        return worst >= options.bound(best_open, length, self.longest)
+        return worst >= options.best_reachable_score(best_open, length, self.longest)
 
     def best(self, count: int) -> list[Hypothesis]:
         return sorted(self.finished, key=lambda h: h.score, reverse=True)[:count]
@@ -71,7 +71,7 @@ def beam_search(
 def _compiled_serves(source: Tensor, options: SearchOptions) -> bool:
     """Whether `kernels.inference.beams` does all that is asked."""
     return (
-        kernels.serves()
+        kernels.can_compute()
         and source.device.type == "cpu"
         and source.size(0) > 0
         and options.coverage_penalty == 0.0
@@ -90,7 +90,7 @@ def _compiled_search(
     lengths = (source != PAD).sum(dim=1).tolist()
     prefixes = prefixes or [()] * len(lengths)
     longest = [
-        options.longest(length, len(prefix))
+        options.max_length(length, len(prefix))
         for length, prefix in zip(lengths, prefixes, strict=True)
     ]
     decoding = predictor.begin(source, 1, pad(prefixes) if any(prefixes) else None)
@@ -100,9 +100,9 @@ def _compiled_search(
         options.n_best,
         DROPPED_SHARE,
         compact,
-        [options.shortest(length) for length in lengths],
+        [options.min_length(length) for length in lengths],
         longest,
-        [1.0, *(options.divisor(length) for length in range(1, max(longest) + 2))],
+        [1.0, *(options.length_penalty_for(length) for length in range(1, max(longest) + 2))],
         [decoding.columns_of(prefix) for prefix in prefixes],
     )
     ended = decoding.took_all_steps(beams)
@@ -148,8 +148,8 @@ class _BeamSearch:
         self.sentences = [
             _Searched(
                 index,
-                options.shortest(length),
-                options.longest(length, len(prefixes[index]) if prefixes else 0),
+                options.min_length(length),
+                options.max_length(length, len(prefixes[index]) if prefixes else 0),
                 prefixes[index] if prefixes else (),
             )
             for index, length in enumerate(lengths)
@@ -225,7 +225,9 @@ class _BeamSearch:
         """Move a hypothesis that has ended from its place in the beam to its sentence."""
         row = place * self.options.beam + place_in_beam
         ids = tuple(self.tokens[row, 1:-1].tolist())
-        score = float(self.scores[place, place_in_beam]) / self.options.divisor(len(ids) + 1)
+        score = float(self.scores[place, place_in_beam]) / self.options.length_penalty_for(
+            len(ids) + 1
+        )
         if self.coverage is not None:
             covered = self.coverage[row].clamp(LEAST_COVERAGE, 1.0).log().sum()
             score += self.options.coverage_penalty * float(covered)

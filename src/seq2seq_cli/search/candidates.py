@@ -19,7 +19,7 @@ def log_sum_exp(logits: Tensor) -> Tensor:
     By the softmax: its kernel makes one pass, and -inf costs it nothing. The greatest probability
     is at least 1 / V, so its logarithm is exact enough.
     """
-    if kernels.serves(logits):
+    if kernels.can_compute(logits):
         return beams.log_sum_exp(logits)
     greatest = logits.amax(dim=1, keepdim=True)
     return greatest - logits.softmax(dim=1).amax(dim=1, keepdim=True).log()
@@ -31,7 +31,7 @@ def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor
     Returns (B, count) each, best first: the sums, their rows 0 to K - 1, and their columns. Where
     there are fewer candidates, sums are -inf.
     """
-    if kernels.serves(logits, offsets):
+    if kernels.can_compute(logits, offsets):
         return beams.best_extensions(logits, offsets, count)
     batch, beam = offsets.shape
     size = logits.size(1)

@@ -86,7 +86,7 @@ class SearchOptions:
             f"--alpha {self.alpha} does nothing with --length-penalty none; leave one out",
         )
 
-    def divisor(self, length: int) -> float:
+    def length_penalty_for(self, length: int) -> float:
         """What a log-probability is divided by."""
         if self.length_penalty == "gnmt":
             return float(((5 + length) / 6) ** self.alpha)
@@ -94,19 +94,23 @@ class SearchOptions:
             return float(length**self.alpha)
         return 1.0
 
-    def shortest(self, source_length: int) -> int:
+    def min_length(self, source_length: int) -> int:
         """The least length of a hypothesis for a source of this length."""
-        return max(1, min(math.ceil(self.min_ratio * source_length), self.longest(source_length)))
+        return max(
+            1, min(math.ceil(self.min_ratio * source_length), self.max_length(source_length))
+        )
 
-    def longest(self, source_length: int, prefix_length: int = 0) -> int:
+    def max_length(self, source_length: int, prefix_length: int = 0) -> int:
         """The greatest length of a hypothesis for a source of this length; a prefix always fits."""
         most = int(self.max_ratio * source_length) + self.max_extra
         return max(1, most, prefix_length + 1)
 
-    def bound(self, log_probability: float, length: int, longest: int) -> float:
+    def best_reachable_score(self, log_probability: float, length: int, longest: int) -> float:
         """The best score that a hypothesis of this length can still reach by growing.
 
         Its log-probability can only fall, and so can what coverage takes off; the divisor is
         monotonic, so greatest at an end.
         """
-        return log_probability / max(self.divisor(length + 1), self.divisor(longest))
+        return log_probability / max(
+            self.length_penalty_for(length + 1), self.length_penalty_for(longest)
+        )

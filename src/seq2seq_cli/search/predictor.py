@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.inference import CompiledModel, Steps, narrowed, stepping
+from seq2seq_cli.inference import InferenceModel, SearchModel, prepare_for_search, select_outputs
 from seq2seq_cli.kernels.inference.beams import Beams, Search
-from seq2seq_cli.kernels.inference.decoding import Past
-from seq2seq_cli.kernels.inference.encoder_memory import Sources
+from seq2seq_cli.kernels.inference.decoding import KVCache
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models import (
     State,
@@ -59,7 +59,7 @@ class Predictor:
             f"allowed, of a finite sum; runs: {len(models)}",
         )
         self.models = tuple(models)
-        self._compiled: tuple[Steps, ...] | None = None
+        self._compiled: tuple[SearchModel, ...] | None = None
         self._stopped = threading.Event()
         each = list(weights) or [1.0] * len(models)
         self.log_weights = [float(torch.tensor(weight / sum(each)).log()) for weight in each]
@@ -90,12 +90,12 @@ class Predictor:
             found.append(torch.stack(gold) + weight)
         return torch.stack(found).logsumexp(dim=0).masked_fill(target[:, 1:] == PAD, 0.0)
 
-    def steps(self) -> tuple[Steps, ...]:
+    def steps(self) -> tuple[SearchModel, ...]:
         """The models as search asks them: compiled, unless more is asked than compiled ones do."""
         if self.follows_attention or torch.is_autocast_enabled(self.device.type):
             return self.models
         if self._compiled is None:
-            self._compiled = tuple(stepping(model) for model in self.models)
+            self._compiled = tuple(prepare_for_search(model) for model in self.models)
         return self._compiled
 
     def stoppable(self) -> "Predictor":
@@ -136,11 +136,11 @@ class Decoding:
         self._outputs = [model.output for model in self._models]
         if predictor.shortlist is not None:
             self.columns, self._absent = predictor.shortlist.of(source, forced)
-            self._outputs = [narrowed(model.output, self.columns) for model in self._models]
+            self._outputs = [select_outputs(model.output, self.columns) for model in self._models]
         memories, states = zip(*(model.encode(source) for model in self._models), strict=True)
         self._memories: tuple[State, ...] = memories
         # Whether rows may be of any sentence: memory is then one of each row and costs as little.
-        self.reads_rows_apart = all(isinstance(memory, Sources) for memory in memories)
+        self.reads_rows_apart = all(isinstance(memory, EncoderMemory) for memory in memories)
         places = torch.arange(source.size(0), device=source.device).repeat_interleave(rows)
         self._states: tuple[State, ...] = cast(tuple[State, ...], reorder_state(states, places))
 
@@ -185,10 +185,10 @@ class Decoding:
         Raises SearchStoppedError.
         """
         model, memory, state = self._models[0], self._memories[0], self._states[0]
-        if len(self._models) > 1 or not isinstance(model, CompiledModel):
+        if len(self._models) > 1 or not isinstance(model, InferenceModel):
             return False
         output, past, sources = cast(
-            tuple[Linear, Past, Sources], (self._outputs[0], state, memory)
+            tuple[Linear, KVCache, EncoderMemory], (self._outputs[0], state, memory)
         )
         whole = Search(beams, model.decoder, output, past, sources, self.columns, self._absent)
         while whole.run():

@@ -48,8 +48,8 @@ def sample(
     drawn = [
         _Drawn(
             index,
-            options.shortest(length),
-            options.longest(length, len(prefixes[index]) if prefixes else 0),
+            options.min_length(length),
+            options.max_length(length, len(prefixes[index]) if prefixes else 0),
             prefixes[index] if prefixes else (),
             _random(options, numbers[index] if numbers else index, draw),
         )
@@ -118,4 +118,6 @@ def draw_columns(logits: Tensor, random: Tensor, options: SearchOptions) -> Tens
 def _hypothesis(tokens: Tensor, scores: Tensor, options: SearchOptions) -> Hypothesis:
     ids = tuple(tokens[1:-1].tolist())
     token_scores = tuple(scores.tolist())
-    return Hypothesis(ids, sum(token_scores) / options.divisor(len(token_scores)), token_scores)
+    return Hypothesis(
+        ids, sum(token_scores) / options.length_penalty_for(len(token_scores)), token_scores
+    )

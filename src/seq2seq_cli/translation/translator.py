@@ -17,7 +17,7 @@ from seq2seq_cli.config.settings import (
     require,
 )
 from seq2seq_cli.devices import autocast
-from seq2seq_cli.inference import with_linear_layers
+from seq2seq_cli.inference import with_packed_layers
 from seq2seq_cli.inference.precision import choose_search_precision
 from seq2seq_cli.models import source_attentions
 from seq2seq_cli.padding import pad, split_by_tokens
@@ -130,7 +130,7 @@ class Translator:
                 )
         models = [folder.load_model().to(device) for folder in folders]
         if dtype == torch.int8:
-            models = [with_linear_layers(model, eight_bits=True) for model in models]
+            models = [with_packed_layers(model, eight_bits=True) for model in models]
         chosen = None
         if shortlist:
             translations, common = folders[0].load_shortlist()

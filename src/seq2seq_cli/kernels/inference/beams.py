@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seq2seq_cli.kernels.inference.decoding import Decoder, Past
-from seq2seq_cli.kernels.inference.encoder_memory import Sources
+from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.library import INT, POINTER, address, declaring
 
@@ -205,8 +205,8 @@ class Search:
         beams: Beams,
         decoder: Decoder,
         output: Linear,
-        past: Past,
-        sources: Sources,
+        past: KVCache,
+        sources: EncoderMemory,
         columns: Tensor | None,
         absent: Tensor | None,
     ) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
-from seq2seq_cli.kernels.inference.encoder_memory import Sources, SourceTokens
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.library import INT, POINTER, declaring
 
@@ -44,7 +44,7 @@ class ConvolutionSettings:
     kernel: int
     kept: torch.dtype  # of keys and values: float32 or float16
 
-    def packed(self) -> _Settings:
+    def as_struct(self) -> _Settings:
         return _Settings(self.width, self.channels, self.kernel, self.kept == torch.float16)
 
 
@@ -57,7 +57,7 @@ class Encoder:
         self.settings = settings
         self.parts = first, layers, last  # kept: the compiled side points into them
         self.handle = _compiled().convolution_encoder_new(
-            ctypes.byref(settings.packed()),
+            ctypes.byref(settings.as_struct()),
             first.handle,
             (POINTER * len(layers))(*(layer.handle for layer in layers)),
             len(layers),
@@ -67,13 +67,13 @@ class Encoder:
 
     def read(
         self, tokens: Tensor, lengths: Tensor, embedding: Tensor, positions: Tensor
-    ) -> Sources:
+    ) -> EncoderMemory:
         """Read sentences that stand one after the other in `tokens` (any,), as long as `lengths`.
 
         `positions` (longest, D) are added to the embedding's rows.
         """
         settings = self.settings
-        sources = Sources.empty(lengths, len(tokens), settings.width, settings.kept, 1)
+        sources = EncoderMemory.empty(lengths, len(tokens), settings.width, settings.kept, 1)
         given = SourceTokens.of(tokens, sources, embedding, positions)
         _compiled().convolution_encoder_read(self.handle, ctypes.byref(given))
         return sources
@@ -103,6 +103,6 @@ def decoder(
         )
     )
     handle = _compiled().convolution_decoder_new(
-        ctypes.byref(settings.packed()), first.handle, array, len(layers), last.handle
+        ctypes.byref(settings.as_struct()), first.handle, array, len(layers), last.handle
     )
     return Decoder(handle, embedding, first, layers, last)

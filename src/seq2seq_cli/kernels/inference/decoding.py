@@ -12,11 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seq2seq_cli.kernels.inference.encoder_memory import Sources
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.library import INT, POINTER, address, declaring
 
 
-class _Surroundings(ctypes.Structure):
+class _StepInput(ctypes.Structure):
     _fields_ = (
         ("rows", INT),
         ("rows_each", INT),
@@ -49,7 +49,7 @@ _compiled = declaring(
 )
 
 
-class Places(NamedTuple):
+class PositionTables(NamedTuple):
     """What stands for the target's places 0, 1, …, where a model has it."""
 
     positions: Tensor | None = None  # (count, D), added to embeddings
@@ -59,12 +59,12 @@ class Places(NamedTuple):
 class TargetEmbedding:
     """How target tokens are read: `weight` (V, D), and what stands for so many places."""
 
-    def __init__(self, weight: Tensor, places: Callable[[int], Places]) -> None:
+    def __init__(self, weight: Tensor, places: Callable[[int], PositionTables]) -> None:
         self.weight = weight
         self._make = places
-        self._made = 0, Places()
+        self._made = 0, PositionTables()
 
-    def places(self, count: int) -> Places:
+    def places(self, count: int) -> PositionTables:
         """Of so many places or more; made again only when there are not enough."""
         made, places = self._made
         if made < count:
@@ -75,7 +75,7 @@ class TargetEmbedding:
 
 
 @dataclass(frozen=True)
-class Past:
+class KVCache:
     """What a decoder keeps of the target tokens read so far, as many as `count`.
 
     It never moves: rows remember their way. Each of `steps` is of the rows of that step; `paths`
@@ -89,20 +89,20 @@ class Past:
     rows: tuple[int, ...] = ()  # at each step
 
     @classmethod
-    def empty(cls, rows: int) -> "Past":
+    def empty(cls, rows: int) -> "KVCache":
         """Before the first token."""
         return cls(0, (), torch.empty(rows, 0, dtype=torch.int32))
 
     @classmethod
-    def of(cls, kept: Tensor, rows: int) -> "Past":
+    def of(cls, kept: Tensor, rows: int) -> "KVCache":
         """Before the first token, where a decoder needs something even then."""
         paths = torch.arange(rows, dtype=torch.int32)[:, None]
         return cls(0, (kept,), paths, (kept.data_ptr(),), (rows,))
 
-    def select(self, rows: Tensor) -> "Past":
+    def select(self, rows: Tensor) -> "KVCache":
         """Gather rows."""
         paths = self.paths.index_select(0, rows)
-        return Past(self.count, self.steps, paths, self.addresses, self.rows)
+        return KVCache(self.count, self.steps, paths, self.addresses, self.rows)
 
 
 class Decoder:
@@ -117,7 +117,7 @@ class Decoder:
         self.sizes = _Sizes()
         _compiled().decoder_sizes(handle, ctypes.byref(self.sizes))
 
-    def step(self, tokens: Tensor, past: Past, sources: Sources) -> tuple[Tensor, Past]:
+    def step(self, tokens: Tensor, past: KVCache, sources: EncoderMemory) -> tuple[Tensor, KVCache]:
         """Read tokens (N,); return hidden states (N, D), and the past with these tokens.
 
         Rows of one sentence stand together.
@@ -130,7 +130,7 @@ class Decoder:
         paths = past.paths.new_empty(rows, read + 1 - first)
         places = self.embedding.places(past.count + 1)
         position, rotations = (each if each is None else each[past.count] for each in places)
-        around = _Surroundings(
+        around = _StepInput(
             rows,
             rows // sources.sentences.size(0),
             read,
@@ -148,7 +148,7 @@ class Decoder:
             sources.sentences.data_ptr(),
         )
         _compiled().decoder_step(self.handle, ctypes.byref(around), hidden.data_ptr())
-        return hidden, Past(
+        return hidden, KVCache(
             past.count + 1,
             (*past.steps, own)[first:],
             paths,

@@ -31,7 +31,7 @@ class SourceTokens(ctypes.Structure):
     def of(
         cls,
         tokens: Tensor,
-        sources: "Sources",
+        sources: "EncoderMemory",
         embedding: Tensor,
         positions: Tensor | None,
         rotations: Tensor | None = None,
@@ -49,7 +49,7 @@ class SourceTokens(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class Sources:
+class EncoderMemory:
     """Keys and values of source tokens: for each layer (all tokens, 2, D). They never move, as what
     a decoder keeps of the target.
 
@@ -66,20 +66,20 @@ class Sources:
     @classmethod
     def empty(
         cls, lengths: Tensor, tokens: int, width: int, kept: torch.dtype, layers: int
-    ) -> "Sources":
+    ) -> "EncoderMemory":
         """To be filled, for sentences as long as `lengths` (sentences,) int32."""
         room = [torch.empty(tokens, 2, width, dtype=kept) for _ in range(layers)]
         return cls.of(room, lengths)
 
     @classmethod
-    def of(cls, layers: Sequence[Tensor], lengths: Tensor) -> "Sources":
+    def of(cls, layers: Sequence[Tensor], lengths: Tensor) -> "EncoderMemory":
         """All sentences, one after the other."""
         addresses = (POINTER * len(layers))(*(layer.data_ptr() for layer in layers))
         starts = lengths.cumsum(dim=0, dtype=torch.int32) - lengths
         sentences = torch.arange(len(lengths), dtype=torch.int32)
         return cls(tuple(layers), starts, lengths, sentences, addresses)
 
-    def select(self, rows: Tensor) -> "Sources":
+    def select(self, rows: Tensor) -> "EncoderMemory":
         """Gather sentences."""
         sentences = self.sentences.index_select(0, rows)
-        return Sources(self.layers, self.starts, self.lengths, sentences, self.addresses)
+        return EncoderMemory(self.layers, self.starts, self.lengths, sentences, self.addresses)

@@ -32,7 +32,7 @@ class Linear(nn.Module):
         weakref.finalize(self, _compiled().linear_free, handle)
 
     @classmethod
-    def packing(cls, weight: Tensor, bias: Tensor | None, *, eight_bits: bool) -> "Linear":
+    def pack(cls, weight: Tensor, bias: Tensor | None, *, eight_bits: bool) -> "Linear":
         """Pack weights (outputs, inputs); they are not needed afterwards."""
         outputs, inputs = weight.shape
         weight = weight.detach().float().contiguous()
@@ -40,7 +40,7 @@ class Linear(nn.Module):
         handle = _compiled().linear_new(address(weight), address(kept), outputs, inputs, eight_bits)
         return cls(handle, inputs, outputs, eight_bits)
 
-    def narrowed(self, chosen: Tensor) -> "Linear":
+    def select_outputs(self, chosen: Tensor) -> "Linear":
         """With only some of the outputs, in the order of `chosen` (any,)."""
         chosen = chosen.to(torch.int64).contiguous()
         handle = _compiled().linear_narrowed(self.handle, address(chosen), len(chosen))

@@ -78,7 +78,7 @@ class RecurrentSettings:
     kept: torch.dtype  # of keys and values: float32 or float16
     scale: float  # of the dot products
 
-    def packed(self) -> _Settings:
+    def as_struct(self) -> _Settings:
         return _Settings(
             self.width,
             self.units,
@@ -101,6 +101,6 @@ def attending_decoder(
         *(_CellParts(cell.from_input.handle, cell.from_state.handle) for cell in cells)
     )
     handle = _compiled().attending_decoder_new(
-        ctypes.byref(settings.packed()), array, len(cells), output.handle
+        ctypes.byref(settings.as_struct()), array, len(cells), output.handle
     )
     return Decoder(handle, embedding, tuple(cells), output)

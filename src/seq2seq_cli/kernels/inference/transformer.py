@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
-from seq2seq_cli.kernels.inference.encoder_memory import Sources, SourceTokens
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.library import INT, POINTER, address, declaring
 
@@ -93,7 +93,7 @@ class TransformerSettings:
     residual: float  # what the residual connection is multiplied with
     embedding_scale: float
 
-    def packed(self) -> _Settings:
+    def as_struct(self) -> _Settings:
         return _Settings(
             self.width,
             self.heads,
@@ -137,7 +137,7 @@ class Encoder:
         self.layers, self.last, self.keys_values = layers, last, keys_values
         self.settings = settings
         self.handle = _compiled().transformer_encoder_new(
-            ctypes.byref(settings.packed()),
+            ctypes.byref(settings.as_struct()),
             _parts_of(layers),
             len(layers),
             address(last.weight) if last else None,
@@ -154,13 +154,13 @@ class Encoder:
         embedding: Tensor,
         positions: Tensor | None,
         rotations: Tensor | None,
-    ) -> Sources:
+    ) -> EncoderMemory:
         """Read sentences that stand one after the other in `tokens` (any,), as long as `lengths`.
 
         What is read is the embedding's row, times its scale, plus that of `positions` (longest, D),
         if there are any. `rotations` (longest, 2, D / H / 2) are for rotary positions.
         """
-        sources = Sources.empty(
+        sources = EncoderMemory.empty(
             lengths, len(tokens), self.settings.width, self.settings.kept, len(self.keys_values)
         )
         given = SourceTokens.of(tokens, sources, embedding, positions, rotations)
@@ -176,7 +176,7 @@ def decoder(
 ) -> Decoder:
     """A Transformer's decoder."""
     handle = _compiled().transformer_decoder_new(
-        ctypes.byref(settings.packed()),
+        ctypes.byref(settings.as_struct()),
         _parts_of(layers),
         len(layers),
         address(last.weight) if last else None,
