@@ -13,7 +13,10 @@ from seq2seq_cli.runs.run_folder import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenization.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
-from seq2seq_cli.translation.translator import Translation, Translator, split_line, word_places
+from seq2seq_cli.translation.long_lines import split_line
+from seq2seq_cli.translation.results import Translation
+from seq2seq_cli.translation.translator import Translator
+from seq2seq_cli.translation.word_alignment import word_indices
 
 MAX_LENGTH = 12  # tokens
 
@@ -128,7 +131,7 @@ def test_lines_are_split_at_sentence_ends_else_at_spaces(line, parts, tokenizer)
 
 
 @pytest.mark.parametrize(
-    ("pieces", "places"),
+    ("pieces", "indices"),
     [
         (["▁a", "b", "▁c"], [0, 0, 1]),
         (["▁a", "▁", "▁c"], [0, 1, 1]),  # two spaces
@@ -139,8 +142,8 @@ def test_lines_are_split_at_sentence_ends_else_at_spaces(line, parts, tokenizer)
     ],
     ids=str,
 )
-def test_a_space_alone_is_no_word(pieces, places):
-    assert word_places(pieces) == places
+def test_a_space_alone_is_no_word(pieces, indices):
+    assert word_indices(pieces) == indices
 
 
 def test_many_draws_of_a_line_are_as_many_rows_as_a_wide_beam(make):

@@ -1,10 +1,8 @@
 """`seq2seq translate`: lines in, as many lines out, in order and at once."""
 
-import json
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,15 +17,11 @@ from seq2seq_cli.config.settings import (
 )
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import STDIN, display_name, ignore_warning, read_lines
-
-if TYPE_CHECKING:
-    from seq2seq_cli.translation.translator import Translation
+from seq2seq_cli.translation.results import FORMATS, Format, as_pharaoh
 
 SEARCH, DRAWING, FILES, MACHINE = "Search", "Drawing at random", "Files", "Machine"
 WINDOW_LINES = 1024  # lines read ahead, and sorted by length among each other
 MOST_WORKERS = 4  # by default: Python's part of the work is done by one at a time
-
-Format = Literal["text", "tsv", "jsonl"]
 
 
 def translate(
@@ -293,8 +287,8 @@ def translate(
                     check_counts(prefix, len(begun), input_, read)
             found = translator.translate(lines, console.warn, first, prefixes)
             if aligned is not None:
-                aligned.write("".join(f"{_pharaoh(each)}\n" for each in found).encode())
-            show = SHOW[format_]
+                aligned.write("".join(f"{as_pharaoh(each)}\n" for each in found).encode())
+            show = FORMATS[format_]
             return [show(each, number) for number, each in enumerate(found, start=first)]
 
         pipe(input_, output, WINDOW_LINES, convert)
@@ -309,47 +303,3 @@ def check_counts(prefix: Path | None, prefixes: int, source: Path, lines: int) -
             f"{prefix} has {prefixes:,} lines, {display_name(source)} has {lines:,}: they belong "
             "together line by line; a blank line is no prefix"
         )
-
-
-def _pharaoh(translation: "Translation") -> str:
-    pairs = translation.candidates[0].alignment or ()
-    return " ".join(f"{source}-{target}" for source, target in pairs)
-
-
-def _as_text(translation: "Translation", number: int) -> str:
-    return translation.text
-
-
-def _as_tsv(translation: "Translation", number: int) -> str:
-    return "\n".join(
-        f"{number}\t{rank}\t{candidate.score:.6f}\t{candidate.text}"
-        for rank, candidate in enumerate(translation.candidates, start=1)
-    )
-
-
-def _as_json(translation: "Translation", number: int) -> str:
-    hypotheses = [
-        {
-            "text": candidate.text,
-            "score": candidate.score,
-            "log_probability": sum(candidate.token_scores, 0.0),
-            "tokens": candidate.pieces,
-            "token_scores": candidate.token_scores,
-            "alignment": candidate.alignment,
-        }
-        for candidate in translation.candidates
-    ]
-    record = {
-        "line": number,
-        "source": translation.source,
-        "hypotheses": hypotheses,
-        "warnings": translation.warnings,
-    }
-    return json.dumps(record, ensure_ascii=False)
-
-
-SHOW: dict[Format, Callable[["Translation", int], str]] = {
-    "text": _as_text,
-    "tsv": _as_tsv,
-    "jsonl": _as_json,
-}

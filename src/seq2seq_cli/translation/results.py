@@ -1,0 +1,123 @@
+"""Translations of lines, and how they are written: text, TSV, JSON lines, Pharaoh."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Alignment = tuple[tuple[int, int], ...]  # (source word, target word), counted from 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One translation of a line.
+
+    A line that was too long, and so was split into segments, has the text of all segments joined
+    by spaces, the sum of their scores, and the pieces of all, each segment's with its EOS.
+    """
+
+    text: str
+    score: float = 0.0
+    pieces: tuple[str, ...] = ()  # EOS is the last
+    token_scores: tuple[float, ...] = ()  # natural log-probability of each piece
+    alignment: Alignment | None = None  # words are what spaces divide, after normalisation
+    source_words: int = 0  # counted only together with the alignment
+    target_words: int = 0
+
+    @property
+    def log_probability(self) -> float:
+        return sum(self.token_scores, 0.0)
+
+
+@dataclass
+class Translation:
+    """A line, its translations and the warnings about it."""
+
+    source: str
+    candidates: list[Candidate] = field(default_factory=list)  # best first; one for a blank line
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The best translation."""
+        return self.candidates[0].text
+
+
+def join_segments(segments: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """The candidates of a line from those of its segments: the best of each, the second best, …
+
+    A segment with fewer candidates than others repeats its last one.
+    """
+    if len(segments) == 1:
+        return list(segments[0])
+    ranks = range(max(map(len, segments)))
+    return [
+        _joined([segment[min(rank, len(segment) - 1)] for segment in segments]) for rank in ranks
+    ]
+
+
+def _joined(segments: Sequence[Candidate]) -> Candidate:
+    pairs, source, target = [], 0, 0
+    for segment in segments:
+        pairs += [(source + s, target + t) for s, t in segment.alignment or ()]
+        source, target = source + segment.source_words, target + segment.target_words
+    return Candidate(
+        text=" ".join(segment.text for segment in segments),
+        score=sum(segment.score for segment in segments),
+        pieces=tuple(piece for segment in segments for piece in segment.pieces),
+        token_scores=tuple(score for segment in segments for score in segment.token_scores),
+        alignment=None if segments[0].alignment is None else tuple(pairs),
+        source_words=source,
+        target_words=target,
+    )
+
+
+Format = Literal["text", "tsv", "jsonl"]
+
+
+def as_text(translation: Translation, number: int) -> str:
+    """The best translation, as one line; `number` is not shown."""
+    return translation.text
+
+
+def as_tsv(translation: Translation, number: int) -> str:
+    """A row for each candidate: line number, rank, score, text."""
+    return "\n".join(
+        f"{number}\t{rank}\t{candidate.score:.6f}\t{candidate.text}"
+        for rank, candidate in enumerate(translation.candidates, start=1)
+    )
+
+
+def as_jsonl(translation: Translation, number: int) -> str:
+    """Everything about the line with this number, as a JSON object in one line."""
+    hypotheses = [
+        {
+            "text": candidate.text,
+            "score": candidate.score,
+            "log_probability": candidate.log_probability,
+            "tokens": candidate.pieces,
+            "token_scores": candidate.token_scores,
+            "alignment": candidate.alignment,
+        }
+        for candidate in translation.candidates
+    ]
+    record = {
+        "line": number,
+        "source": translation.source,
+        "hypotheses": hypotheses,
+        "warnings": translation.warnings,
+    }
+    return json.dumps(record, ensure_ascii=False)
+
+
+FORMATS: dict[Format, Callable[[Translation, int], str]] = {
+    "text": as_text,
+    "tsv": as_tsv,
+    "jsonl": as_jsonl,
+}
+
+
+def as_pharaoh(translation: Translation) -> str:
+    """The alignment of the best translation: "0-0 1-2", source word first, words counted from 0."""
+    pairs = translation.candidates[0].alignment or ()
+    return " ".join(f"{source}-{target}" for source, target in pairs)

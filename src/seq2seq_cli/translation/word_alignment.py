@@ -1,0 +1,71 @@
+"""Alignments of words, from the attention of models to the source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.data.batching import pad
+from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.runs.run_folder import Tokenizers
+from seq2seq_cli.search import attention_to_source
+from seq2seq_cli.symbols import BOS
+from seq2seq_cli.tokenization.tokenizer import WORD
+from seq2seq_cli.translation.results import Alignment
+
+
+@dataclass(frozen=True)
+class WordAlignment:
+    """Aligned words of a sentence pair, and how many words each side has."""
+
+    pairs: Alignment
+    source_words: int
+    target_words: int
+
+
+def align_words(
+    models: Sequence[TranslationModel],
+    tokenizers: Tokenizers,
+    source: Tensor,
+    sentences: Sequence[Sequence[int]],
+    hypotheses: Sequence[tuple[int, Sequence[int]]],
+) -> list[WordAlignment]:
+    """Align the words of each hypothesis, given as (row of its sentence, tokens without EOS).
+
+    `source` are the ids (B, S) of the sentences, with EOS and padding. Every piece of a target
+    word aligns it with the source word that the piece attends to most; EOS and the tag of a
+    language are not words.
+    """
+    rows = torch.tensor([row for row, _ in hypotheses], device=source.device)
+    targets = pad([[BOS, *tokens] for _, tokens in hypotheses]).to(source.device)
+    weights = attention_to_source(models, source.index_select(0, rows), targets)
+    alignments = []
+    for index, (row, tokens) in enumerate(hypotheses):
+        tags = int(sentences[row][0] in tokenizers.source.tags.values())  # a line has one or none
+        source_words = word_indices(tokenizers.source.named(sentences[row][tags:]))
+        target_words = word_indices(tokenizers.target.named(tokens))
+        attention = weights[index, : len(target_words), tags : tags + len(source_words)]
+        most = attention.argmax(dim=1).tolist()
+        pairs = {(source_words[s], target_words[t]) for t, s in enumerate(most)}
+        alignments.append(
+            WordAlignment(tuple(sorted(pairs)), len(set(source_words)), len(set(target_words)))
+        )
+    return alignments
+
+
+def word_indices(pieces: Sequence[str]) -> list[int]:
+    """The index of the word that each piece belongs to; words are what spaces divide.
+
+    A piece that is only a space belongs to the word after it and does not make a word itself.
+    """
+    indices, word, begins = [], -1, True
+    for piece in pieces:
+        begins = begins or piece.startswith(WORD)
+        if not piece.strip(WORD):
+            indices.append(word + 1)
+            continue
+        word += begins
+        begins = False
+        indices.append(word)
+    return [max(0, min(index, word)) for index in indices]
