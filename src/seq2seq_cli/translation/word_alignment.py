@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq_cli.data.batching import pad
 from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.padding import pad
 from seq2seq_cli.runs.run_folder import Tokenizers
 from seq2seq_cli.search import attention_to_source
 from seq2seq_cli.symbols import BOS
