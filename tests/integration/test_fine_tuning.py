@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq_cli.models.parts import part_of
+from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
@@ -119,7 +119,7 @@ def test_frozen_parts_are_in_the_end_what_they_were(fine_tune, corpus):
     assert "frozen: encoder, embeddings, " in done.stderr
     origin, tuned = weights(corpus / "origin"), weights(corpus / "tuned")
     changed = {name for name in origin if not torch.equal(origin[name], tuned[name])}
-    assert changed == {name for name in origin if part_of(name) == "decoder"}
+    assert changed == {name for name in origin if TranslationModel.group(name) == "decoder"}
 
 
 REFUSED = {
@@ -130,7 +130,10 @@ REFUSED = {
     "another architecture": (["--preset", "rnn"], "trained with model.architecture"),
     "no run": (["--init-from", "origins"], "origins: no such run folder"),
     "itself": (["--output", "origin", "--restart"], '"origin" is the run folder to write'),
-    "no part": (["--set", "training.freeze=attention"], '"attention": no such part of this model'),
+    "no part": (
+        ["--set", "training.freeze=attention"],
+        '"attention": this model has no such parameter group',
+    ),
 }
 
 

@@ -5,7 +5,6 @@
 - `kv_cache`: keys and values of the tokens decoded so far
 - `attention`: the score functions and scopes of attention to the source
 - `attention_capture`: attention weights, recorded while a model runs
-- `parts`: groups of parameters, by the names that users give them
 - `recurrent`: recurrent encoders and decoders
 - `fast_decoders`: average attention and SSRU, in place of decoder self-attention
 - `rnn`: the fixed context vector
@@ -17,11 +16,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from seq2seq_cli.config.settings import settings_from
+from seq2seq_cli.config.settings import require, settings_from
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models.attention_capture import capture_attention, source_attentions
 from seq2seq_cli.models.attention_rnn import AttentionRnn
-from seq2seq_cli.models.base import ModelConfig, State, TranslationModel, Vocabulary, reorder_state
+from seq2seq_cli.models.base import (
+    ModelConfig,
+    State,
+    TranslationModel,
+    Vocabulary,
+    Weight,
+    reorder_state,
+)
 from seq2seq_cli.models.conv import Conv
 from seq2seq_cli.models.rnn import Rnn
 from seq2seq_cli.models.transformer import Transformer
@@ -32,8 +38,10 @@ __all__ = [
     "State",
     "TranslationModel",
     "Vocabulary",
+    "Weight",
     "build",
     "capture_attention",
+    "check_attends_to_source",
     "model_config",
     "reorder_state",
     "source_attentions",
@@ -55,6 +63,16 @@ def model_config(table: Mapping[str, Any]) -> ModelConfig:
             f"model.architecture = {name!r}: one of {', '.join(ARCHITECTURES)} is allowed"
         )
     return settings_from(ARCHITECTURES[name].Config, "model", table)
+
+
+def check_attends_to_source(model: TranslationModel, purpose: str) -> None:
+    """Raise InputError, which begins with the purpose, unless the model attends to the source."""
+    attending = [name for name, kind in ARCHITECTURES.items() if kind.attends_to_source]
+    require(
+        model.attends_to_source,
+        f"{purpose} takes attention to the source, which the architecture "
+        f"{model.config.architecture} does not have; it is in {', '.join(attending)}",
+    )
 
 
 def build(config: ModelConfig, vocabulary: Vocabulary) -> TranslationModel:

@@ -55,6 +55,7 @@ class AttentionRnn(TranslationModel):
     """
 
     Config = AttentionRnnConfig
+    attends_to_source = True
 
     def __init__(self, config: AttentionRnnConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)

@@ -5,8 +5,9 @@ S source tokens, T target tokens, D width, V vocabulary, H heads.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal, Protocol, TypeAlias, cast
 
 from torch import Tensor, nn
 
@@ -55,12 +56,50 @@ class ModelConfig:
     dropout: float = 0.1
     tie_source: bool = True  # one embedding for both sides where the vocabulary is joint
 
+    DROPOUTS: ClassVar[tuple[str, ...]] = ("dropout",)  # settings that are probabilities of dropout
+
     def __post_init__(self) -> None:
         require(self.width >= 1, f"model.width = {self.width}: 1 or more is allowed")
         require(
             0 <= self.dropout < 1,
             f"model.dropout = {self.dropout}: at least 0 and below 1 is allowed",
         )
+
+    @classmethod
+    def training_only(cls) -> tuple[str, ...]:
+        """The settings that only training uses; translating is the same whatever they are."""
+        return cls.DROPOUTS
+
+    @property
+    def drops(self) -> bool:
+        """Whether training drops anything at random, so that two passes of a batch differ."""
+        return any(getattr(self, name) not in (0, "auto") for name in self.DROPOUTS)
+
+    def differences(self, other: "ModelConfig") -> Iterator[tuple[str, object, object]]:
+        """The settings in which two models differ, other than those that only training uses.
+
+        Yields the name, the own value, and the other's value; a value is None where an architecture
+        lacks the setting.
+        """
+        own, others = asdict(self), asdict(other)
+        for name in {**own, **others}:
+            training_only = name in {*self.training_only(), *other.training_only()}
+            if not training_only and own.get(name) != others.get(name):
+                yield name, own.get(name), others.get(name)
+
+
+Role = Literal["embedding", "positions", "linear", "recurrent", "norm", "bias"]
+Group = Literal["embeddings", "encoder", "decoder"]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One row of a model's table of weights."""
+
+    name: str  # as in model.safetensors
+    shape: tuple[int, ...]
+    role: Role
+    group: Group
 
 
 class TranslationModel(nn.Module, ABC):
@@ -75,7 +114,8 @@ class TranslationModel(nn.Module, ABC):
     """
 
     Config: ClassVar[type[ModelConfig]]
-    compiled = False  # whether torch.compile makes its layers, which take padded sentences
+    attends_to_source: ClassVar[bool] = False  # through modules that are a `SourceAttention`
+    torch_compile = False  # whether torch.compile made its layers, which take padded sentences
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -108,3 +148,76 @@ class TranslationModel(nn.Module, ABC):
         A model that can compute them without the padding does so here.
         """
         return cast(Tensor, self(source, target))[target != PAD]
+
+    def layers(self) -> Iterator[nn.Module]:
+        """The layers that a model is a stack of: the members of its module lists."""
+        for module in list(self.modules()):
+            if isinstance(module, nn.ModuleList):
+                yield from module
+
+    def weights(self) -> list[Weight]:
+        """The table of weights, in the order they are made; a shared one stands there once."""
+        modules = dict(self.named_modules())
+        return [
+            Weight(name, tuple(p.shape), _role(modules, name), self.group(name))
+            for name, p in self.named_parameters()
+        ]
+
+    @staticmethod
+    def group(name: str) -> Group:
+        """Whether a weight, by its name, belongs to the embeddings, the encoder or the decoder."""
+        if name.startswith(("source_embedding", "target_embedding")):
+            return "embeddings"
+        # source_positions are the encoder's; attention to the source is the decoder's
+        return "encoder" if name.startswith(("encoder", "source_")) else "decoder"
+
+    def parameter_groups(self) -> dict[str, list[Tensor]]:
+        """Everything that can be frozen by name: groups, layers as encoder.0, and embeddings.
+
+        The target embedding is the output projection too, and the source embedding where the
+        vocabulary is joint; only where they are apart does each have a name of its own.
+        """
+        groups: dict[str, list[Tensor]] = {}
+        for name, parameter in self.named_parameters():
+            groups.setdefault(self.group(name), []).append(parameter)
+        if self.source_embedding is not self.target_embedding:
+            groups["source-embeddings"] = [self.source_embedding.weight]
+            groups["target-embeddings"] = [self.target_embedding.weight]
+        for name, module in self.named_modules():
+            path = name.split(".")
+            if path[0] in ("encoder", "decoder") and path[-1].isdigit():
+                groups[name] = list(module.parameters())
+        return groups
+
+    def freeze(self, names: Sequence[str]) -> int:
+        """Exclude parameter groups from training; returns how many numbers that are.
+
+        Raises InputError for a name that is not a group of this model, and if nothing would be left
+        to train.
+        """
+        groups = self.parameter_groups()
+        for name in names:
+            require(
+                name in groups,
+                f'training.freeze = "{name}": this model has no such parameter group; it has '
+                f'{", ".join(groups)}; give several as ["encoder", "embeddings"]',
+            )
+            for parameter in groups[name]:
+                parameter.requires_grad = False
+        require(
+            any(parameter.requires_grad for parameter in self.parameters()),
+            f"training.freeze = {list(names)} leaves nothing to train; leave one group out",
+        )
+        return sum(p.numel() for p in self.parameters() if not p.requires_grad)
+
+
+def _role(modules: Mapping[str, nn.Module], name: str) -> Role:
+    """What a weight is for, by the layer that it belongs to."""
+    layer, _, own = name.rpartition(".")
+    if "bias" in own:
+        return "bias"
+    if isinstance(modules[layer], nn.Embedding):
+        return "positions" if "positions" in name else "embedding"
+    if isinstance(modules[layer], nn.RNNBase):
+        return "recurrent"
+    return "norm" if isinstance(modules[layer], nn.LayerNorm | nn.RMSNorm) else "linear"

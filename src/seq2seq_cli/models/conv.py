@@ -163,6 +163,7 @@ class Conv(TranslationModel):
     """
 
     Config = ConvConfig
+    attends_to_source = True
 
     def __init__(self, config: ConvConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)

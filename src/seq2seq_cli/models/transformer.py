@@ -70,6 +70,11 @@ class TransformerConfig(ModelConfig):
     activation_dropout: float | Literal["auto"] = "auto"
     layer_dropout: float = 0.0  # of whole layers, LayerDrop (Fan 2020)
 
+    DROPOUTS = (
+        *ModelConfig.DROPOUTS,
+        *("attention_dropout", "activation_dropout", "layer_dropout"),
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers", "heads", "feed_forward", "max_positions"):
@@ -326,6 +331,7 @@ class Transformer(TranslationModel):
     """
 
     Config = TransformerConfig
+    attends_to_source = True
     config: TransformerConfig
 
     def __init__(self, config: TransformerConfig, vocabulary: Vocabulary) -> None:
@@ -460,7 +466,7 @@ class Transformer(TranslationModel):
         plain = config.decoder_attention == "self" and not drops
         return (
             plain
-            and not self.compiled
+            and not self.torch_compile
             and fused.packs(as_computed(self.target_embedding.weight[:1]))
         )
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.models import ModelConfig, TranslationModel
-from seq2seq_cli.models.parts import part_of
 from seq2seq_cli.runs.run_folder import TRAINING_ONLY, WEIGHTS, RunFolder, Tokenizers, read_label
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
@@ -50,7 +49,7 @@ class Origin:
         weights = dict(old.named_parameters())
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                if part_of(name) != "embeddings":
+                if model.group(name) != "embeddings":
                     parameter.copy_(weights[name])
         yield f"weights begin as those of {self.run.path}"
         before = self.run.load_tokenizers()

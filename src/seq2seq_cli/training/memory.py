@@ -12,7 +12,6 @@ from torch.utils.checkpoint import checkpoint
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.models.parts import layers
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training.objective import Objective
 
@@ -125,7 +124,7 @@ def recompute_layers(model: TranslationModel) -> None:
 
     As Chen et al. 2016: memory for some third more time, with the same gradients.
     """
-    for layer in layers(model):
+    for layer in model.layers():
         layer.forward = _recomputed(layer.forward)
 
 

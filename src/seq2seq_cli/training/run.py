@@ -31,7 +31,6 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.precision import choose_search_precision
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, source_attentions
-from seq2seq_cli.models.parts import freeze
 from seq2seq_cli.runs.run_folder import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES, tag
@@ -129,7 +128,7 @@ def train_run(
         for line in origin_of(config.training, path).give(model, tokenizers):
             listener.said(line)
     if config.training.freeze:
-        frozen = freeze(model, config.training.freeze)
+        frozen = model.freeze(config.training.freeze)
         listener.said(f"frozen: {', '.join(config.training.freeze)}, {frozen:,} parameters")
     listener.said(f"device: {describe(device, precision)}")
     if config.training.compile_layers:
@@ -491,7 +490,7 @@ def refuse_what_the_model_has_not(config: RunConfig) -> None:
         joint = known.vocabulary.joint
     with torch.device("meta"):  # without weights, and without drawing any
         model = build(config.model, Vocabulary(len(PIECES), len(PIECES), joint))
-    freeze(model, training.freeze)
+    model.freeze(training.freeze)
     require(
         not training.guided_alignment or bool(source_attentions(model)),
         f"training.guided_alignment = {training.guided_alignment} guides attention to the "

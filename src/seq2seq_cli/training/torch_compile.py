@@ -12,7 +12,6 @@ from torch import nn
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.models.parts import layers
 
 
 def compile_layers(model: TranslationModel, device: torch.device) -> int:
@@ -23,7 +22,7 @@ def compile_layers(model: TranslationModel, device: torch.device) -> int:
     nothing can be compiled.
     """
     # An RNN's layer is one call to a library that has all its steps in it.
-    found = [layer for layer in layers(model) if not isinstance(layer, nn.RNNBase)]
+    found = [layer for layer in model.layers() if not isinstance(layer, nn.RNNBase)]
     if not found:
         raise InputError(
             f"training.compile_layers = true: the architecture {model.config.architecture} has no "
@@ -39,7 +38,7 @@ def compile_layers(model: TranslationModel, device: torch.device) -> int:
     _try(device)
     for layer in found:
         layer.forward = _compiled(layer.forward)
-    model.compiled = True
+    model.torch_compile = True
     return len(found)
 
 

@@ -1,4 +1,4 @@
-"""Every weight of every architecture belongs to one part, and a frozen part stays as it is."""
+"""Every weight of every architecture belongs to one group, and a frozen group stays as it is."""
 
 import pytest
 import torch
@@ -6,7 +6,6 @@ import torch
 from seq2seq_cli.config.settings import TrainingConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build
-from seq2seq_cli.models.parts import freeze, parts
 from seq2seq_cli.training.cross_entropy import cross_entropy
 from seq2seq_cli.training.optimization import make_optimizer, optimizer_tensors
 
@@ -30,36 +29,36 @@ def one_update(model: TranslationModel) -> torch.optim.Optimizer:
 
 def test_embeddings_encoder_and_decoder_share_all_weights(variant: Variant) -> None:
     model = fresh(variant)
-    found = parts(model)
-    split = [id(parameter) for name in WHOLE for parameter in found[name]]
+    groups = model.parameter_groups()
+    split = [id(parameter) for name in WHOLE for parameter in groups[name]]
     assert sorted(split) == sorted(map(id, model.parameters()))
     own = {id(p) for name, p in model.named_parameters() if name.startswith("encoder.")}
-    assert own <= {id(parameter) for parameter in found["encoder"]}
+    assert own <= {id(parameter) for parameter in groups["encoder"]}
 
 
-@pytest.mark.parametrize("part", WHOLE)
-def test_a_frozen_part_never_changes_and_has_no_optimizer_state(
-    part: str, variant: Variant
+@pytest.mark.parametrize("group", WHOLE)
+def test_a_frozen_group_never_changes_and_has_no_optimizer_state(
+    group: str, variant: Variant
 ) -> None:
     model = fresh(variant)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    frozen = {id(parameter) for parameter in parts(model)[part]}
-    count = freeze(model, [part])
+    frozen = {id(parameter) for parameter in model.parameter_groups()[group]}
+    count = model.freeze([group])
     optimizer = one_update(model)
     named = dict(model.named_parameters())
-    kept = {name for name, parameter in named.items() if id(parameter) in frozen}
-    assert count == sum(named[name].numel() for name in kept)
-    assert all(torch.equal(named[name], before[name]) for name in kept)
-    assert any(not torch.equal(named[name], before[name]) for name in named.keys() - kept)
+    still = {name for name, parameter in named.items() if id(parameter) in frozen}
+    assert count == sum(named[name].numel() for name in still)
+    assert all(torch.equal(named[name], before[name]) for name in still)
+    assert any(not torch.equal(named[name], before[name]) for name in named.keys() - still)
     with_state = {full.split("/", 1)[1] for full in optimizer_tensors(model, optimizer)}
-    assert with_state == named.keys() - kept
+    assert with_state == named.keys() - still
 
 
 def test_what_cannot_be_frozen_is_refused_with_what_can(variant: Variant) -> None:
     model = fresh(variant)
-    with pytest.raises(InputError, match=r'"encodr": no such part of this model; it has .*encoder'):
-        freeze(model, ["encodr"])
-    with pytest.raises(InputError, match="leaves nothing to train; leave one part out"):
-        freeze(model, WHOLE)
+    with pytest.raises(InputError, match=r'"encodr": .* no such parameter group; it has .*encoder'):
+        model.freeze(["encodr"])
+    with pytest.raises(InputError, match="leaves nothing to train; leave one group out"):
+        model.freeze(WHOLE)
     apart = model.source_embedding is not model.target_embedding
-    assert ("target-embeddings" in parts(model)) == apart
+    assert ("target-embeddings" in model.parameter_groups()) == apart
