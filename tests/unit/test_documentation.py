@@ -53,7 +53,7 @@ NAMED_FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|cpp|h|sh|md|toml|html)")
 # A setting of an earlier version, which only the changelog names.
 RENAMED: set[tuple[str, str]] = set()
 
-UsageError: Any = typer.BadParameter.__mro__[1]  # the base of all errors of the command line's parser
+UsageError: Any = typer.BadParameter.__mro__[1]  # of all errors of parsing
 INCOMPLETE = ("MissingParameter", "BadOptionUsage")  # a required option, a value of an option
 root_command: Any = typer.main.get_command(app)
 
@@ -171,6 +171,12 @@ def parsed(command: Command) -> dict[str, Any]:
     return dict(context.params)
 
 
+def all_commands(command: Any) -> Iterator[Any]:
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from all_commands(below)
+
+
 def documents() -> Iterator[tuple[str, Command]]:
     for page in PAGES:
         prose, blocks = prose_and_blocks(page.read_text(encoding="utf-8"))
@@ -256,12 +262,6 @@ def test_options_exist(page: Path) -> None:
         if name_of(page) not in OWN_OPTIONS:
             for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
                 assert option in known, f"no command has {option}"
-
-
-def all_commands(command: Any) -> Iterator[Any]:
-    yield command
-    for below in getattr(command, "commands", {}).values():
-        yield from all_commands(below)
 
 
 def options_of(command: Any) -> Iterator[str]:
