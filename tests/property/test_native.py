@@ -7,6 +7,7 @@ import torch
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference import inference_class, prepare_for_search, with_packed_layers
+from seq2seq_cli.inference.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models import (
@@ -20,7 +21,6 @@ from seq2seq_cli.models import (
 from seq2seq_cli.models.transformer import TransformerConfig
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
-from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.symbols import EOS
 
 pytestmark = pytest.mark.skipif(

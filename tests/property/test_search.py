@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from seq2seq_cli import search
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.inference.candidates import best_extensions
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.inference.beams import STEPS
 from seq2seq_cli.models import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
-from seq2seq_cli.search.candidates import best_extensions
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
 
 WORDS = (4, 5, 6)  # all that tiny models can say

@@ -2,6 +2,7 @@
 
 - `precision`: the type of matrix products in search
 - `quantization`: 8-bit weights where nothing is compiled
+- `candidates`: the best extensions of hypotheses
 - `base`: what models that are compiled as a whole share
 - `linear`: packed linear layers, within a model that torch runs
 - `transformer`: the compiled Transformer

@@ -4,7 +4,6 @@
 - `hypothesis`: what search returns
 - `shortlist`: the likely target words of a source
 - `alignment`: attention to the source as an alignment
-- `candidates`: the best extensions of hypotheses
 - `predictor`: one model or several, as logits of the next token
 - `constraints`: which tokens may come next
 - `beam`: beam search

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from seq2seq_cli.inference.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.inference.beams import Beams
 from seq2seq_cli.padding import pad
-from seq2seq_cli.search.candidates import best_extensions, log_sum_exp
 from seq2seq_cli.search.constraints import Sentence, constrain
 from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
 from seq2seq_cli.search.options import SearchOptions

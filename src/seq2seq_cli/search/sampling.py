@@ -12,8 +12,8 @@ from random import Random
 import torch
 from torch import Tensor
 
+from seq2seq_cli.inference.candidates import log_sum_exp
 from seq2seq_cli.padding import pad
-from seq2seq_cli.search.candidates import log_sum_exp
 from seq2seq_cli.search.constraints import Sentence, constrain
 from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
 from seq2seq_cli.search.options import SearchOptions
