@@ -61,7 +61,7 @@ def ctranslate2_engine(
     )
 
     def translate(lines: Lines) -> Lines:
-        pieces = [source.named(ids) for ids in source.encode(lines)]
+        pieces = [source.ids_to_pieces(ids) for ids in source.encode(lines)]
         found = engine.translate_batch(
             pieces,
             beam_size=beam,
@@ -69,7 +69,7 @@ def ctranslate2_engine(
             max_decoding_length=MOST_TOKENS,
             disable_unk=True,
         )
-        return target.decode([target.piece_ids(each.hypotheses[0]) for each in found])
+        return target.decode([target.pieces_to_ids(each.hypotheses[0]) for each in found])
 
     return translate
 

@@ -1,4 +1,4 @@
-"""The four symbols that every vocabulary begins with, and their ids; the tags of languages."""
+"""The four control symbols that every vocabulary begins with, and the mark of a word's start."""
 
 PAD = 0
 UNK = 1
@@ -7,7 +7,4 @@ EOS = 3
 
 PIECES = {PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
 
-
-def tag(language: str) -> str:
-    """What a source line begins with to be translated into a language (Johnson 2017)."""
-    return f"<2{language}>"
+WORD_START = "\u2581"  # SentencePiece begins the first piece of each word with it

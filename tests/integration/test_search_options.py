@@ -254,7 +254,7 @@ def test_an_exported_run_translates_alike(seq2seq, trained, tmp_path):
     tokenizer = Tokenizer.load(tmp_path / "served" / "tokenizer.model")
     engine = ctranslate2.Translator(str(tmp_path / "served"), compute_type="float32")
     sources = [each["source"] for each in found if each["source"]]
-    pieces = [tokenizer.pieces(source) for source in sources]
+    pieces = [tokenizer.encode_as_pieces(source) for source in sources]
     theirs = engine.translate_batch(pieces, beam_size=5, length_penalty=0, return_scores=True)
     ours = [each["hypotheses"][0] for each in found if each["source"]]
     assert [result.hypotheses[0] for result in theirs] == [each["tokens"][:-1] for each in ours]

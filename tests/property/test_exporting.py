@@ -11,7 +11,9 @@ from seq2seq_cli.models import build, model_config
 from seq2seq_cli.runs.run_folder import Tokenizers
 from seq2seq_cli.search import Predictor
 from seq2seq_cli.symbols import BOS, EOS
-from seq2seq_cli.tokenization.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.settings import TokenizerSettings
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra bench is not installed")
 
@@ -60,7 +62,9 @@ def test_both_engines_give_the_same_probabilities(
         ours = Predictor([model]).token_scores(
             torch.tensor([[*ids, EOS]]), torch.tensor([[BOS, *wanted, EOS]])
         )
-        [theirs] = engine.score_batch([tokenizer.named(ids)], [tokenizer.named(wanted)])
+        [theirs] = engine.score_batch(
+            [tokenizer.ids_to_pieces(ids)], [tokenizer.ids_to_pieces(wanted)]
+        )
         assert ours[0].tolist() == pytest.approx(theirs.log_probs, abs=2e-4)
 
 

@@ -8,13 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seq2seq_cli import symbols
-from seq2seq_cli.tokenization.tokenizer import (
-    NO_TEXT,
-    Tokenizer,
-    TokenizerSettings,
-    automatic_vocabulary_size,
-    train_tokenizer,
-)
+from seq2seq_cli.tokenization.learning import automatic_vocabulary_size, train_tokenizer
+from seq2seq_cli.tokenization.settings import TokenizerSettings
+from seq2seq_cli.tokenization.tokenizer import NON_TEXT, Tokenizer
 
 KNOWN = "the old woman reads a book über Wörter und Straßen , 42 !"
 TRAPS = "\n\r\t\x00\x0b\x0c\x1c\x85\u2028\u2029\u2581\u2047\ud800"
@@ -42,7 +38,7 @@ def test_known_text_comes_back_normalised(line: str) -> None:
     [ids] = tokenizer().encode([line])
     assert symbols.UNK not in ids
     assert tokenizer().decode([ids]) == [tokenizer().normalize(line)]
-    assert tokenizer().normalize(line) == " ".join(NO_TEXT.sub(" ", line).split())
+    assert tokenizer().normalize(line) == " ".join(NON_TEXT.sub(" ", line).split())
 
 
 @given(st.lists(any_text))
@@ -51,7 +47,7 @@ def test_any_text_becomes_ids_line_by_line(lines: list[str]) -> None:
     assert together == [tokenizer().encode([line])[0] for line in lines]
     for line, ids in zip(lines, together, strict=True):
         assert not {symbols.PAD, symbols.BOS, symbols.EOS} & set(ids)
-        assert tokenizer().piece_ids(tokenizer().pieces(line)) == ids
+        assert tokenizer().pieces_to_ids(tokenizer().encode_as_pieces(line)) == ids
         assert not {"\n", "\r"} & set(tokenizer().decode([ids])[0])
 
 

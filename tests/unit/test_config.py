@@ -20,7 +20,7 @@ from seq2seq_cli.config.settings import (
 )
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES, model_config
-from seq2seq_cli.tokenization.tokenizer import TokenizerSettings
+from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 KINDS: dict[str, type[Any]] = {
     "data": DataConfig,

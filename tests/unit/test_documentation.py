@@ -23,7 +23,7 @@ from seq2seq_cli.config.settings import (
 )
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES, model_config
-from seq2seq_cli.tokenization.tokenizer import TokenizerSettings
+from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "seq2seq_cli"

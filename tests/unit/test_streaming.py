@@ -12,7 +12,8 @@ from seq2seq_cli.data.streaming import Stream, StreamedPairs
 from seq2seq_cli.data.token_pairs import EndOfDataError, TokenPairs
 from seq2seq_cli.data.token_store import Recipe
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 LETTERS = "abcdefghijklmno"
 CAPITALS = "ABCD"

@@ -16,7 +16,8 @@ from seq2seq_cli.data.parallel import Corpus, corpora
 from seq2seq_cli.data.token_store import PAIRS, Recipe, learned, tokenised
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.symbols import PAD
-from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 LINES = [f"{'ab ' * (1 + number % 7)}{number}" for number in range(100)]
 FILTERED = ["", "too long " * 50, "a"]  # blank, too long, uneven

@@ -15,14 +15,11 @@ from typer.testing import CliRunner
 
 from seq2seq_cli import symbols
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.tokenization import tokenizer
+from seq2seq_cli.tokenization import learning
+from seq2seq_cli.tokenization.learning import automatic_vocabulary_size, train_tokenizer
+from seq2seq_cli.tokenization.settings import TokenizerSettings
 from seq2seq_cli.tokenization.subwords import UnigramSampler
-from seq2seq_cli.tokenization.tokenizer import (
-    Tokenizer,
-    TokenizerSettings,
-    automatic_vocabulary_size,
-    train_tokenizer,
-)
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 NOUNS = ["woman", "man", "dog", "reader", "Straße", "Übung"]
 VERBS = ["sees", "reads", "likes", "finds"]
@@ -34,7 +31,7 @@ def trained() -> Tokenizer:
     return train_tokenizer(CORPUS, TokenizerSettings()).tokenizer
 
 
-def learn(*lines: str, size: int = 60, **settings: object) -> Tokenizer:
+def train(*lines: str, size: int = 60, **settings: object) -> Tokenizer:
     """A tokenizer of the corpus and more lines."""
     chosen = TokenizerSettings(size, **settings)  # type: ignore[arg-type]
     return train_tokenizer([*CORPUS, *lines], chosen).tokenizer
@@ -49,7 +46,8 @@ def test_separate_processes_train_the_same_bytes(model_type: str) -> None:
         "import os, sys\n"
         "processors = sorted(os.sched_getaffinity(0))[: int(sys.argv[1])]\n"
         "os.sched_setaffinity(0, processors)\n"
-        "from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer\n"
+        "from seq2seq_cli.tokenization.learning import train_tokenizer\n"
+        "from seq2seq_cli.tokenization.settings import TokenizerSettings\n"
         f"trained = train_tokenizer({CORPUS!r}, TokenizerSettings(90, {model_type!r}))\n"
         "print(trained.tokenizer.sha256)"
     )
@@ -69,9 +67,9 @@ def test_separate_processes_train_the_same_bytes(model_type: str) -> None:
 
 
 def test_control_symbols_have_their_ids_and_the_size_is_the_wanted_one() -> None:
-    learned = learn(size=35)
-    assert len(learned) == len(learned.vocabulary) == 35
-    assert learned.vocabulary[:4] == list(symbols.PIECES.values())
+    found = train(size=35)
+    assert len(found) == len(found.vocabulary) == 35
+    assert found.vocabulary[:4] == list(symbols.PIECES.values())
 
 
 @pytest.mark.parametrize("model_type", ["unigram", "bpe", "word"])
@@ -123,23 +121,29 @@ def test_auto_takes_every_character_of_a_character_model() -> None:
 
 @pytest.mark.parametrize("long", ["x" * 100_000 + "QJ", "zu " * 40_000 + "QJ", "漢" * 5_000 + "QJ"])
 def test_long_lines_are_learned_from_to_their_end(long: str) -> None:
-    assert symbols.UNK not in learn(long).encode([long])[0]
+    assert symbols.UNK not in train(long).encode([long])[0]
 
 
 def test_words_that_a_space_always_follows_become_pieces(trained: Tokenizer) -> None:
-    assert trained.pieces("the woman likes dog .") == ["▁the", "▁woman", "▁likes", "▁dog", "▁."]
+    assert trained.encode_as_pieces("the woman likes dog .") == [
+        "▁the",
+        "▁woman",
+        "▁likes",
+        "▁dog",
+        "▁.",
+    ]
 
 
 def test_reflowed_text_keeps_every_word_in_its_order() -> None:
     lines = ["ab cde  ab cde\u3000"] * 1_000 + ["f" * 2_500, "", "漢字 ab"]
-    parts = list(tokenizer._reflowed(lines))
+    parts = list(learning._reflow(lines))
     assert "".join("".join(parts).split()) == "".join("".join(lines).split())
     assert max(map(len, parts)) <= 1_000
     assert parts[:2] == ["ab", "cde"]
 
 
 def test_of_too_many_lines_some_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer, "LEARNED_CHARACTERS", 900)
+    monkeypatch.setattr(learning, "SAMPLED_CHARACTERS", 900)
     results = [train_tokenizer(CORPUS, TokenizerSettings(60, seed=seed)) for seed in (1, 1, 2)]
     assert re.fullmatch(
         r"learned from \d\d of 144 lines, drawn at random \(seed 1\)", results[0].notes[0]
@@ -162,8 +166,8 @@ def test_settings_out_of_range_are_errors_that_say_what_is_allowed() -> None:
 
 
 def test_lowercase_folds_text() -> None:
-    learned = learn(lowercase=True)
-    assert learned.decode(learned.encode(["THE Übung"])) == ["the übung"]
+    found = train(lowercase=True)
+    assert found.decode(found.encode(["THE Übung"])) == ["the übung"]
 
 
 # --- text to ids and back
@@ -178,22 +182,22 @@ def test_what_is_no_text_acts_as_a_space(trained: Tokenizer, space: str) -> None
 
 @pytest.mark.parametrize("name", symbols.PIECES.values())
 def test_names_of_control_symbols_are_text(name: str) -> None:
-    learned = learn(f"the {name} x{name}y", "U+2581 \u2581 in the text")
-    [ids] = learned.encode([f"x{name}y {name}"])
+    found = train(f"the {name} x{name}y", "U+2581 \u2581 in the text")
+    [ids] = found.encode([f"x{name}y {name}"])
     assert min(ids) > max(symbols.PIECES)
-    assert learned.decode([ids]) == [f"x{name}y {name}"]
+    assert found.decode([ids]) == [f"x{name}y {name}"]
 
 
 def test_lines_with_reserved_characters_are_learned_from() -> None:
-    learned = learn("Q\u2585J", "Z\tY", "K\u2581W")
-    assert symbols.UNK not in learned.encode(["Q J Z Y K W"])[0]
+    found = train("Q\u2585J", "Z\tY", "K\u2581W")
+    assert symbols.UNK not in found.encode(["Q J Z Y K W"])[0]
 
 
 def test_unknown_characters_are_shown_in_their_place(trained: Tokenizer) -> None:
     [ids] = trained.encode(["the 漢 d漢g"])
     assert ids.count(symbols.UNK) == 2
     assert trained.decode([ids]) == ["the ⁇ d⁇g"]
-    assert "<unk>" in trained.pieces("漢")
+    assert "<unk>" in trained.encode_as_pieces("漢")
 
 
 def test_control_ids_leave_no_trace(trained: Tokenizer) -> None:
@@ -204,8 +208,8 @@ def test_control_ids_leave_no_trace(trained: Tokenizer) -> None:
 
 
 def test_pieces_come_back_and_an_unknown_one_is_an_error(trained: Tokenizer) -> None:
-    assert trained.decode_pieces(trained.pieces("the old dog .")) == "the old dog ."
-    with pytest.raises(InputError, match='"foo" is no piece of this vocabulary'):
+    assert trained.decode_pieces(trained.encode_as_pieces("the old dog .")) == "the old dog ."
+    with pytest.raises(InputError, match='"foo" is not a piece of this vocabulary'):
         trained.decode_pieces(["foo"])
 
 
@@ -233,7 +237,7 @@ def test_a_damaged_model_is_an_error_that_names_the_file(
     damaged = [trained.model[:cut] for cut in cuts]
     for model in [*damaged, b"garbage", b"\x00" * 100, os.urandom(1_000)]:
         path.write_bytes(model)
-        with pytest.raises(InputError, match=r"broken\.model is no SentencePiece model"):
+        with pytest.raises(InputError, match=r"broken\.model is not a SentencePiece model"):
             Tokenizer.load(path)
     assert capfd.readouterr() == ("", "")
 
@@ -243,7 +247,7 @@ def test_a_model_with_other_ids_is_an_error_that_says_which(tmp_path: Path) -> N
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(CORPUS), model_prefix=prefix, vocab_size=27, minloglevel=4
     )
-    with pytest.raises(InputError, match=r"are \(-1, 0, 1, 2\), and \(0, 1, 2, 3\) is wanted"):
+    with pytest.raises(InputError, match=r"are \(-1, 0, 1, 2\), and must be \(0, 1, 2, 3\)"):
         Tokenizer.load(Path(f"{prefix}.model"))
 
 
@@ -320,7 +324,7 @@ def test_an_invalid_id_is_an_error_that_names_the_line(model: Path, bad: str) ->
 
 
 def test_an_unknown_piece_is_an_error_that_names_the_line(model: Path) -> None:
-    with pytest.raises(InputError, match='standard input, line 3: "foo" is no piece'):
+    with pytest.raises(InputError, match='standard input, line 3: "foo" is not a piece'):
         run("decode", model, lines="▁the\n\n▁the foo\n")
 
 
@@ -377,25 +381,25 @@ def test_the_command_imports_sentencepiece_only_when_it_runs() -> None:
 
 @pytest.mark.parametrize("model_type", ["unigram", "bpe"])
 def test_sampled_tokens_are_other_cuts_of_the_same_text(model_type: str) -> None:
-    found = learn(model_type=model_type)
+    found = train(model_type=model_type)
     ids = found.encode(CORPUS)
     sampler = found.word_sampler(0.2)
-    drawn = [found.resampled(each, sampler, random.Random(5)) for each in ids]
+    drawn = [found.resample(each, sampler, random.Random(5)) for each in ids]
     assert drawn != ids
     assert found.decode(drawn) == found.decode(ids)
-    assert drawn == [found.resampled(each, sampler, random.Random(5)) for each in ids]
-    assert drawn != [found.resampled(each, sampler, random.Random(6)) for each in ids]
+    assert drawn == [found.resample(each, sampler, random.Random(5)) for each in ids]
+    assert drawn != [found.resample(each, sampler, random.Random(6)) for each in ids]
     unknown = [symbols.UNK, *ids[0], symbols.UNK, *ids[1]]
-    again = found.resampled(unknown, sampler, random.Random(5))
+    again = found.resample(unknown, sampler, random.Random(5))
     assert found.decode([again]) == found.decode([unknown])
 
 
 def test_merges_are_left_out_with_their_probability() -> None:
-    found = learn(model_type="bpe")
+    found = train(model_type="bpe")
     ids = found.encode(CORPUS)
     none, all_ = found.word_sampler(0.0), found.word_sampler(1.0)
-    assert [found.resampled(each, none, random.Random(1)) for each in ids] == ids
-    letters = found.named(found.resampled(ids[0], all_, random.Random(1)))
+    assert [found.resample(each, none, random.Random(1)) for each in ids] == ids
+    letters = found.ids_to_pieces(found.resample(ids[0], all_, random.Random(1)))
     assert {len(piece) for piece in letters} == {1}
 
 
@@ -406,17 +410,17 @@ def test_cuts_are_drawn_by_the_probabilities_of_their_pieces() -> None:
     cuts = [("ab", "c"), ("a", "b", "c"), ("abc",), ("a", "bc")]
     weights = [math.exp(alpha * sum(scores[piece] for piece in cut)) for cut in cuts]
     sampler, generator = UnigramSampler(ids, scores, alpha), random.Random(1)
-    drawn = Counter(tuple(sampler.draw("abc", generator) or ()) for _ in range(20_000))
+    drawn = Counter(tuple(sampler.sample("abc", generator) or ()) for _ in range(20_000))
     for cut, weight in zip(cuts, weights, strict=True):
         share = drawn[tuple(ids[piece] for piece in cut)] / 20_000
         assert share == pytest.approx(weight / sum(weights), abs=0.015)
-    assert sampler.draw("abd", generator) is None
+    assert sampler.sample("abd", generator) is None
 
 
 def test_tokenizers_without_other_cuts_are_refused() -> None:
     for model_type in ("char", "word"):
         with pytest.raises(InputError, match=f"type {model_type} cannot; unigram and bpe can"):
-            learn(model_type=model_type).word_sampler(0.1)
+            train(model_type=model_type).word_sampler(0.1)
 
 
 def test_a_tag_is_one_symbol_at_the_beginning_of_a_line_and_text_elsewhere() -> None:
@@ -432,7 +436,7 @@ def test_a_tag_is_one_symbol_at_the_beginning_of_a_line_and_text_elsewhere() -> 
         assert not set(found.encode([line])[0]) & set(found.tags.values())
     assert found.encode(["<2de>", "<2de> \x00", ""]) == [[], [], []]
     sampler = found.word_sampler(0.2)
-    assert found.resampled(with_tag[0], sampler, random.Random(1))[0] == found.tags["de"]
+    assert found.resample(with_tag[0], sampler, random.Random(1))[0] == found.tags["de"]
     with pytest.raises(InputError, match=r'tokenizer\.languages has "a b"'):
         TokenizerSettings(languages=("a b",))
 

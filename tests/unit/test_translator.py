@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from seq2seq_cli.runs.run_folder import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import EOS, PAD
-from seq2seq_cli.tokenization.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.settings import TokenizerSettings
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation.long_lines import split_line
 from seq2seq_cli.translation.results import Translation
 from seq2seq_cli.translation.translator import Translator

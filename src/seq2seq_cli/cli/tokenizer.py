@@ -117,7 +117,8 @@ def train(
     """
     from seq2seq_cli.config.settings import settings_from
     from seq2seq_cli.data.sources import parse
-    from seq2seq_cli.tokenization.tokenizer import TokenizerSettings, train_tokenizer
+    from seq2seq_cli.tokenization.learning import train_tokenizer
+    from seq2seq_cli.tokenization.settings import TokenizerSettings
 
     given = {
         "vocabulary_size": int(vocab_size) if vocab_size and vocab_size.isdecimal() else vocab_size,
@@ -203,7 +204,7 @@ def _load(model: Path) -> "Tokenizer":
 
 def _parse_pieces(line: str, tokenizer: "Tokenizer", where: str) -> list[int]:
     try:
-        return tokenizer.piece_ids([piece for piece in line.split(" ") if piece])
+        return tokenizer.pieces_to_ids([piece for piece in line.split(" ") if piece])
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 

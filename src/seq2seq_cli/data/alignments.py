@@ -11,18 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.padding import Ids
+from seq2seq_cli.symbols import WORD_START
 from seq2seq_cli.text import Warn, display_name, read_lines
 
 Links = list[tuple[int, int]]  # words of the source and the target
-Ids = npt.NDArray[np.integer[Any]]
 LONGEST = 20  # characters of a link
-WORD = "▁"  # what a piece that begins a word begins with
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Alignments:
         self.words = np.array(words, dtype=np.int32).reshape(-1, 2)
         self.offsets = np.array(offsets, dtype=np.int64)
         self.source_begins, self.target_begins = (
-            np.array([piece.startswith(WORD) for piece in pieces])
+            np.array([piece.startswith(WORD_START) for piece in pieces])
             for pieces in (source_pieces, target_pieces)
         )
 

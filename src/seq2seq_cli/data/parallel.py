@@ -8,8 +8,8 @@ from pathlib import Path
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.sources import Container, Source, joined_names, marked, parse
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.symbols import tag
 from seq2seq_cli.text import Warn
+from seq2seq_cli.tokenization.language_tags import language_tag
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Corpus:
         """All pairs, blank ones too. Raises InputError where the sides differ in their numbers."""
         if not self.language:
             return self._pairs(warn)
-        begin = f"{tag(self.language)} "
+        begin = f"{language_tag(self.language)} "
         return (
             (begin + source if source.strip() else source, target)
             for source, target in self._pairs(warn)

@@ -29,12 +29,9 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.text import Warn, ignore_warning, replace_file
-from seq2seq_cli.tokenization.tokenizer import (
-    Tokenizer,
-    TokenizerSettings,
-    TrainedTokenizer,
-    train_tokenizer,
-)
+from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer
+from seq2seq_cli.tokenization.settings import TokenizerSettings
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import pyarrow
@@ -205,7 +202,7 @@ class Recipe:
 
         def draw(ids: Ids, side: int, generator: random.Random) -> Ids:
             tokenizer, sampler = samplers[side]
-            drawn = tokenizer.resampled(ids.tolist(), sampler, generator)
+            drawn = tokenizer.resample(ids.tolist(), sampler, generator)
             # What would become too long for the model stays as it is.
             return np.array(drawn) if len(drawn) <= self.data.max_length else ids
 

@@ -148,8 +148,8 @@ def attention_maps(
             chosen = []
         target = pad([[BOS, *chosen]]).to(device)
         yield AttentionMap(
-            tuple(tokenizers.source.named([*ids, EOS])),
-            tuple(tokenizers.target.named([*chosen, EOS])),
+            tuple(tokenizers.source.ids_to_pieces([*ids, EOS])),
+            tuple(tokenizers.target.ids_to_pieces([*chosen, EOS])),
             attention_weights(model, source, target),
         )
 

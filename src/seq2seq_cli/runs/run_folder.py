@@ -45,7 +45,8 @@ from seq2seq_cli.config.settings import (
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.text import replace_file, sync_directory
-from seq2seq_cli.tokenization.tokenizer import Tokenizer, TokenizerSettings
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"

@@ -1,5 +1,9 @@
 """Text to token ids and back.
 
-- `subwords`: other segmentations of words, drawn at random
-- `tokenizer`: SentencePiece: learned, encoding, decoding
+- `language_tags`: tags such as <2de>, which choose the language to translate into
+- `settings`: how a tokenizer is trained
+- `protobuf`: the few fields that are read from a SentencePiece model file
+- `subwords`: random segmentations of words
+- `tokenizer`: lines to ids and back, with a SentencePiece model
+- `learning`: SentencePiece training and the choice of a vocabulary size
 """

@@ -1,118 +1,56 @@
-"""Text to tokens and back: one SentencePiece model (Kudo & Richardson 2018), trained or loaded.
+"""Lines of text to token ids and back, with a SentencePiece model (Kudo & Richardson 2018).
 
 What is defined here:
 
 - Text is normalised (NFKC, runs of white space become one space, none at the ends), so
   `decode(encode(line))` is `normalize(line)`, with `UNKNOWN` for what the vocabulary lacks.
-- What is no text acts as a space: control characters (NUL, TAB, CR, U+0085, form feed, ...),
-  U+2028, U+2029, lone surrogates, and U+2581, with which SentencePiece marks the start of a word.
-- The names of the control symbols, such as <s>, are plain text where they stand in a line.
-- Training gives the same bytes for the same lines and settings, on any number of processors.
+- Characters that are not text act as a space: control characters (NUL, TAB, CR, U+0085, form feed,
+  ...), U+2028, U+2029, lone surrogates, and U+2581, with which SentencePiece marks a word's start.
+- The names of the control symbols, such as <s>, are plain text if a line contains them.
 """
 
 import hashlib
-import heapq
-import io
-import math
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from sentencepiece import SentencePieceProcessor
 
 from seq2seq_cli import symbols, text
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.tokenization.language_tags import TAG, language_of
+from seq2seq_cli.tokenization.protobuf import (
+    NORMALIZER_FIELD,
+    TRAINER_FIELD,
+    message_fields,
+    model_type,
+)
 from seq2seq_cli.tokenization.subwords import MergeSampler, UnigramSampler, WordSampler
 
 UNKNOWN = "⁇"  # how decoded text shows UNK; normalised text never contains it
 
-NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u2581\ud800-\udfff]+")
-# SentencePiece leaves these out of what it learns from: the names of the control symbols, and whole
-# lines that contain U+2585. Taken apart, or as a space, they no longer take other text with them.
-RESERVED = re.compile("\u2585|" + "|".join(map(re.escape, symbols.PIECES.values())), re.IGNORECASE)
+NON_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u2581\ud800-\udfff]+")
 
-# The result of unigram training depends on how the sums of probabilities are split among threads,
-# so the split is fixed; how many of the threads run at the same time does not matter.
-TRAINING_THREADS = 8
-THREADED_LINES = 256  # fewer are encoded one by one sooner than threads start
-PART_CHARACTERS = 1000  # SentencePiece skips lines of more than 4192 bytes without a word
-LEARNED_CHARACTERS = 40_000_000  # at most: training takes some 25 bytes of memory a character
-UNLIMITED = 1 << 24  # pieces; more than there are characters
-
-# Sentences and the vocabulary size for them; `automatic_vocabulary_size` names the sources.
-MEASURED_SIZES = (
-    (5_000, 2_000),
-    (30_000, 4_000),
-    (500_000, 8_000),
-    (1_300_000, 8_000),
-    (4_500_000, 32_000),
-)
-WORD_VOCABULARY = 50_000  # words; Luong et al. 2015
-
-LANGUAGE = r"[A-Za-z][\w-]*"
-TAG = re.compile(rf"\s*<2({LANGUAGE})>(?:\s+|$)")  # at the beginning of a line
-
-MODEL_TYPE_FIELD = 3  # of the trainer's field
-MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
-WORD = "\u2581"  # what the first piece of a word begins with
-TRAINER_FIELD, NORMALIZER_FIELD = 2, 3  # in a serialized model; the pieces are field 1
+THREADED_LINES = 256  # fewer lines take less time one by one than threads take to start
 
 
-@dataclass(frozen=True)
-class TokenizerSettings:
-    """How a tokenizer is learned. Sizes are in pieces and count the four control symbols."""
-
-    vocabulary_size: int | Literal["auto"] = "auto"  # auto goes by the number of sentences
-    model_type: Literal["unigram", "bpe", "char", "word"] = "unigram"
-    character_coverage: float = 1.0  # the share of the text's characters that have a piece
-    lowercase: bool = False  # text is folded to lower case, and decoded as such
-    seed: int = 1  # chooses the lines, where there are more than are learned from
-    languages: tuple[str, ...] = ()  # to translate into, each of which gets a symbol such as <2de>
-
-    def __post_init__(self) -> None:
-        smallest = len(symbols.PIECES) + 1
-        require(
-            self.vocabulary_size == "auto" or smallest <= self.vocabulary_size <= UNLIMITED,
-            f"tokenizer.vocabulary_size = {self.vocabulary_size}: "
-            f'"auto" or {smallest} to {UNLIMITED} is allowed',
-        )
-        require(
-            0.98 <= self.character_coverage <= 1,
-            f"tokenizer.character_coverage = {self.character_coverage}: 0.98 to 1 is allowed",
-        )
-        for language in self.languages:
-            require(
-                re.fullmatch(LANGUAGE, language) is not None,
-                f'tokenizer.languages has "{language}": letters, digits, - and _ are allowed, '
-                "the first a letter, as in de or pt-BR",
-            )
-        require(
-            len(set(self.languages)) == len(self.languages),
-            f"tokenizer.languages = {', '.join(self.languages)}: each is named once",
-        )
-
-
-@dataclass(frozen=True)
-class TrainedTokenizer:
-    """A new tokenizer, and sentences for the user: what was chosen or changed, and why."""
-
-    tokenizer: "Tokenizer"
-    notes: list[str]
+def replace_non_text(line: str) -> str:
+    """Replace each run of characters that are not text by a space."""
+    return NON_TEXT.sub(" ", line)
 
 
 class Tokenizer:
-    """A vocabulary of pieces, and the way from lines to their ids and back."""
+    """A vocabulary of pieces that turns lines into ids and ids into lines."""
 
-    model: bytes  # SentencePiece's own format, as its other tools read it
+    model: bytes  # SentencePiece's own format, which its other tools read
     vocabulary: list[str]  # id -> piece
+    tags: dict[str, int]  # the languages that the tag of a line can choose -> the ids of their tags
 
     def __init__(self, model: bytes, name: str = "tokenizer model") -> None:
-        """Read a serialized model; `name` is how messages call it.
+        """Read a serialized model; messages call it by `name`.
 
         Raises InputError if it is damaged or its control symbols have other ids than ours.
         """
@@ -121,18 +59,18 @@ class Tokenizer:
         try:
             self._processor.LoadFromSerializedProto(model)
             self.vocabulary = self._processor.IdToPiece(list(range(len(self._processor))))
-            # A model cut off between two pieces is valid to SentencePiece; its ends take defaults.
-            whole = {TRAINER_FIELD, NORMALIZER_FIELD} <= _protobuf_fields(model)
+            # SentencePiece accepts a model cut off between two pieces and fills in defaults.
+            fields = {number for number, _ in message_fields(model)}
+            is_whole = {TRAINER_FIELD, NORMALIZER_FIELD} <= fields
         except (RuntimeError, UnicodeDecodeError, IndexError):
-            whole = False
+            is_whole = False
         require(
-            whole,
-            f"{name} is no SentencePiece model, or a damaged one; copy it again, or train a new "
+            is_whole,
+            f"{name} is not a SentencePiece model, or it is damaged; copy it again, or train a new "
             "one with `seq2seq tokenizer train`",
         )
         _check_symbols(self._processor, name)
         self._ids = {piece: number for number, piece in enumerate(self.vocabulary)}
-        # The languages that a line's tag can choose, with the ids of the tags.
         self.tags = {
             found[1]: number
             for piece, number in self._ids.items()
@@ -143,12 +81,12 @@ class Tokenizer:
     def load(cls, path: Path) -> "Tokenizer":
         """Read a model file.
 
-        Raises InputError if it is missing, is damaged, or is no model with our control symbols.
+        Raises InputError if the file is missing, damaged, or has other control symbols than ours.
         """
         if path.is_dir():
             inside = next(iter(sorted(path.glob("*.model"))), None)
             guess = f"; did you mean {inside}?" if inside else ""
-            raise InputError(f"{path} is a directory; a SentencePiece model file is wanted{guess}")
+            raise InputError(f"{path} is a directory; name a SentencePiece model file{guess}")
         with text.open_input(path) as stream:
             try:
                 return cls(stream.read(), str(path))
@@ -170,12 +108,12 @@ class Tokenizer:
         return len(self.vocabulary)
 
     def encode(self, lines: Sequence[str], *, threads: int | None = None) -> list[list[int]]:
-        """The ids of each line, without BOS and EOS; a blank line has none.
+        """Return the ids of each line, without BOS and EOS; a blank line has no ids.
 
-        A tag that a line begins with is one id. `threads` limits the processors that are used; None
+        A tag at the beginning of a line is one id. `threads` limits the processors in use; None
         takes all.
         """
-        cleaned = [_clean(line) for line in lines]
+        cleaned = [replace_non_text(line) for line in lines]
         if not self.tags:
             return self._encode(cleaned, threads)
         tags = [self.tags.get(language_of(line)) for line in cleaned]
@@ -195,24 +133,24 @@ class Tokenizer:
         return ids
 
     def word_sampler(self, amount: float) -> WordSampler:
-        """Cuts words at random: what `amount` is stands in `data.subword_sampling`.
+        """Make a sampler of segmentations; `amount` is the setting `data.subword_sampling`.
 
-        Raises InputError for tokenizers of characters and of words, which have one cut only.
+        Raises InputError for tokenizers of type char or word, which have only one segmentation.
         """
-        kind = MODEL_TYPES.get(_model_type(self.model), "unknown")
+        kind = model_type(self.model)
         require(
             kind in ("unigram", "bpe"),
-            f"data.subword_sampling = {amount} cuts words into other pieces, which a tokenizer of "
+            f"data.subword_sampling = {amount} segments words in other ways, which a tokenizer of "
             f"type {kind} cannot; unigram and bpe can",
         )
-        plain = [number for number in range(len(self)) if self._plain[number]]
-        ids = {self.vocabulary[number]: number for number in plain}
-        scores = {self.vocabulary[number]: self._processor.GetScore(number) for number in plain}
+        numbers = [number for number in range(len(self)) if self._is_text[number]]
+        ids = {self.vocabulary[number]: number for number in numbers}
+        scores = {self.vocabulary[number]: self._processor.GetScore(number) for number in numbers}
         return (UnigramSampler if kind == "unigram" else MergeSampler)(ids, scores, amount)
 
     @cached_property
-    def _plain(self) -> list[bool]:
-        """Which ids are pieces of text."""
+    def _is_text(self) -> list[bool]:
+        """For each id, whether its piece is text, and not a control symbol, UNK or a tag."""
         processor = self._processor
         return [
             not (processor.IsControl(number) or processor.IsUnknown(number))
@@ -221,34 +159,34 @@ class Tokenizer:
         ]
 
     @cached_property
-    def _begins(self) -> list[bool]:
-        """Which ids do not go on with the word before them."""
-        pairs = zip(self.vocabulary, self._plain, strict=True)
-        return [piece.startswith(WORD) or not plain for piece, plain in pairs]
+    def _starts_word(self) -> list[bool]:
+        """For each id, whether it does not continue the word before it."""
+        pairs = zip(self.vocabulary, self._is_text, strict=True)
+        return [piece.startswith(symbols.WORD_START) or not is_text for piece, is_text in pairs]
 
-    def resampled(
+    def resample(
         self, ids: Sequence[int], sampler: WordSampler, generator: random.Random
     ) -> list[int]:
-        """Other ids for the same text. UNK and control symbols stay as they are."""
-        begins, plain, vocabulary = self._begins, self._plain, self.vocabulary
-        starts = [place for place, number in enumerate(ids) if begins[number] or not place]
+        """Segment the same text at random. UNK and control symbols stay as they are."""
+        starts_word, is_text, vocabulary = self._starts_word, self._is_text, self.vocabulary
+        starts = [index for index, number in enumerate(ids) if starts_word[number] or not index]
         result: list[int] = []
         for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
             drawn = None
-            if plain[ids[start]]:
+            if is_text[ids[start]]:
                 word = "".join([vocabulary[number] for number in ids[start:stop]])
-                drawn = sampler.draw(word, generator)
+                drawn = sampler.sample(word, generator)
             result.extend(drawn or ids[start:stop])
         return result
 
     def decode(
         self, sentences: Sequence[Sequence[int]], *, threads: int | None = None
     ) -> list[str]:
-        """The text of each sentence of ids, as one line: it contains neither LF nor CR, and
-        spaces as normalised text has them, whatever the ids.
+        """Return the text of each sentence of ids, as one line.
 
-        PAD, BOS and EOS leave no trace, UNK is shown as `UNKNOWN`. Raises IndexError for an id that
-        is not in the vocabulary.
+        Whatever the ids, a line contains neither LF nor CR, and spaces as in normalised text. PAD,
+        BOS and EOS are left out, UNK is shown as `UNKNOWN`. Raises IndexError for an id that is not
+        in the vocabulary.
         """
         if not sentences:
             return []
@@ -258,314 +196,50 @@ class Tokenizer:
         else:
             lines = self._processor.Decode(lists, num_threads=threads or -1)
         lines = [line.replace("\n", " ").replace("\r", " ") for line in lines]
-        return [" ".join(filter(None, line.split(" "))) for line in lines] if self._joins else lines
+        if not self._collapses_spaces:
+            return lines
+        return [" ".join(filter(None, line.split(" "))) for line in lines]
 
     @cached_property
-    def _joins(self) -> bool:
-        """Whether normalised text has one space in the place of several, and none at its ends."""
+    def _collapses_spaces(self) -> bool:
+        """Whether normalisation turns runs of spaces into one and removes those at the ends."""
         return self.normalize("a  b") == "a b"
 
-    def pieces(self, line: str) -> list[str]:
-        """The pieces of a line as the vocabulary names them; what it lacks is <unk>."""
-        return self.named(self.encode([line])[0])
+    def encode_as_pieces(self, line: str) -> list[str]:
+        """Return the pieces of a line; text that the vocabulary lacks is <unk>."""
+        return self.ids_to_pieces(self.encode([line])[0])
 
-    def named(self, ids: Sequence[int]) -> list[str]:
-        """The pieces with these ids. Raises IndexError for an id that is not in the vocabulary."""
+    def ids_to_pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the pieces with these ids. Raises IndexError for an id without a piece."""
         return [self.vocabulary[number] for number in ids]
 
-    def piece_ids(self, pieces: Sequence[str]) -> list[int]:
-        """The ids of pieces. Raises InputError for a piece that is not in the vocabulary."""
+    def pieces_to_ids(self, pieces: Sequence[str]) -> list[int]:
+        """Return the ids of pieces. Raises InputError for a piece that is not in the vocabulary."""
         try:
             return [self._ids[piece] for piece in pieces]
         except KeyError as error:
             raise InputError(
-                f'"{error.args[0]}" is no piece of this vocabulary; pieces are what the same '
-                "tokenizer's encode gives, with a space between them"
+                f'"{error.args[0]}" is not a piece of this vocabulary; write pieces as `encode` of '
+                "the same tokenizer prints them, with a space between them"
             ) from None
 
     def decode_pieces(self, pieces: Sequence[str]) -> str:
-        """The text of one sentence of pieces. Raises InputError for an unknown piece."""
-        return self.decode([self.piece_ids(pieces)])[0]
+        """Return the text of one sentence of pieces. Raises InputError for an unknown piece."""
+        return self.decode([self.pieces_to_ids(pieces)])[0]
 
     def normalize(self, line: str) -> str:
-        """The line as the tokenizer sees it, and as it comes back where every piece is known."""
-        normalized: str = self._processor.Normalize(_clean(line))
-        return normalized.replace("\u2581", " ").strip(" ")
-
-
-def language_of(line: str) -> str:
-    """The language that a line's tag chooses, or nothing."""
-    found = TAG.match(line)
-    return found[1] if found else ""
-
-
-def split_tag(line: str) -> tuple[str, str]:
-    """The tag that a line begins with, and a space, or nothing; and the rest."""
-    found = TAG.match(line)
-    return (f"{symbols.tag(found[1])} ", line[found.end() :]) if found else ("", line)
-
-
-def automatic_vocabulary_size(sentences: int) -> int:
-    """The number of pieces for a corpus of so many sentences (pairs count once).
-
-    Published optima, joined by straight lines on doubly logarithmic paper:
-
-    - 5,000 sentences, 2,000 pieces: Sennrich & Zhang 2019, "Revisiting Low-Resource Neural Machine
-      Translation", whose 100,000 words did best with 2,000 symbols instead of 14,000.
-    - 500,000 to 1.3 million, 8,000: Gowda & May 2020, "Finding the Optimal Vocabulary Size for
-      Neural Machine Translation".
-    - 4.5 million and more, 32,000: the same; Vaswani et al. 2017 took 37,000 for as many.
-
-    That Transformers want few pieces for some 200,000 sentences is what Ding, Renduchintala & Duh
-    found in 2019, "A Call for Prudent Choice of Subword Merge Operations". The 4,000 for 30,000
-    sentences stand between these points and were chosen here, not published.
-    """
-    sizes = MEASURED_SIZES
-    sentences = min(max(sentences, 1), sizes[-1][0])
-    # The first pair whose end is far enough; below the first pair its line goes on.
-    place = next(i for i in range(1, len(sizes)) if sentences <= sizes[i][0])
-    (few, small), (many, large) = sizes[place - 1 : place + 1]
-    share = math.log(sentences / few) / math.log(many / few)
-    size: float = small * (large / small) ** share
-    step = 500 if size < 10_000 else 1000
-    return max(step, round(size / step) * step)
-
-
-def train_tokenizer(
-    lines: Iterable[str], settings: TokenizerSettings, *, sides: int = 1
-) -> TrainedTokenizer:
-    """Learn a tokenizer from lines of text: from all of them, or as many as are LEARNED_CHARACTERS,
-    drawn at random.
-
-    `sides` says how many lines make up a sentence pair: 2 where the lines are both sides of a
-    parallel corpus. Only the automatic vocabulary size depends on it. A vocabulary that is too
-    large for the text is reduced, one that is too small for its characters is raised, and the notes
-    say so. Raises InputError if the lines are all blank.
-    """
-    if settings.languages:
-        lines = (TAG.sub("", line, count=1) for line in lines)
-    sample = _draw(lines, settings.seed)
-    notes = []
-    if sample.seen > len(sample.lines):
-        notes.append(
-            f"learned from {len(sample.lines):,} of {sample.seen:,} lines, drawn at random "
-            f"(seed {settings.seed})"
-        )
-    wanted = settings.vocabulary_size
-    if wanted == "auto":
-        sentences = math.ceil(sample.seen / sides)
-        wanted, note = _automatic_size(settings.model_type, sentences)
-        notes.append(note)
-    tokenizer = _learn_what_fits(sample.lines, settings, wanted)
-    notes.extend(_size_notes(wanted, len(tokenizer)))
-    return TrainedTokenizer(tokenizer, notes)
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """The lines that are learned from, cleaned, and how many they were drawn from."""
-
-    lines: list[str]
-    seen: int  # lines that are not blank
-
-
-def _draw(lines: Iterable[str], seed: int) -> _Sample:
-    """Take all lines or, where they are too many, as many at random as are LEARNED_CHARACTERS.
-
-    Each line draws a number, and those with the least ones are kept.
-    """
-    generator = random.Random(seed)
-    kept: list[tuple[float, int, str]] = []  # a heap: less the number drawn, place, line
-    characters, seen, limit = 0, 0, 1.0
-    for line in lines:
-        cleaned = RESERVED.sub(_taken_apart, _clean(line))
-        if not cleaned.strip():
-            continue
-        seen += 1
-        drawn = generator.random()
-        if drawn >= limit:
-            continue
-        heapq.heappush(kept, (-drawn, seen, cleaned))
-        characters += len(cleaned)
-        while characters > LEARNED_CHARACTERS and len(kept) > 1:
-            least, _, left_out = heapq.heappop(kept)
-            limit = -least
-            characters -= len(left_out)
-    if not kept:
-        raise InputError("a tokenizer cannot be learned: the text has no lines, or only blank ones")
-    kept.sort(key=lambda each: each[1])
-    return _Sample([line for _, _, line in kept], seen)
-
-
-def _clean(line: str) -> str:
-    return NO_TEXT.sub(" ", line)
-
-
-def _taken_apart(reserved: re.Match[str]) -> str:
-    """Text that SentencePiece reserves for itself, as text that it learns from."""
-    return " ".join(reserved[0]).replace("\u2585", " ")
-
-
-def _reflowed(lines: Iterable[str]) -> Iterator[str]:
-    """The words of all lines, in parts of at most PART_CHARACTERS that end where it helps.
-
-    Pieces never contain a space, so line ends carry nothing. But unigram training takes as
-    candidates only strings that are followed by two different things, and a word that is always
-    followed by a space, as in the sentences of a small grammar, would never become a piece. So a
-    part ends after the first occurrence of each word, and elsewhere goes on.
-    """
-    known: set[str] = set()
-    part: list[str] = []
-    characters = 0  # of the part, with a space after each word
-    for word in _words(lines):
-        if part and characters + len(word) > PART_CHARACTERS:
-            yield " ".join(part)
-            part, characters = [], 0
-        part.append(word)
-        characters += len(word) + 1
-        if word not in known:
-            known.add(word)
-            yield " ".join(part)
-            part, characters = [], 0
-    if part:
-        yield " ".join(part)
-
-
-def _words(lines: Iterable[str]) -> Iterator[str]:
-    """The words of all lines, those that are too long for a part in several."""
-    for line in lines:
-        for word in line.split():
-            for start in range(0, len(word), PART_CHARACTERS):
-                yield word[start : start + PART_CHARACTERS]
-
-
-def _automatic_size(model_type: str, sentences: int) -> tuple[int, str]:
-    """What "auto" means for a type of model, in pieces, and the note that says why."""
-    if model_type == "char":
-        return UNLIMITED, "vocabulary size: a piece for every character of the text"
-    if model_type == "word":
-        return WORD_VOCABULARY, (
-            f"vocabulary size: at most {WORD_VOCABULARY:,} words (Luong et al. 2015)"
-        )
-    size = automatic_vocabulary_size(sentences)
-    return size, (
-        f"vocabulary size: {size:,} pieces for {sentences:,} sentences; the fewer sentences, the "
-        "fewer pieces are best (Sennrich & Zhang 2019, Gowda & May 2020)"
-    )
-
-
-def _size_notes(wanted: int, size: int) -> Iterator[str]:
-    """Say where the vocabulary has another size than was wanted."""
-    if size < wanted < UNLIMITED:
-        yield f"vocabulary size: reduced from {wanted:,} to {size:,}; the text has no more pieces"
-    if size > wanted:
-        yield (
-            f"vocabulary size: raised from {wanted:,} to {size:,}, so that every character of the "
-            "text has a piece; a character coverage of 0.9995 would leave out the rarest"
-        )
-
-
-def _learn_what_fits(lines: list[str], settings: TokenizerSettings, size: int) -> Tokenizer:
-    """Learn a model of this size, or of the nearest one that the text allows."""
-    try:
-        try:
-            return Tokenizer(_learn(lines, settings, size))
-        except RuntimeError:
-            characters = _learn(lines, replace(settings, model_type="char"), UNLIMITED)
-            smallest = len(Tokenizer(characters))
-            if size >= smallest:
-                raise
-            return Tokenizer(_learn(lines, settings, smallest))
-    except RuntimeError as error:
-        raise InputError(f"a tokenizer cannot be learned from this text: {error}") from None
-
-
-def _learn(lines: list[str], settings: TokenizerSettings, size: int) -> bytes:
-    """Run SentencePiece's training; raises RuntimeError if `size` is below the characters."""
-    model = io.BytesIO()
-    SentencePieceTrainer.train(
-        # An iterator and a stream, since the model would record the names of files.
-        sentence_iterator=_reflowed(lines),
-        model_writer=model,
-        model_type=settings.model_type,
-        vocab_size=size,
-        hard_vocab_limit=False,
-        character_coverage=settings.character_coverage,
-        normalization_rule_name="nmt_nfkc_cf" if settings.lowercase else "nmt_nfkc",
-        pad_id=symbols.PAD,
-        unk_id=symbols.UNK,
-        bos_id=symbols.BOS,
-        eos_id=symbols.EOS,
-        pad_piece=symbols.PIECES[symbols.PAD],
-        unk_piece=symbols.PIECES[symbols.UNK],
-        bos_piece=symbols.PIECES[symbols.BOS],
-        eos_piece=symbols.PIECES[symbols.EOS],
-        unk_surface=UNKNOWN,
-        control_symbols=[symbols.tag(language) for language in settings.languages],
-        num_threads=TRAINING_THREADS,
-        minloglevel=4,  # silent: what matters of it is said in the notes and errors
-    )
-    return model.getvalue()
+        """Return the line as the tokenizer sees it, and as `decode` returns it without UNK."""
+        normalized: str = self._processor.Normalize(replace_non_text(line))
+        return normalized.replace(symbols.WORD_START, " ").strip(" ")
 
 
 def _check_symbols(processor: SentencePieceProcessor, name: str) -> None:
-    """Raise InputError unless the control symbols have the ids that `symbols` gives them."""
+    """Raise InputError unless the control symbols have the ids that `symbols` defines."""
     found = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
-    wanted = (symbols.PAD, symbols.UNK, symbols.BOS, symbols.EOS)
+    expected = (symbols.PAD, symbols.UNK, symbols.BOS, symbols.EOS)
     require(
-        found == wanted,
+        found == expected,
         f"{name} has other control symbols: the ids of pad, unk, bos and eos are {found}, and "
-        f"{wanted} is wanted (-1: none); train it with `seq2seq tokenizer train`, or with "
+        f"must be {expected} (-1: none); train it with `seq2seq tokenizer train`, or with "
         "spm_train --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3",
     )
-
-
-def _model_type(model: bytes) -> int:
-    """The number of the type that a serialized model says it has; unigram where it says nothing."""
-    for number, trainer in _protobuf(model):
-        if number == TRAINER_FIELD and isinstance(trainer, bytes):
-            for field, value in _protobuf(trainer):
-                if field == MODEL_TYPE_FIELD and isinstance(value, int):
-                    return value
-    return 1
-
-
-def _protobuf(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a valid protobuf message: numbers, and bytes of any other kind."""
-    place = 0
-    while place < len(message):
-        tag, place = _varint(message, place)
-        kind = tag & 7
-        if kind == 0:
-            value, place = _varint(message, place)
-            yield tag >> 3, value
-            continue
-        length = {1: 8, 5: 4}.get(kind, 0)
-        if kind == 2:
-            length, place = _varint(message, place)
-        yield tag >> 3, message[place : place + length]
-        place += length
-
-
-def _protobuf_fields(message: bytes) -> set[int]:
-    """The numbers of the fields of a valid protobuf message that holds nothing but messages."""
-    fields = set()
-    place = 0
-    while place < len(message):
-        tag, place = _varint(message, place)
-        length, place = _varint(message, place)
-        fields.add(tag >> 3)
-        place += length
-    return fields
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """Read a protobuf integer; returns it and the place after it."""
-    value = shift = 0
-    while True:
-        byte = message[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-        shift += 7

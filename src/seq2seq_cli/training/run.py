@@ -33,9 +33,11 @@ from seq2seq_cli.kernels.library import library
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, source_attentions
 from seq2seq_cli.runs.run_folder import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
-from seq2seq_cli.symbols import PIECES, tag
+from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn, check_input, ignore_warning
-from seq2seq_cli.tokenization.tokenizer import Tokenizer, TrainedTokenizer, train_tokenizer
+from seq2seq_cli.tokenization.language_tags import language_tag
+from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.diagnosis import findings
 from seq2seq_cli.training.fine_tuning import Origin
 from seq2seq_cli.training.memory import fitting_batch_tokens, is_out_of_memory, recompute_layers
@@ -396,7 +398,7 @@ def refuse_unknown_languages(config: RunConfig, tokenizer: Tokenizer) -> None:
     for language in config.tokenizer.languages:
         require(
             language in tokenizer.tags,
-            f"the source tokenizer has no symbol {tag(language)}; learn one with `seq2seq "
+            f"the source tokenizer has no symbol {language_tag(language)}; learn one with `seq2seq "
             f"tokenizer train --language {language}`, or give none",
         )
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.symbols import tag
-from seq2seq_cli.tokenization.tokenizer import language_of
+from seq2seq_cli.tokenization.language_tags import language_of, language_tag
 
 Tags = Mapping[str, int]  # language -> id of its tag; empty for runs with one target language
 
@@ -29,7 +28,7 @@ def with_tag(line: str, language: str, tags: Tags) -> str:
     """The line with the tag of the language, unless it begins with a tag of its own."""
     if not language or language_of(line) in tags:
         return line
-    return f"{tag(language)} {line}"
+    return f"{language_tag(language)} {line}"
 
 
 def missing_language(line: str, ids: Sequence[int], number: int, tags: Tags) -> str:
@@ -43,5 +42,5 @@ def missing_language(line: str, ids: Sequence[int], number: int, tags: Tags) -> 
     return (
         f"line {number} names {asked or 'no language'} to translate into"
         f"{', which the run does not know' if asked else ''}; begin it with "
-        f"{' or '.join(map(tag, tags))}, or give --target-language"
+        f"{' or '.join(map(language_tag, tags))}, or give --target-language"
     )

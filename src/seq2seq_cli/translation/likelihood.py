@@ -56,7 +56,7 @@ def _ids_of_pieces(translator: Translator) -> Callable[[Sequence[str]], list[lis
     target = translator.tokenizers.target
 
     def ids(lines: Sequence[str]) -> list[list[int]]:
-        return [target.piece_ids(line.removesuffix(PIECES[EOS]).split()) for line in lines]
+        return [target.pieces_to_ids(line.removesuffix(PIECES[EOS]).split()) for line in lines]
 
     return ids
 
@@ -99,7 +99,7 @@ def _window(
         with autocast(predictor.device, translator.precision):
             scores = predictor.token_scores(given, wanted).tolist()
         for row, each in zip(rows, scores, strict=True):
-            pieces = tuple(tokenizers.target.named(target[row]))
+            pieces = tuple(tokenizers.target.ids_to_pieces(target[row]))
             found[row] = Likelihood(pieces, tuple(each[: len(pieces)]))
     return [found[row] for row in range(len(sources))]
 

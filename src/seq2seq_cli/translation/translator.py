@@ -24,7 +24,7 @@ from seq2seq_cli.runs.run_folder import RunFolder, Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions, Shortlist, search
 from seq2seq_cli.symbols import EOS, UNK
 from seq2seq_cli.text import Warn
-from seq2seq_cli.tokenization.tokenizer import split_tag
+from seq2seq_cli.tokenization.language_tags import split_tag
 from seq2seq_cli.translation.languages import check_language, missing_language, with_tag
 from seq2seq_cli.translation.long_lines import split_line
 from seq2seq_cli.translation.results import Candidate, Translation, join_segments
@@ -260,7 +260,7 @@ class Translator:
                 Candidate(
                     text,
                     hypothesis.score,
-                    tuple(self.tokenizers.target.named([*hypothesis.tokens, EOS])),
+                    tuple(self.tokenizers.target.ids_to_pieces([*hypothesis.tokens, EOS])),
                     hypothesis.token_scores,
                     alignment.pairs if alignment else None,
                     alignment.source_words if alignment else 0,

@@ -10,8 +10,7 @@ from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.padding import pad
 from seq2seq_cli.runs.run_folder import Tokenizers
 from seq2seq_cli.search import attention_to_source
-from seq2seq_cli.symbols import BOS
-from seq2seq_cli.tokenization.tokenizer import WORD
+from seq2seq_cli.symbols import BOS, WORD_START
 from seq2seq_cli.translation.results import Alignment
 
 
@@ -43,8 +42,8 @@ def align_words(
     alignments = []
     for index, (row, tokens) in enumerate(hypotheses):
         tags = int(sentences[row][0] in tokenizers.source.tags.values())  # a line has one or none
-        source_words = word_indices(tokenizers.source.named(sentences[row][tags:]))
-        target_words = word_indices(tokenizers.target.named(tokens))
+        source_words = word_indices(tokenizers.source.ids_to_pieces(sentences[row][tags:]))
+        target_words = word_indices(tokenizers.target.ids_to_pieces(tokens))
         attention = weights[index, : len(target_words), tags : tags + len(source_words)]
         most = attention.argmax(dim=1).tolist()
         pairs = {(source_words[s], target_words[t]) for t, s in enumerate(most)}
@@ -61,8 +60,8 @@ def word_indices(pieces: Sequence[str]) -> list[int]:
     """
     indices, word, begins = [], -1, True
     for piece in pieces:
-        begins = begins or piece.startswith(WORD)
-        if not piece.strip(WORD):
+        begins = begins or piece.startswith(WORD_START)
+        if not piece.strip(WORD_START):
             indices.append(word + 1)
             continue
         word += begins

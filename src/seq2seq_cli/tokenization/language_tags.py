@@ -1,0 +1,26 @@
+"""Tags such as <2de> at the beginning of a source line: the language to translate it into.
+
+Johnson et al. 2017, "Google's Multilingual Neural Machine Translation System".
+"""
+
+import re
+
+LANGUAGE = r"[A-Za-z][\w-]*"
+TAG = re.compile(rf"\s*<2({LANGUAGE})>(?:\s+|$)")  # at the beginning of a line
+
+
+def language_tag(language: str) -> str:
+    """The tag of a language, as in <2de>."""
+    return f"<2{language}>"
+
+
+def language_of(line: str) -> str:
+    """The language that the tag of a line chooses, or "" if the line has no tag."""
+    found = TAG.match(line)
+    return found[1] if found else ""
+
+
+def split_tag(line: str) -> tuple[str, str]:
+    """Split a line into its tag, with a space, and the rest. The tag is "" if there is none."""
+    found = TAG.match(line)
+    return (f"{language_tag(found[1])} ", line[found.end() :]) if found else ("", line)
