@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from seq2seq_cli.data.batching import epoch_batches
-from seq2seq_cli.data.token_store import PAIRS, opened
+from seq2seq_cli.data.token_store import PAIRS, load_entry
 
 LANGUAGES = ("en", "de")
 WORDS = 10_000  # different ones, drawn by Zipf's law
@@ -119,7 +119,7 @@ def report_order(cache: Path) -> None:
     (entry,) = (path.parent for path in cache.glob(f"*/{PAIRS}"))
     size = (entry / PAIRS).stat().st_size
     begin = time.monotonic()
-    data, _ = opened(entry)
+    data, _ = load_entry(entry)
     print(f"{len(data):,} pairs, {size / 1e9:.2f} GB, mapped in {time.monotonic() - begin:.2f} s")
     for epoch in range(3):
         begin = time.monotonic()

@@ -211,11 +211,11 @@ class Products:
 
 def tokenised(source: Path, target: Path, size: int) -> tuple[list[list[int]], list[list[int]]]:
     """The ids of both sides in a joint vocabulary, long pairs left out."""
-    from seq2seq_cli.data.parallel import corpora, read_parallel
+    from seq2seq_cli.data.parallel import parse_corpora, read_parallel
     from seq2seq_cli.tokenization.learning import train_tokenizer
     from seq2seq_cli.tokenization.settings import TokenizerSettings
 
-    text = read_parallel(corpora((str(source),), (str(target),)), print)
+    text = read_parallel(parse_corpora((str(source),), (str(target),)), print)
     learned = train_tokenizer(
         [*text.source, *text.target], TokenizerSettings(vocabulary_size=size), sides=2
     ).tokenizer

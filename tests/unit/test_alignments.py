@@ -69,7 +69,7 @@ def test_all_pieces_of_linked_words_are_linked_and_a_row_sums_to_one_or_nothing(
 def test_a_pair_whose_pieces_make_up_other_words_is_not_aligned() -> None:
     source, target = np.array([4, 5]), np.array([6])
     other = links((0, 0), words=(1, 1))
-    assert not other.divides_alike(0, source, target)
+    assert not other.words_match(0, source, target)
     assert not other.matrix(0, source, target).any()
     assert links((0, 0), words=(2, 1)).matrix(0, source, target).any()
 

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from seq2seq_cli.data.parallel import corpora, read_parallel
+from seq2seq_cli.data.parallel import parse_corpora, read_parallel
 from seq2seq_cli.errors import InputError
 
 PAIRS = [("a b", "c"), ("„d“ e\tf", "g\u2028h"), ("", "i"), ("j", "k l")]
@@ -72,7 +72,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_kind_of_source_gives_the_same_pairs(
     source: str, target: str, streamed: bool
 ) -> None:
-    [corpus] = corpora([source], [target], streamed=streamed)
+    [corpus] = parse_corpora([source], [target], streamed=streamed)
     expected = TABLE if "tsv" in source else PAIRS
     for _ in range(2):
         assert list(corpus.pairs(pytest.fail)) == expected
@@ -105,19 +105,19 @@ def test_what_is_wrong_with_a_source_is_named(source: str, message: str) -> None
     Path("broken.jsonl").write_text('{"en": "a"}\n{"en": \n')
     Path("broken.parquet").write_text("no table")
     with pytest.raises(InputError, match=re.escape(message)):
-        read_parallel(corpora([source], ["text.de"]), pytest.fail)
+        read_parallel(parse_corpora([source], ["text.de"]), pytest.fail)
 
 
 @pytest.mark.usefixtures("folder")
 def test_several_corpora_are_paired_one_by_one() -> None:
-    both = corpora(["text.en", "flat.jsonl:en"], ["text.de", "flat.jsonl:de"])
+    both = parse_corpora(["text.en", "flat.jsonl:en"], ["text.de", "flat.jsonl:de"])
     assert read_parallel(both, pytest.fail).source == ["a b", PAIRS[1][0], "j"] * 2
-    one_side = corpora(["text.en", "text.en"], ["long.de"])
+    one_side = parse_corpora(["text.en", "text.en"], ["long.de"])
     Path("long.de").write_text("x\n" * 8)
     assert len(read_parallel(one_side, pytest.fail).source) == 6
     Path("long.de").write_text("x\n" * 5)
     with pytest.raises(InputError, match=re.escape("text.en has 4 lines but long.de has 5")):
-        read_parallel(corpora(["text.en", "text.en"], ["text.de", "long.de"]), pytest.fail)
+        read_parallel(parse_corpora(["text.en", "text.en"], ["text.de", "long.de"]), pytest.fail)
 
 
 @pytest.mark.usefixtures("folder")
@@ -129,7 +129,7 @@ def test_the_digest_tells_fields_formats_and_content_apart() -> None:
         ("text.en", "text.de"),
         ("hf:set:train:en", "hf:set:train:de"),
     ]
-    digests = [json.dumps(corpora([one], [other])[0].digest()) for one, other in named]
+    digests = [json.dumps(parse_corpora([one], [other])[0].digest()) for one, other in named]
     assert len(set(digests)) == len(named)
     Path("moved.en").write_bytes(Path("text.en").read_bytes())
-    assert json.dumps(corpora(["moved.en"], ["text.de"])[0].digest()) == digests[3]
+    assert json.dumps(parse_corpora(["moved.en"], ["text.de"])[0].digest()) == digests[3]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from seq2seq_cli.config.settings import DataConfig
-from seq2seq_cli.data.parallel import Corpus, corpora
+from seq2seq_cli.data.pair_tokenizer import PairTokenizer
+from seq2seq_cli.data.parallel import Corpus, parse_corpora
 from seq2seq_cli.data.streaming import Stream, StreamedPairs
 from seq2seq_cli.data.token_pairs import EndOfDataError, TokenPairs
-from seq2seq_cli.data.token_store import Recipe
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.settings import TokenizerSettings
@@ -22,13 +22,13 @@ TOKENIZER = train_tokenizer([LETTERS, CAPITALS], TokenizerSettings(model_type="c
 
 def write(path: Path, letters: str) -> Corpus:
     path.write_text("".join(f"{letter}\n" for letter in letters))
-    [corpus] = corpora([str(path)], [str(path)])
+    [corpus] = parse_corpora([str(path)], [str(path)])
     return corpus
 
 
 def stream(found: list[Corpus], pairs: int, **data: object) -> StreamedPairs:
     config = DataConfig(stream=True, stream_pairs=pairs, **data)  # type: ignore[arg-type]
-    return Stream(found, config, pytest.fail).tokenised(Recipe(TOKENIZER, TOKENIZER, config))
+    return Stream(found, config, pytest.fail).tokenise(PairTokenizer(TOKENIZER, TOKENIZER, config))
 
 
 def letters(pairs: TokenPairs) -> str:
@@ -72,7 +72,7 @@ def test_a_pipe_ends_and_what_is_left_is_used(tmp_path: Path) -> None:
     os.mkfifo(path)
     threading.Thread(target=path.write_text, args=["a\nb\nc\n"], daemon=True).start()
     target = write(tmp_path / "b", "abc").target
-    [corpus] = corpora([str(path)], [str(tmp_path / "b")])
+    [corpus] = parse_corpora([str(path)], [str(tmp_path / "b")])
     assert corpus.target == target
     read = stream([corpus], 2)
     assert [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(2)] == ["ab", "c"]

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from seq2seq_cli.config.settings import DataConfig
-from seq2seq_cli.data import token_store
+from seq2seq_cli.data import pair_tokenizer as pair_tokenizer_module
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.cache import UNUSED_DAYS, Cache
-from seq2seq_cli.data.parallel import Corpus, corpora
-from seq2seq_cli.data.token_store import PAIRS, Recipe, learned, tokenised
+from seq2seq_cli.data.pair_tokenizer import PairTokenizer
+from seq2seq_cli.data.parallel import Corpus, parse_corpora
+from seq2seq_cli.data.token_store import PAIRS, tokenise_or_load, train_or_load_tokenizer
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer
@@ -29,14 +30,14 @@ def corpus(tmp_path: Path) -> Corpus:
     for name, lines in (("a", FILTERED), ("b", OTHER)):
         lines = [*lines[:1], *LINES, *lines[1:]]
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
-    [corpus] = corpora([str(tmp_path / "a")], [str(tmp_path / "b")])
+    [corpus] = parse_corpora([str(tmp_path / "a")], [str(tmp_path / "b")])
     return corpus
 
 
 @pytest.fixture
-def recipe() -> Recipe:
+def pair_tokenizer() -> PairTokenizer:
     tokenizer = train_tokenizer(LINES, TokenizerSettings(model_type="char")).tokenizer
-    return Recipe(tokenizer, tokenizer, DataConfig(max_length=60))
+    return PairTokenizer(tokenizer, tokenizer, DataConfig(max_length=60))
 
 
 @pytest.fixture
@@ -51,12 +52,16 @@ def entries(cache: Cache) -> dict[str, int]:
 
 @pytest.mark.parametrize("lines", [1, 7, 100, 1000])
 def test_tokens_from_the_cache_are_those_from_memory(
-    lines: int, corpus: Corpus, recipe: Recipe, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    lines: int,
+    corpus: Corpus,
+    pair_tokenizer: PairTokenizer,
+    cache: Cache,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    held, report = tokenised(corpus, recipe, None, pytest.fail)
-    monkeypatch.setattr(token_store, "LINES", lines)
+    held, report = tokenise_or_load(corpus, pair_tokenizer, None, pytest.fail)
+    monkeypatch.setattr(pair_tokenizer_module, "CHUNK_LINES", lines)
     for _ in range(2):  # made, then found
-        mapped, again = tokenised(corpus, recipe, cache, pytest.fail)
+        mapped, again = tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
         assert again == report
         assert mapped.fingerprint() == held.fingerprint()
         assert np.concatenate(mapped.line_numbers).tolist() == [*range(1, 101)]
@@ -64,74 +69,77 @@ def test_tokens_from_the_cache_are_those_from_memory(
         one, other = mapped.batch(range(len(held))), held.batch(range(len(held)))
         assert one.source.equal(other.source)
         assert one.target.equal(other.target)
-    expected = recipe.source.encode(LINES)
+    expected = pair_tokenizer.source.encode(LINES)
     assert [ids.tolist() for ids, _ in held.take(range(100))] == expected
-    assert (report.read, report.kept) == (103, 100)
+    assert (report.read, report.used) == (103, 100)
     assert (report.blank, report.too_long, report.uneven) == (1, 1, 1)
     assert report.source_tokens == sum(map(len, expected))
 
 
 def test_the_cache_is_used_again_until_something_changes(
-    corpus: Corpus, recipe: Recipe, cache: Cache, tmp_path: Path
+    corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache, tmp_path: Path
 ) -> None:
-    tokenised(corpus, recipe, cache, pytest.fail)
+    tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
     first = entries(cache)
     touched = tmp_path / "a"
     os.utime(touched, (0, 0))
     copied = tmp_path / "copy"
     copied.write_bytes(touched.read_bytes())
-    same = corpora([str(copied)], [str(tmp_path / "b")])[0]
-    tokenised(same, recipe, cache, pytest.fail)
+    same = parse_corpora([str(copied)], [str(tmp_path / "b")])[0]
+    tokenise_or_load(same, pair_tokenizer, cache, pytest.fail)
     assert entries(cache) == first
     other = train_tokenizer(LINES, TokenizerSettings(model_type="word")).tokenizer
     for changed in (
-        replace(recipe, target=other),
-        replace(recipe, source=other),
-        replace(recipe, data=DataConfig(max_length=59)),
-        replace(recipe, data=DataConfig(max_length=60, max_length_ratio=8.0)),
+        replace(pair_tokenizer, target=other),
+        replace(pair_tokenizer, source=other),
+        replace(pair_tokenizer, data=DataConfig(max_length=59)),
+        replace(pair_tokenizer, data=DataConfig(max_length=60, max_length_ratio=8.0)),
     ):
         before = entries(cache)
-        tokenised(corpus, changed, cache, pytest.fail)
+        tokenise_or_load(corpus, changed, cache, pytest.fail)
         assert len(entries(cache)) == len(before) + 1
     times = touched.stat().st_mtime_ns
     touched.write_text(touched.read_text().replace("99", "98"))  # as long as before
     os.utime(touched, ns=(times, times))
-    pairs, _ = tokenised(corpus, recipe, cache, pytest.fail)
-    assert pairs.source[99].tolist() == recipe.source.encode([LINES[99].replace("99", "98")])[0]
+    pairs, _ = tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
+    assert (
+        pairs.source[99].tolist()
+        == pair_tokenizer.source.encode([LINES[99].replace("99", "98")])[0]
+    )
 
 
 def test_an_entry_that_was_not_finished_is_not_used(
-    corpus: Corpus, recipe: Recipe, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_store, "LINES", 30)
-    apply = Recipe._apply
+    monkeypatch.setattr(pair_tokenizer_module, "CHUNK_LINES", 30)
+    apply = PairTokenizer._tokenise_chunk
     left = [2]
 
-    def stops(self: Recipe, lines: list[tuple[str, str]], first: int) -> object:
+    def stops(self: PairTokenizer, lines: list[tuple[str, str]], first: int) -> object:
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
         return apply(self, lines, first)
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(Recipe, "_apply", stops)
+        interrupted.setattr(PairTokenizer, "_tokenise_chunk", stops)
         with pytest.raises(KeyboardInterrupt):
-            tokenised(corpus, recipe, cache, pytest.fail)
+            tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
     assert entries(cache) == {}
-    assert len(tokenised(corpus, recipe, cache, pytest.fail)[0]) == 100
+    assert len(tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)[0]) == 100
 
 
 @pytest.mark.parametrize("kept", [0, 100, 2000])
 def test_a_damaged_entry_is_made_again(
-    kept: int, corpus: Corpus, recipe: Recipe, cache: Cache
+    kept: int, corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache
 ) -> None:
-    held, _ = tokenised(corpus, recipe, cache, pytest.fail)
+    held, _ = tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
     expected = held.fingerprint()
     (path,) = cache.folder.glob(f"*/{PAIRS}")
     whole = path.read_bytes()
     path.unlink()
     path.write_bytes(whole[:kept])
-    assert tokenised(corpus, recipe, cache, pytest.fail)[0].fingerprint() == expected
+    assert tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)[0].fingerprint() == expected
     assert path.read_bytes() == whole
 
 
@@ -148,22 +156,22 @@ def test_entries_that_were_long_unused_go_when_a_new_one_is_made(tmp_path: Path)
 
 def test_a_learned_tokenizer_is_kept_with_its_notes(corpus: Corpus, cache: Cache) -> None:
     settings = TokenizerSettings(vocabulary_size=30)
-    expected = learned([corpus], (0, 1), settings, None)
+    expected = train_or_load_tokenizer([corpus], (0, 1), settings, None)
     for _ in range(2):
-        found = learned([corpus], (0, 1), settings, cache)
+        found = train_or_load_tokenizer([corpus], (0, 1), settings, cache)
         assert found.tokenizer.model == expected.tokenizer.model
         assert found.notes == expected.notes
     assert len(entries(cache)) == 1
-    one_side = learned([corpus], (1,), settings, cache).tokenizer
+    one_side = train_or_load_tokenizer([corpus], (1,), settings, cache).tokenizer
     assert one_side.model != expected.tokenizer.model
 
 
 def test_a_cache_that_cannot_be_written_is_named(
-    corpus: Corpus, recipe: Recipe, tmp_path: Path
+    corpus: Corpus, pair_tokenizer: PairTokenizer, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Seq2seqError, match=r"cannot write to the cache .*file.*--cache"):
-        tokenised(corpus, recipe, Cache(tmp_path / "file" / "below"), pytest.fail)
+        tokenise_or_load(corpus, pair_tokenizer, Cache(tmp_path / "file" / "below"), pytest.fail)
     with pytest.raises(InputError, match=r"file is no folder to keep a cache in; .*--cache"):
         Cache(tmp_path / "file")
 
@@ -175,8 +183,8 @@ def test_what_comes_through_a_pipe_can_be_read_again(tmp_path: Path) -> None:
     os.write(writing, b"a\nb\n")
     os.close(writing)
     name = f"/dev/fd/{reading}"
-    [corpus] = corpora([name], [str(tmp_path / "b")])
-    corpus = corpus.stored(tmp_path / "folder")
+    [corpus] = parse_corpora([name], [str(tmp_path / "b")])
+    corpus = corpus.make_rereadable(tmp_path / "folder")
     for _ in range(2):
         assert list(corpus.pairs(pytest.fail)) == [("a", "c"), ("b", "d")]
     (tmp_path / "b").write_text("c\n")
@@ -186,16 +194,18 @@ def test_what_comes_through_a_pipe_can_be_read_again(tmp_path: Path) -> None:
 
 
 def test_each_epoch_samples_other_tokens_and_the_same_again(
-    recipe: Recipe, corpus: Corpus, cache: Cache
+    pair_tokenizer: PairTokenizer, corpus: Corpus, cache: Cache
 ) -> None:
     settings = TokenizerSettings(model_type="bpe", vocabulary_size=30)
     tokenizer = train_tokenizer(LINES, settings).tokenizer
     data = DataConfig(max_length=60, subword_sampling=0.3)
-    sampling = Recipe(tokenizer, tokenizer, data)
-    plain, _ = tokenised(corpus, replace(sampling, data=DataConfig(max_length=60)), cache, print)
-    pairs, _ = tokenised(corpus, sampling, cache, pytest.fail)
+    sampling = PairTokenizer(tokenizer, tokenizer, data)
+    plain, _ = tokenise_or_load(
+        corpus, replace(sampling, data=DataConfig(max_length=60)), cache, print
+    )
+    pairs, _ = tokenise_or_load(corpus, sampling, cache, pytest.fail)
     assert len(entries(cache)) == 1  # what is kept is not sampled
-    pairs.sampler = sampling.sampler()
+    pairs.sampler = sampling.subword_sampler()
 
     def tokens(seed: int, epoch: int, rows: list[int]) -> list[list[int]]:
         return [
@@ -217,5 +227,5 @@ def test_each_epoch_samples_other_tokens_and_the_same_again(
     ]
     assert 150 < np.mean(sizes) < 250
     short = replace(sampling, data=replace(data, max_length=max(plain.source.lengths)))
-    pairs.sampler = short.sampler()
+    pairs.sampler = short.subword_sampler()
     assert max(map(len, tokens(1, 0, list(range(100))))) <= max(plain.source.lengths) + 1

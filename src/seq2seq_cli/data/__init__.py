@@ -7,7 +7,8 @@
 - `batch`: a batch as padded tensors
 - `token_pairs`: tokenised pairs, in memory or in a mapped file
 - `batching`: batches by number of tokens, in a reproducible order
-- `token_store`: tokenised corpora in mapped Arrow files
+- `pair_tokenizer`: sentence pairs to tokens, and which pairs are used
+- `token_store`: tokenised corpora and trained tokenizers, on disk
 - `streaming`: text that is read as it is needed
 - `prefetch`: batches that are made ahead, in a thread
 - `lexicon`: which token translates which, from sentence pairs

@@ -118,7 +118,7 @@ class Alignments:
 
         A row sums to 1, or to 0 where its token is linked to nothing.
         """
-        if not self.divides_alike(row, source, target):
+        if not self.words_match(row, source, target):
             return np.zeros((len(target), len(source)), dtype=np.float32)
         links = self.links[self.offsets[row] : self.offsets[row + 1]]
         linked = np.zeros((self.words[row, 1], self.words[row, 0]), dtype=np.float32)
@@ -128,7 +128,7 @@ class Alignments:
             npt.NDArray[np.float32], shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
         )
 
-    def divides_alike(self, row: int, source: Ids, target: Ids) -> bool:
+    def words_match(self, row: int, source: Ids, target: Ids) -> bool:
         """Whether the pieces of a pair make up as many words as spaces divide."""
         found = (
             _places(self.source_begins[source])[-1] + 1,

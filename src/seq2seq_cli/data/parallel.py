@@ -93,24 +93,24 @@ class Corpus:
         """Bytes on disk."""
         return sum(container.size() for container in self._containers())
 
-    def is_kept(self) -> bool:
+    def can_be_reread(self) -> bool:
         """Whether the text can be read again; what comes through a pipe cannot."""
-        return all(container.is_kept() for container in self._containers())
+        return all(container.can_be_reread() for container in self._containers())
 
-    def stored(self, folder: Path) -> "Corpus":
+    def make_rereadable(self, folder: Path) -> "Corpus":
         """The same pairs, to be read more than once: what comes through pipes is copied."""
         return replace(
             self,
-            source=tuple(_stored(each, folder) for each in self.source),
-            target=tuple(_stored(each, folder) for each in self.target),
+            source=tuple(_make_rereadable(each, folder) for each in self.source),
+            target=tuple(_make_rereadable(each, folder) for each in self.target),
         )
 
     def _containers(self) -> set[Container]:
         return {each.container for each in (*self.source, *self.target)}
 
 
-def _stored(source: Source, folder: Path) -> Source:
-    return replace(source, container=source.container.stored(folder))
+def _make_rereadable(source: Source, folder: Path) -> Source:
+    return replace(source, container=source.container.make_rereadable(folder))
 
 
 def _lines(sources: Iterable[Source], warn: Warn) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _count(lines: Iterable[str]) -> int:
     return sum(1 for _ in lines)
 
 
-def corpora(
+def parse_corpora(
     sources: Sequence[str], targets: Sequence[str], *, streamed: bool = False
 ) -> list[Corpus]:
     """The corpora that a user named: text k of the one side belongs to text k of the other.
@@ -140,7 +140,7 @@ def corpora(
     return [Corpus((source,), (target,)) for source, target in zip(*parsed, strict=True)]
 
 
-def languages(targets: Sequence[str]) -> tuple[str, ...]:
+def target_languages(targets: Sequence[str]) -> tuple[str, ...]:
     """The languages that targets are marked with, each once, in order.
 
     Raises InputError if some are marked and others not.
@@ -186,11 +186,11 @@ def read_parallel(corpora: Sequence[Corpus], warn: Warn) -> ParallelText:
                 sources.append(source)
                 targets.append(target)
     if not sources:
-        raise nothing_in(corpora, blank)
+        raise no_pairs_error(corpora, blank)
     return ParallelText(sources, targets, blank)
 
 
-def nothing_in(corpora: Sequence[Corpus], blank: int) -> InputError:
+def no_pairs_error(corpora: Sequence[Corpus], blank: int) -> InputError:
     """The message for corpora without a pair."""
     names = "; ".join(corpus.name for corpus in corpora)
     return InputError(f"{names} hold no sentence pair ({blank:,} blank ones)")

@@ -59,13 +59,13 @@ class Text:
         """Bytes on disk."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
-    def is_kept(self) -> bool:
+    def can_be_reread(self) -> bool:
         """Whether it can be read again. What does not exist says so when it is read."""
         return self.path.is_file() or not (self.path == STDIN or self.path.exists())
 
-    def stored(self, folder: Path) -> "Text":
+    def make_rereadable(self, folder: Path) -> "Text":
         """The same text as a file that can be read again: a pipe is copied into the folder."""
-        if self.is_kept():
+        if self.can_be_reread():
             return self
         number = sum(1 for _ in folder.iterdir())
         copy = folder / f"{number}{''.join(self.path.suffixes)}"
@@ -199,11 +199,11 @@ class DataSet:
         """Bytes on disk."""
         return int(self._loaded.data.nbytes)
 
-    def is_kept(self) -> bool:
+    def can_be_reread(self) -> bool:
         """Whether it can be read again: always."""
         return True
 
-    def stored(self, folder: Path) -> "DataSet":
+    def make_rereadable(self, folder: Path) -> "DataSet":
         """Itself: `datasets` stores what it loads."""
         return self
 

@@ -18,10 +18,17 @@ from seq2seq_cli.config.settings import TrainingConfig, require, toml_value
 from seq2seq_cli.data.alignments import Alignments, read_alignments
 from seq2seq_cli.data.cache import Cache, default_cache
 from seq2seq_cli.data.lexicon import likeliest_translations
-from seq2seq_cli.data.parallel import Corpus, ParallelText, corpora, languages, read_parallel
+from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer
+from seq2seq_cli.data.parallel import (
+    Corpus,
+    ParallelText,
+    parse_corpora,
+    read_parallel,
+    target_languages,
+)
 from seq2seq_cli.data.streaming import Stream
 from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs, TrainingPairs
-from seq2seq_cli.data.token_store import DataReport, Recipe, learned, tokenised
+from seq2seq_cli.data.token_store import tokenise_or_load, train_or_load_tokenizer
 from seq2seq_cli.devices import (
     choose_precision,
     describe,
@@ -290,7 +297,7 @@ def _corpora(
             option = name.replace("_", "-")
             raise InputError(f"no data.{name} is given; name a text file with --{option}")
     sides = getattr(config.data, source), getattr(config.data, target)
-    return corpora(*sides, streamed=streamed)
+    return parse_corpora(*sides, streamed=streamed)
 
 
 @contextmanager
@@ -316,22 +323,24 @@ def _stored(
     """Tokenise the training text once, and learn tokenizers from it unless they are known."""
     with TemporaryDirectory(prefix="seq2seq-") as folder:  # for what comes through pipes
         with _interruptible():  # or Ctrl-C would leave the folder
-            train = [each.stored(Path(folder)) for each in _corpora(config, "source", "target")]
+            train = [
+                each.make_rereadable(Path(folder)) for each in _corpora(config, "source", "target")
+            ]
         cache = _cache(train, cache_folder)
 
         def learn(sides: Sequence[int]) -> TrainedTokenizer:
-            return learned(train, sides, config.tokenizer, cache)
+            return train_or_load_tokenizer(train, sides, config.tokenizer, cache)
 
         tokenizers = known or learn_tokenizers(config, learn, listener)
-        recipe = Recipe(tokenizers.source, tokenizers.target, config.data)
-        found = [tokenised(corpus, recipe, cache, warn) for corpus in train]
+        pair_tokenizer = PairTokenizer(tokenizers.source, tokenizers.target, config.data)
+        found = [tokenise_or_load(corpus, pair_tokenizer, cache, warn) for corpus in train]
         links = config.data.alignments
         alignments = _aligned(train, found, tokenizers, links, warn) if links else None
     reports = [report for _, report in found]
-    mixture = _mixture(config, [report.kept for report in reports])
+    mixture = _mixture(config, [report.used for report in reports])
     pairs = TokenPairs.concatenate([pairs for pairs, _ in found], mixture)
     pairs.alignments = alignments
-    pairs.sampler = recipe.sampler()
+    pairs.sampler = pair_tokenizer.subword_sampler()
     lines = list(sum(reports, start=DataReport()).lines())
     if mixture is not None:
         shares = zip(train, mixture.sizes, mixture.shares, strict=True)
@@ -361,7 +370,7 @@ def _streamed(
         return train_tokenizer(stream.lines(sides), config.tokenizer, sides=len(sides))
 
     tokenizers = known or learn_tokenizers(config, learn, listener)
-    pairs = stream.tokenised(Recipe(tokenizers.source, tokenizers.target, config.data))
+    pairs = stream.tokenise(PairTokenizer(tokenizers.source, tokenizers.target, config.data))
     told = f"a stream, {stream.pairs:,} pairs at a time; of the first:"
     return TrainingText(tokenizers, pairs, pairs.first, [told, *pairs.report.lines()])
 
@@ -378,8 +387,8 @@ def with_languages(config: RunConfig) -> RunConfig:
 
     Raises InputError for validation text in none of them.
     """
-    found = languages(config.data.target)
-    valid = languages(config.data.valid_target)
+    found = target_languages(config.data.target)
+    valid = target_languages(config.data.valid_target)
     require(
         set(valid) <= set(found) and bool(valid) == bool(found),
         f"the targets are marked as being in {', '.join(found) or 'no language'}, those of the "
@@ -471,7 +480,7 @@ def _aligned(
 def _alignment_note(pairs: TokenPairs, alignments: Alignments) -> str:
     """What the user should know of alignments: how many pairs they can be used for."""
     rows = np.linspace(0, len(pairs) - 1, min(len(pairs), ALIGNMENTS_TRIED)).astype(int).tolist()
-    alike = [alignments.divides_alike(row, pairs.source[row], pairs.target[row]) for row in rows]
+    alike = [alignments.words_match(row, pairs.source[row], pairs.target[row]) for row in rows]
     note = f"alignments: {len(alignments.links):,} links"
     if all(alike):
         return note
