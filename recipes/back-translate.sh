@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Back-translation (Sennrich, Haddow and Birch 2016): text of the target language alone makes a
-# better translator, once a model of the other direction has written the sources that it lacks.
+# Back-translation (Sennrich, Haddow and Birch 2016): monolingual text of the target language makes
+# a better translator, once a model of the opposite direction has translated it into the source
+# language.
 #
 #   bash recipes/back-translate.sh
 #
-# Of the demo corpus it takes 2,000 pairs, and 18,000 more German lines without their English. A
-# German-English model of the pairs translates those. Then two English-German models are trained on
-# equally many updates: one on the pairs, one on the pairs (twice) and the back-translated lines.
+# It takes 2,000 pairs of the demo corpus, and 18,000 more German lines without their English. A
+# German-English model, trained on the pairs, translates those lines. Then two English-German models
+# are trained for equally many updates: one on the pairs, one on the pairs (twice) and the
+# back-translated lines.
 #
-# Range to reach: the second gains at least 1 BLEU on the test set. Ends with exit code 1 if it does
-# not. Some 30 minutes on one core that has other work too.
+# Range to reach: the second gains at least 1 BLEU on the test set. Ends with exit code 1 if it
+# does not. Takes about 30 minutes on one core that has other work too.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 

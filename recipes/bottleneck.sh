@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# The experiment of the field: what a context vector of fixed length cannot hold, and attention can.
+# The classic experiment: a context vector of fixed length cannot hold a long sentence; attention
+# does not need to.
 #
 #   bash recipes/bottleneck.sh [DIR]
 #
 # Trains rnn (fixed context), attention-rnn, conv and transformer, of about equal size and on the
-# same number of target tokens, on Multi30k (DIR as in multi30k.sh) and on a demo corpus of which
-# half the sentences are long; then scores them by source length, times training by sequence length,
-# and draws what each looked at. Writes runs/bottleneck/report.md, its pictures, and figures.json.
+# same number of target tokens, on Multi30k (DIR as in multi30k.sh) and on a demo corpus in which
+# half the sentences are long. Then it scores them by source length, times training by sequence
+# length, and draws what each looked at. Writes runs/bottleneck/report.md, its pictures, and
+# figures.json.
 #
-# Shape to show (Bahdanau 2015, figure 2), on both corpora: from short to long sentences the
-# fixed-context rnn keeps a smaller share of its BLEU than attention-rnn does, by at least a tenth.
-# Ends with exit code 1 if it does not. At most 90 minutes on 2 CPU cores.
+# Result to reach (Bahdanau 2015, figure 2), on both corpora: from short to long sentences the
+# fixed-context rnn keeps a smaller share of its BLEU than attention-rnn, by at least a tenth.
+# Ends with exit code 1 if it does not. Takes at most 90 minutes on 2 CPU cores.
 set -euo pipefail
 [ $# -gt 0 ] && multi30k="$(cd "$1" && pwd)"
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Sequence-level knowledge distillation (Kim and Rush 2016): a small model learns more from what a
-# large one makes of the training text than from the references, which are harder to predict.
+# Sequence-level knowledge distillation (Kim and Rush 2016): a small model learns more from a large
+# model's translations of the training text than from the references, which are harder to predict.
 #
 #   bash recipes/distill.sh [DIR]
 #
-# The teacher is transformer-small of recipes/multi30k.sh, on the same DIR; where that has not run
-# yet, it is trained first. It translates its own training text with a beam of 5. Then two models of
-# the preset transformer-tiny, a third of its size, are trained on equally many updates: one on the
-# references, one on the teacher's translations: few, since the teacher's are learned sooner. Both
-# search greedily, as small models are used.
+# The teacher is transformer-small of recipes/multi30k.sh, on the same DIR; it is trained first
+# unless that has run already. It translates its own training text with a beam of 5. Then two models
+# of the preset transformer-tiny, a third of its size, are trained for equally many updates: one on
+# the references, one on the teacher's translations. The updates are few, since the teacher's
+# translations are learned faster. Both search greedily, as small models usually do.
 #
 # Range to reach: the second gains at least 1 BLEU on test_2016_flickr. Ends with exit code 1 if it
-# does not. Some 5 minutes on 2 CPU cores, and the teacher's own.
+# does not. Takes about 5 minutes on 2 CPU cores, and the training of the teacher.
 set -euo pipefail
 if [ $# -gt 0 ]; then
     [ -d "$1" ] || { echo "$1: no such folder; see the first lines of $0" >&2 && exit 2; }

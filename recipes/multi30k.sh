@@ -3,11 +3,11 @@
 #
 #   bash recipes/multi30k.sh [DIR] [PRESET...]
 #
-# DIR holds train, val and test_2016_flickr as .en and .de; without it they come from the Hugging
-# Face hub (bentrevett/multi30k, for non-commercial research). PRESETs: transformer-small,
-# attention-rnn and rnn; all three without one.
+# DIR contains train, val and test_2016_flickr as .en and .de; without it they come from the Hugging
+# Face hub (bentrevett/multi30k, for non-commercial research). The PRESETs are transformer-small,
+# attention-rnn and rnn; all three unless given.
 #
-# Range to reach, cased BLEU (13a) on test_2016_flickr, each in some 30 minutes on 2 CPU cores:
+# Range to reach, cased BLEU (13a) on test_2016_flickr, each in about 30 minutes on 2 CPU cores:
 #   transformer-small at least 37.0, attention-rnn at least 37.5, rnn (fixed context) at least 27.5.
 # Ends with exit code 1 if one is missed. All settings were chosen on val.
 set -euo pipefail
@@ -52,7 +52,7 @@ for preset in "$@"; do
         train "$preset" --max-updates 10000 "${recurrent[@]}"
         ;;
     *)
-        echo "no settings for the preset $preset; transformer-small, attention-rnn and rnn have" >&2
+        echo "preset $preset: transformer-small, attention-rnn or rnn is allowed" >&2
         exit 2
         ;;
     esac

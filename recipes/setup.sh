@@ -1,10 +1,10 @@
-# Sourced by the scripts: makes .venv with the package, and puts its commands on the PATH.
-# Safe to run again, and after an install that was cut off.
+# Sourced by the other scripts: creates .venv with the package and puts its commands on the PATH.
+# It is safe to run again, also after an installation that was interrupted.
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root"
 
-# Whatever decides what is installed; when it changes, the install runs again.
+# A checksum of everything that decides what is installed; if it changes, the installation runs again.
 stamp="$root/.venv/installed-$(cat pyproject.toml constraints.txt src/seq2seq_cli/kernels/*/*.{cpp,h} |
     cksum | tr ' ' '-')"
 
@@ -15,14 +15,14 @@ if [ ! -f "$stamp" ]; then
         python=""
     done
     if [ -z "$python" ]; then
-        echo "Python 3.11 or newer is wanted; set PYTHON=/where/it/is" >&2
+        echo "Python 3.11 or newer is needed and was not found; set PYTHON=/path/to/python" >&2
         exit 1
     fi
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-        echo "making .venv with $("$python" --version)" >&2
+        echo "creating .venv with $("$python" --version)" >&2
         "$python" -m venv --clear .venv
     fi
-    echo "installing into .venv (some minutes the first time; torch is large)" >&2
+    echo "installing into .venv (a few minutes the first time; torch is large)" >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --constraint constraints.txt --editable '.[plots,bench,dev]'
     rm -f .venv/installed-*
