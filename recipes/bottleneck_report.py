@@ -2,8 +2,8 @@
 
     python recipes/bottleneck_report.py FOLDER CORPUS...
 
-FOLDER/CORPUS holds for each architecture its run, `.score.json` and `.info.json`. Ends with exit
-code 1 where the shape that bottleneck.sh states is not shown.
+FOLDER/CORPUS contains, for each architecture, its run, `.score.json` and `.info.json`. Ends with
+exit code 1 if the result that bottleneck.sh states is not reached.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.training.cross_entropy import cross_entropy
 
 ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
-LENGTHS = (10, 20, 40, 80, 160)  # tokens a sentence
+LENGTHS = (10, 20, 40, 80, 160)  # tokens per sentence
 BATCH_TOKENS = 1280
 ROUNDS = 5
 SHORT, LONG = 10, 16  # words: at most, at least
@@ -31,7 +31,7 @@ LEAST_GAP = 0.1  # between the shares of BLEU that attention-rnn and rnn keep
 
 
 def seconds_of_step(model: TranslationModel, length: int) -> float:
-    """Of a forward and a backward pass over BATCH_TOKENS target tokens."""
+    """Time a forward and a backward pass over BATCH_TOKENS target tokens."""
     rows = BATCH_TOKENS // length
     source = torch.randint(4, model.source_embedding.num_embeddings, (rows, length))
     target = torch.randint(4, model.target_embedding.num_embeddings, (rows, length + 1))
@@ -44,14 +44,14 @@ def seconds_of_step(model: TranslationModel, length: int) -> float:
 
 
 def training_speeds(models: dict[str, TranslationModel]) -> dict[str, list[float]]:
-    """Target tokens/s of each model at each of LENGTHS: the median of alternating rounds."""
+    """Return target tokens/s of each model at each of LENGTHS: medians of alternating rounds."""
     seconds: dict[str, list[list[float]]] = {name: [[] for _ in LENGTHS] for name in models}
     for round_ in range(ROUNDS + 1):
-        for place, length in enumerate(LENGTHS):
+        for index, length in enumerate(LENGTHS):
             for name, model in models.items():
                 taken = seconds_of_step(model, length)
-                if round_ > 0:  # the first one warms up
-                    seconds[name][place].append(taken)
+                if round_ > 0:  # the first round warms up
+                    seconds[name][index].append(taken)
     return {
         name: [
             BATCH_TOKENS // n * n / statistics.median(t) for n, t in zip(LENGTHS, each, strict=True)
@@ -66,8 +66,8 @@ def read_buckets(path: Path) -> list[Bucket]:
     return [Bucket(**b | {"scores": [Score(**s) for s in b["scores"]]}) for b in buckets]
 
 
-def kept_share(buckets: list[Bucket]) -> float:
-    """BLEU of long sentences over that of short ones, each bucket by its number of lines."""
+def share_kept(buckets: list[Bucket]) -> float:
+    """Return the BLEU of long sentences over that of short ones, buckets weighted by lines."""
 
     def mean(chosen: list[Bucket]) -> float:
         return sum(b.lines * b.scores[0].value for b in chosen) / sum(b.lines for b in chosen)
@@ -82,7 +82,7 @@ def table(rows: list[list[str]]) -> list[str]:
 
 
 def corpus_section(folder: Path, figures_of: dict[str, Any]) -> list[str]:
-    """The section of one corpus; its numbers go into `figures_of`."""
+    """Return the section on one corpus; its numbers are added to `figures_of`."""
     buckets = {name: read_buckets(folder / f"{name}.score.json") for name in ARCHITECTURES}
     figures.save(figures.length_figure(buckets), folder / "length.png")
     totals = [["architecture", "parameters", "BLEU", "minutes", "target tokens", "share kept"]]
@@ -98,7 +98,7 @@ def corpus_section(folder: Path, figures_of: dict[str, Any]) -> list[str]:
             "signature": total["signature"],
             "minutes": last["seconds"] / 60,
             "target_tokens": last["target_tokens"],
-            "share_kept": kept_share(buckets[name]),
+            "share_kept": share_kept(buckets[name]),
             "by_length": [
                 {"words": [b.least, b.most], "lines": b.lines, "bleu": b.scores[0].value,
                  "confidence": b.scores[0].confidence}
@@ -121,7 +121,7 @@ def corpus_section(folder: Path, figures_of: dict[str, Any]) -> list[str]:
         f"BLEU: {figures_of['rnn']['signature']}", "", *table(by_length),
         f"![BLEU by length]({folder.name}/length.png)", "",
         f"![Curves]({folder.name}/curves.png)", "",
-        "Where each looked, for the same sentence:", "", *pictures, "",
+        "What each looked at, for the same sentence:", "", *pictures, "",
     ]  # fmt: skip
 
 
@@ -145,7 +145,7 @@ models = {name: RunFolder(first / name).load_model().train() for name in ARCHITE
 numbers["training_speed"] = {"lengths": LENGTHS, **training_speeds(models)}
 report += ["## Training speed by sequence length", ""]
 report += table(
-    [["tokens a sentence", *map(str, LENGTHS)]]
+    [["tokens per sentence", *map(str, LENGTHS)]]
     + [[name, *(f"{v:,.0f}" for v in numbers["training_speed"][name])] for name in ARCHITECTURES]
 )
 report += [

@@ -1,6 +1,6 @@
-"""Prints tokenised and 13a BLEU of runs, and their mean; exit code 1 if that is below --least.
+"""Prints tokenised and 13a BLEU of runs; exit code 1 if the mean is below --least.
 
-The translation of a RUN stands in RUN.test.de. The mean is of tokenised BLEU.
+The translation of a RUN is in RUN.test.de. The mean is that of tokenised BLEU.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from seq2seq_cli.text import read_lines
 
 
 def bleu(hypothesis: Path, reference: Path, tokenize: str) -> Score:
-    """BLEU of a file of translations."""
+    """Return the BLEU of a file of translations."""
     texts = [list(read_lines(path, print)) for path in (hypothesis, reference)]
     return score(texts[0], [texts[1]], ("bleu",), ScoreOptions(tokenize=tokenize))[0]
 
 
 def row(run: Path, scores: list[Score]) -> str:
-    """A run as a row of recipes/README.md."""
+    """Return a run as a row of recipes/README.md."""
     metrics = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in metrics]
     last = [record for record in records if record["kind"] == "validation"][-1]
@@ -51,4 +51,4 @@ print(f"Python {platform.python_version()}, torch {torch.__version__}")
 spread = f" ± {stdev(tokenised):.2f} (standard deviation)" if len(tokenised) > 1 else ""
 print(f"mean of {len(tokenised)}: {mean(tokenised):.2f}{spread}")
 if mean(tokenised) < arguments.least:
-    raise SystemExit(f"a mean of {mean(tokenised):.2f} is below the {arguments.least} stated")
+    raise SystemExit(f"a mean of {mean(tokenised):.2f} is below the required {arguments.least}")

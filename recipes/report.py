@@ -36,4 +36,4 @@ print(
     f"sacreBLEU {sacrebleu.__version__}, {torch.get_num_threads()} threads"
 )
 if bleu.value < arguments.least:
-    raise SystemExit(f"BLEU {bleu.value:.2f} is below the {arguments.least} that is stated")
+    raise SystemExit(f"BLEU {bleu.value:.2f} is below the required {arguments.least}")

@@ -1,12 +1,12 @@
-"""A large corpus: how long it takes to prepare and to start from the cache, and the memory.
+"""Times a large corpus: how long preparing it and starting from the cache take, and the memory.
 
     python recipes/bench/corpus.py DIR [--pairs 10000000] [--updates 200]
 
-Writes made-up parallel text to DIR (0.18 GB a million pairs) with the cache beside it, trains
-transformer-tiny in three runs, each a process of its own, and prints for each the seconds to its
-first update and the highest resident memory: one that learns a tokenizer and fills the cache, one
-that begins anew from the cache, and one that goes on. Then it times an epoch's order, and batches
-without a model.
+Writes made-up parallel text to DIR (0.18 GB for a million pairs) with the cache beside it. Trains
+transformer-tiny twice, each time in a process of its own: the first run learns a tokenizer and
+fills the cache, the second starts from the cache. Prints for each the seconds to its first update
+and its highest resident memory. Then it times the ordering of an epoch, and batches without a
+model.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.token_store import PAIRS, load_entry
 
 LANGUAGES = ("en", "de")
-WORDS = 10_000  # different ones, drawn by Zipf's law
+WORDS = 10_000  # different words, drawn by Zipf's law
 WRITTEN_AT_ONCE = 50_000  # pairs
 VALID_PAIRS = 10
 CONSONANTS, VOWELS = "bcdfghklmnprstvwz", "aeiou"
@@ -32,7 +32,7 @@ BATCHES = 2000  # read without a model
 
 
 def made_up_words(random: np.random.Generator) -> np.ndarray:
-    """Different words of one to four syllables, the shorter the more common, as an array."""
+    """Return different words of one to four syllables, the shorter the more common."""
     words: dict[str, None] = {}
     while len(words) < WORDS:
         syllables = min(4, 1 + len(words) // 40 + int(random.integers(2)))
@@ -42,7 +42,7 @@ def made_up_words(random: np.random.Generator) -> np.ndarray:
 
 
 def write_corpus(folder: Path, pairs: int) -> None:
-    """Write train and valid .en/.de: word k of the one language is word k of the other."""
+    """Write train and valid .en/.de; word k of one language translates word k of the other."""
     random = np.random.default_rng(1)
     vocabularies = [made_up_words(random) for _ in LANGUAGES]
     frequency = 1 / (np.arange(WORDS) + 2.7)
@@ -62,7 +62,7 @@ def write_corpus(folder: Path, pairs: int) -> None:
 
 
 def train(folder: Path, run: Path, updates: int, *more: str) -> tuple[float, float, float]:
-    """Train; returns seconds to the first update, seconds in all, and resident memory in GB."""
+    """Train; return the seconds to the first update, all seconds, and resident memory in GB."""
     texts = chain.from_iterable(
         (f"--{prefix}{side}", str(folder / f"{name}.{language}"))
         for prefix, name in (("", "train"), ("valid-", "valid"))
@@ -78,7 +78,7 @@ def train(folder: Path, run: Path, updates: int, *more: str) -> tuple[float, flo
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         now = {path.name for path in run.glob("training/update-*")} | checkpoints
-        if not first and now != checkpoints:  # one is written before the first update
+        if not first and now != checkpoints:  # a checkpoint is written before the first update
             first = time.monotonic() - begin
         if pid:
             break
@@ -89,7 +89,7 @@ def train(folder: Path, run: Path, updates: int, *more: str) -> tuple[float, flo
 
 
 def is_mac() -> bool:
-    """Where resident memory is told in bytes, not in kilobytes."""
+    """Whether the system reports resident memory in bytes, not in kilobytes."""
     return sys.platform == "darwin"
 
 
@@ -107,7 +107,7 @@ def main() -> None:
         print(f"{pairs:,} pairs written in {time.monotonic() - begin:.0f} s")
     for name, run, updates in (
         ("tokenizer learned and cache filled", "first", 1),
-        ("begun anew from the cache", "second", arguments.updates),
+        ("started from the cache", "second", arguments.updates),
     ):
         first, _, memory = train(folder, folder / run, updates, "--restart")
         print(f"{name}: first update after {first:.1f} s, {memory:.2f} GB resident at most")

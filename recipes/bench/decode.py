@@ -1,10 +1,11 @@
-"""How fast runs translate, beside CTranslate2 with the same weights, tokenizer and threads.
+"""Compares search with CTranslate2 on the same weights, tokenizer and threads.
 
     python recipes/bench/decode.py RUN --source test.en --reference test.de
 
-Each engine is a process of its own, and they take turns, several times, so that a noisy machine
-cannot decide. Printed are medians over the rounds and ratios to CTranslate2's fastest setting;
-then the floor: the time of the model's matrix products alone, in float32, at the same shapes.
+Each engine runs in a process of its own. The engines alternate for several rounds, so that other
+work on the machine affects all of them. Prints medians over the rounds and ratios to CTranslate2's
+fastest setting; then the floor: the time of the model's matrix products alone, in float32, at the
+same shapes.
 """
 
 import argparse
@@ -21,8 +22,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-EVERY = 2  # engines' settings are chosen on every second line
-MOST_TOKENS = 100  # of a translation, for both engines: their own limits differ, and so do loops
+EVERY = 2  # the settings of an engine are chosen on every second line
+# Of a translation, in both engines: their own limits differ, and so would the time spent on loops.
+MOST_TOKENS = 100
 
 Lines = list[str]
 Translate = Callable[[Lines], Lines]
@@ -78,7 +80,7 @@ ENGINES = {"seq2seq": our_engine, "ctranslate2": ctranslate2_engine}
 
 
 def serve(pipe: Any, name: str, folder: Path, beam: int, threads: int, settings: Any) -> None:
-    """Load an engine, then answer each list of lines with its translation and the seconds."""
+    """Load an engine, then answer lists of lines with translations, seconds and memory in MB."""
     translate = ENGINES[name](folder, beam, threads, dict(settings))
     translate(["a ."])
     pipe.send("ready")
@@ -120,14 +122,11 @@ class Engine:
 
 
 def fastest(engines: Sequence[Engine], lines: Lines) -> Engine:
-    """The fastest of several settings, in the best of three runs of some lines; the others stop.
-
-    They take turns here too.
-    """
-    some = lines[::EVERY]
-    rounds = [[engine.translate(some) for engine in engines] for _ in range(3)]
-    _, place = min((seconds, place) for times in rounds for place, seconds in enumerate(times))
-    best = engines[place]
+    """Return the setting that is fastest in the best of three alternating runs; stop the others."""
+    chosen = lines[::EVERY]
+    rounds = [[engine.translate(chosen) for engine in engines] for _ in range(3)]
+    _, index = min((seconds, index) for times in rounds for index, seconds in enumerate(times))
+    best = engines[index]
     for engine in engines:
         if engine is not best:
             engine.stop()
@@ -147,7 +146,7 @@ for line in sys.stdin:
 
 
 def start_up(command: list[str], line: str) -> float:
-    """Seconds from the shell's command to the first translated line; the better of two."""
+    """Return the seconds from starting a command to its first line; the better of two."""
     seconds = []
     for _ in range(2):
         began = time.perf_counter()
@@ -157,7 +156,7 @@ def start_up(command: list[str], line: str) -> float:
 
 
 def floor(run: Path, lines: Lines, output: Lines, beam: int, threads: int) -> float:
-    """Seconds of the float32 products alone: every token of the output in a full beam."""
+    """Time the float32 products alone, for every token of the output in a full beam."""
     import torch
     from torch import nn
 
@@ -183,7 +182,7 @@ def floor(run: Path, lines: Lines, output: Lines, beam: int, threads: int) -> fl
 
 
 def our_engines(run: Path, beam: int, threads: int, lines: Lines) -> list[Engine]:
-    """The fastest setting of each kind of ours."""
+    """Start the fastest setting of each kind of this program."""
     kinds: dict[str, dict[str, Any]] = {
         "float32": {"precision": "float32"},
         "int8": {"precision": "int8"},
@@ -203,7 +202,7 @@ def our_engines(run: Path, beam: int, threads: int, lines: Lines) -> list[Engine
 
 
 def their_engines(folder: Path, beam: int, threads: int, lines: Lines) -> list[Engine]:
-    """The fastest setting of each kind of CTranslate2's."""
+    """Start the fastest setting of each kind of CTranslate2."""
     chosen = []
     for kind in ("float32", "int8"):
         tried = []
@@ -218,7 +217,7 @@ def their_engines(folder: Path, beam: int, threads: int, lines: Lines) -> list[E
 def measure(
     engines: Sequence[Engine], lines: Lines, reference: Lines, rounds: int, single_lines: int
 ) -> None:
-    """All lines, so many rounds, then lines one at a time; the engines take turns."""
+    """Translate all lines in several rounds, then lines one at a time; the engines alternate."""
     from seq2seq_cli.evaluation.scoring import score
 
     for _ in range(rounds):
@@ -233,7 +232,7 @@ def measure(
 
 
 def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, Any]]:
-    """The figures of each engine: medians, and the ratio to CTranslate2's fastest setting."""
+    """Return the figures of each engine: medians, and the ratio to CTranslate2 at its fastest."""
     from seq2seq_cli.runs.run_folder import RunFolder
 
     tokenizer = RunFolder(run).load_tokenizers().target
@@ -261,7 +260,7 @@ def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, A
     return found
 
 
-COLUMNS = {  # of the table printed: heading, digits after the point
+COLUMNS = {  # of the printed table: heading, digits after the decimal point
     "seconds": ("s", 2),
     "lines_per_second": ("lines/s", 1),
     "tokens_per_second": ("tokens/s", 0),
@@ -274,7 +273,7 @@ COLUMNS = {  # of the table printed: heading, digits after the point
 
 
 def show(figures: Sequence[dict[str, Any]]) -> None:
-    """One line for each engine."""
+    """Print one line for each engine."""
     print(f"{'engine':52}" + "".join(f" {name:>8}" for name, _ in COLUMNS.values()))
     for each in figures:
         values = "".join(f" {each[key]:8.{digits}f}" for key, (_, digits) in COLUMNS.items())
@@ -282,11 +281,11 @@ def show(figures: Sequence[dict[str, Any]]) -> None:
 
 
 def compare(engines: Sequence[Engine]) -> None:
-    """Print how many of the translations with float32 are the same."""
+    """Print how many float32 translations of both engines are the same."""
     ours, *theirs = (engine.translations for engine in engines if "float32" in engine.label)
     for other in theirs:
         same = sum(a == b for a, b in zip(ours, other, strict=True))
-        print(f"float32: {same:,} of {len(ours):,} lines are the same")
+        print(f"float32: {same:,} of {len(ours):,} lines are the same in both engines")
 
 
 def main() -> None:
@@ -298,7 +297,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--single-lines", type=int, default=100)
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
     from seq2seq_cli.text import read_lines
 
@@ -310,9 +309,9 @@ def main() -> None:
         [sys.executable, "-m", "seq2seq_cli", "export", given.run, folder], capture_output=True
     )
     if exported.returncode:
-        print(f"without CTranslate2: {exported.stderr.decode().strip()}")
+        print(f"CTranslate2 is left out: {exported.stderr.decode().strip()}")
     figures: list[dict[str, Any]] = []
-    outputs: dict[int, Lines] = {}  # of each beam
+    outputs: dict[int, Lines] = {}  # beam size -> translations
     for beam in given.beam:
         engines = our_engines(given.run, beam, given.threads, lines)
         if exported.returncode == 0:

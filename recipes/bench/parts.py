@@ -1,8 +1,9 @@
-"""Parts of a training step against PyTorch's own, alternating in one run: ratios of medians.
+"""Compares operations of a training step with PyTorch's own, alternating in one run.
 
     python recipes/bench/parts.py
 
-Shapes: 2,048 target tokens, width 256, feed-forward 1,024, 8,000 pieces; forward and backward.
+Prints medians and their ratio. Shapes: 2,048 target tokens, width 256, feed-forward 1,024, 8,000
+pieces; forward and backward.
 """
 
 import statistics
@@ -22,13 +23,13 @@ ROUNDS = 15
 
 
 def compare(name: str, ours: Callable[[], None], theirs: Callable[[], None]) -> None:
-    """Time both in turn and print their medians in milliseconds and the ratio."""
+    """Time both alternately and print their medians in milliseconds and the ratio."""
     times: dict[Callable[[], None], list[float]] = {ours: [], theirs: []}
     for round_number in range(ROUNDS + 2):
         for step, seconds in times.items():
             start = time.perf_counter()
             step()
-            if round_number >= 2:  # the first ones warm up
+            if round_number >= 2:  # the first rounds warm up
                 seconds.append(time.perf_counter() - start)
     our_median, their_median = (1000 * statistics.median(seconds) for seconds in times.values())
     ratio = their_median / our_median

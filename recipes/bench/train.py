@@ -1,12 +1,13 @@
-"""How fast models train, beside a plain PyTorch loop over Hugging Face's MarianMTModel.
+"""Compares training with a plain PyTorch loop over Hugging Face's MarianMTModel.
 
     python recipes/bench/train.py --source train.en --target train.de
 
-Each engine is a process of its own, so that peak memory is its own too. They take turns over the
-same batches, several times, so that a noisy machine cannot decide; printed are medians. Share is
-that of the machine's own speed of matrix products: those of the weights alone, for the tokens that
-are no padding, forward and twice backward, are timed in the same run, type and number of threads.
-Marian is the Transformer only, post-norm, of the same size; every dropout of ours is on there too.
+Each engine runs in a process of its own, so that its peak memory can be measured. The engines
+alternate over the same batches for several rounds, so that other work on the machine affects all of
+them; medians are printed. The share is the speed divided by the speed of the matrix products of the
+weights alone, for the tokens that are not padding, forward and twice backward, timed in the same
+run, type and number of threads. Marian is compared with the Transformer only: post-norm, of the
+same size, with the same dropout.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from seq2seq_cli.training.trainer import Trainer
 CPU = torch.device("cpu")
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WARM_UP = 3  # updates before the clock runs
-# The products of a linear layer: its own, and those of the gradients of its inputs and weights.
+# The products of a linear layer: forward, and for the gradients of its inputs and its weights.
 FORWARD, INPUTS, WEIGHTS = "f", "i", "w"
 ONWARD, ALL = FORWARD + INPUTS, FORWARD + INPUTS + WEIGHTS
 
@@ -45,7 +46,7 @@ Update = Callable[[], object]
 
 
 class Silent:
-    """Nobody listens to this training."""
+    """Ignores the progress of training."""
 
     def progressed(self, *figures: object) -> None: ...
     def ticked(self, *figures: object) -> None: ...
@@ -54,7 +55,7 @@ class Silent:
 
 
 def our_engine(pairs: TokenPairs, config: RunConfig, size: int, precision: str) -> Update:
-    """The trainer itself, as `seq2seq train` runs it."""
+    """Return the trainer's update, as `seq2seq train` runs it."""
     model = build(config.model, Vocabulary(size, size, joint=True))
     folder = RunFolder(Path(tempfile.mkdtemp()))
     trainer = Trainer(
@@ -65,7 +66,7 @@ def our_engine(pairs: TokenPairs, config: RunConfig, size: int, precision: str) 
 
 
 def marian_engine(pairs: TokenPairs, config: RunConfig, size: int, precision: str) -> Update:
-    """What one writes with transformers and PyTorch alone."""
+    """Return an update as it is usually written with transformers and PyTorch alone."""
     import transformers
 
     transformers.logging.set_verbosity_error()
@@ -137,7 +138,7 @@ class Engine:
         self.process = context.Process(target=serve, args=arguments, daemon=True)
         self.process.start()
         assert self.pipe.recv() == "ready"
-        self.speeds: list[float] = []  # target tokens a second, of each round
+        self.speeds: list[float] = []  # target tokens/s of each round
         self.megabytes = 0.0
 
     def train(self, updates: int, tokens: int) -> None:
@@ -151,10 +152,10 @@ class Engine:
 
 
 class Products:
-    """The products of a model with its weights, for one batch: shapes and how often each is done.
+    """The matrix products of a model for one batch: their shapes and how often each is computed.
 
-    Those of a recurrent layer with its state have as many rows as there are sentences, token after
-    token; only the gradient of its weights can wait for all of them.
+    The products of a recurrent layer with its state have one row for each sentence and are computed
+    token by token; only the gradient of its weights is one product for all tokens.
     """
 
     def __init__(self, model: TranslationModel, sentences: int, source: int, target: int) -> None:
@@ -192,7 +193,7 @@ class Products:
 
     @staticmethod
     def _time(rows: int, inputs: int, outputs: int, products: str, precision: torch.dtype) -> float:
-        """Seconds of a product, and of the two of its gradients, or of some of these."""
+        """Return the seconds of the chosen products: forward, and for the two gradients."""
         x = torch.randn(rows, inputs).to(precision)
         weight = torch.randn(outputs, inputs).to(precision)
         gradient = torch.randn(rows, outputs).to(precision)
@@ -210,7 +211,7 @@ class Products:
 
 
 def tokenised(source: Path, target: Path, size: int) -> tuple[list[list[int]], list[list[int]]]:
-    """The ids of both sides in a joint vocabulary, long pairs left out."""
+    """Return the ids of both sides in a joint vocabulary, without long pairs."""
     from seq2seq_cli.data.parallel import parse_corpora, read_parallel
     from seq2seq_cli.tokenization.learning import train_tokenizer
     from seq2seq_cli.tokenization.settings import TokenizerSettings
@@ -225,7 +226,7 @@ def tokenised(source: Path, target: Path, size: int) -> tuple[list[list[int]], l
 
 
 def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Train one preset with every engine that can, and print and return the figures."""
+    """Train one preset with every engine that supports it; print and return the figures."""
     options = {"training": {"batch_tokens": given.batch_tokens, "warmup_updates": 4000}}
     config = settings(preset, None, [], options)
     pairs = TokenPairs(*map(Sentences, ids))
@@ -237,7 +238,7 @@ def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, 
     ]
     if config.model.architecture == "transformer" and not given.alone:
         engines += [
-            Engine("Marian, as one writes it", "marian", "float32", False, given.threads, *rest),
+            Engine("Marian, as usually written", "marian", "float32", False, given.threads, *rest),
             Engine("Marian, bfloat16, malloc tuned", "marian", "bfloat16", True, given.threads,
                    *rest),
         ]  # fmt: skip
@@ -257,7 +258,7 @@ def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, 
     allowed = {name: tokens / statistics.median(seconds) for name, seconds in floors.items()}
     print(
         f"\n{preset}: {given.rounds} rounds of {given.updates} updates, {tokens:,.0f} target "
-        f"tokens each, {products.operations() / tokens / 1e6:.1f} MFLOP a target token"
+        f"tokens each, {products.operations() / tokens / 1e6:.1f} MFLOP per target token"
     )
     for name, speed in allowed.items():
         gigaflops = products.operations() * speed / tokens / 1e9
@@ -284,7 +285,7 @@ def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, 
 
 
 def print_ratios(engines: Sequence[Engine]) -> None:
-    """How many times as fast each of ours is as each other, round by round; the median."""
+    """Print the median over the rounds of how many times as fast this program is as each other."""
     for ours in engines[: len(TYPES)]:
         for other in engines[len(TYPES) :]:
             ratios = [a / b for a, b in zip(ours.speeds, other.speeds, strict=True)]
@@ -302,8 +303,8 @@ def main() -> None:
     parser.add_argument("--vocabulary-size", type=int, default=8000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--updates", type=int, default=8, help="of one round")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--updates", type=int, default=8, help="in each round")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
     prepare(given.threads)
     ids = tokenised(given.source, given.target, given.vocabulary_size)
