@@ -166,7 +166,7 @@ CHARACTERS = {"--source-tokenizer": ["char"], "--target-tokenizer": ["char"]}
         ),
         (
             command({"--source": ["train"], "--output": ["new"]}),
-            "targets in back and same want a source each",
+            "targets in back and same need a source each",
         ),
         (
             command({"--output": ["new"], **CHARACTERS}),

@@ -116,7 +116,7 @@ def train(
       seq2seq tokenizer train corpus.tsv:1 corpus.tsv:2 --output joint.model
     """
     from seq2seq_cli.config.settings import settings_from
-    from seq2seq_cli.data.sources import parse
+    from seq2seq_cli.data.sources import parse_source
     from seq2seq_cli.tokenization.learning import train_tokenizer
     from seq2seq_cli.tokenization.settings import TokenizerSettings
 
@@ -130,10 +130,9 @@ def train(
     }
     table = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(TokenizerSettings, "tokenizer", table)
-    sources = [parse(name) for name in texts]
+    sources = [parse_source(name) for name in texts]
     _check_output(output, [Path(source.container.name) for source in sources], force)
-    rows = (source.container.rows((source.field,), console.warn) for source in sources)
-    lines = (line for (line,) in chain.from_iterable(rows))
+    lines = chain.from_iterable(source.lines(console.warn) for source in sources)
     # They are taken for the sides of one corpus, so that many lines make a sentence pair.
     trained = train_tokenizer(lines, settings, sides=len(sources))
     for note in trained.notes:

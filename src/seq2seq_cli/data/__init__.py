@@ -1,6 +1,7 @@
 """Parallel text to batches of token ids.
 
-- `sources`: text from files, tables, JSON lines and data sets
+- `formats`: kinds of files and data sets that hold text, one file for each
+- `sources`: texts as the user names them
 - `parallel`: sentence pairs from sources, of one corpus or several
 - `alignments`: word alignments from Pharaoh files, for the pieces of words
 - `cache`: a folder of what is computed once

@@ -1,0 +1,84 @@
+"""A data set from a folder or the Hugging Face hub, read by the library `datasets`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.data.formats.base import Container
+from seq2seq_cli.data.formats.records import names_of, text_of
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.text import Warn
+
+SAVED = ("dataset_dict.json", "dataset_info.json")  # of several splits, and of one
+
+
+@dataclass(frozen=True)
+class DataSet(Container):
+    """A split of a data set."""
+
+    kind = "DataSet"
+
+    name: str  # as the user wrote it, without the field
+    path: str  # a folder, or a name on the hub
+    configuration: str | None
+    split: str
+    streamed: bool = False  # read where it is, without a copy on disk
+
+    def rows(self, fields: Sequence[str], warn: Warn) -> Iterator[tuple[str, ...]]:
+        paths = [field.split(".") for field in fields]
+        for number, record in enumerate(self._split, start=1):
+            where = f"{self.name}, row {number}"
+            yield tuple(text_of(record, path, where) for path in paths)
+
+    def field_names(self) -> list[str]:
+        """List the fields of the first row."""
+        return names_of(next(iter(self._split), {}))
+
+    def digest(self) -> str:
+        """The hash of the content that `datasets` keeps."""
+        return str(self._split._fingerprint)
+
+    def size(self) -> int:
+        return int(self._split.data.nbytes)
+
+    def can_be_reread(self) -> bool:
+        return True
+
+    def make_rereadable(self, folder: Path) -> Self:
+        return self
+
+    @cached_property
+    def _split(self) -> Any:
+        """The split as `datasets` loads it, from files of its own or a folder of the user."""
+        import datasets
+
+        datasets.disable_progress_bars()
+        if any((Path(self.path) / name).is_file() for name in SAVED):
+            return self._load_from_disk(datasets.load_from_disk)
+        try:
+            return datasets.load_dataset(
+                self.path, self.configuration, split=self.split, streaming=self.streamed
+            )
+        except Exception as error:  # of many libraries: files, network, formats
+            where = "" if Path(self.path).is_dir() else f"no folder {self.path} is here, and "
+            raise InputError(f"{self.name} cannot be loaded: {where}{_first_line(error)}") from None
+
+    def _load_from_disk(self, load: Callable[[str], Any]) -> Any:
+        """Load what `save_to_disk` of `datasets` wrote: one split, or several with names."""
+        try:
+            found = load(self.path)
+        except Exception as error:
+            raise InputError(f"{self.name} cannot be loaded: {_first_line(error)}") from None
+        splits = found if isinstance(found, dict) else {str(found.split or "train"): found}
+        require(
+            self.split in splits,
+            f"{self.name}: there is no split {self.split}; {self.path} has {', '.join(splits)}",
+        )
+        return splits[self.split]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

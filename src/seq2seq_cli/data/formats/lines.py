@@ -1,0 +1,21 @@
+"""A file of lines, one sentence a line."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from seq2seq_cli.data.formats.base import TextFile
+from seq2seq_cli.text import Warn, read_lines
+
+
+@dataclass(frozen=True)
+class Lines(TextFile):
+    """A file of lines, or standard input. It holds one text and has no fields."""
+
+    kind = "Text"
+
+    def rows(self, fields: Sequence[str], warn: Warn) -> Iterator[tuple[str, ...]]:
+        """Yield each line, as many times as there are fields."""
+        return ((line,) * len(fields) for line in read_lines(self.path, warn, self.name))
+
+    def field_names(self) -> list[str]:
+        return []
