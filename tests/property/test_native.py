@@ -184,7 +184,7 @@ def test_search_finds_the_same_where_nothing_is_compiled(
     compiled = Predictor([model])
     found = beam_search(compiled, source, options)
     kind = inference_class(model)
-    assert kind is None or isinstance(compiled.steps()[0], kind)
+    assert kind is None or isinstance(compiled.search_models()[0], kind)
     for mine, theirs in zip(found, plain, strict=True):
         assert [each.tokens for each in mine] == [each.tokens for each in theirs]
         assert [each.score for each in mine] == pytest.approx(

@@ -20,6 +20,7 @@ from seq2seq_cli.kernels.inference.beams import STEPS
 from seq2seq_cli.models import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
+from seq2seq_cli.search.torch_beam import SearchedSentence
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
 
 WORDS = (4, 5, 6)  # all that tiny models can say
@@ -139,9 +140,9 @@ def test_compiled_search_finds_exactly_what_search_in_torch_finds(
     shortlist = Shortlist(translations, torch.arange(6), 7)
     for prefixes, listed in itertools.product(((), begun), (None, shortlist)):
         predictor = Predictor([model], (), listed)
-        monkeypatch.setattr(beam, "_compiled_serves", lambda *given: True)
+        monkeypatch.setattr(beam, "kernels_serve", lambda *given: True)
         found = search.beam_search(predictor, pad(sources), options, prefixes)
-        monkeypatch.setattr(beam, "_compiled_serves", lambda *given: False)
+        monkeypatch.setattr(beam, "kernels_serve", lambda *given: False)
         assert found == search.beam_search(predictor, pad(sources), options, prefixes)
 
 
@@ -154,7 +155,7 @@ def test_compiled_search_finds_the_same_over_more_steps_than_a_call_takes(
     sources = [[4, 5, 6, 5, EOS], [6, EOS]]
     assert options.min_length(5) > 3 * STEPS
     found = beam_search(model, pad(sources), options)
-    monkeypatch.setattr(beam, "_compiled_serves", lambda *given: False)
+    monkeypatch.setattr(beam, "kernels_serve", lambda *given: False)
     assert found == beam_search(model, pad(sources), options)
 
 
@@ -215,12 +216,14 @@ def test_stopping_early_never_costs_a_better_hypothesis(
     sources = pad(random_sources(16))
     options = SearchOptions(beam=4, n_best=n_best, max_ratio=1, max_extra=6, **score)
     early = [beam_search(model, sources, options)]
-    monkeypatch.setattr(beam, "_compiled_serves", lambda *given: False)
+    monkeypatch.setattr(beam, "kernels_serve", lambda *given: False)
     early.append(beam_search(model, sources, options))
     monkeypatch.setattr(
-        beam._Searched,
+        SearchedSentence,
         "is_over",
-        lambda self, best_open, length, _: best_open == -math.inf or length >= self.longest,
+        lambda self, best_open, length, _: (
+            best_open == -math.inf or length >= self.limits.max_length
+        ),
     )
     whole = tokens(beam_search(model, sources, options))
     assert [tokens(found) for found in early] == [whole] * len(early)
@@ -257,7 +260,7 @@ def test_search_ends_as_soon_as_nothing_better_can_come() -> None:
     predictor = Predictor([model])
     [[best]] = search.beam_search(predictor, pad([[4, EOS]]), options)
     assert best.tokens == (4,)
-    [searched] = predictor.steps()
+    [searched] = predictor.search_models()
     assert isinstance(searched, TableModel)
     assert searched.steps == 2
 
@@ -356,7 +359,7 @@ def test_every_penalty_and_constraint_is_what_its_formula_says(
         **{"max_ratio": 0.0, "max_extra": extra, "beam": 40, "n_best": 40} | options
     )
     follows = wide.coverage_penalty > 0
-    predictor = Predictor([model], follows_attention=follows)
+    predictor = Predictor([model], captures_attention=follows)
     [found] = search.beam_search(predictor, pad([source]), wide, [prefix])
     expected = enumerated(model, source, wide, prefix)
     assert {h.tokens: h.score for h in found} == pytest.approx(expected, abs=2e-4, rel=2e-4)

@@ -1,17 +1,20 @@
-"""Models made ready for search on a CPU: compiled as a whole, or with packed linear layers.
+"""Models made ready for search on a CPU, by kernels where there are any, else by PyTorch.
+
+Here and in `kernels.autograd` that choice is made, and nowhere above.
 
 - `precision`: the type of matrix products in search
-- `quantization`: 8-bit weights where nothing is compiled
+- `quantization`: 8-bit weights without kernels
 - `candidates`: the best extensions of hypotheses
-- `base`: what models that are compiled as a whole share
-- `linear`: packed linear layers, within a model that torch runs
-- `transformer`: the compiled Transformer
-- `conv`: the compiled convolutional model
-- `attention_rnn`: the compiled RNN with attention
+- `base`: what models whose decoder is in kernels have in common
+- `linear`: a model of PyTorch with packed linear layers
+- `transformer`: the Transformer in kernels
+- `conv`: the convolutional model in kernels
+- `attention_rnn`: the RNN with attention in kernels
 """
 
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.inference.attention_rnn import AttentionRnnInference
@@ -25,6 +28,7 @@ from seq2seq_cli.models.base import State, TranslationModel
 __all__ = [
     "InferenceModel",
     "SearchModel",
+    "has_kernels",
     "inference_class",
     "prepare_for_search",
     "select_outputs",
@@ -33,7 +37,7 @@ __all__ = [
 
 
 class SearchModel(Protocol):
-    """What search asks of a model; see `TranslationModel`."""
+    """What search calls of a model; see `TranslationModel`."""
 
     @property
     def output(self) -> nn.Module: ...
@@ -41,22 +45,27 @@ class SearchModel(Protocol):
     def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]: ...
 
 
-KINDS: tuple[type[InferenceModel], ...] = (
+INFERENCE_MODELS: tuple[type[InferenceModel], ...] = (
     TransformerInference,
     ConvInference,
     AttentionRnnInference,
 )
 
 
+def has_kernels(device: torch.device) -> bool:
+    """Whether there are kernels of search for a device."""
+    return device.type == "cpu" and kernels.can_compute()
+
+
 def inference_class(model: TranslationModel) -> type[InferenceModel] | None:
-    """What can stand for the whole model, if anything."""
-    return next((kind for kind in KINDS if kind.serves(model)), None)
+    """Find the class that runs a model in kernels, if there is one."""
+    return next((kind for kind in INFERENCE_MODELS if kind.supports(model)), None)
 
 
 def prepare_for_search(model: TranslationModel) -> SearchModel:
-    """The model as search should ask it, with the same weights: compiled where that is possible."""
+    """Make a model ready for search, with the same weights: in kernels as far as there are any."""
     weight = next(model.parameters())
     if not kernels.can_compute(weight.detach()):
-        return model  # on another device, or nothing is compiled
+        return model  # on another device, or there are no kernels
     kind = inference_class(model)
     return kind(model) if kind else with_packed_layers(model, eight_bits=False)

@@ -21,8 +21,11 @@ from seq2seq_cli.models.base import State, TranslationModel
 class AttentionRnnInference(InferenceModel):
     """An RNN with attention to all of the source."""
 
-    @staticmethod
-    def serves(model: TranslationModel) -> bool:
+    model_class = AttentionRnn
+
+    @classmethod
+    def supports(cls, model: TranslationModel) -> bool:
+        """Exclude attention that is not by dot products, or is to a window of the source."""
         return (
             isinstance(model, AttentionRnn)
             and isinstance(model.attention, DotAttention)

@@ -1,10 +1,10 @@
-"""What models that are compiled as a whole have in common.
+"""What models whose decoder is in kernels have in common.
 
 Dimensions: N decoder rows, D width; see `models.base`.
 """
 
 from abc import ABC, abstractmethod
-from typing import cast
+from typing import ClassVar, cast
 
 from torch import Tensor
 
@@ -15,22 +15,24 @@ from seq2seq_cli.models.base import State, TranslationModel
 
 
 class InferenceModel(ABC):
-    """A model whose decoder reads a token of each row in one call.
+    """A model whose decoder reads a token of each row in one call of a kernel.
 
-    Its memory is an `EncoderMemory`, its state a `KVCache`, both of `kernels.inference`.
-    With 8-bit weights keys and values are float16, as exact as the weights and half to read.
+    Its memory is an `EncoderMemory`, its state a `KVCache`, both of `kernels.inference`. With 8-bit
+    weights keys and values are float16: as exact as the weights, and half as much to read.
     """
 
+    model_class: ClassVar[type[TranslationModel]]  # the models that it is made of
     decoder: Decoder
     output: Linear
 
-    @staticmethod
-    @abstractmethod
-    def serves(model: TranslationModel) -> bool:
-        """Whether this can stand for the model."""
+    @classmethod
+    def supports(cls, model: TranslationModel) -> bool:
+        """Whether the kernels do everything that this model does; a subclass may exclude more."""
+        return isinstance(model, cls.model_class)
 
     @abstractmethod
-    def __init__(self, model: TranslationModel) -> None: ...
+    def __init__(self, model: TranslationModel) -> None:
+        """Pack the weights of a model that is supported."""
 
     @abstractmethod
     def encode(self, source: Tensor) -> tuple[State, State]:
@@ -39,5 +41,5 @@ class InferenceModel(ABC):
     def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         """Read (N, 1) ids; return hidden states (N, 1, D) and the state after them."""
         tokens = target[:, 0].contiguous()
-        hidden, past = self.decoder.step(tokens, cast(KVCache, state), cast(EncoderMemory, memory))
-        return hidden[:, None], past
+        hidden, cache = self.decoder.step(tokens, cast(KVCache, state), cast(EncoderMemory, memory))
+        return hidden[:, None], cache

@@ -20,9 +20,7 @@ from seq2seq_cli.models.layers import source_mask
 class ConvInference(InferenceModel):
     """A convolutional model whose encoder reads a batch in one call."""
 
-    @staticmethod
-    def serves(model: TranslationModel) -> bool:
-        return isinstance(model, Conv)
+    model_class = Conv
 
     def __init__(self, model: TranslationModel) -> None:
         model = cast(Conv, model)

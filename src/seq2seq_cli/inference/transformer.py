@@ -28,8 +28,11 @@ from seq2seq_cli.models.transformer import (
 class TransformerInference(InferenceModel):
     """A Transformer whose encoder reads a batch in one call."""
 
-    @staticmethod
-    def serves(model: TranslationModel) -> bool:
+    model_class = Transformer
+
+    @classmethod
+    def supports(cls, model: TranslationModel) -> bool:
+        """Exclude what stands in for self-attention in the decoder: average attention, SSRU."""
         return isinstance(model, Transformer) and model.config.decoder_attention == "self"
 
     def __init__(self, model: TranslationModel) -> None:

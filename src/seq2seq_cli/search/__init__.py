@@ -1,12 +1,16 @@
-"""Source ids to scored hypotheses, with any model.
+"""Source ids to scored hypotheses, with any model. To read it, begin with `torch_beam`.
 
-- `options`: what search is asked for
-- `hypothesis`: what search returns
+- `options`: beam, scores, limits, drawing
+- `request`: a batch with the limits of each sentence
+- `hypothesis`: a finished translation
 - `shortlist`: the likely target words of a source
 - `alignment`: attention to the source as an alignment
-- `predictor`: one model or several, as logits of the next token
-- `constraints`: which tokens may come next
-- `beam`: beam search
+- `predictor`: one model or an ensemble
+- `decoding`: the logits of the next token, step by step
+- `constraints`: control symbols, repetition, lengths, prefixes, coverage
+- `torch_beam`: beam search in PyTorch, the reference
+- `kernel_beam`: the same in kernels
+- `beam`: beam search by either of them
 - `sampling`: random drawing
 """
 
@@ -41,7 +45,7 @@ def search(
     prefixes: Sequence[Sequence[int]] = (),
     numbers: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
-    """Translate (B, S) ids as the options say; see `beam_search` and `sample`."""
+    """Translate (B, S) ids by `sample` if the options say so, else by `beam_search`."""
     if options.sample:
         return sample(predictor, source, options, prefixes, numbers)
     return beam_search(predictor, source, options, prefixes)

@@ -1,95 +1,278 @@
-"""What may not be said next: control symbols, lengths, prefixes, repetitions.
+"""Constraints on translations: control symbols, repetition, lengths, prefixes, coverage.
 
-Dimensions: B sentences, N = B x K rows of hypotheses, V columns of logits.
+Each is a class here and a line in CONSTRAINTS, in the order in which they are applied. Search in
+kernels serves a request only if every constraint in it says `in_kernels`.
+
+Dimensions: B sentences, K hypotheses of each, N = B x K rows of hypotheses, S source tokens,
+T target tokens, V columns of logits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from seq2seq_cli.search.options import SearchOptions
-from seq2seq_cli.search.predictor import Decoding
+from seq2seq_cli.inference.candidates import log_sum_exp
+from seq2seq_cli.search.decoding import Decoding
+from seq2seq_cli.search.request import Request, Sentence
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
-NEVER = slice(PAD, BOS + 1)  # PAD, UNK, BOS: no translation holds them
+
+@dataclass(frozen=True)
+class Step:
+    """The next token of every hypothesis, before it is chosen."""
+
+    logits: Tensor  # (N, V); constraints change it in place
+    unconstrained: Tensor  # (N, V), of the model; see `Constraint.needs_unconstrained`
+    normaliser: Tensor  # (N, 1), log-sum-exp of `unconstrained`
+    tokens: Tensor  # (N, T) read so far, BOS first
+    sentences: Sequence[Sentence]  # B
+    decoding: Decoding
+
+    @property
+    def length(self) -> int:
+        """The length of hypotheses with the next token; one that ends now has it, EOS counted."""
+        return self.tokens.size(1)
+
+    def by_sentence(self, logits: Tensor) -> Tensor:
+        """View (N, V) as (B, K, V)."""
+        return logits.view(len(self.sentences), -1, logits.size(1))
+
+    def indices(self, condition: Callable[[Sentence], bool]) -> list[int]:
+        """The indices of the sentences that meet a condition."""
+        return [i for i, sentence in enumerate(self.sentences) if condition(sentence)]
+
+    def allow_only(self, sentences: Sequence[int], column: int, logits: Tensor) -> None:
+        """Forbid all but one column in these sentences; it has its value in `logits` (N, V)."""
+        if not sentences:
+            return
+        chosen = list(sentences)
+        only = torch.full_like(self.by_sentence(self.logits)[chosen], -torch.inf)
+        only[..., column] = self.by_sentence(logits)[chosen][..., column]
+        self.by_sentence(self.logits)[chosen] = only
+
+
+class Constraint:
+    """A rule for one search, made from a request. Every method but `of` may be left as it is.
+
+    A rule about tokens changes logits in `apply`. A rule about whole hypotheses takes from their
+    scores in `final_score`; what it must remember for that, it keeps for each row of hypotheses and
+    updates in `extend` and `keep`.
+    """
+
+    in_kernels: ClassVar[bool] = False  # whether kernels/inference/beams.cpp does the same
+
+    @classmethod
+    def of(cls, request: Request) -> "Constraint | None":
+        """Make the constraint, or return None if the request does not ask for it."""
+        raise NotImplementedError
+
+    def needs_unconstrained(self, length: int) -> bool:
+        """Whether the model's logits must outlast the constraints of a step with this length.
+
+        True for what reads them, and for what gives allowed tokens other logits than the model.
+        """
+        return False
+
+    def apply(self, step: Step) -> None:
+        """Change the logits of a step in place; -inf forbids a token."""
+
+    def extend(self, origins: Tensor, attention: Tensor) -> None:
+        """Go on with rows (N,) of the step before, each with a token more.
+
+        `attention` (N before, S) is where the model looked in this step, if that is captured.
+        """
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some rows only."""
+
+    def final_score(self, row: int) -> float:
+        """What is added to the score of a hypothesis that ends in a row: 0 or less."""
+        return 0.0
+
+
+class ControlSymbols(Constraint):
+    """A translation holds no PAD, UNK or BOS."""
+
+    in_kernels = True
+
+    @classmethod
+    def of(cls, request: Request) -> "ControlSymbols":
+        return cls()
+
+    def apply(self, step: Step) -> None:
+        step.logits[:, PAD : BOS + 1] = -torch.inf
 
 
 @dataclass
-class Sentence:
-    """What is asked of one sentence's target."""
+class RepetitionPenalty(Constraint):
+    """The log-probability of a token that was said before is multiplied (Keskar 2019)."""
 
-    index: int  # in the batch given
-    shortest: int  # lengths in tokens, EOS counted
+    penalty: float
+
+    @classmethod
+    def of(cls, request: Request) -> "RepetitionPenalty | None":
+        penalty = request.options.repetition_penalty
+        return cls(penalty) if penalty != 1.0 else None
+
+    def needs_unconstrained(self, length: int) -> bool:
+        return length > 1
+
+    def apply(self, step: Step) -> None:
+        if step.length == 1:
+            return
+        said = step.decoding.columns_of(step.tokens[:, 1:])
+        log_probabilities = step.logits.gather(1, said) - step.normaliser
+        step.logits.scatter_(1, said, step.normaliser + log_probabilities * self.penalty)
+
+
+@dataclass
+class NoRepeatNgram(Constraint):
+    """An n-gram of so many tokens comes once at most (Paulus 2018)."""
+
+    size: int
+
+    @classmethod
+    def of(cls, request: Request) -> "NoRepeatNgram | None":
+        size = request.options.no_repeat_ngram
+        return cls(size) if size else None
+
+    def apply(self, step: Step) -> None:
+        if step.length <= self.size:
+            return
+        said = step.decoding.columns_of(step.tokens)  # (N, T)
+        # BOS, at index 0, is in no n-gram.
+        ngrams = said[:, 1:].unfold(1, self.size, 1)  # (N, T - n, n)
+        last = said[:, step.length - self.size + 1 :]  # the n - 1 that the next token follows
+        same = (ngrams[..., :-1] == last[:, None]).all(dim=2)
+        rows, positions = same.nonzero(as_tuple=True)
+        step.logits[rows, ngrams[rows, positions, -1]] = -torch.inf
+
+
+class MinLength(Constraint):
+    """A hypothesis is as long as `min_ratio` says, unless nothing but EOS could follow."""
+
+    in_kernels = True
+
+    @classmethod
+    def of(cls, request: Request) -> "MinLength | None":
+        return cls() if request.options.min_ratio else None
+
+    def apply(self, step: Step) -> None:
+        too_short = step.indices(lambda sentence: step.length < sentence.min_length)
+        if not too_short:
+            return
+        logits = step.by_sentence(step.logits)[too_short]
+        end = logits[..., EOS].clone()
+        logits[..., EOS] = -torch.inf
+        nothing_else = logits.amax(dim=2) == -torch.inf
+        logits[..., EOS] = torch.where(nothing_else, end, -torch.inf)
+        step.by_sentence(step.logits)[too_short] = logits
+
+
+class MaxLength(Constraint):
+    """A hypothesis that reaches the greatest length ends."""
+
+    in_kernels = True
+
+    @classmethod
+    def of(cls, request: Request) -> "MaxLength":
+        return cls()
+
+    def apply(self, step: Step) -> None:
+        at_limit = step.indices(lambda sentence: step.length == sentence.max_length)
+        step.allow_only(at_limit, EOS, step.logits)
+
+
+@dataclass
+class Prefix(Constraint):
+    """A hypothesis begins with the prefix of its sentence, whatever else is forbidden."""
+
     longest: int
-    prefix: Sequence[int] = ()  # tokens it begins with
+    in_kernels = True
+
+    @classmethod
+    def of(cls, request: Request) -> "Prefix | None":
+        longest = max((len(sentence.prefix) for sentence in request.sentences), default=0)
+        return cls(longest) if longest else None
+
+    def needs_unconstrained(self, length: int) -> bool:
+        return length <= self.longest
+
+    def apply(self, step: Step) -> None:
+        index = step.length - 1
+        for i in step.indices(lambda sentence: index < len(sentence.prefix)):
+            token = torch.tensor(step.sentences[i].prefix[index], device=step.logits.device)
+            column = int(step.decoding.columns_of(token))
+            step.allow_only([i], column, step.unconstrained)
 
 
-def constrain(
-    logits: Tensor,
-    normaliser: Tensor,
+class CoveragePenalty(Constraint):
+    """A hypothesis that hardly looked at some source tokens is ranked lower (Wu 2016).
+
+    The penalty is beta times the sum, over source tokens, of the logarithm of all the attention to
+    the token, which counts as 1 at most.
+    """
+
+    LEAST = 1e-6  # a source token that nothing looked at would cost infinitely much
+
+    def __init__(self, beta: float, source: Tensor) -> None:
+        self.beta = beta
+        self.coverage = (source == PAD).float()  # (N, S), the sum of attention; padding is covered
+
+    @classmethod
+    def of(cls, request: Request) -> "CoveragePenalty | None":
+        beta = request.options.coverage_penalty
+        return cls(beta, request.source) if beta else None
+
+    def extend(self, origins: Tensor, attention: Tensor) -> None:
+        self.coverage = (self.coverage + attention).index_select(0, origins)
+
+    def keep(self, rows: Tensor) -> None:
+        self.coverage = self.coverage.index_select(0, rows)
+
+    def final_score(self, row: int) -> float:
+        covered = self.coverage[row].clamp(self.LEAST, 1.0).log().sum()
+        return self.beta * float(covered)
+
+
+CONSTRAINTS: tuple[type[Constraint], ...] = (
+    ControlSymbols,
+    RepetitionPenalty,
+    NoRepeatNgram,
+    MinLength,
+    MaxLength,
+    Prefix,
+    CoveragePenalty,
+)
+
+
+def constraints_for(request: Request) -> list[Constraint]:
+    """The constraints that a request asks for, in the order in which they are applied."""
+    made = (kind.of(request) for kind in CONSTRAINTS)
+    return [constraint for constraint in made if constraint is not None]
+
+
+def next_step(
+    decoding: Decoding,
     tokens: Tensor,
     sentences: Sequence[Sentence],
-    decoding: Decoding,
-    options: SearchOptions,
-) -> None:
-    """Change logits (N, V) in place: what may not follow tokens (N, T), BOS first, becomes -inf.
-
-    `normaliser` (N, 1) is the log-sum-exp of the logits before. A repeated token's log-probability
-    is multiplied with the repetition penalty.
-    """
-    length = tokens.size(1)  # of the hypotheses once they are extended
-    each = logits.view(len(sentences), -1, logits.size(1))
-    forced = [i for i, sentence in enumerate(sentences) if length <= len(sentence.prefix)]
-    forced_logits = []
-    for i in forced:
-        column = _column(sentences[i].prefix[length - 1], decoding, logits)
-        forced_logits.append((column, each[i, :, column].clone()))
-    logits[:, NEVER] = -torch.inf
-    if length > 1:
-        if options.repetition_penalty != 1.0:
-            said = decoding.column_of(tokens[:, 1:])
-            repeated = (
-                normaliser + (logits.gather(1, said) - normaliser) * options.repetition_penalty
-            )
-            logits.scatter_(1, said, repeated)
-        if options.no_repeat_ngram:
-            _forbid_repetition(logits, decoding.column_of(tokens), options.no_repeat_ngram)
-    too_short = [i for i, sentence in enumerate(sentences) if length < sentence.shortest]
-    if too_short:
-        part = each[too_short]
-        end = part[..., EOS].clone()
-        part[..., EOS] = -torch.inf
-        nothing_else = part.amax(dim=2) == -torch.inf
-        part[..., EOS] = torch.where(nothing_else, end, -torch.inf)
-        each[too_short] = part
-    at_limit = [i for i, sentence in enumerate(sentences) if length == sentence.longest]
-    if at_limit:
-        _only(each, at_limit, EOS, each[at_limit][..., EOS])
-    for i, (column, value) in zip(forced, forced_logits, strict=True):
-        if length < sentences[i].longest:
-            _only(each, [i], column, value)
-
-
-def _column(token: int, decoding: Decoding, logits: Tensor) -> int:
-    return int(decoding.column_of(torch.tensor(token, device=logits.device)))
-
-
-def _only(each: Tensor, places: list[int], column: int, value: Tensor) -> None:
-    """Let one column alone be possible in these sentences."""
-    only = torch.full_like(each[places], -torch.inf)
-    only[..., column] = value
-    each[places] = only
-
-
-def _forbid_repetition(logits: Tensor, said: Tensor, size: int) -> None:
-    """Forbid what would complete an n-gram that the columns (N, T) already hold."""
-    if said.size(1) <= size:
-        return
-    # BOS, in the first place, is part of no n-gram.
-    windows = said[:, 1:].unfold(1, size, 1)  # (N, places, n)
-    last = said[:, said.size(1) - size + 1 :]  # the n - 1 that the next token would follow
-    same = (windows[..., :-1] == last[:, None]).all(dim=2)
-    rows, places = same.nonzero(as_tuple=True)
-    logits[rows, windows[rows, places, -1]] = -torch.inf
+    constraints: Sequence[Constraint],
+) -> Step:
+    """Read the last of tokens (N, T), BOS first, and constrain the logits of what follows."""
+    logits = decoding.step(tokens[:, -1])
+    length = tokens.size(1)
+    copied = any(constraint.needs_unconstrained(length) for constraint in constraints)
+    step = Step(
+        logits=logits,
+        unconstrained=logits.clone() if copied else logits,
+        normaliser=log_sum_exp(logits),
+        tokens=tokens,
+        sentences=sentences,
+        decoding=decoding,
+    )
+    for constraint in constraints:
+        constraint.apply(step)
+    return step

@@ -1,31 +1,32 @@
-"""Drawing translations word by word from what the model predicts.
+"""Drawing translations token by token from the probabilities that the model gives.
 
-A line's draws depend on the seed and its number alone: each hypothesis has random numbers of its
-own, so that neither the batch nor its order changes them.
+The draws for a line depend only on the seed and the line's number: each hypothesis has a random
+generator of its own, so that neither the batch nor its order changes them.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch import Tensor
 
-from seq2seq_cli.inference.candidates import log_sum_exp
-from seq2seq_cli.padding import pad
-from seq2seq_cli.search.constraints import Sentence, constrain
+from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step
+from seq2seq_cli.search.decoding import Decoding
 from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
 from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.predictor import Predictor
-from seq2seq_cli.symbols import BOS, EOS, PAD
+from seq2seq_cli.search.request import Request, Sentence
+from seq2seq_cli.symbols import BOS, EOS
 
 
 @dataclass
-class _Drawn(Sentence):
+class Draw:
     """One hypothesis to draw."""
 
-    random: Random = field(default_factory=Random)
+    limits: Sentence
+    random: Random
     result: Hypothesis | None = None
 
 
@@ -37,67 +38,84 @@ def sample(
     prefixes: Sequence[Sequence[int]] = (),
     numbers: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
-    """Draw `n_best` translations of each row of (B, S) ids, in the order drawn.
+    """Draw `n_best` translations of each row of (B, S) ids, in the order in which they are drawn.
 
-    `numbers` tell the rows apart, whatever batch they are in; the row's own place without them.
-    Temperature first, then top-k, then top-p, as Holtzman 2020 does. Raises NoNumbersError where
-    the model gives no probabilities.
+    `numbers` identify the rows in whatever batch they are; without them a row's index does.
+    Temperature comes first, then top-k, then top-p (Holtzman 2020). Raises NoNumbersError if the
+    model gives no probabilities.
     """
-    lengths = (source != PAD).sum(dim=1).tolist()
-    draws = options.n_best
-    drawn = [
-        _Drawn(
-            index,
-            options.min_length(length),
-            options.max_length(length, len(prefixes[index]) if prefixes else 0),
-            prefixes[index] if prefixes else (),
-            _random(options, numbers[index] if numbers else index, draw),
-        )
-        for index, length in enumerate(lengths)
-        for draw in range(draws)
+    request = Request.of(source, options, prefixes)
+    draws = [
+        [
+            Draw(sentence, _random(options, numbers[i] if numbers else i, draw))
+            for draw in range(options.n_best)
+        ]
+        for i, sentence in enumerate(request.sentences)
     ]
-    results: list[list[_Drawn]] = [drawn[i * draws : (i + 1) * draws] for i in range(len(lengths))]
-    # Each hypothesis is a sentence of its own here, so that those that have ended can leave.
-    rows = torch.arange(len(lengths), device=source.device).repeat_interleave(draws)
-    forced = pad(prefixes).to(source.device) if any(prefixes) else None
-    decoding = predictor.begin(source, 1, forced)
-    if draws > 1:
-        decoding.keep(rows, rows)  # read once, for all of its draws
-    tokens = source.new_full((len(drawn), 1), BOS)
-    scores = torch.empty(len(drawn), 0, device=source.device)
-    while drawn:
-        logits = decoding.step(tokens[:, -1])
-        normaliser = log_sum_exp(logits)
-        if normaliser.isnan().any():
+    decoding = Decoding(predictor, source, request.prefix_tokens)
+    _draw_all(decoding, request, [draw for row in draws for draw in row])
+    return [[draw.result for draw in row if draw.result] for row in draws]
+
+
+def _draw_all(decoding: Decoding, request: Request, draws: list[Draw]) -> None:
+    """Draw token by token until every hypothesis, of which a row has `n_best`, has its result.
+
+    Dimensions: N hypotheses still drawn, each a sentence of its own, so that it can leave alone.
+    """
+    options, device = request.options, request.source.device
+    constraints = constraints_for(request)
+    if options.n_best > 1:  # the source is read once for all draws of a row
+        rows = torch.arange(len(request.sentences), device=device)
+        rows = rows.repeat_interleave(options.n_best)
+        _keep(decoding, constraints, rows)
+    tokens = request.source.new_full((len(draws), 1), BOS)  # (N, T)
+    token_scores = torch.empty(len(draws), 0, device=device)  # (N, T - 1)
+    while draws:
+        step = next_step(decoding, tokens, [draw.limits for draw in draws], constraints)
+        if step.normaliser.isnan().any():
             raise NoNumbersError
-        plain = logits.clone()
-        constrain(logits, normaliser, tokens, drawn, decoding, options)
-        random = torch.tensor([each.random.random() for each in drawn], device=source.device)
-        columns = draw_columns(logits, random, options)[:, None]
-        chosen = columns if decoding.columns is None else decoding.columns[columns]
+        random = torch.tensor([draw.random.random() for draw in draws], device=device)
+        columns = draw_columns(step.logits, random, options)[:, None]
+        chosen = decoding.tokens_of(columns)
         tokens = torch.cat((tokens, chosen), dim=1)
-        scores = torch.cat((scores, plain.gather(1, columns) - normaliser), dim=1)
+        scores = step.unconstrained.gather(1, columns) - step.normaliser
+        token_scores = torch.cat((token_scores, scores), dim=1)
+        every_row = torch.arange(len(draws), device=device)
+        for constraint in constraints:
+            constraint.extend(every_row, decoding.attention)
+
         ended = (chosen[:, 0] == EOS).tolist()
-        for row, each in enumerate(drawn):
+        for row, draw in enumerate(draws):
             if ended[row]:
-                each.result = _hypothesis(tokens[row], scores[row], options)
-        going = [row for row, over in enumerate(ended) if not over]
-        drawn = [drawn[row] for row in going]
-        if drawn and len(going) < len(ended):
-            kept = torch.tensor(going, device=source.device)
-            decoding.keep(kept, kept)
-            tokens, scores = tokens.index_select(0, kept), scores.index_select(0, kept)
-    return [[each.result for each in row if each.result] for row in results]
+                extra = sum(constraint.final_score(row) for constraint in constraints)
+                draw.result = _hypothesis(tokens[row], token_scores[row], options, extra)
+        open_rows = [row for row, over in enumerate(ended) if not over]
+        draws = [draws[row] for row in open_rows]
+        if draws and len(open_rows) < len(ended):
+            rows = torch.tensor(open_rows, device=device)
+            _keep(decoding, constraints, rows)
+            tokens = tokens.index_select(0, rows)
+            token_scores = token_scores.index_select(0, rows)
+
+
+def _keep(decoding: Decoding, constraints: Sequence[Constraint], rows: Tensor) -> None:
+    """Go on with these rows only, each a sentence of its own."""
+    decoding.keep(rows, rows)
+    for constraint in constraints:
+        constraint.keep(rows)
 
 
 def _random(options: SearchOptions, number: int, draw: int) -> Random:
-    """The random numbers of a hypothesis, other ones for each: seeded by all bits of a hash."""
+    """Make the random generator of one hypothesis, seeded by all bits of a hash."""
     digest = hashlib.sha256(f"{options.seed} {number} {draw}".encode()).digest()
     return Random(int.from_bytes(digest, "big"))
 
 
 def draw_columns(logits: Tensor, random: Tensor, options: SearchOptions) -> Tensor:
-    """For each row of logits (N, V) the column that its random number (N,) in [0, 1) falls on."""
+    """For each row of logits (N, V) find the column where its random number (N,) in [0, 1) falls.
+
+    Returns columns (N,).
+    """
     logits = logits.double() / options.temperature
     if 0 < options.top_k < logits.size(1):
         least = logits.topk(options.top_k, dim=1).values[:, -1:]
@@ -110,14 +128,15 @@ def draw_columns(logits: Tensor, random: Tensor, options: SearchOptions) -> Tens
         left_out.scatter_(1, columns, before >= options.top_p)
         probabilities = probabilities.masked_fill(left_out, 0.0)
     sums = probabilities.cumsum(dim=1)
-    # A number below the sum of all, and so on a column that has a probability.
-    wanted = random.double()[:, None] * sums[:, -1:]
-    return torch.searchsorted(sums, wanted, right=True).clamp(max=logits.size(1) - 1)[:, 0]
+    # A number below the sum of all, and so a column that has a probability
+    target = random.double()[:, None] * sums[:, -1:]
+    return torch.searchsorted(sums, target, right=True).clamp(max=logits.size(1) - 1)[:, 0]
 
 
-def _hypothesis(tokens: Tensor, scores: Tensor, options: SearchOptions) -> Hypothesis:
-    ids = tuple(tokens[1:-1].tolist())
-    token_scores = tuple(scores.tolist())
-    return Hypothesis(
-        ids, sum(token_scores) / options.length_penalty_for(len(token_scores)), token_scores
-    )
+def _hypothesis(
+    tokens: Tensor, token_scores: Tensor, options: SearchOptions, extra_score: float
+) -> Hypothesis:
+    """Make a hypothesis of tokens (T,), BOS first and EOS last, and their scores (T - 1,)."""
+    scores = tuple(token_scores.tolist())
+    score = sum(scores) / options.length_penalty_for(len(scores)) + extra_score
+    return Hypothesis(tuple(tokens[1:-1].tolist()), score, scores)

@@ -102,7 +102,7 @@ class Translator:
             translations, common = folders[0].load_shortlist()
             chosen = Shortlist(translations.to(device), common.to(device), len(tokenizers.target))
         predictor = Predictor(
-            models, weights, chosen, follows_attention=options.coverage_penalty > 0
+            models, weights, chosen, captures_attention=options.coverage_penalty > 0
         )
         attentive = all(source_attentions(model) for model in models)
         require(
@@ -224,7 +224,7 @@ class Translator:
         """Search batches, `workers` at the same time; the candidates of each segment of each."""
         if self.workers == 1 or len(batches) <= 1:
             return [self._search(self.predictor, batch) for batch in batches]
-        self.predictor.steps()  # made once, and not by each worker
+        self.predictor.search_models()  # made once, and not by each worker
         predictor = self.predictor.stoppable()
         pool = ThreadPoolExecutor(self.workers)
         try:

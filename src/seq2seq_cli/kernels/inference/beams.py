@@ -8,6 +8,7 @@ import ctypes
 import itertools
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -102,77 +103,84 @@ def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor
 
 
 class Extension(NamedTuple):
-    """What a step leaves of the hypotheses."""
+    """The rows of hypotheses after a step."""
 
-    tokens: Tensor  # (N,), to be read next; none where every sentence is done
-    origins: Tensor  # (N,), the rows before that they go on from
-    kept: Tensor | None  # the places of the sentences that are left, where some were dropped
+    tokens: Tensor  # (N,), to be read next; empty once every sentence is done
+    origins: Tensor  # (N,), the rows before that these go on from
+    remaining: Tensor | None  # indices of the sentences that stay, if others were removed
+
+
+@dataclass(frozen=True)
+class BeamSettings:
+    """Settings of a search for a batch. Lengths are in tokens, EOS counted."""
+
+    beam: int
+    n_best: int
+    removal_share: int  # sentences that are done leave when they are one in so many
+    compact: bool  # whether a row is an open hypothesis; without it a sentence has `beam` rows
+    min_lengths: Sequence[int]  # B
+    max_lengths: Sequence[int]  # B
+    # Of each length from 0 to beyond the greatest of `max_lengths`: the divisor of scores
+    length_penalties: Sequence[float]
+    prefixes: Sequence[Sequence[int]]  # B, columns
 
 
 class Beams:
-    """The hypotheses of a batch: at first one of each sentence, the empty one, a row each.
+    """The hypotheses of a batch: at first one of each sentence, the empty one, in a row each.
 
-    Later a sentence has K rows, or, `compact`, as many as it has open hypotheses, all together.
-    `divisors` are what the log-probability of a hypothesis of each length, from 0, is divided by,
-    one for each length to beyond the greatest of `longest`. `prefixes` are columns.
+    Rows of a sentence stand together.
     """
 
-    def __init__(
-        self,
-        beam: int,
-        n_best: int,
-        dropped_share: int,
-        compact: bool,
-        shortest: Sequence[int],
-        longest: Sequence[int],
-        divisors: Sequence[float],
-        prefixes: Sequence[Sequence[int]],
-    ) -> None:
-        count = len(longest)
-        self.beam, self.given = beam, count
-        flat = [column for prefix in prefixes for column in prefix]
+    def __init__(self, settings: BeamSettings) -> None:
+        count = len(settings.max_lengths)
+        self.beam, self.sentences = settings.beam, count
+        flat = [column for prefix in settings.prefixes for column in prefix]
         integers = INT * count
-        settings = _Settings(
+        struct = _Settings(
             count,
-            beam,
-            n_best,
-            compact,
-            dropped_share,
-            ctypes.addressof(least := integers(*shortest)),
-            ctypes.addressof(most := integers(*longest)),
-            ctypes.addressof(divided := (ctypes.c_double * len(divisors))(*divisors)),
+            settings.beam,
+            settings.n_best,
+            settings.compact,
+            settings.removal_share,
+            ctypes.addressof(least := integers(*settings.min_lengths)),
+            ctypes.addressof(most := integers(*settings.max_lengths)),
+            ctypes.addressof(
+                penalties := (ctypes.c_double * len(settings.length_penalties))(
+                    *settings.length_penalties
+                )
+            ),
             ctypes.addressof(columns := (ctypes.c_int64 * len(flat))(*flat)),
-            ctypes.addressof(lengths := integers(*map(len, prefixes))),
+            ctypes.addressof(lengths := integers(*map(len, settings.prefixes))),
         )
-        self.handle = _compiled().beams_new(ctypes.byref(settings))
-        del least, most, divided, columns, lengths  # they were copied
+        self.handle = _compiled().beams_new(ctypes.byref(struct))
+        del least, most, penalties, columns, lengths  # they were copied
         weakref.finalize(self, _compiled().beams_free, self.handle)
 
-    def advance(self, logits: Tensor, columns: Tensor | None) -> Extension:
-        """Extend the hypotheses by a token, whose logits (N, V) are changed.
+    def advance(self, logits: Tensor, column_tokens: Tensor | None) -> Extension:
+        """Extend the hypotheses by a token, by its logits (N, V), which are changed.
 
-        `columns` (V,) are the tokens of the columns, None where they are their numbers.
+        `column_tokens` (V,) are the tokens of the columns, None where they are their numbers.
         """
-        most = self.given * self.beam
-        numbers = torch.empty(2 * most + self.given, dtype=torch.int64)
-        at = numbers.data_ptr()  # of tokens, then origins, then kept, of 8 bytes each
+        most = self.sentences * self.beam
+        numbers = torch.empty(2 * most + self.sentences, dtype=torch.int64)
+        start = numbers.data_ptr()  # of tokens, then origins, then remaining, of 8 bytes each
         left = INT()
         rows = _compiled().beams_advance(
             self.handle,
             logits.data_ptr(),
             logits.size(1),
-            address(columns),
-            at,
-            at + 8 * most,
-            at + 16 * most,
+            address(column_tokens),
+            start,
+            start + 8 * most,
+            start + 16 * most,
             ctypes.byref(left),
         )
-        kept = numbers[2 * most : 2 * most + left.value] if left else None
-        return Extension(numbers[:rows], numbers[most : most + rows], kept)
+        remaining = numbers[2 * most : 2 * most + left.value] if left else None
+        return Extension(numbers[:rows], numbers[most : most + rows], remaining)
 
     def results(self) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]:
         """For each sentence its hypotheses, best first: tokens, score, scores of tokens and EOS."""
-        counts = torch.empty(self.given, dtype=torch.int32)
+        counts = torch.empty(self.sentences, dtype=torch.int32)
         size = _compiled().beams_found(self.handle, counts.data_ptr())
         found = int(counts.sum())
         scores = torch.empty(found, dtype=torch.float64)
@@ -181,16 +189,21 @@ class Beams:
         token_scores = torch.empty(size)
         _compiled().beams_results(
             self.handle,
-            *(each.data_ptr() for each in (scores, lengths, tokens, token_scores)),
+            scores.data_ptr(),
+            lengths.data_ptr(),
+            tokens.data_ptr(),
+            token_scores.data_ptr(),
         )
-        said, scored, place = tokens.tolist(), token_scores.tolist(), 0
-        each = []
+        all_tokens, all_scores, start = tokens.tolist(), token_scores.tolist(), 0
+        hypotheses = []
         for score, length in zip(scores.tolist(), lengths.tolist(), strict=True):
-            end = place + length
-            each.append((tuple(said[place : end - 1]), score, tuple(scored[place:end])))
-            place = end
-        remaining = iter(each)
-        return [list(itertools.islice(remaining, count)) for count in counts.tolist()]
+            end = start + length
+            hypotheses.append(
+                (tuple(all_tokens[start : end - 1]), score, tuple(all_scores[start:end]))
+            )
+            start = end
+        rest = iter(hypotheses)
+        return [list(itertools.islice(rest, count)) for count in counts.tolist()]
 
 
 class Search:
@@ -230,7 +243,7 @@ class Search:
 
     def run(self) -> bool:
         """Some more steps, few with many rows; whether hypotheses are still open then."""
-        steps = max(1, min(STEPS, ROWS // max(1, self.beams.given * self.beams.beam)))
+        steps = max(1, min(STEPS, ROWS // max(1, self.beams.sentences * self.beams.beam)))
         self.count += steps
         positions, rotations = self.embedding.places(self.count)
         places = _Places(

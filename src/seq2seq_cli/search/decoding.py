@@ -1,0 +1,134 @@
+"""The targets of a batch while they are predicted, token by token.
+
+Dimensions: B sentences still searched, K hypotheses of each, N rows of hypotheses, H heads,
+S source tokens, V columns of logits.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from seq2seq_cli.inference import InferenceModel, select_outputs
+from seq2seq_cli.kernels.inference.beams import Beams, Search
+from seq2seq_cli.kernels.inference.decoding import KVCache
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
+from seq2seq_cli.kernels.inference.linear import Linear
+from seq2seq_cli.models import State, capture_attention, reorder_state
+from seq2seq_cli.search.predictor import Predictor
+
+
+class Decoding:
+    """Memory and state of every model while the targets of a batch are predicted.
+
+    At first there is one hypothesis of each sentence, the empty one.
+    """
+
+    def __init__(
+        self, predictor: Predictor, source: Tensor, prefix_tokens: Tensor | None = None
+    ) -> None:
+        """Read (B, S) ids. `prefix_tokens` (B, any), PAD where there is none, are on every list."""
+        self._predictor = predictor
+        # (V,), the token of each column of logits; None: column and token have the same number
+        self.column_tokens: Tensor | None = None
+        self._absent: Tensor | None = None  # (B, V), columns that are not on a sentence's list
+        # Where models looked in the last step, if it is captured: (N, S), the mean over all heads
+        self.attention = torch.empty(0)
+        self._models = predictor.search_models()
+        self._outputs = [model.output for model in self._models]
+        if predictor.shortlist is not None:
+            columns, self._absent = predictor.shortlist.of(source, prefix_tokens)
+            self._outputs = [select_outputs(model.output, columns) for model in self._models]
+            self.column_tokens = columns
+        memories, states = zip(*(model.encode(source) for model in self._models), strict=True)
+        self._memories: tuple[State, ...] = memories
+        self._states: tuple[State, ...] = states
+        # Whether each row may have a memory of its own, which costs no more than one a sentence
+        self.rows_are_independent = all(isinstance(memory, EncoderMemory) for memory in memories)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Read the next token (N,) of every hypothesis; return logits (N, V) of the one after it.
+
+        Those of an ensemble are log-probabilities. Raises SearchStoppedError.
+        """
+        self._predictor.check_not_stopped()
+        hidden = self._decode(tokens)
+        logits = [
+            cast(Tensor, output(own)).float()
+            for output, own in zip(self._outputs, hidden, strict=True)
+        ]
+        if self._absent is not None:
+            for own in logits:
+                by_sentence = own.view(self._absent.size(0), -1, own.size(1))
+                by_sentence.masked_fill_(self._absent[:, None], -torch.inf)
+        if len(logits) == 1:
+            return logits[0]
+        weighted = [
+            own.log_softmax(dim=1) + weight
+            for own, weight in zip(logits, self._predictor.log_weights, strict=True)
+        ]
+        return torch.stack(weighted).logsumexp(dim=0)
+
+    def _decode(self, tokens: Tensor) -> list[Tensor]:
+        """Read the next token (N,) with every model; return the hidden states (N, D) of each."""
+        hidden, states, attention = [], [], []
+        for i, model in enumerate(self._models):
+            inputs = tokens[:, None], self._states[i], self._memories[i]
+            if self._predictor.captures_attention:
+                with capture_attention(self._predictor.models[i]) as captured:
+                    own, state = model.decode(*inputs)
+                # (B, H, K, S) of each layer, which is called once
+                attention += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in captured]
+            else:
+                own, state = model.decode(*inputs)
+            hidden.append(own[:, 0])
+            states.append(state)
+        if attention:
+            self.attention = torch.stack(attention).mean(dim=0)
+        self._states = tuple(states)
+        return hidden
+
+    def finish_in_kernels(self, beams: Beams) -> bool:
+        """Run all steps of a search in kernels if one model predicts and its decoder is in kernels.
+
+        Returns whether the search was run. Raises SearchStoppedError.
+        """
+        model = self._models[0]
+        if len(self._models) > 1 or not isinstance(model, InferenceModel):
+            return False
+        search = Search(
+            beams,
+            model.decoder,
+            cast(Linear, self._outputs[0]),
+            cast(KVCache, self._states[0]),
+            cast(EncoderMemory, self._memories[0]),
+            self.column_tokens,
+            self._absent,
+        )
+        while search.run():
+            self._predictor.check_not_stopped()
+        return True
+
+    def reorder(self, rows: Tensor) -> None:
+        """Go on in row i with the state of row rows[i], which is of the same sentence."""
+        self._states = cast(tuple[State, ...], reorder_state(self._states, rows))
+
+    def keep(self, sentences: Tensor, rows: Tensor) -> None:
+        """Go on with these sentences only, in row i with the state of row rows[i].
+
+        If rows are independent, `sentences` may be those of each row.
+        """
+        self._memories = cast(tuple[State, ...], reorder_state(self._memories, sentences))
+        if self._absent is not None:
+            self._absent = self._absent.index_select(0, sentences)
+        self.reorder(rows)
+
+    def columns_of(self, tokens: Tensor) -> Tensor:
+        """Find the columns of tokens that are on every list."""
+        return (
+            tokens if self.column_tokens is None else torch.searchsorted(self.column_tokens, tokens)
+        )
+
+    def tokens_of(self, columns: Tensor) -> Tensor:
+        """Find the tokens of columns."""
+        return columns if self.column_tokens is None else self.column_tokens[columns]
