@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq_cli.data.alignments import Aligned, Alignments, read_alignments
+from seq2seq_cli.data.alignments import Alignments, PairAlignment, read_alignments
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
 
@@ -13,7 +13,7 @@ PIECES = ["<pad>", "<unk>", "<s>", "</s>", "▁a", "▁b", "▁c", "x", "y"]
 PAIRS = [("a b", "b c a"), ("", ""), ("a", "c")]
 
 
-def read(folder: Path, *texts: str) -> list[Aligned]:
+def read(folder: Path, *texts: str) -> list[PairAlignment]:
     files = [folder / f"{number}.align" for number in range(len(texts))]
     for file, text in zip(files, texts, strict=True):
         file.write_text(text)
@@ -35,10 +35,10 @@ def test_links_are_read_line_by_line_over_all_files(tmp_path: Path) -> None:
             "line 1: 0-3 links word 3 of the target, whose last word is 2; words are",
         ),
         ("\n0-0\n\n", "line 2: 0-0 links word 0 of the source, which has none; words are counted"),
-        ("0-0 1_1\n\n\n", "line 1: 1_1 is no link; source-target is wanted, words counted from 0"),
-        ("0--1\n\n\n", "line 1: 0--1 is no link"),
-        ("0-0-0\n\n\n", "line 1: 0-0-0 is no link"),
-        ("²-0\n\n\n", "line 1: ²-0 is no link"),
+        ("0-0 1_1\n\n\n", "line 1: 1_1 is not a link; write source-target, words counted from 0"),
+        ("0--1\n\n\n", "line 1: 0--1 is not a link"),
+        ("0-0-0\n\n\n", "line 1: 0-0-0 is not a link"),
+        ("²-0\n\n\n", "line 1: ²-0 is not a link"),
         ("0-0\n\n", "there are 2 lines but more pairs; line k must align pair k"),
         ("0-0\n\n\n0-0\n", "there are 3 pairs but more lines; line k must align pair k"),
     ],
@@ -52,7 +52,7 @@ def test_what_aligns_nothing_is_refused_by_file_and_line(
 
 
 def links(*pairs: tuple[int, int], words: tuple[int, int]) -> Alignments:
-    return Alignments([Aligned([*pairs], words)], PIECES, PIECES)
+    return Alignments([PairAlignment([*pairs], words)], PIECES, PIECES)
 
 
 def test_all_pieces_of_linked_words_are_linked_and_a_row_sums_to_one_or_nothing() -> None:
@@ -76,7 +76,7 @@ def test_a_pair_whose_pieces_make_up_other_words_is_not_aligned() -> None:
 
 def test_a_batch_holds_the_alignment_of_its_rows_zero_where_padded_and_at_the_end() -> None:
     pairs = TokenPairs(Sentences([[4], [4, 5]]), Sentences([[6, 5], [4]]))
-    aligned = [Aligned([(0, 1)], (1, 2)), Aligned([(1, 0)], (2, 1))]
+    aligned = [PairAlignment([(0, 1)], (1, 2)), PairAlignment([(1, 0)], (2, 1))]
     pairs.alignments = Alignments(aligned, PIECES, PIECES)
     batch = pairs.batch([1, 0])
     assert batch.alignment is not None

@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     (tmp_path / "file").touch()
     with pytest.raises(Seq2seqError, match=r"cannot write to the cache .*file.*--cache"):
         tokenise_or_load(corpus, pair_tokenizer, Cache(tmp_path / "file" / "below"), pytest.fail)
-    with pytest.raises(InputError, match=r"file is no folder to keep a cache in; .*--cache"):
+    with pytest.raises(InputError, match=r"file is not a folder for a cache; .*--cache"):
         Cache(tmp_path / "file")
 
 

@@ -1,8 +1,8 @@
-"""Word alignments of a corpus, and what they say about its tokens.
+"""Word alignments of a corpus, and the alignment of its tokens that follows from them.
 
-They come in Pharaoh format, as aligners such as fast_align write it: a line for each sentence pair,
-links `i-j` between word i of the source and word j of the target, counted from 0. Words are what
-spaces divide. All pieces of linked words are linked.
+They are read in Pharaoh format, which aligners such as fast_align write: a line for each sentence
+pair, with links `i-j` between word i of the source and word j of the target, counted from 0. Words
+are separated by spaces. All pieces of linked words are linked.
 """
 
 import hashlib
@@ -17,31 +17,31 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.padding import Ids
+from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import WORD_START
 from seq2seq_cli.text import Warn, display_name, read_lines
 
-Links = list[tuple[int, int]]  # words of the source and the target
-LONGEST = 20  # characters of a link
+Links = list[tuple[int, int]]  # (word of the source, word of the target), from 0
+LONGEST_LINK = 20  # characters
 
 
 @dataclass(frozen=True)
-class Aligned:
-    """The alignment of one sentence pair."""
+class PairAlignment:
+    """The word alignment of one sentence pair."""
 
     links: Links
-    words: tuple[int, int]  # of source and target
+    words: tuple[int, int]  # numbers of words of source and target
 
 
 def read_alignments(
     files: Sequence[Path], pairs: Iterable[tuple[str, str]], warn: Warn
-) -> Iterator[Aligned]:
-    """The alignments of all sentence pairs.
+) -> Iterator[PairAlignment]:
+    """Yield the alignment of each sentence pair; the files follow each other.
 
-    Raises InputError, with file and line number, for what is no link or lies outside the words, and
-    where there are not as many lines as pairs.
+    Raises InputError, with file and line number, for text that is not a link or a link to a word
+    that does not exist, and if there are more or fewer lines than pairs.
     """
-    lines = chain.from_iterable(_numbered(file, warn) for file in files)
+    lines = chain.from_iterable(_numbered_lines(file, warn) for file in files)
     for count, (found, pair) in enumerate(zip_longest(lines, pairs)):
         if found is None or pair is None:
             names = " + ".join(display_name(file) for file in files)
@@ -52,30 +52,34 @@ def read_alignments(
             )
         where, line = found
         words = (len(pair[0].split()), len(pair[1].split()))
-        yield Aligned(_links(where, line, *words), words)
+        yield PairAlignment(_parse_links(where, line, *words), words)
 
 
-def _numbered(file: Path, warn: Warn) -> Iterator[tuple[str, str]]:
+def _numbered_lines(file: Path, warn: Warn) -> Iterator[tuple[str, str]]:
+    """Yield each line of a file after its name and number."""
     name = display_name(file)
     for number, line in enumerate(read_lines(file, warn), start=1):
         yield f"{name}, line {number}", line
 
 
-def _links(where: str, line: str, sources: int, targets: int) -> Links:
-    """Read a line. The numbers of words on each side limit what may be linked."""
+def _parse_links(where: str, line: str, source_words: int, target_words: int) -> Links:
+    """Read the links of a line, which must be between existing words."""
     links: Links = []
     for text in line.split():
         source, dash, target = text.partition("-")
-        if not (dash and source.isdecimal() and target.isdecimal() and len(text) < LONGEST):
+        if not (dash and source.isdecimal() and target.isdecimal() and len(text) < LONGEST_LINK):
             raise InputError(
-                f"{where}: {text[:LONGEST]} is no link; source-target is wanted, words counted "
+                f"{where}: {text[:LONGEST_LINK]} is not a link; write source-target, words counted "
                 "from 0, as in 0-0 1-2"
             )
-        for side, place, count in (("source", source, sources), ("target", target, targets)):
-            if int(place) >= count:
+        for side, word, count in (
+            ("source", source, source_words),
+            ("target", target, target_words),
+        ):
+            if int(word) >= count:
                 last = f"whose last word is {count - 1}" if count else "which has none"
                 raise InputError(
-                    f"{where}: {text} links word {place} of the {side}, {last}; words are counted "
+                    f"{where}: {text} links word {word} of the {side}, {last}; words are counted "
                     "from 0"
                 )
         links.append((int(source), int(target)))
@@ -83,24 +87,25 @@ def _links(where: str, line: str, sources: int, targets: int) -> Links:
 
 
 class Alignments:
-    """The alignments of many sentence pairs in flat arrays, and which pieces begin words.
-
-    A pair is not aligned where its pieces make up other words than spaces divide, as where the
-    tokenizer's normalisation puts a space into a word.
-    """
+    """The word alignments of many sentence pairs, in flat arrays."""
 
     def __init__(
-        self, pairs: Iterable[Aligned], source_pieces: Sequence[str], target_pieces: Sequence[str]
+        self,
+        pairs: Iterable[PairAlignment],
+        source_pieces: Sequence[str],
+        target_pieces: Sequence[str],
     ) -> None:
+        """The pieces are the vocabularies of both sides, which tell where words begin."""
+        # Arrays of machine integers, since the pairs may not fit in memory as objects.
         links, words, offsets = array("i"), array("i"), array("q", [0])
-        for pair in pairs:  # which may be more than memory holds as objects
+        for pair in pairs:
             links.extend(chain.from_iterable(pair.links))
             words.extend(pair.words)
             offsets.append(len(links) // 2)
         self.links = np.array(links, dtype=np.int32).reshape(-1, 2)
         self.words = np.array(words, dtype=np.int32).reshape(-1, 2)
         self.offsets = np.array(offsets, dtype=np.int64)
-        self.source_begins, self.target_begins = (
+        self.source_starts_word, self.target_starts_word = (
             np.array([piece.startswith(WORD_START) for piece in pieces])
             for pieces in (source_pieces, target_pieces)
         )
@@ -109,35 +114,41 @@ class Alignments:
         return len(self.words)
 
     def digest(self) -> str:
-        """A hash of all links: training resumes only on those it began with."""
+        """A hash of all links: training resumes only with those it began with."""
         arrays = (self.offsets, self.links)
         return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
     def matrix(self, row: int, source: Ids, target: Ids) -> npt.NDArray[np.float32]:
-        """What share of each target token comes from each source token, (T, S), for a pair's ids.
+        """The token alignment (T, S) of a pair: the share of each source token in a target token.
 
-        A row sums to 1, or to 0 where its token is linked to nothing.
+        A row sums to 1, or to 0 if its token is not linked. All of it is 0 if the words of the
+        pair do not match, see `words_match`.
         """
         if not self.words_match(row, source, target):
             return np.zeros((len(target), len(source)), dtype=np.float32)
         links = self.links[self.offsets[row] : self.offsets[row + 1]]
         linked = np.zeros((self.words[row, 1], self.words[row, 0]), dtype=np.float32)
         linked[links[:, 1], links[:, 0]] = 1
-        shares = linked[_places(self.target_begins[target])][:, _places(self.source_begins[source])]
+        target_words = _word_indices(self.target_starts_word[target])
+        source_words = _word_indices(self.source_starts_word[source])
+        shares = linked[target_words][:, source_words]
         return cast(
             npt.NDArray[np.float32], shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
         )
 
     def words_match(self, row: int, source: Ids, target: Ids) -> bool:
-        """Whether the pieces of a pair make up as many words as spaces divide."""
+        """Whether the pieces of a pair make up as many words as spaces separate in its text.
+
+        They do not if the tokenizer's normalisation puts a space into a word, for example.
+        """
         found = (
-            _places(self.source_begins[source])[-1] + 1,
-            _places(self.target_begins[target])[-1] + 1,
+            _word_indices(self.source_starts_word[source])[-1] + 1,
+            _word_indices(self.target_starts_word[target])[-1] + 1,
         )
         return found == tuple(self.words[row])
 
 
-def _places(begins: npt.NDArray[np.bool_]) -> Ids:
-    """The place of the word that each piece of a sentence belongs to."""
-    places = begins.cumsum()
-    return cast(Ids, places - places[0])
+def _word_indices(starts_word: npt.NDArray[np.bool_]) -> Indices:
+    """The index of the word that each piece of a sentence belongs to."""
+    indices = starts_word.cumsum()
+    return cast(Indices, indices - indices[0])

@@ -1,11 +1,11 @@
-"""A folder of what takes long to make: entries by the hash of what decides their content.
+"""A folder of results that take long to compute, found by a hash of what decides their content.
 
-    CACHE/KEY/        an entry, which appears in one step: it is whole or not there
-    CACHE/.KEY.tmp/   one that is being made, or what a kill left of it
-    CACHE/KEY.lock    held by the process that makes the entry; as old as its last use
+    CACHE/KEY/        an entry; it appears in one step, so it is complete or missing
+    CACHE/.KEY.tmp/   an entry that is being made, or the remains of a process that was killed
+    CACHE/KEY.lock    held by the process that makes the entry; its age is that of the last use
 
-Any of it may be removed at any time; it is made again. Entries that were not used for UNUSED_DAYS
-are removed when a new one is made.
+Everything in it may be removed at any time; it is made again. When an entry is made, entries that
+were not used for UNUSED_DAYS are removed.
 """
 
 import fcntl
@@ -25,25 +25,26 @@ UNUSED_DAYS = 60
 
 
 def default_cache() -> Path:
-    """Where tokenised corpora are kept: a folder of the user's cache (XDG base directories)."""
+    """The folder for tokenised corpora in the user's cache (XDG base directories)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq2seq-cli"
 
 
 class Cache:
-    """A folder of entries that are made once. Several processes may use it at the same time."""
+    """A folder of entries, each made once. Several processes may use it at the same time."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises InputError where something else is in its place."""
+        """Raises InputError if the path exists and is not a folder."""
         if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is no folder to keep a cache in; name another with --cache")
+            raise InputError(f"{folder} is not a folder for a cache; name another with --cache")
         self.folder = folder
 
-    def entry(self, parts: object, make: Callable[[Path], None]) -> Path:
-        """The folder of an entry, by all that decides its content; `make` fills it if it is new.
+    def entry(self, key_parts: object, make: Callable[[Path], None]) -> Path:
+        """Return the folder of an entry; `make` fills it if the entry is new.
 
-        Who comes second waits for who makes it. Raises Seq2seqError if it cannot be written.
+        `key_parts` is JSON data that contains everything that decides the content. If another
+        process makes the entry, waits for it. Raises Seq2seqError if it cannot be written.
         """
-        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+        key = hashlib.sha256(json.dumps(key_parts, sort_keys=True).encode()).hexdigest()[:32]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._locked(key):
@@ -60,7 +61,7 @@ class Cache:
 
     def _make(self, key: str, make: Callable[[Path], None]) -> None:
         temporary = self.folder / f".{key}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)  # what a kill left
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
         temporary.mkdir()
         try:
             make(temporary)
@@ -72,12 +73,12 @@ class Cache:
             raise
 
     def _remove_unused(self) -> None:
-        """Whoever reads such an entry goes on reading: the system keeps its files so long."""
+        """Remove old entries. A process that reads one goes on: the system keeps open files."""
         oldest = time.time() - UNUSED_DAYS * 24 * 3600
         for path in self.folder.glob("*.lock"):
-            with path.open("r+") as lock, suppress(BlockingIOError):  # in use by another process
+            with path.open("r+") as lock, suppress(BlockingIOError):  # held by another process
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(lock.fileno()).st_mtime < oldest:  # asked for since it was listed?
+                if os.fstat(lock.fileno()).st_mtime < oldest:  # not used since it was listed
                     shutil.rmtree(self.folder / path.stem, ignore_errors=True)
                     shutil.rmtree(self.folder / f".{path.stem}.tmp", ignore_errors=True)
 
@@ -88,7 +89,7 @@ class Cache:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        """Hold the entry's lock, which the system takes back from a process that is killed."""
+        """Hold the lock of an entry; the system releases it if the process is killed."""
         with (self.folder / f"{key}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
