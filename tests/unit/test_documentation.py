@@ -30,6 +30,7 @@ PACKAGE = ROOT / "src" / "seq2seq_cli"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "findings").glob("*.md")),
     *sorted((ROOT / "recipes").rglob("*.md")),
 ]
 SCRIPTS = sorted((ROOT / "recipes").rglob("*.sh"))
