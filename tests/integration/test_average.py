@@ -94,6 +94,14 @@ def test_the_best_validated_are_averaged_and_runs_with_runs(seq2seq, train):
     assert "run/model.safetensors" in (command.folder / "both/metrics.jsonl").read_text()
 
 
+def test_runs_that_differ_only_in_what_training_uses_are_averaged(seq2seq, train):
+    command = train(max_updates=1)
+    assert command().code == 0
+    assert command("--output", "other", "--set", "model.activation_dropout=0.4").code == 0
+    done = seq2seq("average", "run", "other", "-o", "both", folder=command.folder)
+    assert done.code == 0, done.stderr
+
+
 def test_what_has_no_mean_is_refused_and_nothing_written(seq2seq, train, run):
     command = train(max_updates=1)
     assert command("--output", "narrow", "--set", "model.width=16").code == 0

@@ -48,14 +48,16 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def test_it_begins_where_the_other_run_ended_with_its_model_and_tokenizer(fine_tune, corpus):
-    done = fine_tune(*STILL, "--set", "model.dropout=0.3")
+    only_training = {"dropout": 0.3, "activation_dropout": 0.4, "layer_dropout": 0.2}
+    given = [f"--set=model.{name}={value}" for name, value in only_training.items()]
+    done = fine_tune(*STILL, *given)
     assert done.code == 0, done.stderr
     origin, tuned = corpus / "origin", corpus / "tuned"
     for name, value in weights(origin).items():
         torch.testing.assert_close(weights(tuned)[name], value, rtol=0, atol=1e-6)
     assert (tuned / "tokenizer.model").read_bytes() == (origin / "tokenizer.model").read_bytes()
     settings = [tomllib.loads((run / "config.toml").read_text()) for run in (origin, tuned)]
-    assert settings[1]["model"] == settings[0]["model"] | {"dropout": 0.3}
+    assert settings[1]["model"] == settings[0]["model"] | only_training
     assert settings[1]["training"]["init_from"] == "origin"
     label = RunFolder(origin).path / "model.safetensors"
     assert settings[1]["training"]["init_sha256"] in label.read_bytes()[:2000].decode("latin-1")

@@ -84,7 +84,7 @@ def test_a_model_without_attention_says_so(seq2seq, train):
     assert command().code == 0
     done = seq2seq("inspect", "attention", command.run, stdin=LINES)
     assert done.code == 2
-    assert "the architecture rnn has no attention to look at" in done.stderr
+    assert "which the architecture rnn does not have; attention-rnn, conv and" in done.stderr
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open the page with")

@@ -119,6 +119,22 @@ def test_a_damaged_folder_is_refused_by_name_of_what_is_wrong(damage, message, s
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_run_loads_after_settings_that_only_training_uses_were_edited(seq2seq, run_copy):
+    before = seq2seq("translate", "copy", stdin=b"one .\n", folder=run_copy.parent)
+    for old, new in (
+        *(
+            ("\ndropout = 0.1", "\ndropout = 0.6"),
+            ("attention_dropout = 0.0", "attention_dropout = 0.5"),
+        ),
+        *(('activation_dropout = "auto"', "activation_dropout = 0.4"),),
+        *(("layer_dropout = 0.0", "layer_dropout = 0.3"),),
+    ):
+        assert old in (run_copy / "config.toml").read_text()
+        config(old, new)(run_copy)
+    done = seq2seq("translate", "copy", stdin=b"one .\n", folder=run_copy.parent)
+    assert (done.code, done.stdout) == (0, before.stdout), done.stderr
+
+
 def test_swapped_tokenizers_are_refused(seq2seq, train):
     command = train(max_updates=1)
     assert command("--set", "data.joint_vocabulary=false").code == 0

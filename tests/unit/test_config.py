@@ -20,6 +20,8 @@ from seq2seq_cli.config.settings import (
 )
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES, model_config
+from seq2seq_cli.models.transformer import TransformerConfig
+from seq2seq_cli.runs.run_folder import RunConfig
 from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 KINDS: dict[str, type[Any]] = {
@@ -248,3 +250,19 @@ def test_broken_toml_is_named_with_its_file_and_line() -> None:
 def test_a_setting_outside_a_section_is_refused() -> None:
     with pytest.raises(InputError, match=r"my\.toml: width stands outside a section"):
         parse_toml("width = 1\n", "my.toml")
+
+
+TRANSFORMER = {"architecture": "transformer", "dropout": 0.0}
+
+
+@pytest.mark.parametrize("name", TransformerConfig.DROPOUTS)
+def test_r_drop_is_accepted_where_anything_is_dropped(name: str) -> None:
+    tables = {"model": TRANSFORMER | {name: 0.1}, "training": {"r_drop": 5.0}}
+    assert RunConfig.from_tables(tables).training.r_drop == 5.0
+
+
+@pytest.mark.parametrize("activation", ["auto", 0.0])
+def test_r_drop_is_refused_where_nothing_is_dropped(activation: object) -> None:
+    model = TRANSFORMER | {"activation_dropout": activation}
+    with pytest.raises(InputError, match=r"nothing is dropped; set one of model\.dropout, "):
+        RunConfig.from_tables({"model": model, "training": {"r_drop": 5.0}})

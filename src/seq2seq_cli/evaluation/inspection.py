@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import TranslationModel, capture_attention, source_attentions
+from seq2seq_cli.models import TranslationModel, capture_attention, check_attends_to_source
 from seq2seq_cli.padding import pad
 from seq2seq_cli.runs.run_folder import METRICS
 from seq2seq_cli.search import beam_search
@@ -110,12 +110,7 @@ def attention_weights(model: TranslationModel, source: Tensor, target: Tensor) -
 
     Raises InputError for a model without attention to the source.
     """
-    if not source_attentions(model):
-        raise InputError(
-            f"the architecture {model.config.architecture} has no attention to look at: it reads "
-            "the source through one vector. Architectures with attention: attention-rnn, conv, "
-            "transformer"
-        )
+    check_attends_to_source(model, "inspect attention")
     with torch.inference_mode(), capture_attention(model) as captured:
         model(source, target)
     layers = [torch.cat([weights[0] for weights in calls], dim=1) for calls in captured]

@@ -67,11 +67,11 @@ def model_config(table: Mapping[str, Any]) -> ModelConfig:
 
 def check_attends_to_source(model: TranslationModel, purpose: str) -> None:
     """Raise InputError, which begins with the purpose, unless the model attends to the source."""
-    attending = [name for name, kind in ARCHITECTURES.items() if kind.attends_to_source]
+    *others, last = (name for name, kind in ARCHITECTURES.items() if kind.attends_to_source)
     require(
         model.attends_to_source,
-        f"{purpose} takes attention to the source, which the architecture "
-        f"{model.config.architecture} does not have; it is in {', '.join(attending)}",
+        f"{purpose} needs attention to the source, which the architecture "
+        f"{model.config.architecture} does not have; {', '.join(others)} and {last} have it",
     )
 
 

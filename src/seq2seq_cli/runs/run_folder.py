@@ -54,8 +54,6 @@ SHORTLIST = "shortlist.safetensors"
 TOKENIZERS = ("tokenizer.model", "source.model", "target.model")
 TRAINING = "training"
 LABEL = "seq2seq"  # the one metadata entry of our safetensors files, JSON
-# Settings of a model that translating does not use.
-TRAINING_ONLY = ("dropout", "attention_dropout", "layer_dropout")
 SECTIONS = ("data", "tokenizer", "model", "training")
 
 
@@ -69,17 +67,13 @@ class RunConfig:
     training: TrainingConfig
 
     def __post_init__(self) -> None:
-        dropped = (
-            self.model.dropout,
-            getattr(self.model, "attention_dropout", 0.0),
-            self.training.word_dropout,
-        )
+        dropouts = ", ".join(f"model.{name}" for name in self.model.DROPOUTS)
         require(
-            not self.training.r_drop or any(dropped),
+            not self.training.r_drop or self.model.drops or self.training.word_dropout > 0,
             f"training.r_drop = {self.training.r_drop} draws two passes together that drop other "
-            "things, and nothing is dropped; set model.dropout or training.word_dropout above 0",
+            f"things, and nothing is dropped; set one of {dropouts} and training.word_dropout "
+            "above 0",
         )
-
         require(
             bool(self.training.guided_alignment) == bool(self.data.alignments),
             "training.guided_alignment, a weight above 0, and data.alignments, files in Pharaoh "
@@ -258,12 +252,11 @@ def refuse_other_settings(config: ModelConfig, path: Path) -> None:
         trained = model_config(read_label(path)["model"] or {})
     except InputError as error:
         raise InputError(f"{path} does not fit config.toml: {error}") from None
-    for name, value in dataclasses.asdict(trained).items():
-        if name not in TRAINING_ONLY and getattr(config, name, None) != value:
-            raise InputError(
-                f"{path} does not fit config.toml: the weights were trained with model.{name} = "
-                f"{value!r}, the file says {getattr(config, name, None)!r}; put it back"
-            )
+    for name, value, given in trained.differences(config):
+        raise InputError(
+            f"{path} does not fit config.toml: the weights were trained with model.{name} = "
+            f"{value!r}, the file says {given!r}; put it back"
+        )
 
 
 class RunFolder:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.settings import require
-from seq2seq_cli.models import TranslationModel, capture_attention, source_attentions
+from seq2seq_cli.models import TranslationModel, capture_attention, check_attends_to_source
 
 
 @torch.inference_mode()
@@ -21,11 +20,7 @@ def attention_to_source(
     total = torch.zeros((), device=source.device)
     count = 0
     for model in models:
-        require(
-            bool(source_attentions(model)),
-            f"the architecture {model.config.architecture} has no attention to the source, which "
-            "alignments are made of; attention-rnn, conv and transformer have",
-        )
+        check_attends_to_source(model, "word alignment")
         with capture_attention(model) as captured:
             model(source, target)
         for calls in captured:

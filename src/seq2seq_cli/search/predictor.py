@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.inference import SearchModel, prepare_for_search
-from seq2seq_cli.models import TranslationModel, source_attentions
+from seq2seq_cli.models import TranslationModel, check_attends_to_source
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
 
@@ -56,11 +56,7 @@ class Predictor:
         self.shortlist = shortlist
         self.captures_attention = captures_attention
         for model in models if captures_attention else ():
-            require(
-                bool(source_attentions(model)),
-                f"--coverage-penalty goes by attention to the source, which the architecture "
-                f"{model.config.architecture} does not have; leave it out",
-            )
+            check_attends_to_source(model, "--coverage-penalty")
 
     @property
     def device(self) -> torch.device:

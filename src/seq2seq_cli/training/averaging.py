@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from seq2seq_cli.config.settings import require, toml_value
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.run_folder import (
     SHORTLIST,
-    TRAINING_ONLY,
     WEIGHTS,
     RunFolder,
     load_tensors,
@@ -175,13 +174,11 @@ def began_apart(runs: Sequence[Path]) -> tuple[Path, Path] | None:
 
 def refuse_other_model(one: RunFolder, other: RunFolder) -> None:
     """Raise InputError, naming the setting, where weights of two runs do not mean the same."""
-    settings, others = (asdict(folder.load_config().model) for folder in (one, other))
-    for name in dict.fromkeys(("architecture", *sorted(settings.keys() | others.keys()))):
-        require(
-            name in TRAINING_ONLY or settings.get(name) == others.get(name),
+    model = one.load_config().model
+    for name, value, others in model.differences(other.load_config().model):
+        raise InputError(
             f"{one.path} and {other.path} are different models: model.{name} is "
-            f"{toml_value(settings.get(name))} and {toml_value(others.get(name))}; only equal ones "
-            "can be averaged",
+            f"{toml_value(value)} and {toml_value(others)}; only equal ones can be averaged"
         )
     require(
         _hashes(one) == _hashes(other),

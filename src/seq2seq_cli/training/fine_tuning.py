@@ -1,6 +1,5 @@
 """Begins with the weights of another run, whatever its vocabulary, for training to go on from."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel
-from seq2seq_cli.runs.run_folder import TRAINING_ONLY, WEIGHTS, RunFolder, Tokenizers, read_label
+from seq2seq_cli.runs.run_folder import WEIGHTS, RunFolder, Tokenizers, read_label
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 
@@ -91,11 +91,9 @@ def carry_over(fresh: Tensor, pieces: Sequence[str], places: Sequence[Vectors]) 
 
 def _refuse_other_shapes(old: ModelConfig, new: ModelConfig, path: Path) -> None:
     """Raise InputError for the first setting in which models differ and training alone does not."""
-    for name, value in dataclasses.asdict(old).items():
-        asked = getattr(new, name, None)
-        require(
-            name in TRAINING_ONLY or asked == value,
+    for name, value, asked in old.differences(new):
+        raise InputError(
             f"training.init_from: the weights of {path} were trained with model.{name} = "
             f"{value!r} and do not fit {asked!r}; leave model.{name} and --preset out to take "
-            "the settings of that run, or train from the beginning",
+            "the settings of that run, or train from the beginning"
         )

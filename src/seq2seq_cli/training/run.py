@@ -37,7 +37,7 @@ from seq2seq_cli.devices import (
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.precision import choose_search_precision
 from seq2seq_cli.kernels.library import library
-from seq2seq_cli.models import TranslationModel, Vocabulary, build, source_attentions
+from seq2seq_cli.models import TranslationModel, Vocabulary, build, check_attends_to_source
 from seq2seq_cli.runs.run_folder import RunConfig, RunFolder, Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES
@@ -502,9 +502,6 @@ def refuse_what_the_model_has_not(config: RunConfig) -> None:
     with torch.device("meta"):  # without weights, and without drawing any
         model = build(config.model, Vocabulary(len(PIECES), len(PIECES), joint))
     model.freeze(training.freeze)
-    require(
-        not training.guided_alignment or bool(source_attentions(model)),
-        f"training.guided_alignment = {training.guided_alignment} guides attention to the "
-        f"source, which the architecture {config.model.architecture} has not; attention-rnn, conv "
-        "and transformer have",
-    )
+    if training.guided_alignment:
+        guided = f"training.guided_alignment = {training.guided_alignment}"
+        check_attends_to_source(model, guided)

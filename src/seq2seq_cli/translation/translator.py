@@ -18,7 +18,7 @@ from seq2seq_cli.config.settings import (
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.inference import with_packed_layers
 from seq2seq_cli.inference.precision import choose_search_precision
-from seq2seq_cli.models import source_attentions
+from seq2seq_cli.models import check_attends_to_source
 from seq2seq_cli.padding import pad, split_by_tokens
 from seq2seq_cli.runs.run_folder import RunFolder, Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions, Shortlist, search
@@ -104,14 +104,10 @@ class Translator:
         predictor = Predictor(
             models, weights, chosen, captures_attention=options.coverage_penalty > 0
         )
-        attentive = all(source_attentions(model) for model in models)
-        require(
-            attentive or not aligns,
-            f"{' and '.join(map(str, runs))}: no alignment without attention to the source, which "
-            "attention-rnn, conv and transformer have",
-        )
+        for run, model in zip(runs, models, strict=True) if aligns else ():
+            check_attends_to_source(model, f"{run}: word alignment")
         check_language(runs[0], tokenizers.source.tags, target_language)
-        aligns = aligns or (aligns_if_possible and attentive)
+        aligns |= aligns_if_possible and all(model.attends_to_source for model in models)
         max_length = min(config.data.max_length for config in configs)
         return cls(
             *(predictor, tokenizers, max_length, options, batch_tokens, workers, aligns, dtype),
