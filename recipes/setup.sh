@@ -5,8 +5,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root"
 
 # A checksum of everything that decides what is installed; if it changes, the installation runs again.
-stamp="$root/.venv/installed-$(cat pyproject.toml constraints.txt src/seq2seq_cli/kernels/*/*.{cpp,h} |
-    cksum | tr ' ' '-')"
+stamp="$root/.venv/installed-$(cat pyproject.toml setup.py constraints.txt \
+    src/seq2seq_cli/kernels/*/*.{cpp,h} | cksum | tr ' ' '-')"
 
 if [ ! -f "$stamp" ]; then
     for python in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do

@@ -125,7 +125,7 @@ def _chosen(build_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(params=kernels.usable_builds())
 def _each_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Once with each kind of compiled functions that the processor can run."""
+    """Once with each build of the kernels that the processor can run."""
     yield from _chosen(request.param, monkeypatch)
 
 
@@ -134,9 +134,15 @@ def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from _chosen("off", monkeypatch)
 
 
-@pytest.fixture(params=[*kernels.usable_builds(), "off"])
+# The scalar build is what the others are compared with in tests of the kernels; tests of what uses
+# kernels run it only where there is nothing else.
+BUILDS = kernels.usable_builds()
+FASTER_BUILDS = [name for name in BUILDS if name != "scalar"] or BUILDS
+
+
+@pytest.fixture(params=[*FASTER_BUILDS, "off"])
 def _compiled_or_not(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Once with each kind of compiled functions, and once without any."""
+    """Once with the kernels for each processor, and once without any."""
     yield from _chosen(request.param, monkeypatch)

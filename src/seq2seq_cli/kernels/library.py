@@ -25,6 +25,7 @@ def usable_builds() -> list[str]:
         "amx": capability == "AVX512" and vnni and tiles,
         "avx512": capability == "AVX512" and vnni,
         "avx2": capability in ("AVX2", "AVX512"),
+        "scalar": True,
     }
     return [name for name, does in runs.items() if does and _file(name)]
 

@@ -14,12 +14,12 @@ namespace {
 constexpr int PAD = 0, BOS = 2, EOS = 3;  // as in symbols.py; 0 to BOS are in no translation
 
 float log_sum_exp_of(const float *logits, int columns) {
-    const float greatest = greatest_of(logits, columns);
-    Floats total = spread(0);
+    const float greatest = reduce_max(logits, columns);
+    Floats total = broadcast(0);
     int i = 0;
     for (; i + LANES <= columns; i += LANES)
-        total = add(total, exponential(add(load(logits + i), spread(-greatest))));
-    float sum = sum_of(total);
+        total = add(total, exponential(add(load(logits + i), broadcast(-greatest))));
+    float sum = reduce_add(total);
     for (; i < columns; i++) sum += std::exp(logits[i] - greatest);
     return greatest + std::log(sum);
 }
@@ -55,7 +55,7 @@ struct Best {
         if (!(offset > -INFINITY)) return;
         for (int start = 0; start < size; start += GROUP) {
             const int end = std::min(size, start + GROUP);
-            if (!(greatest_of(logits + start, end - start) + offset > sums[count - 1])) continue;
+            if (!(reduce_max(logits + start, end - start) + offset > sums[count - 1])) continue;
             for (int i = start; i < end; i++) offer(logits[i] + offset, row, i);
         }
     }
@@ -118,7 +118,7 @@ struct BeamSettings {
 struct SearchParts {
     const void *decoder, *output;
     const float *embedding;      // (vocabulary, D)
-    const void *const *sources;  // as in `Surroundings`
+    const void *const *sources;  // as in `StepInput`
     const int32_t *starts, *lengths;
     const void *kept;            // what the decoder keeps before the first token, or null
     const int64_t *columns;      // (V,), their tokens; null where they are their numbers
@@ -128,7 +128,7 @@ struct SearchParts {
 // What stands for all places from 0 on that are reached, or null where there is no such thing.
 struct Places {
     int32_t width, angles;   // numbers of a place
-    const float *positions;  // as in `Surroundings`, for each place
+    const float *positions;  // as in `StepInput`, for each place
     const float *rotations;
 };
 
@@ -188,7 +188,7 @@ struct Beams {
         if (length < sentence.shortest) {
             const float end = logits[EOS];
             logits[EOS] = -INFINITY;
-            if (greatest_of(logits, columns) == -INFINITY) logits[EOS] = end;
+            if (reduce_max(logits, columns) == -INFINITY) logits[EOS] = end;
         }
         best.offer_all(logits, columns, offset, row);
     }
@@ -316,7 +316,7 @@ struct Beams {
 };
 
 struct Scratch {
-    Aligned<float> features, logits;
+    AlignedBuffer<float> features, logits;
 };
 
 thread_local Scratch scratch;
@@ -331,8 +331,8 @@ struct Search {
     std::vector<int64_t> tokens, origins;
     std::vector<int64_t> left;  // places of sentences, which rows that stand alone need not
     std::vector<int32_t> sentences;  // of the rows
-    // Of tokens read, as in `Surroundings`
-    std::vector<std::unique_ptr<Aligned<char>>> rooms;
+    // Of tokens read, as in `StepInput`
+    std::vector<std::unique_ptr<AlignedBuffer<char>>> rooms;
     std::vector<void *> past;
     std::vector<int32_t> past_rows, paths, paths_after;
 
@@ -350,15 +350,15 @@ struct Search {
 
     // Room for what the decoder keeps of the next tokens; what it needs no more is used again.
     void grow() {
-        std::unique_ptr<Aligned<char>> room;
+        std::unique_ptr<AlignedBuffer<char>> room;
         if (static_cast<int>(rooms.size()) > decoder.sizes.most) {
             room = std::move(rooms.front());
             rooms.erase(rooms.begin());
             past.erase(past.begin());
             past_rows.erase(past_rows.begin());
         }
-        if (!room) room = std::make_unique<Aligned<char>>();
-        past.push_back(room->room(std::max<size_t>(1, tokens.size() * decoder.sizes.kept)));
+        if (!room) room = std::make_unique<AlignedBuffer<char>>();
+        past.push_back(room->reserve(std::max<size_t>(1, tokens.size() * decoder.sizes.kept)));
         rooms.push_back(std::move(room));
     }
 
@@ -394,8 +394,8 @@ struct Search {
 
     void step(const Places &places) {
         const int rows = static_cast<int>(tokens.size()), columns = output.outputs;
-        float *features = scratch.features.room(static_cast<size_t>(rows) * decoder.sizes.width);
-        float *logits = scratch.logits.room(static_cast<size_t>(rows) * columns);
+        float *features = scratch.features.reserve(static_cast<size_t>(rows) * decoder.sizes.width);
+        float *logits = scratch.logits.reserve(static_cast<size_t>(rows) * columns);
         read(places, features);
         apply(output, features, rows, logits);
         for (int r = 0; parts.absent && r < rows; r++) {

@@ -36,12 +36,12 @@ void gate(float *x, int rows, int channels) {
 void join(float *x, const float *y, size_t count) {
     size_t i = 0;
     for (; i + LANES <= count; i += LANES)
-        store(x + i, multiply(add(load(x + i), load(y + i)), spread(HALF)));
+        store(x + i, multiply(add(load(x + i), load(y + i)), broadcast(HALF)));
     for (; i < count; i++) x[i] = (x[i] + y[i]) * HALF;
 }
 
 struct Buffers {
-    Aligned<float> embedded, windows, hidden, queries;
+    AlignedBuffer<float> embedded, windows, hidden, queries;
 };
 
 thread_local Buffers buffers;
@@ -70,18 +70,18 @@ struct ConvolutionEncoder {
     }
 
     // Sentences from `first` to before `end`; their first token is number `start` of all.
-    template <typename Kept>
+    template <typename Cached>
     void read(const SourceTokens &source, int first, int end, size_t start, int rows) const {
         const size_t width = settings.width, channels = settings.channels;
-        float *embedded = buffers.embedded.room(rows * width);
+        float *embedded = buffers.embedded.reserve(rows * width);
         float *row = embedded;
         const int64_t *token = source.tokens + start;
         for (int sentence = first; sentence < end; sentence++)
             for (int s = 0; s < source.lengths[sentence]; s++, row += width)
                 embed(source.embedding, *token++, 1.0f, source.positions + s * width, width, row);
-        float *x = workspace.states.room(rows * std::max(channels, width));
-        float *windows = buffers.windows.room(rows * settings.kernel * channels);
-        float *hidden = buffers.hidden.room(rows * std::max(2 * channels, width));
+        float *x = workspace.states.reserve(rows * std::max(channels, width));
+        float *windows = buffers.windows.reserve(rows * settings.kernel * channels);
+        float *hidden = buffers.hidden.reserve(rows * std::max(2 * channels, width));
         apply(*input, embedded, rows, x);
         for (const Linear *layer : layers) {
             gather(x, source.lengths + first, end - first, windows);
@@ -91,14 +91,14 @@ struct ConvolutionEncoder {
         }
         float *keys = hidden;
         apply(*output, x, rows, keys);
-        Kept *out = static_cast<Kept *>(source.keys_values[0]) + start * 2 * width;
+        Cached *out = static_cast<Cached *>(source.keys_values[0]) + start * 2 * width;
         for (int sentence = first; sentence < end; sentence++) {
             // A mean of m vectors has 1 / m of their variance.
             const float scale = std::sqrt(static_cast<float>(source.lengths[sentence])) * HALF;
             for (int s = 0; s < source.lengths[sentence]; s++) {
-                keep(keys, width, out);
+                copy_to_cache(keys, width, out);
                 for (size_t i = 0; i < width; i++) embedded[i] = (keys[i] + embedded[i]) * scale;
-                keep(embedded, width, out + width);
+                copy_to_cache(embedded, width, out + width);
                 keys += width;
                 embedded += width;
                 out += 2 * width;
@@ -107,9 +107,9 @@ struct ConvolutionEncoder {
     }
 
     void read(const SourceTokens &source) const {
-        in_parts(source, [&](int first, int end, size_t start, int rows) {
+        for_segments(source, [&](int first, int end, size_t start, int rows) {
             if (settings.halves)
-                read<Half>(source, first, end, start, rows);
+                read<float16>(source, first, end, start, rows);
             else
                 read<float>(source, first, end, start, rows);
         });
@@ -132,7 +132,7 @@ struct ConvolutionDecoder : Decoder {
           settings(settings) {}
 
     // The last K inputs of a layer, side by side, for each row: those before from `past`, and x.
-    void gather(const Surroundings &around, int number, const float *x, float *windows) const {
+    void gather(const StepInput &around, int number, const float *x, float *windows) const {
         const size_t channels = settings.channels;
         const int before = settings.kernel - 1, read = around.read;
         for (int r = 0; r < around.rows; r++, x += channels) {
@@ -149,15 +149,15 @@ struct ConvolutionDecoder : Decoder {
         }
     }
 
-    template <typename Kept> void read(const Surroundings &around, float *features) const {
+    template <typename Cached> void read(const StepInput &around, float *features) const {
         const int rows = around.rows, kernel = settings.kernel;
         const size_t width = settings.width, channels = settings.channels;
-        float *embedded = buffers.embedded.room(rows * width);
-        float *x = workspace.states.room(rows * channels);
-        float *windows = buffers.windows.room(rows * kernel * channels);
-        float *hidden = buffers.hidden.room(rows * 2 * channels);
-        float *queries = buffers.queries.room(rows * width);
-        float *attended = workspace.attended.room(rows * width);
+        float *embedded = buffers.embedded.reserve(rows * width);
+        float *x = workspace.states.reserve(rows * channels);
+        float *windows = buffers.windows.reserve(rows * kernel * channels);
+        float *hidden = buffers.hidden.reserve(rows * 2 * channels);
+        float *queries = buffers.queries.reserve(rows * width);
+        float *attended = workspace.attended.reserve(rows * width);
         for (int r = 0; r < rows; r++)
             embed(around.embedding, around.tokens[r], 1.0f, around.position, width,
                   embedded + r * width);
@@ -172,7 +172,7 @@ struct ConvolutionDecoder : Decoder {
             gate(hidden, rows, static_cast<int>(channels));
             apply(*layer.query, hidden, rows, queries);
             join(queries, embedded, rows * width);
-            attend_to_sources<Kept>(around, 0, queries, 1, settings.width, 1.0f, attended);
+            attend_to_sources<Cached>(around, 0, queries, 1, settings.width, 1.0f, attended);
             float *context = windows;
             apply(*layer.context, attended, rows, context);
             join(hidden, context, rows * channels);
@@ -181,9 +181,9 @@ struct ConvolutionDecoder : Decoder {
         apply(*output, x, rows, features);
     }
 
-    void step(const Surroundings &around, float *features) const override {
+    void step(const StepInput &around, float *features) const override {
         if (settings.halves)
-            read<Half>(around, features);
+            read<float16>(around, features);
         else
             read<float>(around, features);
     }

@@ -1,4 +1,4 @@
-// What Python calls of any decoder.
+// What Python calls for any decoder.
 
 #include "decoding.h"
 
@@ -8,7 +8,7 @@ void decoder_sizes(const void *decoder, DecoderSizes *sizes) {
     *sizes = static_cast<const Decoder *>(decoder)->sizes;
 }
 
-void decoder_step(const void *decoder, const Surroundings *around, float *features) {
+void decoder_step(const void *decoder, const StepInput *around, float *features) {
     static_cast<const Decoder *>(decoder)->step(*around, features);
 }
 

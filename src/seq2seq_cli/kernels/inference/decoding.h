@@ -9,7 +9,7 @@
 // Shared with `native/decoding.py`, field by field.
 
 // What a step reads beside its rows.
-struct Surroundings {
+struct StepInput {
     int32_t rows;                // N
     int32_t rows_each;           // of a sentence; they stand together
     int32_t read;                // T, of those tokens of which something is kept
@@ -42,7 +42,7 @@ struct Decoder {
     virtual ~Decoder() = default;
 
     // Read a token of each row; features (N, D) out.
-    virtual void step(const Surroundings &around, float *features) const = 0;
+    virtual void step(const StepInput &around, float *features) const = 0;
 };
 
 }  // namespace seq2seq
@@ -50,7 +50,7 @@ struct Decoder {
 namespace {
 
 // Note where the tokens that each row has read are kept, its own last.
-inline void note_paths(const Surroundings &around, int most) {
+inline void note_paths(const StepInput &around, int most) {
     const int read = around.read, after = std::min(read + 1, most);
     if (!after) return;
     for (int r = 0; r < around.rows; r++) {
@@ -62,16 +62,16 @@ inline void note_paths(const Surroundings &around, int most) {
 }
 
 // Queries (N, D), each of the tokens of its sentence in the layer `number` -> out (N, D).
-template <typename Kept>
-void attend_to_sources(const Surroundings &around, int number, const float *queries, int heads,
+template <typename Cached>
+void attend_to_sources(const StepInput &around, int number, const float *queries, int heads,
                        int head_width, float scale, float *out) {
     const size_t width = static_cast<size_t>(heads) * head_width, token = 2 * width;
     for (int r = 0; r < around.rows;) {
         const int sentence = around.sentences[r / around.rows_each];
         const int length = around.lengths[sentence];
-        auto tokens = reinterpret_cast<const Kept **>(workspace.tokens.room(length));
-        float *weights = workspace.weights.room(length + LANES);
-        const Kept *first = static_cast<const Kept *>(around.sources[number]) +
+        auto tokens = reinterpret_cast<const Cached **>(workspace.tokens.reserve(length));
+        float *weights = workspace.weights.reserve(length + LANES);
+        const Cached *first = static_cast<const Cached *>(around.sources[number]) +
                             around.starts[sentence] * token;
         for (int s = 0; s < length; s++) tokens[s] = first + s * token;
         for (int end = r + around.rows_each; r < end; r++, queries += width, out += width)

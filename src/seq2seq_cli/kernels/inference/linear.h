@@ -6,34 +6,40 @@
 
 namespace seq2seq {
 
-enum class Into { replace, add, relu };  // what becomes of a product
+// How the result of a product is stored: instead of y, added to y, or instead of y after ReLU.
+enum class Epilogue { replace, add, relu };
 
-// Weights (outputs, inputs), packed for tiles: LANES outputs stand side by side, and with 8 bits
-// four inputs of each.
+// Weights (outputs, inputs) and bias (outputs,). In memory LANES outputs are next to each other; with
+// 8 bits, four inputs of each.
 struct Linear {
     int inputs, outputs, blocks, depth;  // depth: inputs, with 8 bits rounded up to a multiple of 4
     bool eight_bits;
-    Aligned<float> weights, bias, scales;
-    Aligned<uint8_t> bytes;  // 8-bit weights + 128: dot products take unsigned ones
+    AlignedBuffer<float> weights, bias, scales;
+    AlignedBuffer<uint8_t> bytes;  // 8-bit weights + 128, since `dot` takes them without a sign
 
+    // `given_bias` may be null.
     Linear(const float *weight, const float *given_bias, int outputs, int inputs, bool eight_bits);
 
-    // Some outputs of another layer, in the order of `chosen`.
-    Linear(const Linear &whole, const int64_t *chosen, int count);
+    // The outputs of another layer whose numbers are in `selected`, in that order.
+    Linear(const Linear &whole, const int64_t *selected, int count);
 
-    size_t float_place(int output, int input) const {
+    size_t weight_index(int output, int input) const {
         return (static_cast<size_t>(output / LANES) * depth + input) * LANES + output % LANES;
     }
 
-    size_t place(int output, int input) const {
+    size_t byte_index(int output, int input) const {
         return (static_cast<size_t>(output / LANES) * depth + input / 4 * 4) * LANES +
                output % LANES * 4 + input % 4;
     }
+
+  private:
+    void reserve();  // zero weights and bias
 };
 
-// x (rows, inputs) -> y (rows, outputs). What becomes of a row does not depend on the others: sums run
-// in one order for each, and 8-bit inputs have a scale a row.
-void apply(const Linear &layer, const float *x, int rows, float *y, Into into = Into::replace);
+// x (rows, inputs) -> y (rows, outputs). The result of a row does not depend on the other rows: its
+// sums are computed in the same order whatever their number, and 8-bit inputs have a scale for each row.
+void apply(const Linear &layer, const float *x, int rows, float *y,
+           Epilogue epilogue = Epilogue::replace);
 
 inline const Linear *linear(const void *layer) { return static_cast<const Linear *>(layer); }
 

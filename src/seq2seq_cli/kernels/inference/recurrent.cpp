@@ -10,22 +10,22 @@ inline float plus(float a, float b) { return a + b; }
 inline float minus(float a, float b) { return a - b; }
 inline float times(float a, float b) { return a * b; }
 inline Floats plus(Floats a, Floats b) { return add(a, b); }
-inline Floats minus(Floats a, Floats b) { return multiply_add(b, spread(-1), a); }
+inline Floats minus(Floats a, Floats b) { return multiply_add(b, broadcast(-1), a); }
 inline Floats times(Floats a, Floats b) { return multiply(a, b); }
 
 // Gates come in torch's order.
 template <typename Number>
 void lstm(Number input, Number forget, Number candidate, Number output, Number &cell,
           Number &hidden) {
-    cell = plus(times(sigmoid(forget), cell), times(sigmoid(input), tangent(candidate)));
-    hidden = times(sigmoid(output), tangent(cell));
+    cell = plus(times(sigmoid(forget), cell), times(sigmoid(input), hyperbolic_tangent(candidate)));
+    hidden = times(sigmoid(output), hyperbolic_tangent(cell));
 }
 
 template <typename Number>
 void gru(Number reset, Number update, Number candidate, Number candidate_of_state,
          Number &hidden) {
     const Number kept = sigmoid(update);
-    const Number fresh = tangent(plus(candidate, times(sigmoid(reset), candidate_of_state)));
+    const Number fresh = hyperbolic_tangent(plus(candidate, times(sigmoid(reset), candidate_of_state)));
     hidden = plus(times(kept, hidden), minus(fresh, times(kept, fresh)));
 }
 
@@ -68,7 +68,7 @@ void recur(const float *from_input, const float *from_state, int units, float *h
 void advance(const Linear &input, const Linear &state, const float *x, int rows, float *hidden,
              float *cell) {
     const size_t gates = input.outputs, units = state.inputs;
-    float *of_input = workspace.wide.room(2 * rows * gates);
+    float *of_input = workspace.wide.reserve(2 * rows * gates);
     float *of_state = of_input + rows * gates;
     apply(input, x, rows, of_input);
     apply(state, hidden, rows, of_state);
@@ -114,13 +114,13 @@ struct AttendingDecoder : Decoder {
                         (settings.feeding ? settings.width : 0))}),
           settings(settings) {}
 
-    template <typename Kept> void read(const Surroundings &around, float *features) const {
+    template <typename Cached> void read(const StepInput &around, float *features) const {
         const size_t width = settings.width, units = settings.units, rows = around.rows;
         const size_t states = cells.size() * settings.parts, rows_before = around.past_rows[0];
         const size_t read = settings.feeding ? 2 * width : width;
         const float *before = static_cast<const float *>(around.past[0]);
         float *after = static_cast<float *>(around.past[1]);
-        float *x = workspace.states.room(rows * read);
+        float *x = workspace.states.reserve(rows * read);
         for (size_t r = 0; r < rows; r++) {
             const size_t from = around.paths[r];
             embed(around.embedding, around.tokens[r], 1.0f, nullptr, width, x + r * read);
@@ -138,9 +138,9 @@ struct AttendingDecoder : Decoder {
                     settings.parts > 1 ? state + rows * units : nullptr);
             x = state;
         }
-        float *attended = workspace.attended.room(rows * units);
-        attend_to_sources<Kept>(around, 0, x, 1, settings.units, settings.scale, attended);
-        float *joined = workspace.normed.room(rows * 2 * units);
+        float *attended = workspace.attended.reserve(rows * units);
+        attend_to_sources<Cached>(around, 0, x, 1, settings.units, settings.scale, attended);
+        float *joined = workspace.normed.reserve(rows * 2 * units);
         for (size_t r = 0; r < rows; r++) {
             std::copy_n(attended + r * units, units, joined + r * 2 * units);
             std::copy_n(x + r * units, units, joined + (r * 2 + 1) * units);
@@ -149,15 +149,15 @@ struct AttendingDecoder : Decoder {
         for (size_t r = 0; r < rows; r++) {  // each by itself, or its place would decide its rounding
             float *row = features + r * width;
             size_t i = 0;
-            for (; i + LANES <= width; i += LANES) store(row + i, tangent(load(row + i)));
-            for (; i < width; i++) row[i] = tangent(row[i]);
+            for (; i + LANES <= width; i += LANES) store(row + i, hyperbolic_tangent(load(row + i)));
+            for (; i < width; i++) row[i] = hyperbolic_tangent(row[i]);
         }
         if (settings.feeding) std::copy_n(features, rows * width, after + states * rows * units);
     }
 
-    void step(const Surroundings &around, float *features) const override {
+    void step(const StepInput &around, float *features) const override {
         if (settings.halves)
-            read<Half>(around, features);
+            read<float16>(around, features);
         else
             read<float>(around, features);
     }

@@ -63,7 +63,7 @@ struct Sublayers {
     // What a sublayer reads: its norm's output, or x itself.
     const float *enter(const Norm &norm, const float *x, int rows) const {
         if (!settings.pre_norm) return x;
-        float *normed = workspace.normed.room(static_cast<size_t>(rows) * settings.width);
+        float *normed = workspace.normed.reserve(static_cast<size_t>(rows) * settings.width);
         normalise(norm, x, rows, settings.width, normed);
         return normed;
     }
@@ -73,14 +73,14 @@ struct Sublayers {
         if (settings.residual != 1.0f)
             for (size_t i = 0; i < static_cast<size_t>(rows) * settings.width; i++)
                 x[i] *= settings.residual;
-        apply(output, result, rows, x, Into::add);
+        apply(output, result, rows, x, Epilogue::add);
         if (!settings.pre_norm) normalise(norm, x, rows, settings.width, x);
     }
 
     void feed_forward(const FeedForward &layer, float *x, int rows) const {
-        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+        float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
         apply(*layer.inner, enter(layer.norm, x, rows), rows, wide,
-              settings.activation == RELU ? Into::relu : Into::replace);
+              settings.activation == RELU ? Epilogue::relu : Epilogue::replace);
         activate(static_cast<Activation>(settings.activation), wide, rows, settings.feed_forward);
         leave(layer.norm, *layer.outer, wide, x, rows);
     }
@@ -108,14 +108,14 @@ struct Encoder : Sublayers {
                         int end, float *x, int rows) const {
         const int width = settings.width;
         const size_t each = 3 * static_cast<size_t>(width);
-        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
-        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
         apply(*layer.query_key_value, enter(layer.norm, x, rows), rows, wide);
         float *own = wide, *out = attended;
         for (int sentence = first; sentence < end; sentence++) {
             const int length = source.lengths[sentence];
-            auto tokens = reinterpret_cast<const float **>(workspace.tokens.room(length));
-            float *weights = workspace.weights.room(length + LANES);
+            auto tokens = reinterpret_cast<const float **>(workspace.tokens.reserve(length));
+            float *weights = workspace.weights.reserve(length + LANES);
             for (int s = 0; s < length; s++) {
                 tokens[s] = own + s * each + width;
                 if (source.rotations) turn(own + s * each, source.rotations + s * head_width());
@@ -129,7 +129,7 @@ struct Encoder : Sublayers {
     // Sentences from `first` to before `end`; their first token is number `start` of all.
     void read(const SourceTokens &source, int first, int end, size_t start, int rows) const {
         const size_t width = settings.width;
-        float *x = workspace.states.room(rows * width);
+        float *x = workspace.states.reserve(rows * width);
         float *row = x;
         const int64_t *token = source.tokens + start;
         for (int sentence = first; sentence < end; sentence++)
@@ -149,14 +149,14 @@ struct Encoder : Sublayers {
                       static_cast<float *>(source.keys_values[number]) + place);
                 continue;
             }
-            float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
+            float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
             apply(*keys_values[number], x, rows, wide);
-            keep(wide, rows * 2 * width, static_cast<Half *>(source.keys_values[number]) + place);
+            copy_to_cache(wide, rows * 2 * width, static_cast<float16 *>(source.keys_values[number]) + place);
         }
     }
 
     void read(const SourceTokens &source) const {
-        in_parts(source, [&](int first, int end, size_t start, int rows) {
+        for_segments(source, [&](int first, int end, size_t start, int rows) {
             read(source, first, end, start, rows);
         });
     }
@@ -175,28 +175,28 @@ struct TransformerDecoder : Decoder, Sublayers {
     // A layer keeps the key and the value of a token.
     TransformerDecoder(const TransformerSettings &given, int layers)
         : Decoder({given.width, INT_MAX,
-                   static_cast<int64_t>(given.halves ? sizeof(Half) : sizeof(float)) * layers * 2 *
+                   static_cast<int64_t>(given.halves ? sizeof(float16) : sizeof(float)) * layers * 2 *
                        given.width}),
           Sublayers{given} {}
 
-    template <typename Kept>
-    void self_attention(int number, const Surroundings &around, float *x) const {
+    template <typename Cached>
+    void self_attention(int number, const StepInput &around, float *x) const {
         const SelfAttention &layer = layers[number].self_attention;
         const int width = settings.width, rows = around.rows, read = around.read;
         const size_t token = 2 * static_cast<size_t>(width);
-        float *wide = workspace.wide.room(static_cast<size_t>(rows) * widest());
-        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
         apply(*layer.query_key_value, enter(layer.norm, x, rows), rows, wide);
-        Kept *own = static_cast<Kept *>(around.past[read]) + number * rows * token;
-        auto tokens = reinterpret_cast<const Kept **>(workspace.tokens.room(read + 1));
-        float *weights = workspace.weights.room(read + 1 + LANES);
+        Cached *own = static_cast<Cached *>(around.past[read]) + number * rows * token;
+        auto tokens = reinterpret_cast<const Cached **>(workspace.tokens.reserve(read + 1));
+        float *weights = workspace.weights.reserve(read + 1 + LANES);
         float *out = attended;
         for (int r = 0; r < rows; r++, wide += 3 * width, own += token, out += width) {
             turn(wide, around.rotations);
-            keep(wide + width, token, own);
+            copy_to_cache(wide + width, token, own);
             const int32_t *path = around.paths + static_cast<size_t>(r) * read;
             for (int s = 0; s < read; s++)
-                tokens[s] = static_cast<const Kept *>(around.past[s]) +
+                tokens[s] = static_cast<const Cached *>(around.past[s]) +
                             (static_cast<size_t>(number) * around.past_rows[s] + path[s]) * token;
             tokens[read] = own;
             attend(wide, tokens, read + 1, settings.heads, head_width(), scale(), weights, out);
@@ -204,34 +204,34 @@ struct TransformerDecoder : Decoder, Sublayers {
         leave(layer.norm, *layer.output, attended, x, rows);
     }
 
-    template <typename Kept>
-    void cross_attention(int number, const Surroundings &around, float *x) const {
+    template <typename Cached>
+    void cross_attention(int number, const StepInput &around, float *x) const {
         const CrossAttention &layer = layers[number].cross_attention;
         const int width = settings.width, rows = around.rows;
-        float *queries = workspace.wide.room(static_cast<size_t>(rows) * widest());
-        float *attended = workspace.attended.room(static_cast<size_t>(rows) * width);
+        float *queries = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
+        float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
         apply(*layer.query, enter(layer.norm, x, rows), rows, queries);
-        attend_to_sources<Kept>(around, number, queries, settings.heads, head_width(), scale(),
+        attend_to_sources<Cached>(around, number, queries, settings.heads, head_width(), scale(),
                                 attended);
         leave(layer.norm, *layer.output, attended, x, rows);
     }
 
-    template <typename Kept> void read(const Surroundings &around, float *x) const {
+    template <typename Cached> void read(const StepInput &around, float *x) const {
         for (int r = 0; r < around.rows; r++)
             embed(around.embedding, around.tokens[r], settings.embedding_scale, around.position,
                   settings.width, x + static_cast<size_t>(r) * settings.width);
         note_paths(around, sizes.most);
         for (int number = 0; number < static_cast<int>(layers.size()); number++) {
-            self_attention<Kept>(number, around, x);
-            cross_attention<Kept>(number, around, x);
+            self_attention<Cached>(number, around, x);
+            cross_attention<Cached>(number, around, x);
             feed_forward(layers[number].feed_forward, x, around.rows);
         }
         if (last.weight) normalise(last, x, around.rows, settings.width, x);
     }
 
-    void step(const Surroundings &around, float *features) const override {
+    void step(const StepInput &around, float *features) const override {
         if (settings.halves)
-            read<Half>(around, features);
+            read<float16>(around, features);
         else
             read<float>(around, features);
     }

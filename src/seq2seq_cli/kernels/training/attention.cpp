@@ -13,12 +13,12 @@ inline void tile(const float *a, int a_step, const float *b, int b_step, float *
                  int depth) {
     Floats sums[HEIGHT][WIDTH];
     for (auto &row : sums)
-        for (auto &sum : row) sum = spread(0);
+        for (auto &sum : row) sum = broadcast(0);
     for (int k = 0; k < depth; k++) {
         Floats right[WIDTH];
         for (int j = 0; j < WIDTH; j++) right[j] = load(b + k * b_step + j * LANES);
         for (int i = 0; i < HEIGHT; i++) {
-            const Floats left = spread(turned ? a[k * a_step + i] : a[i * a_step + k]);
+            const Floats left = broadcast(turned ? a[k * a_step + i] : a[i * a_step + k]);
             for (int j = 0; j < WIDTH; j++) sums[i][j] = multiply_add(left, right[j], sums[i][j]);
         }
     }
@@ -41,7 +41,7 @@ void last_rows(const float *a, int a_step, const float *b, int b_step, float *c,
 template <bool turned, int WIDTH>
 void columns_of(const float *a, int a_step, const float *b, int b_step, float *c, int c_step,
                 int rows, int depth) {
-    constexpr int HEIGHT = LANES == 16 || WIDTH == 1 ? 8 : 4;  // whose sums fit the registers
+    constexpr int HEIGHT = WIDTH == 1 ? NARROW_TILE_ROWS : WIDE_TILE_ROWS;
     const int a_row = turned ? 1 : a_step;
     int i = 0;
     for (; i + HEIGHT <= rows; i += HEIGHT)
@@ -65,7 +65,7 @@ constexpr int FEW_QUERIES = 4;  // for which turning keys takes longer than it g
 struct Head {
     int queries, keys, width, wide, keys_wide;
     float scale;
-    Aligned<float> query, key, value, turned, weights, out, slope, biases;
+    AlignedBuffer<float> query, key, value, turned, weights, out, slope, biases;
 
     template <typename T>
     static void read(const Heads &from, int64_t n, int64_t h, int count, int width, int wide,
@@ -79,18 +79,18 @@ struct Head {
                       int64_t n, int64_t h) {
         T *out = to.at<T>(n, h);
         for (int t = 0; t < count; t++) store_row(x + t * wide, width, out + t * to.token);
-        for (int t = count; t < all; t++) std::fill_n(out + t * to.token, width, as<T>(0.0f));
+        for (int t = count; t < all; t++) std::fill_n(out + t * to.token, width, from_float<T>(0.0f));
     }
 
     // (keys, wide) -> (wide, keys_wide), the keys beyond the last zero.
     void turn(const float *x) {
-        float *y = turned.room(static_cast<size_t>(wide) * keys_wide);
+        float *y = turned.reserve(static_cast<size_t>(wide) * keys_wide);
         Floats block[LANES];
         for (int k = 0; k < keys; k += LANES)
             for (int d = 0; d < wide; d += LANES) {
                 for (int i = 0; i < LANES; i++)
-                    block[i] = k + i < keys ? load(x + (k + i) * wide + d) : spread(0);
-                ::turn(block);
+                    block[i] = k + i < keys ? load(x + (k + i) * wide + d) : broadcast(0);
+                ::transpose(block);
                 for (int i = 0; i < LANES; i++) store(y + (d + i) * keys_wide + k, block[i]);
             }
     }
@@ -99,12 +99,12 @@ struct Head {
     void dot_products(float *scores) const {
         for (int i = 0; i < queries; i++)
             for (int k = 0; k < keys_wide; k++) {
-                Floats sum = spread(0);
+                Floats sum = broadcast(0);
                 if (k < keys)
                     for (int d = 0; d < wide; d += LANES)
                         sum = multiply_add(load(query.data + i * wide + d),
                                            load(key.data + k * wide + d), sum);
-                scores[i * keys_wide + k] = sum_of(sum);
+                scores[i * keys_wide + k] = reduce_add(sum);
             }
     }
 
@@ -118,12 +118,12 @@ struct Head {
             while (keys > 1 && !seen[keys - 1]) keys--;  // padding at the end is not even read
         keys_wide = padded(keys);
         scale = shape.scale;
-        read<T>(q, n, h, queries, width, wide, query.room(static_cast<size_t>(queries) * wide));
-        read<T>(k, n, h, keys, width, wide, key.room(static_cast<size_t>(keys) * wide));
-        read<T>(v, n, h, keys, width, wide, value.room(static_cast<size_t>(keys) * wide));
+        read<T>(q, n, h, queries, width, wide, query.reserve(static_cast<size_t>(queries) * wide));
+        read<T>(k, n, h, keys, width, wide, key.reserve(static_cast<size_t>(keys) * wide));
+        read<T>(v, n, h, keys, width, wide, value.reserve(static_cast<size_t>(keys) * wide));
         for (int i = 0; i < queries * wide; i += LANES)
-            store(query.data + i, multiply(load(query.data + i), spread(scale)));
-        float *p = weights.room(static_cast<size_t>(queries) * keys_wide);
+            store(query.data + i, multiply(load(query.data + i), broadcast(scale)));
+        float *p = weights.reserve(static_cast<size_t>(queries) * keys_wide);
         if (queries < FEW_QUERIES) {
             dot_products(p);
         } else {
@@ -133,7 +133,7 @@ struct Head {
         }
         // Where causal, as many zeros as keys, then as many -inf: each query begins one further to
         // the left; there are as many keys as queries.
-        float *bias = biases.room(2 * static_cast<size_t>(keys_wide));
+        float *bias = biases.reserve(2 * static_cast<size_t>(keys_wide));
         for (int i = 0; i < keys_wide; i++) {
             bias[i] = shape.causal || (i < keys && (!seen || seen[i])) ? 0.0f : -INFINITY;
             bias[keys_wide + i] = -INFINITY;
@@ -141,19 +141,19 @@ struct Head {
         for (int i = 0; i < queries; i++) {
             float *own = p + i * keys_wide;
             const float *own_bias = shape.causal ? bias + keys_wide - 1 - i : bias;
-            Floats most = spread(-INFINITY), sum = spread(0);
+            Floats most = broadcast(-INFINITY), sum = broadcast(0);
             for (int j = 0; j < keys_wide; j += LANES) {
                 const Floats x = add(load(own + j), load(own_bias + j));
                 store(own + j, x);
-                most = greater(most, x);
+                most = max(most, x);
             }
-            const Floats greatest = spread(-greatest_of(most));
+            const Floats greatest = broadcast(-reduce_max(most));
             for (int j = 0; j < keys_wide; j += LANES) {
                 const Floats x = exponential(add(load(own + j), greatest));
                 store(own + j, x);
                 sum = add(sum, x);
             }
-            const Floats factor = spread(1 / sum_of(sum));
+            const Floats factor = broadcast(1 / reduce_add(sum));
             for (int j = 0; j < keys_wide; j += LANES)
                 store(own + j, multiply(load(own + j), factor));
         }
@@ -165,11 +165,11 @@ thread_local Head head;
 template <typename T>
 void attention(const AttentionShape &shape, const Heads &query, const Heads &key,
                const Heads &value, const Heads &out, int threads) {
-    each(shape.rows * shape.heads, threads, [&](int64_t task) {
+    parallel_for(shape.rows * shape.heads, threads, [&](int64_t task) {
         const int64_t n = task / shape.heads, h = task % shape.heads;
         Head &own = head;
         own.look<T>(shape, n, h, query, key, value);
-        float *result = own.out.room(static_cast<size_t>(own.queries) * own.wide);
+        float *result = own.out.reserve(static_cast<size_t>(own.queries) * own.wide);
         product(own.weights.data, own.keys_wide, own.value.data, own.wide, result, own.wide,
                 own.queries, own.keys, own.wide);
         Head::write<T>(result, own.wide, own.queries, own.queries, own.width, out, n, h);
@@ -181,16 +181,16 @@ template <typename T>
 void attention_backward(const AttentionShape &shape, const Heads &query, const Heads &key,
                         const Heads &value, const Heads &gradient, const Heads &of_query,
                         const Heads &of_key, const Heads &of_value, int threads) {
-    each(shape.rows * shape.heads, threads, [&](int64_t task) {
+    parallel_for(shape.rows * shape.heads, threads, [&](int64_t task) {
         const int64_t n = task / shape.heads, h = task % shape.heads;
         Head &own = head;
         own.look<T>(shape, n, h, query, key, value);
         const int queries = own.queries, keys = own.keys, wide = own.wide;
         const int keys_wide = own.keys_wide, longest = std::max(queries, keys);
-        float *given = own.slope.room(static_cast<size_t>(queries) * (wide + keys_wide));
+        float *given = own.slope.reserve(static_cast<size_t>(queries) * (wide + keys_wide));
         float *slope = given + queries * wide;  // of weights, then of scores
         Head::read<T>(gradient, n, h, queries, own.width, wide, given);
-        float *p = own.weights.data, *result = own.out.room(static_cast<size_t>(longest) * wide);
+        float *p = own.weights.data, *result = own.out.reserve(static_cast<size_t>(longest) * wide);
         product<true>(p, keys_wide, given, wide, result, wide, keys, queries, wide);
         Head::write<T>(result, wide, keys, value.count(n), own.width, of_value, n, h);
         own.turn(own.value.data);
@@ -198,10 +198,10 @@ void attention_backward(const AttentionShape &shape, const Heads &query, const H
                 keys_wide);
         for (int i = 0; i < queries; i++) {
             float *weight = p + i * keys_wide, *each = slope + i * keys_wide;
-            Floats sum = spread(0);
+            Floats sum = broadcast(0);
             for (int j = 0; j < keys_wide; j += LANES)
                 sum = multiply_add(load(weight + j), load(each + j), sum);
-            const Floats mean = spread(-sum_of(sum));
+            const Floats mean = broadcast(-reduce_add(sum));
             for (int j = 0; j < keys_wide; j += LANES)
                 store(each + j, multiply(load(weight + j), add(load(each + j), mean)));
         }
@@ -209,7 +209,7 @@ void attention_backward(const AttentionShape &shape, const Heads &query, const H
         Head::write<T>(result, wide, keys, key.count(n), own.width, of_key, n, h);
         product(slope, keys_wide, own.key.data, wide, result, wide, queries, keys, wide);
         for (int i = 0; i < queries * wide; i += LANES)
-            store(result + i, multiply(load(result + i), spread(own.scale)));
+            store(result + i, multiply(load(result + i), broadcast(own.scale)));
         Head::write<T>(result, wide, queries, queries, own.width, of_query, n, h);
     });
 }
@@ -218,20 +218,20 @@ void attention_backward(const AttentionShape &shape, const Heads &query, const H
 
 extern "C" {
 
-void train_attention(int32_t brain, const AttentionShape *shape, const Heads *query,
+void train_attention(int32_t is_bfloat16, const AttentionShape *shape, const Heads *query,
                      const Heads *key, const Heads *value, const Heads *out, int32_t threads) {
-    if (brain && attend_in_tiles(*shape, *query, *key, *value, *out, threads)) return;
-    OF_EITHER_TYPE(brain, attention<T>(*shape, *query, *key, *value, *out, threads))
+    if (is_bfloat16 && attend_in_tiles(*shape, *query, *key, *value, *out, threads)) return;
+    DISPATCH_TYPE(is_bfloat16, attention<T>(*shape, *query, *key, *value, *out, threads))
 }
 
-void train_attention_backward(int32_t brain, const AttentionShape *shape, const Heads *query,
+void train_attention_backward(int32_t is_bfloat16, const AttentionShape *shape, const Heads *query,
                               const Heads *key, const Heads *value, const Heads *gradient,
                               const Heads *of_query, const Heads *of_key, const Heads *of_value,
                               int32_t threads) {
-    if (brain && attend_in_tiles_backward(*shape, *query, *key, *value, *gradient, *of_query, *of_key,
+    if (is_bfloat16 && attend_in_tiles_backward(*shape, *query, *key, *value, *gradient, *of_query, *of_key,
                                           *of_value, threads))
         return;
-    OF_EITHER_TYPE(brain, attention_backward<T>(*shape, *query, *key, *value, *gradient, *of_query,
+    DISPATCH_TYPE(is_bfloat16, attention_backward<T>(*shape, *query, *key, *value, *gradient, *of_query,
                                                 *of_key, *of_value, threads))
 }
 

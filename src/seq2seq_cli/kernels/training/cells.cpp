@@ -9,7 +9,7 @@ constexpr int CELL_ROWS = 16;  // worked on at a time
 // Calls work(row, place, count) for each vector of each row of units; count is LANES, but for those
 // at the end that fill none.
 template <typename Work> void each_unit(int rows, int units, int threads, Work &&work) {
-    each((rows + CELL_ROWS - 1) / CELL_ROWS, threads, [&](int64_t block) {
+    parallel_for((rows + CELL_ROWS - 1) / CELL_ROWS, threads, [&](int64_t block) {
         const int64_t end = std::min<int64_t>(rows, (block + 1) * CELL_ROWS);
         for (int64_t row = block * CELL_ROWS; row < end; row++)
             for (int i = 0; i < units; i += LANES)
@@ -31,7 +31,7 @@ template <typename T> inline void store_some(T *p, Floats x, int count) {
     store_row(some, count, p);
 }
 
-inline Floats less_than_one(Floats x) { return multiply_add(x, spread(-1), spread(1)); }
+inline Floats less_than_one(Floats x) { return multiply_add(x, broadcast(-1), broadcast(1)); }
 
 // One token of an LSTM, its gates (rows, 4 units) in torch's order. `gates` holds what comes from
 // the state before, `inputs` what comes from the token; gates become what they let through.
@@ -43,14 +43,14 @@ void lstm(T *gates, const T *inputs, const float *cell, float *cell_after, T *hi
         for (int g = 0; g < 4; g++) {
             const int64_t at = (row * 4 + g) * units + i;
             const Floats sum = add(load_some(gates + at, count), load_some(inputs + at, count));
-            gate[g] = g == 2 ? tangent(sum) : sigmoid(sum);
+            gate[g] = g == 2 ? hyperbolic_tangent(sum) : sigmoid(sum);
             store_some(gates + at, gate[g], count);
         }
         const int64_t at = row * units + i;
         const Floats kept = multiply(gate[1], load_some(cell + at, count));
         const Floats after = multiply_add(gate[0], gate[2], kept);
         store_some(cell_after + at, after, count);
-        store_some(hidden + at, multiply(gate[3], tangent(after)), count);
+        store_some(hidden + at, multiply(gate[3], hyperbolic_tangent(after)), count);
     });
 }
 
@@ -65,7 +65,7 @@ void lstm_backward(const T *gates, const float *cell, const float *cell_after, c
             gate[g] = load_some(gates + (row * 4 + g) * units + i, count);
         const int64_t at = row * units + i;
         const Floats of_hidden = add(load_some(above + at, count), load_some(carried + at, count));
-        const Floats shown = tangent(load_some(cell_after + at, count));
+        const Floats shown = hyperbolic_tangent(load_some(cell_after + at, count));
         const Floats through = less_than_one(multiply(shown, shown));
         const Floats own = multiply_add(multiply(of_hidden, gate[3]), through,
                                         load_some(of_cell + at, count));
@@ -85,17 +85,17 @@ void lstm_backward(const T *gates, const float *cell, const float *cell_after, c
 
 extern "C" {
 
-void train_lstm(int32_t brain, void *gates, const void *inputs, const float *cell,
+void train_lstm(int32_t is_bfloat16, void *gates, const void *inputs, const float *cell,
                 float *cell_after, void *hidden, int32_t rows, int32_t units, int32_t threads) {
-    OF_EITHER_TYPE(brain, lstm(static_cast<T *>(gates), static_cast<const T *>(inputs), cell,
+    DISPATCH_TYPE(is_bfloat16, lstm(static_cast<T *>(gates), static_cast<const T *>(inputs), cell,
                                cell_after, static_cast<T *>(hidden), rows, units, threads))
 }
 
-void train_lstm_backward(int32_t brain, const void *gates, const float *cell,
+void train_lstm_backward(int32_t is_bfloat16, const void *gates, const float *cell,
                          const float *cell_after, const void *above, const void *carried,
                          float *of_cell, void *slopes, int32_t rows, int32_t units,
                          int32_t threads) {
-    OF_EITHER_TYPE(brain,
+    DISPATCH_TYPE(is_bfloat16,
                    lstm_backward(static_cast<const T *>(gates), cell, cell_after,
                                  static_cast<const T *>(above), static_cast<const T *>(carried),
                                  of_cell, static_cast<T *>(slopes), rows, units, threads))

@@ -12,37 +12,37 @@ constexpr int NORM_ROWS = 64;  // worked on at a time
 template <typename T>
 void norm(const T *x, const float *weight, const float *bias, float epsilon, T *out,
           float *statistics, int64_t rows, int width, int threads) {
-    each((rows + NORM_ROWS - 1) / NORM_ROWS, threads, [&](int64_t block) {
-        thread_local Aligned<float> room;
+    parallel_for((rows + NORM_ROWS - 1) / NORM_ROWS, threads, [&](int64_t block) {
+        thread_local AlignedBuffer<float> room;
         const int wide = padded(width);
-        float *own = room.room(wide);
+        float *own = room.reserve(wide);
         const int64_t end = std::min(rows, (block + 1) * NORM_ROWS);
         for (int64_t row = block * NORM_ROWS; row < end; row++) {
             load_row(x + row * width, width, wide, own);
             float mean = 0;
             if (bias) {
-                Floats sum = spread(0);
+                Floats sum = broadcast(0);
                 for (int i = 0; i < wide; i += LANES) sum = add(sum, load(own + i));
-                mean = sum_of(sum) / width;
-                for (int i = 0; i < wide; i += LANES) store(own + i, add(load(own + i), spread(-mean)));
+                mean = reduce_add(sum) / width;
+                for (int i = 0; i < wide; i += LANES) store(own + i, add(load(own + i), broadcast(-mean)));
                 std::fill(own + width, own + wide, 0.0f);
             }
-            Floats squares = spread(0);
+            Floats squares = broadcast(0);
             for (int i = 0; i < wide; i += LANES) {
                 const Floats each = load(own + i);
                 squares = multiply_add(each, each, squares);
             }
-            const float inverse = 1 / std::sqrt(sum_of(squares) / width + epsilon);
+            const float inverse = 1 / std::sqrt(reduce_add(squares) / width + epsilon);
             statistics[2 * row] = mean;
             statistics[2 * row + 1] = inverse;
             T *result = out + row * width;
             int i = 0;
             for (; i + LANES <= width; i += LANES) {
-                const Floats scaled = multiply(multiply(load(own + i), spread(inverse)), load(weight + i));
+                const Floats scaled = multiply(multiply(load(own + i), broadcast(inverse)), load(weight + i));
                 store(result + i, bias ? add(scaled, load(bias + i)) : scaled);
             }
             for (; i < width; i++)
-                result[i] = as<T>(own[i] * inverse * weight[i] + (bias ? bias[i] : 0.0f));
+                result[i] = from_float<T>(own[i] * inverse * weight[i] + (bias ? bias[i] : 0.0f));
         }
     });
 }
@@ -52,10 +52,10 @@ void norm(const T *x, const float *weight, const float *bias, float epsilon, T *
 template <typename T>
 void norm_backward(const T *gradient, const T *x, const float *weight, const float *statistics,
                    bool centred, T *out, float *sums, int64_t rows, int width, int threads) {
-    each((rows + NORM_ROWS - 1) / NORM_ROWS, threads, [&](int64_t block) {
-        thread_local Aligned<float> room;
+    parallel_for((rows + NORM_ROWS - 1) / NORM_ROWS, threads, [&](int64_t block) {
+        thread_local AlignedBuffer<float> room;
         const int wide = padded(width);
-        float *normed = room.room(5 * static_cast<size_t>(wide)), *slope = normed + wide;
+        float *normed = room.reserve(5 * static_cast<size_t>(wide)), *slope = normed + wide;
         float *weights = slope + wide, *of_weight = weights + wide, *of_bias = of_weight + wide;
         load_row(weight, width, wide, weights);
         std::fill_n(of_weight, 2 * wide, 0.0f);
@@ -63,8 +63,8 @@ void norm_backward(const T *gradient, const T *x, const float *weight, const flo
         for (int64_t row = block * NORM_ROWS; row < end; row++) {
             load_row(x + row * width, width, wide, normed);
             load_row(gradient + row * width, width, wide, slope);
-            const Floats mean = spread(-statistics[2 * row]), inverse = spread(statistics[2 * row + 1]);
-            Floats all = spread(0), along = spread(0);
+            const Floats mean = broadcast(-statistics[2 * row]), inverse = broadcast(statistics[2 * row + 1]);
+            Floats all = broadcast(0), along = broadcast(0);
             for (int i = 0; i < wide; i += LANES) {
                 const Floats z = multiply(add(load(normed + i), mean), inverse);
                 const Floats g = load(slope + i);
@@ -76,8 +76,8 @@ void norm_backward(const T *gradient, const T *x, const float *weight, const flo
                 all = add(all, weighted);
                 along = multiply_add(weighted, z, along);
             }
-            const Floats mean_slope = spread(centred ? -sum_of(all) / width : 0.0f);
-            const Floats mean_along = spread(-sum_of(along) / width);
+            const Floats mean_slope = broadcast(centred ? -reduce_add(all) / width : 0.0f);
+            const Floats mean_along = broadcast(-reduce_add(along) / width);
             for (int i = 0; i < wide; i += LANES) {
                 const Floats less = multiply_add(load(normed + i), mean_along, load(slope + i));
                 store(slope + i, multiply(add(less, mean_slope), inverse));
@@ -92,7 +92,7 @@ void norm_backward(const T *gradient, const T *x, const float *weight, const flo
 // Sums of the columns of each block of NORM_ROWS rows, (blocks, width), of x (N, width).
 template <typename T>
 void column_sums(const T *x, float *sums, int64_t rows, int width, int threads) {
-    each((rows + NORM_ROWS - 1) / NORM_ROWS, threads, [&](int64_t block) {
+    parallel_for((rows + NORM_ROWS - 1) / NORM_ROWS, threads, [&](int64_t block) {
         const int64_t end = std::min(rows, (block + 1) * NORM_ROWS);
         float *own = sums + block * width;
         std::fill_n(own, width, 0.0f);
@@ -100,7 +100,7 @@ void column_sums(const T *x, float *sums, int64_t rows, int width, int threads) 
             const T *from = x + row * width;
             int i = 0;
             for (; i + LANES <= width; i += LANES) store(own + i, add(load(own + i), load(from + i)));
-            for (; i < width; i++) own[i] += number(from[i]);
+            for (; i < width; i++) own[i] += to_float(from[i]);
         }
     });
 }
@@ -109,23 +109,23 @@ void column_sums(const T *x, float *sums, int64_t rows, int width, int threads) 
 
 extern "C" {
 
-void train_norm(int32_t brain, const void *x, const float *weight, const float *bias, float epsilon,
+void train_norm(int32_t is_bfloat16, const void *x, const float *weight, const float *bias, float epsilon,
                 void *out, float *statistics, int64_t rows, int32_t width, int32_t threads) {
-    OF_EITHER_TYPE(brain, norm(static_cast<const T *>(x), weight, bias, epsilon,
+    DISPATCH_TYPE(is_bfloat16, norm(static_cast<const T *>(x), weight, bias, epsilon,
                                static_cast<T *>(out), statistics, rows, width, threads))
 }
 
-void train_norm_backward(int32_t brain, const void *gradient, const void *x, const float *weight,
+void train_norm_backward(int32_t is_bfloat16, const void *gradient, const void *x, const float *weight,
                          const float *statistics, int32_t centred, void *out, float *sums,
                          int64_t rows, int32_t width, int32_t threads) {
-    OF_EITHER_TYPE(brain, norm_backward(static_cast<const T *>(gradient), static_cast<const T *>(x),
+    DISPATCH_TYPE(is_bfloat16, norm_backward(static_cast<const T *>(gradient), static_cast<const T *>(x),
                                         weight, statistics, centred != 0, static_cast<T *>(out),
                                         sums, rows, width, threads))
 }
 
-void train_column_sums(int32_t brain, const void *x, float *sums, int64_t rows, int32_t width,
+void train_column_sums(int32_t is_bfloat16, const void *x, float *sums, int64_t rows, int32_t width,
                        int32_t threads) {
-    OF_EITHER_TYPE(brain, column_sums(static_cast<const T *>(x), sums, rows, width, threads))
+    DISPATCH_TYPE(is_bfloat16, column_sums(static_cast<const T *>(x), sums, rows, width, threads))
 }
 
 }  // extern "C"

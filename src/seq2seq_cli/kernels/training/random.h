@@ -30,9 +30,9 @@ struct Random {
         Words x = first;
         const Words y = second;
         first = y;
-        x = x ^ shifted_left<23>(x);
-        second = x ^ y ^ shifted_right<17>(x) ^ shifted_right<26>(y);
-        return added(second, y);
+        x = xor_words(x, shift_left<23>(x));
+        second = xor_words(xor_words(xor_words(x, y), shift_right<17>(x)), shift_right<26>(y));
+        return add_words(second, y);
     }
 };
 

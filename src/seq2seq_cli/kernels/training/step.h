@@ -23,7 +23,7 @@ extern Parallel in_parallel;
 namespace {
 
 // Call work(i) for i below `count`, each once, in any order and by any thread.
-template <typename Work> void each(int64_t count, int threads, Work &&work) {
+template <typename Work> void parallel_for(int64_t count, int threads, Work &&work) {
     if (threads <= 1 || count <= 1 || !in_parallel) {
         for (int64_t i = 0; i < count; i++) work(i);
         return;
@@ -47,14 +47,14 @@ template <typename Work> void each(int64_t count, int threads, Work &&work) {
 template <typename T> void load_row(const T *x, int count, int padded, float *out) {
     int i = 0;
     for (; i + LANES <= count; i += LANES) store(out + i, load(x + i));
-    for (; i < count; i++) out[i] = number(x[i]);
+    for (; i < count; i++) out[i] = to_float(x[i]);
     std::fill(out + count, out + padded, 0.0f);
 }
 
 template <typename T> void store_row(const float *x, int count, T *out) {
     int i = 0;
     for (; i + LANES <= count; i += LANES) store(out + i, load(x + i));
-    for (; i < count; i++) out[i] = as<T>(x[i]);
+    for (; i < count; i++) out[i] = from_float<T>(x[i]);
 }
 
 inline int padded(int count) { return (count + LANES - 1) / LANES * LANES; }
@@ -62,9 +62,9 @@ inline int padded(int count) { return (count + LANES - 1) / LANES * LANES; }
 }  // namespace
 
 // CALL stands for a call with numbers of type T.
-#define OF_EITHER_TYPE(brain, CALL)                                                                \
-    if (brain) {                                                                                   \
-        using T = Brain;                                                                           \
+#define DISPATCH_TYPE(is_bfloat16, CALL)                                                                \
+    if (is_bfloat16) {                                                                                   \
+        using T = bfloat16;                                                                           \
         CALL;                                                                                      \
     } else {                                                                                       \
         using T = float;                                                                           \
