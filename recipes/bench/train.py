@@ -31,7 +31,8 @@ from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.devices import autocast, prepare
 from seq2seq_cli.models import TranslationModel, Vocabulary, build
-from seq2seq_cli.runs.run_folder import RunConfig, RunFolder
+from seq2seq_cli.runs.run_config import RunConfig
+from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import BOS, EOS, PAD
 from seq2seq_cli.training.trainer import Trainer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq_cli.runs.run_folder import load_tensors
+from seq2seq_cli.runs.tensors import load_tensors
 
 SETTINGS = {"average": "none", "average_every": 10, "average_count": 3, "validate_every": 25}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.models import ARCHITECTURES, TranslationModel, Vocabulary, build, model_config

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq_cli.runs.run_folder import RunFolder, load_tensors
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tensors import load_tensors
 from seq2seq_cli.training.averaging import average
 from tests.integration.conftest import write_corpus
 

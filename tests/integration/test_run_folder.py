@@ -76,7 +76,7 @@ DAMAGES = {
     "a bit of the weights flipped": (change("model.safetensors", flip(-1000)), "have the hash"),
     "weights missing": (remove("model.safetensors"), f"{WEIGHTS} is missing"),
     "weights pickled": (pickled, f"{WEIGHTS} is damaged"),
-    "no TOML": (config("[model]", "[model"), f"{CONFIG} is no valid TOML"),
+    "no TOML": (config("[model]", "[model"), f"{CONFIG} is not valid TOML"),
     "no text": (config("[model]", "\udcff".encode("utf-8", "surrogateescape").decode("latin-1")),
                 f"{CONFIG}"),
     "unknown key": (
@@ -99,7 +99,7 @@ DAMAGES = {
         f"section {name} missing": (without_section(name), CONFIG)
         for name in ("data", "tokenizer", "model", "training", "vocabulary", "sha256")
     },
-    "config missing": (remove("config.toml"), "copy is no run folder: it has no config.toml"),
+    "config missing": (remove("config.toml"), "copy is not a run folder: it has no config.toml"),
     "tokenizer missing": (remove("tokenizer.model"), f"{TOKENIZER}: no such file"),
     "tokenizer damaged": (
         change("tokenizer.model", lambda data: data[:-20]), f"{TOKENIZER}"
@@ -150,8 +150,8 @@ def test_swapped_tokenizers_are_refused(seq2seq, train):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("empty", "empty is no run folder: it has no config.toml"),
-        ("file", "file is a file and no run folder"),
+        ("empty", "empty is not a run folder: it has no config.toml"),
+        ("file", "file is a file, not a run folder"),
         ("nothing", "nothing: no such run folder"),
     ],
 )
@@ -202,14 +202,14 @@ def test_a_full_disk_leaves_the_last_checkpoint_to_go_on_from(largest, train):
     shutil.rmtree(command.run)
 
     assert command(writes=60).code < 0
-    before = RunFolder(command.run).load_checkpoint()
+    before = RunFolder(command.run).checkpoints.load()
     assert before is not None
     done = command(largest_file=largest)
     assert done.code == 1
     assert done.stderr.splitlines()[-1].startswith(
         "seq2seq: error: cannot write to the run folder: File too large; the checkpoint of update "
     )
-    after = RunFolder(command.run).load_checkpoint()
+    after = RunFolder(command.run).checkpoints.load()
     assert after is not None
     assert after.state == before.state
     assert not list(command.run.rglob("*.tmp"))
@@ -235,7 +235,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_whole(train):
     assert error.startswith("seq2seq: error: the loss of update 2 is no finite number")
     assert "the checkpoint of update 0 is whole" in error
     assert "lower training.learning_rate (now 1e+30)" in error
-    checkpoint = RunFolder(command.run).load_checkpoint()
+    checkpoint = RunFolder(command.run).checkpoints.load()
     assert checkpoint is not None
     assert checkpoint.state.update == 0
     assert all(tensor.isfinite().all() for tensor in checkpoint.weights.values())

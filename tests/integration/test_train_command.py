@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq_cli.runs.run_folder import load_tensors
+from seq2seq_cli.runs.tensors import load_tensors
 
 REFUSED_FILES = {
     "no such file": (
@@ -67,7 +67,7 @@ REFUSED_OPTIONS = {
     ),
     "no device": (["--device", "gpu"], "--device gpu: auto, cpu, cuda, cuda:N and mps are allowed"),
     "no settings file": (["--config", "tini.toml"], "no such file; did you mean tiny.toml?"),
-    "no TOML": (["--config", "train.en"], "train.en is no valid TOML"),
+    "no TOML": (["--config", "train.en"], "train.en is not valid TOML"),
     "a folder of others": (["--output", "others"], "others exists and is no run folder"),
     "a file": (["--output", "train.en"], "train.en exists and is no run folder"),
     "in a file": (["--output", "train.en/run"], "train.en"),

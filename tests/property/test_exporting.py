@@ -8,7 +8,7 @@ import torch
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.ctranslate2 import check_ctranslate2, specification
 from seq2seq_cli.models import build, model_config
-from seq2seq_cli.runs.run_folder import Tokenizers
+from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor
 from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.tokenization.learning import train_tokenizer

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build
 from seq2seq_cli.training.cross_entropy import cross_entropy

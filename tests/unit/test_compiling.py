@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.settings import (
     MOST,
-    DataConfig,
-    TrainingConfig,
     check_sections,
     merged,
     parse_assignment,
@@ -18,10 +17,11 @@ from seq2seq_cli.config.settings import (
     settings_from,
     to_toml,
 )
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES, model_config
 from seq2seq_cli.models.transformer import TransformerConfig
-from seq2seq_cli.runs.run_folder import RunConfig
+from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 KINDS: dict[str, type[Any]] = {
@@ -243,7 +243,7 @@ def test_a_section_that_does_not_exist_is_refused() -> None:
 
 
 def test_broken_toml_is_named_with_its_file_and_line() -> None:
-    with pytest.raises(InputError, match=r"my\.toml is no valid TOML: .*line 2"):
+    with pytest.raises(InputError, match=r"my\.toml is not valid TOML: .*line 2"):
         parse_toml("[model]\nwidth = = 1\n", "my.toml")
 
 

@@ -13,14 +13,9 @@ import typer
 
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.config import presets
-from seq2seq_cli.config.settings import (
-    DataConfig,
-    TrainingConfig,
-    merged,
-    parse_assignment,
-    parse_toml,
-    settings_from,
-)
+from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.settings import merged, parse_assignment, parse_toml, settings_from
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES, model_config
 from seq2seq_cli.tokenization.settings import TokenizerSettings

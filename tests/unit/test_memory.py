@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import Seq2seqError

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.kernels import training
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config

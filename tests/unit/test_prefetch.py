@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.prefetch import Prefetcher

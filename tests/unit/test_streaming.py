@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq_cli.config.settings import DataConfig
+from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.pair_tokenizer import PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, parse_corpora
 from seq2seq_cli.data.streaming import Stream, StreamedPairs

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq_cli.config.settings import DataConfig
+from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data import pair_tokenizer as pair_tokenizer_module
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.cache import UNUSED_DAYS, Cache

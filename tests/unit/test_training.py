@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.models import Vocabulary, build, model_config
 from seq2seq_cli.runs.run_folder import RunFolder

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seq2seq_cli.runs.run_folder import Tokenizers
+from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer

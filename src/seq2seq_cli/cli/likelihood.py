@@ -9,8 +9,8 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output
-from seq2seq_cli.config.settings import check_run_folder
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, display_name, read_lines
 
 FILES, MACHINE = "Files", "Machine"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

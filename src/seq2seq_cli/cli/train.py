@@ -14,7 +14,7 @@ from seq2seq_cli.config.settings import Table, merged, parse_assignment, parse_t
 from seq2seq_cli.text import STDIN, read_lines
 
 if TYPE_CHECKING:
-    from seq2seq_cli.runs.run_folder import RunConfig
+    from seq2seq_cli.runs.run_config import RunConfig
 
 DEFAULT_PRESET = "transformer-small"
 DATA, MODEL, LIMITS, MACHINE = "Data", "Model and training", "When to stop", "Machine"
@@ -209,7 +209,7 @@ def settings(
     Without a preset a run that begins from another one takes the model of that one, or, where it
     goes on in the folder `resumed`, of its own.
     """
-    from seq2seq_cli.runs.run_folder import RunConfig
+    from seq2seq_cli.runs.run_config import RunConfig
 
     from_file = _settings_file(file) if file else {}
     assigned: dict[str, dict[str, Any]] = {}

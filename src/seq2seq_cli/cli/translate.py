@@ -9,13 +9,9 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
-from seq2seq_cli.config.settings import (
-    GREEDY_BATCH_TOKENS,
-    MOST_BEAM,
-    SEARCH_BATCH_TOKENS,
-    check_run_folder,
-)
+from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, MOST_BEAM, SEARCH_BATCH_TOKENS
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, display_name, ignore_warning, read_lines
 from seq2seq_cli.translation.results import FORMATS, Format, as_pharaoh
 

@@ -1,5 +1,8 @@
-"""Settings as frozen dataclasses, read from and written to strict TOML.
+"""Settings as frozen dataclasses, read from and written to strict TOML; free of torch.
 
-- `settings`: the sections of a settings file, and their checks
+- `settings`: from a dataclass to TOML and back, and the checks
+- `data`: the section [data]
+- `training`: the section [training]
+- `search`: how much search does at a time
 - `presets`: settings to begin with
 """

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from seq2seq_cli.config.settings import DataConfig
+from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.token_pairs import SentenceArray, SubwordSampler
 from seq2seq_cli.errors import InputError

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from seq2seq_cli.config.settings import DataConfig
+from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, check_pairs_left
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.token_pairs import EndOfDataError, Sentences, TokenPairs

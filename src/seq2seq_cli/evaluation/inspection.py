@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, capture_attention, check_attends_to_source
 from seq2seq_cli.padding import pad
-from seq2seq_cli.runs.run_folder import METRICS
+from seq2seq_cli.runs.layout import METRICS
 from seq2seq_cli.search import beam_search
 from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.translation.translator import Translator

@@ -22,7 +22,8 @@ from seq2seq_cli.models.transformer import (
     Transformer,
     TransformerConfig,
 )
-from seq2seq_cli.runs.run_folder import RunFolder, Tokenizers
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import BOS, EOS, PIECES, UNK
 from seq2seq_cli.text import replace_file
 

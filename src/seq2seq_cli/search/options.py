@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from seq2seq_cli.config.settings import MOST_BEAM, require
+from seq2seq_cli.config.search import MOST_BEAM
+from seq2seq_cli.config.settings import require
 
 LengthPenalty = Literal["gnmt", "power", "none"]
 

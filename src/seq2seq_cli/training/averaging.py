@@ -12,13 +12,9 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.settings import require, toml_value
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.runs.run_folder import (
-    SHORTLIST,
-    WEIGHTS,
-    RunFolder,
-    load_tensors,
-    read_label,
-)
+from seq2seq_cli.runs.layout import SHORTLIST, WEIGHTS
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tensors import load_tensors, read_label
 
 Weights = dict[str, Tensor]
 
@@ -96,14 +92,16 @@ class Choice:
 
     def of(self, run: RunFolder) -> list[int]:
         """The updates chosen, oldest first. Raises InputError for what the run has not."""
-        there = run.kept_updates()
+        there = run.saved_weights.updates()
         if not there:
             raise InputError(
                 f"{run.path} has put no weights aside; training does with training.average = "
                 '"best" or "last", as many as training.average_count'
             )
         if self.best:
-            value = {entry.update: entry.value for entry in run.load_state().kept}
+            value = {
+                entry.update: entry.value for entry in run.checkpoints.load_state().saved_weights
+            }
             ranked = sorted((u for u in there if u in value), key=lambda u: -value[u])
             return sorted(self._enough(run, ranked, self.best, "validated ")[: self.best])
         if self.last:
@@ -143,7 +141,7 @@ def average_runs(runs: Sequence[Path], output: Path, choice: Choice) -> list[Pat
     if len(folders) > 1 and not choice:
         files = [folder.path / WEIGHTS for folder in folders]
     else:
-        files = [f.kept_path(update) for f in folders for update in choice.of(f)]
+        files = [f.saved_weights.path(update) for f in folders for update in choice.of(f)]
     mean = average(_alike(files))
     temporary = output.absolute().with_name(f".{output.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -208,7 +206,7 @@ def _alike(files: Sequence[Path]) -> Iterable[Weights]:
 def _write(run: RunFolder, like: RunFolder, weights: Weights, files: Sequence[Path]) -> None:
     """A run folder to translate with; metrics.jsonl says what it is the average of."""
     run.create(like.load_config(), like.load_tokenizers())
-    run.append_metrics({"kind": "average", "weights": [str(file) for file in files]})
+    run.metrics.append({"kind": "average", "weights": [str(file) for file in files]})
     if (like.path / SHORTLIST).is_file():
         run.save_shortlist(*like.load_shortlist())
     run.save_model(weights)

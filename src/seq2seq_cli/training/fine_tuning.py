@@ -10,7 +10,10 @@ from torch import Tensor
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel
-from seq2seq_cli.runs.run_folder import WEIGHTS, RunFolder, Tokenizers, read_label
+from seq2seq_cli.runs.layout import WEIGHTS
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tensors import read_label
+from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 

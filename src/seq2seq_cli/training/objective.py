@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.models import TranslationModel, capture_attention

@@ -14,7 +14,8 @@ from typing import Literal, cast
 import numpy as np
 import torch
 
-from seq2seq_cli.config.settings import TrainingConfig, require, toml_value
+from seq2seq_cli.config.settings import require, toml_value
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.alignments import Alignments, read_alignments
 from seq2seq_cli.data.cache import Cache, default_cache
 from seq2seq_cli.data.lexicon import likeliest_translations
@@ -38,7 +39,9 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.precision import choose_search_precision
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, check_attends_to_source
-from seq2seq_cli.runs.run_folder import RunConfig, RunFolder, Tokenizers
+from seq2seq_cli.runs.run_config import RunConfig
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn, check_input, ignore_warning
@@ -125,15 +128,15 @@ def train_run(
         listener.said(_alignment_note(text.first, text.first.alignments))
         data += text.first.alignments.digest()
 
-    if resumed and run.has_checkpoint():
-        refuse_other_data(run.load_state(), data)  # before anything is written
+    if resumed and run.checkpoints.exist():
+        refuse_other_data(run.checkpoints.load_state(), data)  # before anything is written
 
     precision = choose_precision(config.training.precision, device)
     torch.manual_seed(config.training.seed)
     model = _built(config, tokenizers)
     count = sum(p.numel() for p in model.parameters())
     listener.said(f"model: {config.model.architecture}, {count:,} parameters")
-    if config.training.init_from and not (resumed and run.has_checkpoint()):
+    if config.training.init_from and not (resumed and run.checkpoints.exist()):
         for line in origin_of(config.training, path).give(model, tokenizers):
             listener.said(line)
     if config.training.freeze:
@@ -159,7 +162,7 @@ def train_run(
         raise InputError(f"{path} cannot be made: {error.strerror}") from None
     if resumed:
         run.unfinish()
-        run.save_config(config, tokenizers)
+        run.config.write(config, tokenizers)
     else:
         run.clear()  # not before all input was found good
         save_shortlist(

@@ -16,23 +16,22 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.settings import TrainingConfig
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
 from seq2seq_cli.devices import autocast, return_memory
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.runs.run_folder import (
+from seq2seq_cli.runs.checkpoints import (
     Checkpoint,
-    RunFolder,
+    ReportSums,
     TrainingState,
-    Validated,
-    Window,
+    ValidatedWeights,
     disk_error,
-    load_weights,
-    weights_of,
 )
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tensors import load_weights, weights_of
 from seq2seq_cli.training.averaging import MovingAverage, average
 from seq2seq_cli.training.diagnosis import Course, Finding, Habits
 from seq2seq_cli.training.memory import halves, in_parts, is_out_of_memory, release
@@ -190,7 +189,7 @@ class Trainer:
             return f"{config.max_epochs:,} epochs were done"
         if 0 < config.max_minutes * 60 <= state.seconds:
             return f"{config.max_minutes:g} minutes were over"
-        if 0 < config.patience <= state.without_better:
+        if 0 < config.patience <= state.without_improvement:
             return f"{config.stop_metric} had not got better in {config.patience} validations"
         return None
 
@@ -298,7 +297,7 @@ class Trainer:
     def _count(self, loss: float, tokens: int, rate: float, norm: float) -> None:
         """Keep time and report every so many updates."""
         now = time.monotonic()
-        window = self.state.window
+        window = self.state.since_report
         self.state.seconds += now - self.clock
         window.seconds += now - self.clock
         self.clock = now
@@ -322,16 +321,18 @@ class Trainer:
         if not due:
             self.listener.ticked(progress)
             return
-        self.state.window = Window()
+        self.state.since_report = ReportSums()
         self.state.train_loss = progress.loss
-        self.run.append_metrics({"kind": "training", **vars(progress)})
+        self.run.metrics.append({"kind": "training", **vars(progress)})
         self.listener.progressed(progress)
 
     # Validation and the end
 
     def _validation_due(self) -> bool:
         state = self.state
-        return state.update % self.config.validate_every == 0 and state.update > state.validated
+        return (
+            state.update % self.config.validate_every == 0 and state.update > state.last_validation
+        )
 
     def _snapshot_due(self) -> bool:
         every, update = self.config.average_every, self.state.update
@@ -343,7 +344,7 @@ class Trainer:
     def _put_aside(self) -> None:
         """Put the weights aside whatever they are worth; the oldest such make room."""
         state = self.state
-        self.run.keep_weights(state.update, self._weights())
+        self.run.saved_weights.save(state.update, self._weights())
         state.snapshots = [*state.snapshots, state.update][-self.config.average_count :]
 
     def _weights(self) -> dict[str, Tensor]:
@@ -358,15 +359,15 @@ class Trainer:
         entry = self._entry(validation)
         weights = self._weights()
         is_best = state.best is None or entry.rank > state.best.rank
-        state.validated = state.update
+        state.last_validation = state.update
         state.best_bleu = max(validation.bleu, state.best_bleu or 0.0)
-        state.without_better = 0 if is_best else state.without_better + 1
+        state.without_improvement = 0 if is_best else state.without_improvement + 1
         if is_best:
             state.best = entry
             self.run.save_model(weights)
-        state.kept = self._worth_keeping([*state.kept, entry])
-        if entry in state.kept:
-            self.run.keep_weights(state.update, weights)
+        state.saved_weights = self._worth_keeping([*state.saved_weights, entry])
+        if entry in state.saved_weights:
+            self.run.saved_weights.save(state.update, weights)
         self._report_validation(validation, self._faults(validation), is_best=is_best)
 
     def _faults(self, validation: Validation) -> list[Finding]:
@@ -414,20 +415,20 @@ class Trainer:
             "seconds": self.state.seconds,
             "target_tokens": self.state.target_tokens,
         }
-        self.run.append_metrics(record)
+        self.run.metrics.append(record)
         self.listener.validated(self.state.update, validation, is_best=is_best)
         for fault in faults:
             if fault.name not in self.warned:
                 self.listener.warned(fault.sentence)
                 self.warned.add(fault.name)
 
-    def _worth_keeping(self, entries: list[Validated]) -> list[Validated]:
+    def _worth_keeping(self, entries: list[ValidatedWeights]) -> list[ValidatedWeights]:
         """The validated weights that the final average may need, and the best one, oldest first."""
         best = max(entries, key=lambda entry: entry.rank)  # the first of equals, as above
         averaged = self._to_average(entries)
         return [entry for entry in entries if entry == best or entry.update in averaged]
 
-    def _to_average(self, entries: list[Validated]) -> list[int]:
+    def _to_average(self, entries: list[ValidatedWeights]) -> list[int]:
         """The updates whose weights are averaged, when these are the validated ones."""
         config = self.config
         if config.average == "last":
@@ -442,19 +443,19 @@ class Trainer:
     def _finish(self, reason: str) -> str:
         """Leave the best weights in the run folder: one validation's, or an average of several."""
         state = self.state
-        candidates = list(state.kept)
-        choices: list[tuple[Validated, str, dict[str, Tensor]]] = []
-        if state.validated < state.update:
+        candidates = list(state.saved_weights)
+        choices: list[tuple[ValidatedWeights, str, dict[str, Tensor]]] = []
+        if state.last_validation < state.update:
             entry = self._final_candidate("the last weights", self._weights())
             choices.append(entry)
             candidates.append(entry[0])
-            self.run.keep_weights(state.update, entry[2])
+            self.run.saved_weights.save(state.update, entry[2])
         if state.best is not None:
-            best = self.run.kept_weights(state.best.update)
+            best = self.run.saved_weights.load(state.best.update)
             choices.append((state.best, f"update {state.best.update:,}", best))
         averaged = self._to_average(candidates)
         if len(averaged) > 1:
-            mean = average(self.run.kept_weights(update) for update in averaged)
+            mean = average(self.run.saved_weights.load(update) for update in averaged)
             updates = ", ".join(f"{update:,}" for update in averaged)
             choices.append(self._final_candidate(f"the average of updates {updates}", mean))
         chosen, name, weights = max(choices, key=lambda choice: choice[0].rank)
@@ -466,7 +467,7 @@ class Trainer:
 
     def _final_candidate(
         self, name: str, weights: dict[str, Tensor]
-    ) -> tuple[Validated, str, dict[str, Tensor]]:
+    ) -> tuple[ValidatedWeights, str, dict[str, Tensor]]:
         """Validate weights beside the training state, which stays as it is."""
         current = weights_of(self.model)
         current = {key: value.clone() for key, value in current.items()}
@@ -479,9 +480,9 @@ class Trainer:
         )
         return self._entry(validation), name, weights
 
-    def _entry(self, validation: Validation) -> Validated:
+    def _entry(self, validation: Validation) -> ValidatedWeights:
         value = validation.value(self.config.stop_metric)
-        return Validated(self.state.update, value, validation.loss)
+        return ValidatedWeights(self.state.update, value, validation.loss)
 
     # Checkpoints
 
@@ -498,22 +499,22 @@ class Trainer:
         elif self.device.type == "mps":
             optimizer["random/mps"] = torch.mps.get_rng_state()
         optimizer = {name: tensor.cpu() for name, tensor in optimizer.items()}
-        self.run.save_checkpoint(Checkpoint(weights_of(self.model), optimizer, self.state))
+        self.run.checkpoints.save(Checkpoint(weights_of(self.model), optimizer, self.state))
         self.saved = TrainingState.from_json(self.state.to_json())
 
     def _resume(self) -> None:
         """Go to where the last checkpoint stands; without one, this is the beginning."""
-        checkpoint = self.run.load_checkpoint()
+        checkpoint = self.run.checkpoints.load()
         if checkpoint is None:
-            self.run.truncate_metrics(None)
+            self.run.metrics.clear()
         else:
             refuse_other_data(checkpoint.state, self.state.data)
             self.state = checkpoint.state
             self.saved = TrainingState.from_json(self.state.to_json())
             load_weights(self.model, checkpoint.weights, self.run.path)
             self._restore(checkpoint.optimizer)
-            self.run.truncate_metrics(self.state)
-            self.losses = self.run.validation_losses()
+            self.run.metrics.truncate(self.state.update, self.state.last_validation)
+            self.losses = self.run.metrics.validation_losses()
             self.listener.said(f"going on from update {self.state.update:,}")
         self.model.train()
         self.clock = time.monotonic()

@@ -9,18 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seq2seq_cli.config.settings import (
-    GREEDY_BATCH_TOKENS,
-    SEARCH_BATCH_TOKENS,
-    USUAL_BEAM,
-    require,
-)
+from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, USUAL_BEAM
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.inference import with_packed_layers
 from seq2seq_cli.inference.precision import choose_search_precision
 from seq2seq_cli.models import check_attends_to_source
 from seq2seq_cli.padding import pad, split_by_tokens
-from seq2seq_cli.runs.run_folder import RunFolder, Tokenizers
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions, Shortlist, search
 from seq2seq_cli.symbols import EOS, UNK
 from seq2seq_cli.text import Warn

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.padding import pad
-from seq2seq_cli.runs.run_folder import Tokenizers
+from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import attention_to_source
 from seq2seq_cli.symbols import BOS, WORD_START
 from seq2seq_cli.translation.results import Alignment

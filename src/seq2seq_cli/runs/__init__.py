@@ -1,0 +1,14 @@
+"""The run folder: everything that a trained model is, and all that training needs to resume.
+
+- `layout`: what lies where in a run folder
+- `tensors`: safetensors files that carry their hash
+- `metrics`: metrics.jsonl, the record of training
+- `checkpoints`: the state of training, and weights saved to be averaged
+- `tokenizers`: the tokenizers of both sides
+- `run_config`: the settings of a run, in config.toml
+- `run_folder`: the folder as a whole
+
+`layout` is free of torch, so that a command can tell a wrong path at once. Nothing is pickled:
+reading a stranger's folder runs none of its code. A file or a checkpoint appears in one step
+(temporary name, fsync, rename), so that a kill leaves either the old or the new one.
+"""

@@ -1,0 +1,42 @@
+"""What lies where in a run folder.
+
+RUN/
+  config.toml             effective settings, vocabulary sizes, hashes of the tokenizers
+  tokenizer.model         or source.model and target.model
+  model.safetensors       the weights to translate with
+  metrics.jsonl           one line for each report of training
+  shortlist.safetensors   the most likely translations of each source token
+  training/
+    update-00001000/      the last checkpoint: weights, optimizer, random and loop state
+    weights/              weights that may yet be averaged
+    finished.json         why and when training ended
+"""
+
+from pathlib import Path
+
+from seq2seq_cli.errors import InputError, nearby
+
+RUN_CONFIG = "config.toml"
+WEIGHTS = "model.safetensors"
+METRICS = "metrics.jsonl"
+SHORTLIST = "shortlist.safetensors"
+JOINT_TOKENIZER = "tokenizer.model"
+SOURCE_TOKENIZER = "source.model"
+TARGET_TOKENIZER = "target.model"
+TOKENIZERS = (JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER)
+TRAINING = "training"
+SAVED_WEIGHTS = "weights"  # in TRAINING
+FINISHED = "finished.json"  # in TRAINING
+
+
+def check_run_folder(path: Path) -> None:
+    """Raise InputError if there is no run folder here, as far as names of files tell."""
+    if (path / RUN_CONFIG).is_file():
+        return
+    if path.is_dir():
+        raise InputError(f"{path} is not a run folder: it has no {RUN_CONFIG}")
+    if path.is_file():
+        within = next((above for above in path.parents if (above / RUN_CONFIG).is_file()), None)
+        hint = f"; name its run folder, {within}" if within else ""
+        raise InputError(f"{path} is a file, not a run folder{hint}")
+    raise InputError(f"{path}: no such run folder{nearby(path)}")

@@ -1,0 +1,50 @@
+"""metrics.jsonl: one line of JSON for each report of training and each validation."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seq2seq_cli.text import replace_file
+
+
+class Metrics:
+    """Reads and writes the metrics of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line. Records have a "kind", "training" or "validation", and an "update"."""
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def truncate(self, update: int, validated: int) -> None:
+        """Remove incomplete lines and those of work that will be done again.
+
+        Training after `update` and validation after the update `validated` will be.
+        """
+        done = {"training": update, "validation": validated}
+        if not self.path.exists():
+            return
+        lines = []
+        for line in self.path.read_text(encoding="utf-8").split("\n"):
+            try:
+                record = json.loads(line)
+                if record["update"] <= done.get(record["kind"], -1):
+                    lines.append(line)
+            except (ValueError, KeyError, TypeError):
+                continue
+        replace_file(self.path, "".join(f"{line}\n" for line in lines).encode())
+
+    def clear(self) -> None:
+        """Remove every line: training begins at update 0."""
+        self.truncate(update=-1, validated=-1)
+
+    def validation_losses(self) -> list[tuple[int, float]]:
+        """Update and loss of each validation, read after `truncate` removed incomplete lines."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        records = map(json.loads, lines)
+        return [(r["update"], r["loss"]) for r in records if r["kind"] == "validation"]

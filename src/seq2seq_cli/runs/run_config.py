@@ -1,0 +1,158 @@
+"""The settings of a run, and config.toml, which holds them in the run folder."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.settings import (
+    Table,
+    check_sections,
+    parse_toml,
+    require,
+    settings_from,
+    to_toml,
+)
+from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.models import ModelConfig, Vocabulary, model_config
+from seq2seq_cli.runs.layout import (
+    JOINT_TOKENIZER,
+    RUN_CONFIG,
+    SOURCE_TOKENIZER,
+    TARGET_TOKENIZER,
+    check_run_folder,
+)
+from seq2seq_cli.runs.tensors import read_label
+from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.text import replace_file
+from seq2seq_cli.tokenization.settings import TokenizerSettings
+
+SECTIONS = ("data", "tokenizer", "model", "training")
+RECORDED = ("vocabulary", "sha256")  # sections of config.toml that are not settings
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The settings of a run: what the user chose, completed with all defaults."""
+
+    data: DataConfig
+    tokenizer: TokenizerSettings
+    model: ModelConfig
+    training: TrainingConfig
+
+    def __post_init__(self) -> None:
+        dropouts = ", ".join(f"model.{name}" for name in self.model.DROPOUTS)
+        require(
+            not self.training.r_drop or self.model.drops or self.training.word_dropout > 0,
+            f"training.r_drop = {self.training.r_drop} draws two passes together that drop other "
+            f"things, and nothing is dropped; set one of {dropouts} and training.word_dropout "
+            "above 0",
+        )
+        require(
+            bool(self.training.guided_alignment) == bool(self.data.alignments),
+            "training.guided_alignment, a weight above 0, and data.alignments, files in Pharaoh "
+            "format, belong together: give both or none",
+        )
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Table]) -> "RunConfig":
+        """Read the four sections. Raises InputError for what is unknown or does not fit."""
+        check_sections(tables, SECTIONS)
+        return cls(
+            data=settings_from(DataConfig, "data", tables.get("data", {})),
+            tokenizer=settings_from(TokenizerSettings, "tokenizer", tables.get("tokenizer", {})),
+            model=model_config(tables.get("model", {})),
+            training=settings_from(TrainingConfig, "training", tables.get("training", {})),
+        )
+
+    def tables(self) -> dict[str, Table]:
+        """The settings as the sections of a TOML file."""
+        return {section: dataclasses.asdict(getattr(self, section)) for section in SECTIONS}
+
+
+class ConfigFile:
+    """Reads and writes config.toml of one run: settings, vocabulary sizes, tokenizer hashes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / RUN_CONFIG
+
+    def write(self, config: RunConfig, tokenizers: Tokenizers) -> None:
+        """Write the settings, and sizes and hashes of the tokenizers."""
+        vocabulary = dataclasses.asdict(tokenizers.vocabulary)
+        # File names as TOML keys are quoted, since they contain a dot.
+        hashes = {f'"{name}"': each.sha256 for name, each in tokenizers.files().items()}
+        text = to_toml({**config.tables(), "vocabulary": vocabulary, "sha256": hashes})
+        replace_file(self.path, text.encode())
+
+    def is_of_a_run(self) -> bool:
+        """Whether a run, of any version of this program, wrote the file."""
+        try:
+            tables = parse_toml(self.path.read_text(encoding="utf-8"), RUN_CONFIG)
+        except (OSError, UnicodeDecodeError, InputError):
+            return False
+        return {"model", "training", "sha256"} <= tables.keys()
+
+    def settings(self) -> RunConfig:
+        """Read the settings. Raises InputError if this is not a run folder or they are damaged."""
+        tables = self._tables()
+        with self._named_in_errors():
+            return RunConfig.from_tables({name: tables[name] for name in SECTIONS})
+
+    def vocabulary(self) -> Vocabulary:
+        """Read the sizes of the vocabularies. Raises InputError as `settings` does."""
+        table = self._tables()["vocabulary"]
+        with self._named_in_errors():
+            for key in ("source", "target", "joint"):
+                require(key in table, f"vocabulary.{key} is missing")
+            return settings_from(Vocabulary, "vocabulary", table)
+
+    def hashes(self) -> dict[str, str]:
+        """Read the SHA-256 of each tokenizer file. Raises InputError as `settings` does."""
+        hashes = self._tables()["sha256"]
+        require(
+            set(hashes) in ({JOINT_TOKENIZER}, {SOURCE_TOKENIZER, TARGET_TOKENIZER}),
+            f"{self.path} is damaged: its section [sha256] is incomplete",
+        )
+        return hashes
+
+    def _tables(self) -> dict[str, Table]:
+        check_run_folder(self.folder)
+        try:
+            tables = parse_toml(self.path.read_text(encoding="utf-8"), str(self.path))
+        except UnicodeDecodeError:
+            raise InputError(f"{self.path} is damaged: it is not UTF-8 text") from None
+        sections = (*SECTIONS, *RECORDED)
+        with self._named_in_errors():
+            check_sections(tables, sections)
+            for section in sections:
+                require(section in tables, f"its section [{section}] is missing")
+        return tables
+
+    @contextmanager
+    def _named_in_errors(self) -> Iterator[None]:
+        """Let errors about the content begin with the name of the file."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
+
+
+def check_trained_settings(config: ModelConfig, path: Path) -> None:
+    """Raise InputError where config.toml differs from the settings that weights were trained with.
+
+    Shapes do not tell all of them, such as the number of heads. `path` is the file of the weights,
+    whose label holds the settings. Those that only training uses may differ.
+    """
+    try:
+        trained = model_config(read_label(path)["model"] or {})
+    except InputError as error:
+        raise InputError(f"{path} does not fit config.toml: {error}") from None
+    for name, value, given in trained.differences(config):
+        raise InputError(
+            f"{path} does not fit config.toml: the weights were trained with model.{name} = "
+            f"{value!r}, the file says {given!r}; put it back"
+        )
