@@ -79,7 +79,7 @@ def test_the_best_validated_are_averaged_and_runs_with_runs(seq2seq, train):
     command = train(validate_every=10, average_count=3)
     assert command().code == 0
     state = json.loads((command.run / "training/update-00000040/state.json").read_text())
-    best = sorted(state["kept"], key=lambda entry: -entry["value"])[:2]
+    best = sorted(state["saved_weights"], key=lambda entry: -entry["value"])[:2]
     done = seq2seq("average", "run", "-o", "best", "--best", 2, folder=command.folder)
     assert done.code == 0, done.stderr
     assert "other random weights" not in done.stderr
