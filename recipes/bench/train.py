@@ -34,7 +34,7 @@ from seq2seq_cli.models import TranslationModel, Vocabulary, build
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import BOS, EOS, PAD
-from seq2seq_cli.training.trainer import Trainer
+from seq2seq_cli.training.trainer import Experiment, Trainer
 
 CPU = torch.device("cpu")
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -60,7 +60,18 @@ def our_engine(pairs: TokenPairs, config: RunConfig, size: int, precision: str) 
     model = build(config.model, Vocabulary(size, size, joint=True))
     folder = RunFolder(Path(tempfile.mkdtemp()))
     trainer = Trainer(
-        model, pairs, config.training, folder, None, None, Silent(), CPU, TYPES[precision], ""
+        Experiment(
+            model=model,
+            pairs=pairs,
+            config=config.training,
+            run=folder,
+            validate=None,
+            diagnose=None,
+            listener=Silent(),
+            device=CPU,
+            precision=TYPES[precision],
+            data="",
+        )
     )
     model.train()
     return trainer.update

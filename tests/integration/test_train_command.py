@@ -68,8 +68,8 @@ REFUSED_OPTIONS = {
     "no device": (["--device", "gpu"], "--device gpu: auto, cpu, cuda, cuda:N and mps are allowed"),
     "no settings file": (["--config", "tini.toml"], "no such file; did you mean tiny.toml?"),
     "no TOML": (["--config", "train.en"], "train.en is not valid TOML"),
-    "a folder of others": (["--output", "others"], "others exists and is no run folder"),
-    "a file": (["--output", "train.en"], "train.en exists and is no run folder"),
+    "a folder of others": (["--output", "others"], "others exists and is not a run folder"),
+    "a file": (["--output", "train.en"], "train.en exists and is not a run folder"),
     "in a file": (["--output", "train.en/run"], "train.en"),
 }
 

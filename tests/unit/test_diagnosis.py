@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from seq2seq_cli.training.diagnosis import Course, Data, Habits, Side, findings, habits
+from seq2seq_cli.training.diagnosis import (
+    DataStatistics,
+    SideStatistics,
+    TrainingHistory,
+    TranslationStatistics,
+    diagnose,
+    translation_statistics,
+)
 
-SIDE = Side(
+SIDE = SideStatistics(
     unknown=0.0,
     valid_unknown=0.002,
     rare=0.01,
@@ -18,33 +25,39 @@ SIDE = Side(
     valid_tokens=15_000,
     word_loss=6.2,
 )
-DATA = Data(source=SIDE, target=SIDE, references=Habits(repeated=0.01, copied=0.02))
+DATA = DataStatistics(
+    source=SIDE, target=SIDE, references=TranslationStatistics(repeated=0.01, copied=0.02)
+)
 # Of transformer-small on Multi30k, well on its way.
-COURSE = Course(
+COURSE = TrainingHistory(
     epoch=9.2,
     warmup_updates=500,
     losses=((700, 4.2), (1400, 2.9), (2100, 2.3), (2800, 2.25), (3500, 2.22), (4200, 2.21)),
     train_loss=1.9,
     bleu=31.0,
     chrf=57.0,
-    translations=Habits(repeated=0.02, copied=0.02),
+    translations=TranslationStatistics(repeated=0.02, copied=0.02),
 )
 FAILED: dict[str, Any] = {"bleu": 0.7, "chrf": 14.0}  # scores of what is no translation
 STUCK = ((700, 5.0), (1400, 4.2), (2100, 4.1), (2800, 4.1), (4200, 4.1))
 
 
-def said(side: Mapping[str, Any] | None = None, **course: Any) -> dict[str, str]:
-    """What is said of a source side and a course that differ so from healthy ones."""
+def said(side: Mapping[str, Any] | None = None, **history: Any) -> dict[str, str]:
+    """What is said of a source side and a history that differ so from healthy ones."""
     data = replace(DATA, source=replace(SIDE, **(side or {})))
-    return {f.name: f.sentence for f in findings(data, replace(COURSE, **course))}
+    return {f.name: f.sentence for f in diagnose(data, replace(COURSE, **history))}
 
 
 def test_healthy_training_hears_nothing_at_any_time() -> None:
     assert said() == {}
     early = {"epoch": 0.4, "losses": ((100, 7.9), (200, 6.6)), "train_loss": 6.9}
-    assert said(**early, **FAILED, translations=Habits(repeated=0.9, copied=0.3)) == {}
+    assert (
+        said(**early, **FAILED, translations=TranslationStatistics(repeated=0.9, copied=0.3)) == {}
+    )
     later = {"epoch": 1.8, "losses": ((700, 5.2), (1400, 4.3)), "train_loss": 4.5}
-    assert said(**later, **FAILED, translations=Habits(repeated=0.5, copied=0.0)) == {}
+    assert (
+        said(**later, **FAILED, translations=TranslationStatistics(repeated=0.5, copied=0.0)) == {}
+    )
 
 
 def test_a_warm_up_and_some_validations_are_waited_for() -> None:
@@ -70,9 +83,9 @@ def test_loss_that_falls_without_translating_points_to_lines_that_do_not_belong_
 def test_shuffled_lines_of_the_demo_corpus_are_noticed_after_a_thousand_updates() -> None:
     """Losses that were measured; 800 updates and less could still be a slow beginning."""
     losses = (5.467, 4.869, 4.392, 4.064, 3.874, 3.767, 3.648, 3.562, 3.502, 3.452)
-    course = tuple(zip(range(100, 1001, 100), losses, strict=True))
-    assert said(losses=course[:8], warmup_updates=100, **FAILED) == {}
-    assert said(losses=course, warmup_updates=100, **FAILED).keys() == {"no-translation"}
+    history = tuple(zip(range(100, 1001, 100), losses, strict=True))
+    assert said(losses=history[:8], warmup_updates=100, **FAILED) == {}
+    assert said(losses=history, warmup_updates=100, **FAILED).keys() == {"no-translation"}
 
 
 def test_loss_that_never_fell_points_to_the_learning_rate() -> None:
@@ -82,7 +95,7 @@ def test_loss_that_never_fell_points_to_the_learning_rate() -> None:
 
 def test_a_loss_far_above_that_of_word_frequencies_is_divergence_and_nothing_else() -> None:
     losses = ((700, 7358.0), (1400, 3184.0))
-    repeated = Habits(repeated=1.0, copied=0.0)
+    repeated = TranslationStatistics(repeated=1.0, copied=0.0)
     found = said(losses=losses, train_loss=900.0, **FAILED, translations=repeated)
     assert found.keys() == {"divergence"}
     assert "try a tenth of training.learning_rate" in found["divergence"]
@@ -90,16 +103,16 @@ def test_a_loss_far_above_that_of_word_frequencies_is_divergence_and_nothing_els
 
 
 def test_a_cause_is_said_without_what_follows_from_it() -> None:
-    copies = Habits(repeated=0.0, copied=0.98)
+    copies = TranslationStatistics(repeated=0.0, copied=0.98)
     assert said(losses=STUCK, train_loss=0.5, **FAILED, translations=copies).keys() == {"copying"}
-    loops = Habits(repeated=1.0, copied=0.0)
+    loops = TranslationStatistics(repeated=1.0, copied=0.0)
     assert said(losses=STUCK, **FAILED, translations=loops).keys() == {"no-translation"}
 
 
 def test_translations_that_are_mostly_copies_wait_for_no_settled_loss() -> None:
     falling = ((100, 6.0), (200, 5.0), (300, 4.0), (400, 3.0))
-    assert said(losses=falling, translations=Habits(0.0, 0.3)) == {}
-    assert said(losses=falling, translations=Habits(0.0, 0.6)).keys() == {"copying"}
+    assert said(losses=falling, translations=TranslationStatistics(0.0, 0.3)) == {}
+    assert said(losses=falling, translations=TranslationStatistics(0.0, 0.6)).keys() == {"copying"}
 
 
 def test_words_that_are_not_written_apart_point_to_another_metric() -> None:
@@ -108,12 +121,12 @@ def test_words_that_are_not_written_apart_point_to_another_metric() -> None:
 
 
 def test_loops_and_copies_count_beyond_what_references_do() -> None:
-    found = said(translations=Habits(repeated=0.3, copied=0.4))
+    found = said(translations=TranslationStatistics(repeated=0.3, copied=0.4))
     assert "30% of the translations repeat themselves" in found["repetition"]
     assert "40% of the translations copy their source" in found["copying"]
-    such = replace(DATA, references=Habits(repeated=0.25, copied=0.3))
-    course = replace(COURSE, translations=Habits(repeated=0.3, copied=0.4))
-    assert list(findings(such, course)) == []
+    such = replace(DATA, references=TranslationStatistics(repeated=0.25, copied=0.3))
+    history = replace(COURSE, translations=TranslationStatistics(repeated=0.3, copied=0.4))
+    assert list(diagnose(such, history)) == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +143,7 @@ def test_unknown_tokens_point_to_the_tokenizer(side: dict[str, float], words: st
 
 
 @pytest.mark.parametrize(
-    ("side", "course", "words"),
+    ("side", "history", "words"),
     [
         ({"valid_rare": 0.2}, {}, "20% of validation's source tokens are pieces that training"),
         ({"valid_length": 40.0}, {}, "validation's source sentences have 40 tokens, training's 14"),
@@ -143,9 +156,9 @@ def test_unknown_tokens_point_to_the_tokenizer(side: dict[str, float], words: st
     ],
 )
 def test_other_text_in_validation_is_told_by_figures(
-    side: dict[str, float], course: dict[str, Any], words: str
+    side: dict[str, float], history: dict[str, Any], words: str
 ) -> None:
-    sentence = said(side, **course)["different-data"]
+    sentence = said(side, **history)["different-data"]
     assert words in sentence
     assert "hold out lines of the training text" in sentence
 
@@ -172,7 +185,7 @@ def test_what_is_no_sign_of_other_text() -> None:
     ],
 )
 def test_loops_are_seen_in_any_script(line: str, repeated: bool) -> None:
-    assert habits(["a dog"], [line]).repeated == repeated
+    assert translation_statistics(["a dog"], [line]).repeated == repeated
 
 
 @pytest.mark.parametrize(
@@ -186,4 +199,4 @@ def test_loops_are_seen_in_any_script(line: str, repeated: bool) -> None:
     ],
 )
 def test_copies_are_translations_of_the_words_of_the_source(line: str, copied: bool) -> None:
-    assert habits(["a man rides a bicycle ."], [line]).copied == copied
+    assert translation_statistics(["a man rides a bicycle ."], [line]).copied == copied

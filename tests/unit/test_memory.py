@@ -16,7 +16,8 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training import memory
 from seq2seq_cli.training.objective import Objective
-from seq2seq_cli.training.trainer import Trainer
+from seq2seq_cli.training.progress import Validation
+from seq2seq_cli.training.trainer import Experiment, Trainer
 
 CPU = torch.device("cpu")
 SIZES = Vocabulary(9, 9, joint=True)
@@ -74,6 +75,10 @@ class Small:
         raise self.error
 
 
+def never_called(model: TranslationModel) -> Validation:
+    raise AssertionError("one update has no validation")
+
+
 def updated(
     most: int, error: Exception, folder: Path, **training: Any
 ) -> tuple[list[Tensor], list[str], list[int]]:
@@ -81,8 +86,18 @@ def updated(
     config = TrainingConfig(batch_tokens=1000, **training)
     model, listener = model_of(TRANSFORMER | {"dropout": 0.0}), Listener()
     trainer = Trainer(
-        *(model, some_pairs(), config, RunFolder(folder)),
-        *(None, None, listener, CPU, torch.float32, ""),
+        Experiment(
+            model=model,
+            pairs=some_pairs(),
+            config=config,
+            run=RunFolder(folder),
+            validate=never_called,
+            diagnose=lambda history: (),
+            listener=listener,
+            device=CPU,
+            precision=torch.float32,
+            data="",
+        )
     )
     trainer.objective = small = Small(trainer.objective, most, error)
     found: list[Tensor] = []
@@ -135,7 +150,7 @@ def test_two_passes_at_once_are_of_parts_half_as_large(tmp_path: Path) -> None:
 
 def test_parts_of_a_batch_have_no_padding_of_their_own() -> None:
     batch = some_pairs().batch(range(12))
-    parts = memory.in_parts(batch, 1)
+    parts = memory.micro_batches(batch, 1)
     assert len(parts) == 12
     for part, source, target in zip(parts, batch.source, batch.target, strict=True):
         assert torch.equal(part.source[0], source[source != PAD])
@@ -165,7 +180,7 @@ def test_recomputed_layers_have_the_same_gradients(table: dict[str, object]) -> 
         loss, _ = objective(model, batch)
         loss.backward()
         torch.manual_seed(2)
-        kept = memory.kept_bytes(lambda model=model: objective(model, batch))
+        kept = memory.saved_bytes(lambda model=model: objective(model, batch))
         found.append((kept, loss.detach(), *(p.grad for p in model.parameters())))
     (much, *expected), (little, *gradients) = found
     torch.testing.assert_close(gradients, expected)

@@ -9,11 +9,12 @@ from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.models import Vocabulary, build, model_config
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.training.diagnosis import Habits
-from seq2seq_cli.training.trainer import Trainer, Validation
+from seq2seq_cli.training.diagnosis import TranslationStatistics
+from seq2seq_cli.training.progress import Validation
+from seq2seq_cli.training.trainer import Experiment, Trainer
 
 
-class Deaf:
+class SilentListener:
     def said(self, message: str) -> None: ...
     def warned(self, message: str) -> None: ...
     def ticked(self, progress: object) -> None: ...
@@ -32,7 +33,7 @@ def test_while_bleu_stays_at_zero_a_lower_loss_is_better(tmp_path: Path) -> None
     numbers = count()
 
     def validate(model: object) -> Validation:
-        return Validation(10.0 - next(numbers), 0.0, 0.0, (), Habits(0.0, 0.0))
+        return Validation(10.0 - next(numbers), 0.0, 0.0, (), TranslationStatistics(0.0, 0.0))
 
     torch.manual_seed(1)
     model = build(
@@ -41,8 +42,18 @@ def test_while_bleu_stays_at_zero_a_lower_loss_is_better(tmp_path: Path) -> None
     config = TrainingConfig(max_updates=6, validate_every=1, patience=2, average="none")
     sentences = Sentences([[4, 5], [6, 7, 8], [5]])
     trainer = Trainer(
-        *(model, TokenPairs(sentences, sentences), config, Folder(tmp_path)),
-        *(validate, lambda course: (), Deaf(), torch.device("cpu"), torch.float32, ""),
+        Experiment(
+            model=model,
+            pairs=TokenPairs(sentences, sentences),
+            config=config,
+            run=Folder(tmp_path),
+            validate=validate,
+            diagnose=lambda history: (),
+            listener=SilentListener(),
+            device=torch.device("cpu"),
+            precision=torch.float32,
+            data="",
+        )
     )
     assert trainer.train() == "6 updates were done"
     assert trainer.state.best is not None

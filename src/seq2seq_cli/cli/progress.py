@@ -10,7 +10,7 @@ from seq2seq_cli.config.training import TrainingConfig
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from seq2seq_cli.training.trainer import Progress, Validation
+    from seq2seq_cli.training.progress import Progress, Validation
 
 
 def remaining_seconds(config: TrainingConfig, progress: "Progress") -> float | None:

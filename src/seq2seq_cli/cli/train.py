@@ -280,8 +280,9 @@ def run(
 ) -> None:
     """Train, and turn how it ends into what the user sees."""
     from seq2seq_cli.devices import choose_device, prepare
-    from seq2seq_cli.training.run import AlreadyFinishedError, train_run
-    from seq2seq_cli.training.trainer import InterruptedTrainingError
+    from seq2seq_cli.training.resuming import AlreadyFinishedError
+    from seq2seq_cli.training.run import train_run
+    from seq2seq_cli.training.signals import InterruptedTrainingError
 
     prepare(threads)
     listener = make_listener(config.training, quiet=quiet)
@@ -289,9 +290,9 @@ def run(
         reason = train_run(
             config,
             output,
-            listener,
-            console.warn,
-            choose_device(device),
+            listener=listener,
+            warn=console.warn,
+            device=choose_device(device),
             restart=restart,
             cache=cache,
         )

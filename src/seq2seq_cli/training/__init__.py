@@ -1,15 +1,24 @@
 """From settings to a trained run folder.
 
+To read how a model is trained, begin with `run` and `trainer`.
+
 - `diagnosis`: what the figures of training say is wrong
 - `optimization`: AdamW, and the learning rate as a function of the update
 - `averaging`: means of weights
+- `checkpointing`: tensors of the training state
 - `torch_compile`: layers through torch.compile
-- `fine_tuning`: starts from the weights of another run
+- `fine_tuning`: training that begins with the weights of another run
 - `cross_entropy`: cross-entropy fused with the projection to the vocabulary
 - `r_drop`: R-Drop fused with the projection
-- `objective`: what training minimises
-- `memory`: what fits a device, and less memory for the same gradients
+- `objective`: the loss that training minimises
+- `memory`: how many tokens of a batch fit a device, and less memory for the same gradients
+- `distributed`: the processes that train together; today one
+- `signals`: SIGINT and SIGTERM save first
+- `progress`: figures, time and the listener
+- `best_weights`: weights that are saved, averaged and chosen
+- `resuming`: whether a run begins or continues
 - `trainer`: the loop, resumable at any update
-- `validation`: what training asks about a model between updates
+- `validation`: loss and scores of a model between updates
+- `preparation`: text to token pairs
 - `run`: settings to a trained run folder
 """

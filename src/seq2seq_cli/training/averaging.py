@@ -137,7 +137,7 @@ def average_runs(runs: Sequence[Path], output: Path, choice: Choice) -> list[Pat
     """
     folders = [RunFolder(run) for run in runs]
     for folder in folders:  # the first with itself: so it is one
-        refuse_other_model(folders[0], folder)
+        check_same_model(folders[0], folder)
     if len(folders) > 1 and not choice:
         files = [folder.path / WEIGHTS for folder in folders]
     else:
@@ -170,7 +170,7 @@ def began_apart(runs: Sequence[Path]) -> tuple[Path, Path] | None:
     return None
 
 
-def refuse_other_model(one: RunFolder, other: RunFolder) -> None:
+def check_same_model(one: RunFolder, other: RunFolder) -> None:
     """Raise InputError, naming the setting, where weights of two runs do not mean the same."""
     model = one.load_config().model
     for name, value, others in model.differences(other.load_config().model):

@@ -17,7 +17,7 @@ LENGTHS = 2.0  # valid's sentences over training's, either way
 RATIOS = 1.5  # target to source lengths, valid's over training's, either way
 GAP = 1.0  # nats: validation loss over training loss, before any pair was seen twice
 FEW_TOKENS = 1000  # of validation text: fewer say too little
-FEW_VALIDATIONS = 4  # fewer show no course
+FEW_VALIDATIONS = 4  # fewer show no history
 NEAR_ZERO = 2.0  # BLEU
 WORDLESS = 25.0  # chrF that no text gets whose BLEU is near zero, if its words are apart
 REPEATED = 0.10  # of translations, beyond the references' share
@@ -35,18 +35,20 @@ LOOP = re.compile(r"(.{4,60}?)\1{2,}|([^\s])\2{5,}")
 
 
 @dataclass(frozen=True)
-class Habits:
+class TranslationStatistics:
     """What translations of some lines do that they should not. Shares of lines."""
 
     repeated: float  # go round in a loop
     copied: float  # are made of the words of their source
 
 
-def habits(sources: Sequence[str], translations: Sequence[str]) -> Habits:
-    """The habits of translations, line by line."""
+def translation_statistics(
+    sources: Sequence[str], translations: Sequence[str]
+) -> TranslationStatistics:
+    """Compare translations with their sources, line by line."""
     count = max(1, len(translations))
     pairs = zip(sources, translations, strict=True)
-    return Habits(
+    return TranslationStatistics(
         # a loop of words ends with a space, which a line does not
         repeated=sum(bool(LOOP.search(f"{line} ")) for line in translations) / count,
         copied=sum(_is_copied(source, line) for source, line in pairs) / count,
@@ -60,7 +62,7 @@ def _is_copied(source: str, translation: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Side:
+class SideStatistics:
     """One side of the data, in training and validation. Shares of tokens; lengths in tokens."""
 
     unknown: float
@@ -74,21 +76,21 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataStatistics:
     """What is known before training."""
 
-    source: Side
-    target: Side
-    references: Habits  # of validation's own translations
+    source: SideStatistics
+    target: SideStatistics
+    references: TranslationStatistics  # of validation's own translations
 
-    def sides(self) -> Iterator[tuple[str, Side]]:
+    def sides(self) -> Iterator[tuple[str, SideStatistics]]:
         """Both sides with their names."""
         yield "source", self.source
         yield "target", self.target
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingHistory:
     """How training went up to a validation. Losses are in nats a target token."""
 
     epoch: float
@@ -97,7 +99,7 @@ class Course:
     train_loss: float | None  # of the updates before this validation
     bleu: float
     chrf: float
-    translations: Habits
+    translations: TranslationStatistics
 
     def is_settled(self) -> bool:
         """Whether the loss falls slowly by now: early on every model repeats itself."""
@@ -113,22 +115,22 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """Something that is wrong, by its name, and a sentence for the user with a remedy."""
 
     name: str
     sentence: str
 
 
-def findings(data: Data, course: Course) -> Iterator[Finding]:
+def diagnose(data: DataStatistics, history: TrainingHistory) -> Iterator[Diagnosis]:
     """Everything that the figures say is wrong; nothing, for a healthy training."""
-    divergence, copying = _divergence(data, course), _copying(data, course)
+    divergence, copying = _divergence(data, history), _copying(data, history)
     # What is the cause of another is said alone.
-    no_translation = None if divergence or copying else _no_translation(data, course)
-    repetition = None if divergence or no_translation else _repetition(data, course)
+    no_translation = None if divergence or copying else _no_translation(data, history)
+    repetition = None if divergence or no_translation else _repetition(data, history)
     checks = {
         "unknown": _unknown(data),
-        "different-data": _different(data, course),
+        "different-data": _different(data, history),
         "divergence": divergence,
         "no-translation": no_translation,
         "repetition": repetition,
@@ -136,10 +138,10 @@ def findings(data: Data, course: Course) -> Iterator[Finding]:
     }
     for name, sentence in checks.items():
         if sentence:
-            yield Finding(name, sentence)
+            yield Diagnosis(name, sentence)
 
 
-def _unknown(data: Data) -> str | None:
+def _unknown(data: DataStatistics) -> str | None:
     shares = [(side.unknown, f"training's {name}") for name, side in data.sides()] + [
         (side.valid_unknown, f"validation's {name}")
         for name, side in data.sides()
@@ -155,8 +157,8 @@ def _unknown(data: Data) -> str | None:
     )
 
 
-def _different(data: Data, course: Course) -> str | None:
-    differences = list(_differences(data, course))
+def _different(data: DataStatistics, history: TrainingHistory) -> str | None:
+    differences = list(_differences(data, history))
     if not differences:
         return None
     return (
@@ -166,7 +168,7 @@ def _different(data: Data, course: Course) -> str | None:
     )
 
 
-def _differences(data: Data, course: Course) -> Iterator[str]:
+def _differences(data: DataStatistics, history: TrainingHistory) -> Iterator[str]:
     for name, side in data.sides():
         if side.valid_tokens < FEW_TOKENS:
             continue
@@ -185,10 +187,10 @@ def _differences(data: Data, course: Course) -> Iterator[str]:
     enough = min(side.valid_tokens for _, side in data.sides()) >= FEW_TOKENS
     if enough and _factor(valid_ratio, ratio) > RATIOS:
         yield f"target to source length is {valid_ratio:.2f} in validation, {ratio:.2f} in training"
-    loss = course.losses[-1][1]
+    loss = history.losses[-1][1]
     # Later a gap may as well be pairs that are known by heart.
-    if course.train_loss is not None and course.epoch <= 1 and loss - course.train_loss > GAP:
-        yield f"the loss is {loss:.2f} in validation, {course.train_loss:.2f} in training"
+    if history.train_loss is not None and history.epoch <= 1 and loss - history.train_loss > GAP:
+        yield f"the loss is {loss:.2f} in validation, {history.train_loss:.2f} in training"
 
 
 def _factor(one: float, other: float) -> float:
@@ -196,9 +198,9 @@ def _factor(one: float, other: float) -> float:
     return max(one / other, other / one)
 
 
-def _divergence(data: Data, course: Course) -> str | None:
-    losses = [course.losses[-1][1], course.train_loss or 0.0]
-    if course.losses[-1][0] < course.warmup_updates:
+def _divergence(data: DataStatistics, history: TrainingHistory) -> str | None:
+    losses = [history.losses[-1][1], history.train_loss or 0.0]
+    if history.losses[-1][0] < history.warmup_updates:
         return None
     if min(losses) < DIVERGED * data.target.word_loss:
         return None
@@ -209,37 +211,37 @@ def _divergence(data: Data, course: Course) -> str | None:
     )
 
 
-def _no_translation(data: Data, course: Course) -> str | None:
-    if course.bleu >= NEAR_ZERO or not course.is_settled():
+def _no_translation(data: DataStatistics, history: TrainingHistory) -> str | None:
+    if history.bleu >= NEAR_ZERO or not history.is_settled():
         return None
-    loss = course.losses[-1][1]
-    if course.chrf >= WORDLESS:
+    loss = history.losses[-1][1]
+    if history.chrf >= WORDLESS:
         return (
-            f"BLEU is {course.bleu:.1f} while chrF is {course.chrf:.1f}: perhaps this language "
+            f"BLEU is {history.bleu:.1f} while chrF is {history.chrf:.1f}: perhaps this language "
             "does not write its words apart, and BLEU counts words; set training.stop_metric = "
             '"chrf", and score with --tokenize zh, ja-mecab or char'
         )
-    if loss > SETTLED * course.first_loss():
+    if loss > SETTLED * history.first_loss():
         return (
-            f"the loss stays at {loss:.2f} and BLEU at {course.bleu:.1f}: nothing is learned; try "
+            f"the loss stays at {loss:.2f} and BLEU at {history.bleu:.1f}: nothing is learned; try "
             "a third of training.learning_rate and a longer training.warmup_updates"
         )
     if loss > WORDS_ALONE * data.target.word_loss:
         return (
-            f"the loss stays at {loss:.2f} and BLEU at {course.bleu:.1f}: hardly more is learned "
+            f"the loss stays at {loss:.2f} and BLEU at {history.bleu:.1f}: hardly more is learned "
             "than how often each word comes; try a third of training.learning_rate and a longer "
             "training.warmup_updates"
         )
     return (
-        f"the loss has fallen to {loss:.2f}, but BLEU is {course.bleu:.1f}: the model writes the "
+        f"the loss has fallen to {loss:.2f}, but BLEU is {history.bleu:.1f}: the model writes the "
         "language without heeding its input; check that line k of the target is the translation of "
         "line k of the source (paste train.en train.de | less), in training and validation"
     )
 
 
-def _repetition(data: Data, course: Course) -> str | None:
-    share = course.translations.repeated
-    if share - data.references.repeated <= REPEATED or not course.is_settled():
+def _repetition(data: DataStatistics, history: TrainingHistory) -> str | None:
+    share = history.translations.repeated
+    if share - data.references.repeated <= REPEATED or not history.is_settled():
         return None
     return (
         f"{share:.0%} of the translations repeat themselves: train longer or on more text, with a "
@@ -248,11 +250,11 @@ def _repetition(data: Data, course: Course) -> str | None:
     )
 
 
-def _copying(data: Data, course: Course) -> str | None:
-    share = course.translations.copied
+def _copying(data: DataStatistics, history: TrainingHistory) -> str | None:
+    share = history.translations.copied
     beyond = share - data.references.copied
-    mostly = beyond > MOSTLY_COPIED and len(course.losses) >= FEW_VALIDATIONS
-    if beyond <= COPIED or not (mostly or course.is_settled()):
+    mostly = beyond > MOSTLY_COPIED and len(history.losses) >= FEW_VALIDATIONS
+    if beyond <= COPIED or not (mostly or history.is_settled()):
         return None
     return (
         f"{share:.0%} of the translations copy their source: look in training for targets that are "

@@ -1,4 +1,4 @@
-"""Begins with the weights of another run, whatever its vocabulary, for training to go on from."""
+"""Training that begins with the weights of another run, whatever its vocabulary."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Origin:
-    """A run that another one begins from."""
+class PretrainedRun:
+    """A run whose weights another one begins with."""
 
     run: RunFolder
 
     @classmethod
-    def of(cls, path: str, output: Path) -> "Origin":
+    def at(cls, path: str, output: Path) -> "PretrainedRun":
         """The run at a path. Raises InputError if it is the one to be written, or not there."""
         run = RunFolder(Path(path))
         run.load_config()
@@ -36,19 +36,19 @@ class Origin:
 
     @property
     def sha256(self) -> str:
-        """What its weights are known by."""
+        """The hash of its weights."""
         path = self.run.path / WEIGHTS
         require(path.is_file(), f"{path} is missing: that run has not been validated yet")
         return str(read_label(path)["sha256"])
 
-    def give(self, model: TranslationModel, tokenizers: Tokenizers) -> Iterator[str]:
+    def initialise(self, model: TranslationModel, tokenizers: Tokenizers) -> Iterator[str]:
         """Copy the weights into a fresh model, and say in sentences what was copied.
 
         Vectors of pieces that both vocabularies have are carried over; the others stay fresh.
         Raises InputError where the models differ in a setting, or the run is damaged.
         """
         old = self.run.load_model()
-        _refuse_other_shapes(old.config, model.config, self.run.path)
+        _check_same_shapes(old.config, model.config, self.run.path)
         weights = dict(old.named_parameters())
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -68,9 +68,9 @@ class Origin:
 Vectors = tuple[Sequence[str], Tensor]  # the pieces of a vocabulary, and their vectors (V, D)
 
 
-def _carried(side: str, fresh: Tensor, tokenizer: Tokenizer, places: Sequence[Vectors]) -> str:
-    """Carry embeddings over, and say how many."""
-    carried = carry_over(fresh, tokenizer.vocabulary, places)
+def _carried(side: str, fresh: Tensor, tokenizer: Tokenizer, pretrained: Sequence[Vectors]) -> str:
+    """Carry pretrained embeddings over, and say how many."""
+    carried = carry_over(fresh, tokenizer.vocabulary, pretrained)
     return (
         f"{side}embeddings: {carried:,} of {len(tokenizer):,} pieces carried over, "
         f"{len(tokenizer) - carried:,} fresh"
@@ -78,13 +78,13 @@ def _carried(side: str, fresh: Tensor, tokenizer: Tokenizer, places: Sequence[Ve
 
 
 @torch.no_grad()
-def carry_over(fresh: Tensor, pieces: Sequence[str], places: Sequence[Vectors]) -> int:
-    """Overwrite the vectors (V, D) of pieces that were known before; returns how many were.
+def carry_over(fresh: Tensor, pieces: Sequence[str], pretrained: Sequence[Vectors]) -> int:
+    """Overwrite the vectors (V, D) of pieces that have pretrained ones; returns how many have.
 
-    The first place that knows a piece gives its vector.
+    If several of the pretrained vocabularies have a piece, the first one counts.
     """
     known: dict[str, Tensor] = {}
-    for names, vectors in places:
+    for names, vectors in pretrained:
         for name, vector in zip(names, vectors, strict=True):
             known.setdefault(name, vector)
     shared = [number for number, piece in enumerate(pieces) if piece in known]
@@ -92,8 +92,8 @@ def carry_over(fresh: Tensor, pieces: Sequence[str], places: Sequence[Vectors]) 
     return len(shared)
 
 
-def _refuse_other_shapes(old: ModelConfig, new: ModelConfig, path: Path) -> None:
-    """Raise InputError for the first setting in which models differ and training alone does not."""
+def _check_same_shapes(old: ModelConfig, new: ModelConfig, path: Path) -> None:
+    """Raise InputError for the first setting that differs, unless only training uses it."""
     for name, value, asked in old.differences(new):
         raise InputError(
             f"training.init_from: the weights of {path} were trained with model.{name} = "

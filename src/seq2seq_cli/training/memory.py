@@ -34,7 +34,7 @@ def fitting_batch_tokens(
     model.to(device)
     with torch.random.fork_rng():
         one, two = (
-            kept_bytes(partial(objective, model, pairs.batch([longest] * count).to(device)))
+            saved_bytes(partial(objective, model, pairs.batch([longest] * count).to(device)))
             for count in (1, 2)
         )
     affordable = int(USABLE * free_memory(device) * length / max(1, two - one))
@@ -42,7 +42,7 @@ def fitting_batch_tokens(
     return min(most, 1 << max(affordable, LEAST_TOKENS).bit_length() - 1)
 
 
-def kept_bytes(forward: Callable[[], object]) -> int:
+def saved_bytes(forward: Callable[[], object]) -> int:
     """Bytes that a forward pass keeps for the gradients, each storage counted once."""
     sizes: dict[int, int] = {}
     held: list[Tensor] = []  # or a storage's address could be given out again
@@ -81,7 +81,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def release(device: torch.device) -> None:
+def release_memory(device: torch.device) -> None:
     """Give the device's unused memory back, so that other shapes find room."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -89,7 +89,7 @@ def release(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def in_parts(batch: Batch, tokens: int) -> list[Batch]:
+def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
     """A batch in parts of about as many rows, of some `tokens` padded tokens or a single pair.
 
     They hold the same pairs, and so, added up, their gradients are the same.
@@ -99,7 +99,7 @@ def in_parts(batch: Batch, tokens: int) -> list[Batch]:
     return _split(batch, max(1, min(len(batch.source), count)))
 
 
-def halves(batch: Batch) -> list[Batch]:
+def split_in_two(batch: Batch) -> list[Batch]:
     """A batch in two parts."""
     return _split(batch, 2)
 

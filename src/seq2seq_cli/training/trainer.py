@@ -1,17 +1,12 @@
-"""The training loop: resumable at any update, validation as a callback.
+"""The training loop, resumable at any update.
 
 A step reads from here to `objective` and `models`: batch -> hidden states -> fused loss ->
 gradients -> optimizer.
 """
 
 import math
-import signal
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from types import FrameType
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,98 +16,40 @@ from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
 from seq2seq_cli.devices import autocast, return_memory
-from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.runs.checkpoints import (
-    Checkpoint,
-    ReportSums,
-    TrainingState,
-    ValidatedWeights,
-    disk_error,
-)
+from seq2seq_cli.runs.checkpoints import Checkpoint, TrainingState, disk_error
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import load_weights, weights_of
-from seq2seq_cli.training.averaging import MovingAverage, average
-from seq2seq_cli.training.diagnosis import Course, Finding, Habits
-from seq2seq_cli.training.memory import halves, in_parts, is_out_of_memory, release
-from seq2seq_cli.training.objective import Objective
-from seq2seq_cli.training.optimization import (
-    learning_rate,
-    load_optimizer_tensors,
-    make_optimizer,
-    optimizer_tensors,
-    set_learning_rate,
+from seq2seq_cli.training.averaging import MovingAverage
+from seq2seq_cli.training.best_weights import BestWeights
+from seq2seq_cli.training.checkpointing import restore_training_tensors, training_tensors
+from seq2seq_cli.training.diagnosis import Diagnosis, TrainingHistory
+from seq2seq_cli.training.distributed import ProcessGroup
+from seq2seq_cli.training.memory import (
+    is_out_of_memory,
+    micro_batches,
+    release_memory,
+    split_in_two,
 )
+from seq2seq_cli.training.objective import Objective
+from seq2seq_cli.training.optimization import learning_rate, make_optimizer, set_learning_rate
+from seq2seq_cli.training.progress import (
+    Listener,
+    Reporter,
+    UpdateFigures,
+    Validate,
+    Validation,
+)
+from seq2seq_cli.training.resuming import check_data
+from seq2seq_cli.training.signals import InterruptedTrainingError, StopSignals
 
-REPORT_EVERY = 50  # updates between lines of metrics.jsonl
-SHOW_EVERY = 1.0  # seconds between redraws of a live display
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Figures of one validation. Loss is in nats a target token; scores are 0 to 100."""
-
-    loss: float
-    bleu: float
-    chrf: float
-    signatures: tuple[str, ...]
-    translations: Habits
-    samples: tuple[tuple[str, str, str], ...] = ()  # source, reference, hypothesis
-
-    @property
-    def perplexity(self) -> float:
-        return math.exp(min(self.loss, 700.0))
-
-    def value(self, metric: str) -> float:
-        """The stop metric, turned so that higher is better."""
-        return -self.loss if metric == "loss" else float(getattr(self, metric))
+Diagnose = Callable[[TrainingHistory], Iterable[Diagnosis]]
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Figures of training since the last report. Loss is in nats a target token, unsmoothed."""
-
-    update: int
-    epoch: float
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    tokens_per_second: float  # target tokens, PAD not counted
-    seconds: float  # of training so far, over all sittings
-    target_tokens: int  # predicted so far
-    best_bleu: float | None  # of the validations so far
-
-
-class Listener(Protocol):
-    """Who wants to know how training goes."""
-
-    def progressed(self, progress: Progress) -> None: ...
-    def ticked(self, progress: Progress) -> None: ...
-    def validated(self, update: int, validation: Validation, *, is_best: bool) -> None: ...
-    def said(self, message: str) -> None: ...
-    def warned(self, message: str) -> None: ...
-
-
-Validate = Callable[[TranslationModel], Validation]
-Diagnose = Callable[[Course], Iterable[Finding]]
-
-
-class InterruptedTrainingError(Exception):
-    """A signal asked training to stop; the checkpoint is saved. Holds the signal's number."""
-
-
-def refuse_other_data(state: TrainingState, data: str) -> None:
-    """Raise InputError unless this is the fingerprint of the data that training began with."""
-    if state.data != data:
-        raise InputError(
-            "the data is not what this run began with; give the same files, or --restart to begin "
-            "anew"
-        )
-
-
-@dataclass
-class Trainer:
-    """Trains one model in one run folder, from wherever its last checkpoint stands."""
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What one training is made of: a model, its data and settings, and where results go."""
 
     model: TranslationModel
     pairs: TrainingPairs
@@ -123,35 +60,48 @@ class Trainer:
     listener: Listener
     device: torch.device
     precision: torch.dtype
-    data: str  # fingerprint of all data: training resumes only on what it began with
-    tags: tuple[int, ...] = ()  # ids of the tags of languages
+    data: str  # fingerprint of all data; training resumes only on the data it began with
+    language_tags: tuple[int, ...] = ()  # their token ids
+    processes: ProcessGroup = field(default_factory=ProcessGroup)
 
-    def __post_init__(self) -> None:
-        self.model.to(self.device)
-        self.state = TrainingState(data=self.data)
-        self.optimizer = make_optimizer(self.model, self.config)
-        self.objective = Objective(self.config, self.precision, self.tags)
-        decay = self.config.ema_decay
-        self.moving = MovingAverage(self.model, decay) if decay else None
+
+class Trainer:
+    """Trains the model of an experiment from wherever its last checkpoint stands."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.config = config = experiment.config
+        self.model = model = experiment.model.to(experiment.device)
+        self.run, self.processes = experiment.run, experiment.processes
+        self.state = TrainingState(data=experiment.data)
+        self.optimizer = make_optimizer(model, config)
+        self.objective = Objective(config, experiment.precision, experiment.language_tags)
+        self.moving_average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
+        self.reporter = Reporter(self.run, experiment.listener, self.processes)
+        self.best_weights = BestWeights(
+            model=model,
+            moving_average=self.moving_average,
+            config=config,
+            run=self.run,
+            reporter=self.reporter,
+            figures=self._figures,
+        )
+        self.prefetcher = Prefetcher(
+            experiment.pairs, config, pin_memory=experiment.device.type == "cuda"
+        )
         self.losses: list[tuple[int, float]] = []  # updates and loss of each validation
-        self.warned: set[str] = set()  # names of what this sitting was told of
-        self.saved: TrainingState | None = None
-        self.signal: int | None = None
-        self.prefetcher = Prefetcher(self.pairs, self.config, pin_memory=self.device.type == "cuda")
-        self.shown = 0.0
-        self.clock = time.monotonic()
-
-    # The loop
+        self.saved: TrainingState | None = None  # the state of the last checkpoint
+        self.signals = StopSignals()
 
     def train(self) -> str:
         """Train to the end; returns why it ended.
 
-        Raises InterruptedTrainingError after a signal, and Seq2seqError where the loss is no number
-        or the disk is full; the last good checkpoint stays whole.
+        Raises InterruptedTrainingError after a signal, and Seq2seqError if the loss is not finite
+        or the disk is full; the last checkpoint stays whole.
         """
         try:
             self._resume()
-            with self._signals():
+            with self.signals.handled(lambda: not self.model.training):  # validation stops at once
                 return self._loop()
         except OSError as error:
             raise disk_error(error, self.saved) from error
@@ -160,24 +110,20 @@ class Trainer:
         """Validate, save and update, each when it is due, until there is a reason to end."""
         try:
             while True:
-                if self._validation_due():
+                if self._is_validation_due():
                     self._validate()
-                if self._snapshot_due():
-                    self._put_aside()
-                if self._checkpoint_due():
+                if self.best_weights.is_snapshot_due(self.state):
+                    self.best_weights.save_snapshot(self.state)
+                if self.state.update % self.config.checkpoint_every == 0:
                     self._save()
-                reason = self.end_reason()
-                if reason:
-                    self._save()
+                if reason := self.end_reason():
                     return self._finish(reason)
-                if self.signal is not None:
-                    raise InterruptedTrainingError(self.signal)
+                self.signals.raise_if_received()
                 self.update()
         except InterruptedTrainingError:
             self._save()
             raise
         except EndOfDataError as end:
-            self._save()
             return self._finish(str(end))
 
     def end_reason(self) -> str | None:
@@ -195,95 +141,23 @@ class Trainer:
 
     def update(self) -> None:
         """One step of the optimizer over `accumulate` batches."""
+        state, processes = self.state, self.processes
         batches = self._next_batches()
-        tokens = sum(batch.target_tokens() for batch in batches)
-        rate = learning_rate(self.config, self.state.update + 1)
+        tokens = processes.sum(sum(batch.target_tokens() for batch in batches))
+        rate = learning_rate(self.config, state.update + 1)
         set_learning_rate(self.optimizer, rate)
-        loss = self._gradients(batches, tokens)
+        loss = processes.sum(self._gradients(batches, tokens))
         limit = self.config.clip_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        self._refuse_non_finite(loss, float(norm))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        self._check_finite(loss, norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.state.update += 1
-        if self.moving is not None:
-            self.moving.follow(self.state.update)
-        self.state.target_tokens += tokens
-        self._count(loss, tokens, rate, float(norm))
-
-    def _gradients(self, batches: Sequence[Batch], tokens: int) -> float:
-        """Add up the gradients of batches; returns their summed plain loss.
-
-        A batch that memory does not hold is split in two, and all begun anew: the failed pass may
-        have added a part of its gradients.
-        """
-        parts, losses = self._parts(batches), list[Tensor]()
-        while len(losses) < len(parts):
-            batch = parts[len(losses)]
-            loss = self._fitting(batch, tokens)
-            if loss is not None:
-                losses.append(loss)
-                continue
-            release(self.device)
-            self._tell_of_split(batch)
-            parts[len(losses) : len(losses) + 1] = halves(batch)
-            losses.clear()
-            self.optimizer.zero_grad()
-        return float(sum(torch.stack(losses).tolist()))  # the one wait for the device
-
-    def _parts(self, batches: Sequence[Batch]) -> list[Batch]:
-        """What is computed at a time: on a CPU parts of a batch, which stay in its caches."""
-        tokens = self.config.part_tokens
-        if not tokens or self.device.type != "cpu":
-            return list(batches)
-        if self.config.r_drop:  # there are two passes at once
-            tokens = max(1, tokens // 2)
-        if self.precision == torch.float32:
-            tokens = max(1, tokens // 2)
-        return [part for batch in batches for part in in_parts(batch, tokens)]
-
-    def _fitting(self, batch: Batch, tokens: int) -> Tensor | None:
-        """As `_accumulate`, or None where memory does not hold the batch."""
-        try:
-            return self._accumulate(batch, tokens)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
-
-    def _tell_of_split(self, batch: Batch) -> None:
-        """Report the first batch that does not fit; raise Seq2seqError if it is a single pair."""
-        pairs, length = len(batch.source), max(batch.source.size(1), batch.target.size(1))
-        if pairs == 1:
-            raise Seq2seqError(
-                f"a pair of {length:,} tokens alone does not fit into memory; set a lower "
-                "data.max_length, or training.recompute_layers = true"
-            )
-        if "memory" not in self.warned:
-            self.warned.add("memory")
-            self.listener.said(
-                f"update {self.state.update + 1:,}: {pairs:,} pairs of up to {length:,} tokens "
-                "do not fit into memory; such batches are computed in parts, which gives the same "
-                "gradients in more time. A lower training.batch_tokens avoids it, or "
-                "training.recompute_layers = true"
-            )
-
-    def _accumulate(self, batch: Batch, tokens: int) -> Tensor:
-        """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss."""
-        loss, plain = self.objective(self.model, batch.to(self.device))
-        (loss / tokens).backward()  # type: ignore[no-untyped-call]
-        return plain
-
-    def _refuse_non_finite(self, loss: float, norm: float) -> None:
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
-        last = self.saved.update if self.saved else 0
-        raise Seq2seqError(
-            f"the loss of update {self.state.update + 1:,} is no finite number (loss {loss}, "
-            f"gradient norm {norm}); the checkpoint of update {last:,} is whole. Try a lower "
-            f"training.learning_rate (now {self.config.learning_rate}), a longer "
-            "training.warmup_updates, or training.precision = float32"
-        )
+        state.update += 1
+        if self.moving_average is not None:
+            self.moving_average.follow(state.update)
+        state.target_tokens += tokens
+        figures = UpdateFigures(loss, tokens, rate, norm)
+        self.reporter.updated(state, figures, epoch=self._epoch(), end_reason=self.end_reason)
 
     def _next_batches(self) -> list[Batch]:
         """The batches of one update, which never spans two epochs."""
@@ -294,87 +168,115 @@ class Trainer:
             state.epoch, state.batch = state.epoch + 1, 0
         return batches
 
-    def _count(self, loss: float, tokens: int, rate: float, norm: float) -> None:
-        """Keep time and report every so many updates."""
-        now = time.monotonic()
-        window = self.state.since_report
-        self.state.seconds += now - self.clock
-        window.seconds += now - self.clock
-        self.clock = now
-        window.loss += loss
-        window.tokens += tokens
-        due = self.state.update % REPORT_EVERY == 0 or self.end_reason() is not None
-        if not due and now < self.shown + SHOW_EVERY:
+    def _epoch(self) -> float:
+        """Epochs so far, fractions included."""
+        return self.state.epoch + self.state.batch / max(1, len(self.prefetcher))
+
+    def _gradients(self, batches: Sequence[Batch], tokens: int) -> float:
+        """Add up the gradients of batches; returns their summed plain loss.
+
+        If a batch runs out of memory it is split in two and the update restarts, since the failed
+        pass may have added some of its gradients.
+        """
+        parts, losses = self._micro_batches(batches), list[Tensor]()
+        while len(losses) < len(parts):
+            batch = parts[len(losses)]
+            loss = self._accumulate_if_it_fits(batch, tokens)
+            if loss is not None:
+                losses.append(loss)
+                continue
+            release_memory(self.experiment.device)
+            self._report_split(batch)
+            parts[len(losses) : len(losses) + 1] = split_in_two(batch)
+            losses.clear()
+            self.optimizer.zero_grad()
+        return float(sum(torch.stack(losses).tolist()))  # the one wait for the device
+
+    def _micro_batches(self, batches: Sequence[Batch]) -> list[Batch]:
+        """The batches as they are computed: on a CPU in micro-batches that stay in its caches."""
+        tokens = self.config.part_tokens
+        if not tokens or self.experiment.device.type != "cpu":
+            return list(batches)
+        if self.config.r_drop:  # two passes at once
+            tokens = max(1, tokens // 2)
+        if self.experiment.precision == torch.float32:
+            tokens = max(1, tokens // 2)
+        return [micro for batch in batches for micro in micro_batches(batch, tokens)]
+
+    def _accumulate_if_it_fits(self, batch: Batch, tokens: int) -> Tensor | None:
+        """As `_accumulate`, or None if the batch runs out of memory."""
+        try:
+            return self._accumulate(batch, tokens)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _accumulate(self, batch: Batch, tokens: int) -> Tensor:
+        """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss."""
+        loss, plain = self.objective(self.model, batch.to(self.experiment.device))
+        (loss / tokens).backward()  # type: ignore[no-untyped-call]
+        return plain
+
+    def _report_split(self, batch: Batch) -> None:
+        """Report the first batch that does not fit; raise Seq2seqError if it is a single pair."""
+        pairs, length = len(batch.source), max(batch.source.size(1), batch.target.size(1))
+        if pairs == 1:
+            raise Seq2seqError(
+                f"a pair of {length:,} tokens alone does not fit into memory; set a lower "
+                "data.max_length, or training.recompute_layers = true"
+            )
+        if self.reporter.is_first("memory"):
+            self.reporter.said(
+                f"update {self.state.update + 1:,}: {pairs:,} pairs of up to {length:,} tokens "
+                "do not fit into memory; such batches are split, which gives the same gradients "
+                "in more time. A lower training.batch_tokens avoids it, or "
+                "training.recompute_layers = true"
+            )
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
             return
-        self.shown = now
-        progress = Progress(
-            update=self.state.update,
-            epoch=self.state.epoch + self.state.batch / max(1, len(self.prefetcher)),
-            loss=window.loss / window.tokens,
-            learning_rate=rate,
-            gradient_norm=norm,
-            tokens_per_second=window.tokens / max(window.seconds, 1e-9),
-            seconds=self.state.seconds,
-            target_tokens=self.state.target_tokens,
-            best_bleu=self.state.best_bleu,
+        last = self.saved.update if self.saved else 0
+        raise Seq2seqError(
+            f"the loss of update {self.state.update + 1:,} is not finite (loss {loss}, gradient "
+            f"norm {norm}); the checkpoint of update {last:,} is whole. Try a lower "
+            f"training.learning_rate (now {self.config.learning_rate}), a longer "
+            "training.warmup_updates, or training.precision = float32"
         )
-        if not due:
-            self.listener.ticked(progress)
-            return
-        self.state.since_report = ReportSums()
-        self.state.train_loss = progress.loss
-        self.run.metrics.append({"kind": "training", **vars(progress)})
-        self.listener.progressed(progress)
 
     # Validation and the end
 
-    def _validation_due(self) -> bool:
+    def _is_validation_due(self) -> bool:
         state = self.state
         return (
             state.update % self.config.validate_every == 0 and state.update > state.last_validation
         )
 
-    def _snapshot_due(self) -> bool:
-        every, update = self.config.average_every, self.state.update
-        return 0 < every <= update and update % every == 0 and update not in self.state.snapshots
-
-    def _checkpoint_due(self) -> bool:
-        return self.state.update % self.config.checkpoint_every == 0
-
-    def _put_aside(self) -> None:
-        """Put the weights aside whatever they are worth; the oldest such make room."""
-        state = self.state
-        self.run.saved_weights.save(state.update, self._weights())
-        state.snapshots = [*state.snapshots, state.update][-self.config.average_count :]
-
-    def _weights(self) -> dict[str, Tensor]:
-        """The weights that are worth keeping: their moving average where there is one."""
-        return self.moving.tensors() if self.moving is not None else weights_of(self.model)
-
     def _validate(self) -> None:
-        """Validate; put the weights aside if they may be averaged; note whether they are best."""
-        state = self.state
-        with self.moving.in_model() if self.moving is not None else nullcontext():
+        """Validate, save the weights if they are worth it, and report."""
+        with self.best_weights.in_model():
             validation = self._figures()
-        entry = self._entry(validation)
-        weights = self._weights()
-        is_best = state.best is None or entry.rank > state.best.rank
-        state.last_validation = state.update
-        state.best_bleu = max(validation.bleu, state.best_bleu or 0.0)
-        state.without_improvement = 0 if is_best else state.without_improvement + 1
-        if is_best:
-            state.best = entry
-            self.run.save_model(weights)
-        state.saved_weights = self._worth_keeping([*state.saved_weights, entry])
-        if entry in state.saved_weights:
-            self.run.saved_weights.save(state.update, weights)
-        self._report_validation(validation, self._faults(validation), is_best=is_best)
-
-    def _faults(self, validation: Validation) -> list[Finding]:
-        """What the figures so far say is wrong."""
+        is_best = self.best_weights.add(self.state, validation)
         self.losses.append((self.state.update, validation.loss))
-        course = Course(
-            epoch=self.state.epoch + self.state.batch / max(1, len(self.prefetcher)),
+        diagnoses = list(self.experiment.diagnose(self._history(validation)))
+        self.reporter.validated(self.state, validation, diagnoses, is_best=is_best)
+
+    def _figures(self) -> Validation:
+        """Run the validation callback; a signal ends it at once, the model unchanged."""
+        self.model.eval()
+        try:
+            with autocast(self.experiment.device, self.experiment.precision):
+                return self.experiment.validate(self.model)
+        finally:
+            self.model.train()
+            return_memory()  # decoding takes memory in other shapes than training
+            self.reporter.add_time(self.state)
+
+    def _history(self, validation: Validation) -> TrainingHistory:
+        """What the diagnosis needs of training so far."""
+        return TrainingHistory(
+            epoch=self._epoch(),
             warmup_updates=self.config.warmup_updates,
             losses=tuple(self.losses),
             train_loss=self.state.train_loss,
@@ -382,107 +284,14 @@ class Trainer:
             chrf=validation.chrf,
             translations=validation.translations,
         )
-        return list(self.diagnose(course))
-
-    def _figures(self) -> Validation:
-        """Run the validation callback; a signal ends it at once, the model unchanged."""
-        self.model.eval()
-        try:
-            with autocast(self.device, self.precision):
-                return self.validate(self.model)
-        finally:
-            self.model.train()
-            return_memory()  # decoding takes other shapes of it than training
-            now = time.monotonic()
-            self.state.seconds += now - self.clock
-            self.clock = now
-
-    def _report_validation(
-        self, validation: Validation, faults: Sequence[Finding], *, is_best: bool
-    ) -> None:
-        record = {
-            "kind": "validation",
-            "update": self.state.update,
-            "loss": validation.loss,
-            "perplexity": validation.perplexity,
-            "bleu": validation.bleu,
-            "chrf": validation.chrf,
-            "signatures": validation.signatures,
-            "repeated": validation.translations.repeated,
-            "copied": validation.translations.copied,
-            "faults": [fault.name for fault in faults],
-            "is_best": is_best,
-            "seconds": self.state.seconds,
-            "target_tokens": self.state.target_tokens,
-        }
-        self.run.metrics.append(record)
-        self.listener.validated(self.state.update, validation, is_best=is_best)
-        for fault in faults:
-            if fault.name not in self.warned:
-                self.listener.warned(fault.sentence)
-                self.warned.add(fault.name)
-
-    def _worth_keeping(self, entries: list[ValidatedWeights]) -> list[ValidatedWeights]:
-        """The validated weights that the final average may need, and the best one, oldest first."""
-        best = max(entries, key=lambda entry: entry.rank)  # the first of equals, as above
-        averaged = self._to_average(entries)
-        return [entry for entry in entries if entry == best or entry.update in averaged]
-
-    def _to_average(self, entries: list[ValidatedWeights]) -> list[int]:
-        """The updates whose weights are averaged, when these are the validated ones."""
-        config = self.config
-        if config.average == "last":
-            if config.average_every:
-                return list(self.state.snapshots)
-            return [entry.update for entry in entries[-config.average_count :]]
-        if config.average == "best":
-            best = sorted(entries, key=lambda entry: entry.rank, reverse=True)
-            return [entry.update for entry in best[: config.average_count]]
-        return []
 
     def _finish(self, reason: str) -> str:
-        """Leave the best weights in the run folder: one validation's, or an average of several."""
-        state = self.state
-        candidates = list(state.saved_weights)
-        choices: list[tuple[ValidatedWeights, str, dict[str, Tensor]]] = []
-        if state.last_validation < state.update:
-            entry = self._final_candidate("the last weights", self._weights())
-            choices.append(entry)
-            candidates.append(entry[0])
-            self.run.saved_weights.save(state.update, entry[2])
-        if state.best is not None:
-            best = self.run.saved_weights.load(state.best.update)
-            choices.append((state.best, f"update {state.best.update:,}", best))
-        averaged = self._to_average(candidates)
-        if len(averaged) > 1:
-            mean = average(self.run.saved_weights.load(update) for update in averaged)
-            updates = ", ".join(f"{update:,}" for update in averaged)
-            choices.append(self._final_candidate(f"the average of updates {updates}", mean))
-        chosen, name, weights = max(choices, key=lambda choice: choice[0].rank)
-        self.run.save_model(weights)
-        self.run.save_finished(state.update, reason)
-        metric = self.config.stop_metric
-        self.listener.said(f"kept {name}: {metric} {abs(chosen.value):.2f} on validation data")
+        """Save all, the best weights included, and note why training ended."""
+        self._save()
+        self.best_weights.choose(self.state)
+        if self.processes.may_write:
+            self.run.save_finished(self.state.update, reason)
         return reason
-
-    def _final_candidate(
-        self, name: str, weights: dict[str, Tensor]
-    ) -> tuple[ValidatedWeights, str, dict[str, Tensor]]:
-        """Validate weights beside the training state, which stays as it is."""
-        current = weights_of(self.model)
-        current = {key: value.clone() for key, value in current.items()}
-        load_weights(self.model, weights, self.run.path)
-        validation = self._figures()
-        load_weights(self.model, current, self.run.path)
-        self.listener.said(
-            f"{name}: loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
-            f"chrF {validation.chrf:.2f}"
-        )
-        return self._entry(validation), name, weights
-
-    def _entry(self, validation: Validation) -> ValidatedWeights:
-        value = validation.value(self.config.stop_metric)
-        return ValidatedWeights(self.state.update, value, validation.loss)
 
     # Checkpoints
 
@@ -490,64 +299,32 @@ class Trainer:
         """Write a checkpoint unless this update has one."""
         if self.saved is not None and self.saved.update == self.state.update:
             return
-        optimizer = optimizer_tensors(self.model, self.optimizer)
-        if self.moving is not None:
-            optimizer |= {f"average/{name}": w for name, w in self.moving.tensors().items()}
-        optimizer["random/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            optimizer["random/cuda"] = torch.cuda.get_rng_state(self.device)
-        elif self.device.type == "mps":
-            optimizer["random/mps"] = torch.mps.get_rng_state()
-        optimizer = {name: tensor.cpu() for name, tensor in optimizer.items()}
-        self.run.checkpoints.save(Checkpoint(weights_of(self.model), optimizer, self.state))
+        if self.processes.may_write:
+            tensors = training_tensors(
+                self.model, self.optimizer, self.moving_average, self.experiment.device
+            )
+            self.run.checkpoints.save(Checkpoint(weights_of(self.model), tensors, self.state))
         self.saved = TrainingState.from_json(self.state.to_json())
 
     def _resume(self) -> None:
-        """Go to where the last checkpoint stands; without one, this is the beginning."""
+        """Go to where the last checkpoint stands; without one, training begins."""
         checkpoint = self.run.checkpoints.load()
         if checkpoint is None:
             self.run.metrics.clear()
         else:
-            refuse_other_data(checkpoint.state, self.state.data)
+            check_data(checkpoint.state, self.state.data)
             self.state = checkpoint.state
             self.saved = TrainingState.from_json(self.state.to_json())
             load_weights(self.model, checkpoint.weights, self.run.path)
-            self._restore(checkpoint.optimizer)
+            restore_training_tensors(
+                checkpoint.optimizer,
+                self.model,
+                self.optimizer,
+                self.moving_average,
+                self.experiment.device,
+            )
             self.run.metrics.truncate(self.state.update, self.state.last_validation)
             self.losses = self.run.metrics.validation_losses()
-            self.listener.said(f"going on from update {self.state.update:,}")
+            self.reporter.said(f"going on from update {self.state.update:,}")
         self.model.train()
-        self.clock = time.monotonic()
-
-    def _restore(self, tensors: dict[str, Tensor]) -> None:
-        random = {name: value for name, value in tensors.items() if name.startswith("random/")}
-        moving = {name: value for name, value in tensors.items() if name.startswith("average/")}
-        rest = {name: value for name, value in tensors.items() if name not in random | moving}
-        load_optimizer_tensors(self.model, self.optimizer, rest)
-        if self.moving is not None:
-            self.moving.load({name.removeprefix("average/"): w for name, w in moving.items()})
-        torch.set_rng_state(random["random/cpu"])
-        if self.device.type == "cuda" and "random/cuda" in random:
-            torch.cuda.set_rng_state(random["random/cuda"], self.device)
-        elif self.device.type == "mps" and "random/mps" in random:
-            torch.mps.set_rng_state(random["random/mps"])
-
-    # Signals
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM save first: between two updates, or out of a validation at once."""
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self.signal is not None:  # asked twice: the user means now
-                raise KeyboardInterrupt
-            self.signal = number
-            if not self.model.training:
-                raise InterruptedTrainingError(number)
-
-        before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        self.reporter.start_clock()

@@ -15,8 +15,13 @@ from seq2seq_cli.padding import Indices, split_by_tokens
 from seq2seq_cli.search import Predictor
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.training.cross_entropy import cross_entropy
-from seq2seq_cli.training.diagnosis import RARE, Data, Side, habits
-from seq2seq_cli.training.trainer import Validation
+from seq2seq_cli.training.diagnosis import (
+    RARE,
+    DataStatistics,
+    SideStatistics,
+    translation_statistics,
+)
+from seq2seq_cli.training.progress import Validation
 from seq2seq_cli.translation.translator import Translator
 
 
@@ -41,7 +46,7 @@ class Validator:
             bleu=bleu.value,
             chrf=chrf.value,
             signatures=_signatures((bleu, chrf)),
-            translations=habits(self.text.source, hypotheses),
+            translations=translation_statistics(self.text.source, hypotheses),
             samples=tuple((self.text.source[i], self.text.target[i], hypotheses[i]) for i in shown),
         )
 
@@ -50,22 +55,22 @@ def _signatures(scores: Sequence[Score]) -> tuple[str, ...]:
     return tuple(f"{each.metric}|{each.signature}" for each in scores)
 
 
-def data_figures(
+def data_statistics(
     pairs: TokenPairs, valid_pairs: TokenPairs, valid: ParallelText, vocabulary: Vocabulary
-) -> Data:
+) -> DataStatistics:
     """What diagnosis wants to know of training pairs, validation pairs and validation text."""
-    return Data(
+    return DataStatistics(
         source=_side(pairs.source, valid_pairs.source, vocabulary.source),
         target=_side(pairs.target, valid_pairs.target, vocabulary.target),
-        references=habits(valid.source, valid.target),
+        references=translation_statistics(valid.source, valid.target),
     )
 
 
-def _side(sentences: Sentences, valid: Sentences, size: int) -> Side:
+def _side(sentences: Sentences, valid: Sentences, size: int) -> SideStatistics:
     counts, valid_counts = sentences.token_counts(size), valid.token_counts(size)
     tokens, valid_tokens = max(1, counts.sum()), max(1, valid_counts.sum())
     known = np.arange(size) != UNK
-    return Side(
+    return SideStatistics(
         unknown=float(counts[UNK] / tokens),
         valid_unknown=float(valid_counts[UNK] / valid_tokens),
         rare=float(counts[known & (counts <= RARE)].sum() / tokens),  # a token not counting itself

@@ -1,0 +1,236 @@
+"""Training and validation text as token ids: corpora, tokenizers, token pairs, alignments."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.data.alignments import Alignments, read_alignments
+from seq2seq_cli.data.cache import Cache, default_cache
+from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer
+from seq2seq_cli.data.parallel import Corpus, ParallelText, parse_corpora, read_parallel
+from seq2seq_cli.data.streaming import Stream
+from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs, TrainingPairs
+from seq2seq_cli.data.token_store import tokenise_or_load, train_or_load_tokenizer
+from seq2seq_cli.devices import return_memory
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.runs.run_config import RunConfig
+from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.text import Warn, check_input, ignore_warning
+from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer
+from seq2seq_cli.training.progress import Listener
+from seq2seq_cli.training.signals import keyboard_interrupts
+
+ALIGNMENTS_TRIED = 1000  # pairs
+SMALL = 32 << 20  # bytes of text that are tokenised in seconds and need no cache
+
+Learn = Callable[[Sequence[int]], TrainedTokenizer]  # from sides: 0 is source, 1 target
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """Training text as token ids."""
+
+    tokenizers: Tokenizers
+    pairs: TrainingPairs
+    first: TokenPairs  # all pairs, or the first piece of a stream
+    report: list[str]  # sentences for the user
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """All that is trained and validated on."""
+
+    tokenizers: Tokenizers
+    pairs: TrainingPairs
+    first: TokenPairs  # all training pairs, or the first piece of a stream
+    valid_text: ParallelText
+    valid_pairs: TokenPairs
+    fingerprint: str
+
+
+def prepare_data(
+    config: RunConfig,
+    tokenizers: Tokenizers | None,
+    *,
+    cache: Path | None,
+    listener: Listener,
+    warn: Warn,
+) -> PreparedData:
+    """Read and tokenise all text; tokenizers are learned from the training text if there are none.
+
+    Raises InputError if text is missing, damaged or of no use.
+    """
+    for file in config.data.alignments:
+        check_input(Path(file))
+    valid_text = read_parallel(_corpora(config, "valid_source", "valid_target"), warn)
+    prepare = _prepare_stream if config.data.stream else _prepare_stored
+    text = prepare(config, tokenizers, cache, listener, warn)
+    return_memory()  # that learning a tokenizer needed
+    for line in text.report:
+        listener.said(line)
+    valid_pairs = _encode(valid_text, text.tokenizers)
+    fingerprint = text.first.fingerprint() + valid_pairs.fingerprint()
+    if text.first.alignments is not None:
+        listener.said(_alignment_note(text.first, text.first.alignments))
+        fingerprint += text.first.alignments.digest()
+    return PreparedData(
+        text.tokenizers, text.pairs, text.first, valid_text, valid_pairs, fingerprint
+    )
+
+
+def _corpora(
+    config: RunConfig, source: str, target: str, *, streamed: bool = False
+) -> list[Corpus]:
+    """The corpora that two settings of the data section name."""
+    for name in (source, target):
+        if not getattr(config.data, name):
+            option = name.replace("_", "-")
+            raise InputError(f"no data.{name} is given; name a text file with --{option}")
+    sides = getattr(config.data, source), getattr(config.data, target)
+    return parse_corpora(*sides, streamed=streamed)
+
+
+def _encode(text: ParallelText, tokenizers: Tokenizers) -> TokenPairs:
+    return TokenPairs(
+        Sentences(tokenizers.source.encode(text.source)),
+        Sentences(tokenizers.target.encode(text.target)),
+    )
+
+
+def learn_tokenizers(config: RunConfig, learn: Learn, listener: Listener) -> Tokenizers:
+    """Learn tokenizers: one for both sides, or one for each."""
+
+    def one(name: str, *sides: int) -> TrainedTokenizer:
+        trained = learn(sides)
+        for note in trained.notes:
+            listener.said(f"{name}tokenizer: {note}")
+        return trained
+
+    if config.data.joint_vocabulary:
+        joint = one("", 0, 1).tokenizer
+        return Tokenizers(joint, joint)
+    return Tokenizers(one("source ", 0).tokenizer, one("target ", 1).tokenizer)
+
+
+# Text that is stored
+
+
+def _prepare_stored(
+    config: RunConfig,
+    tokenizers: Tokenizers | None,
+    cache_folder: Path | None,
+    listener: Listener,
+    warn: Warn,
+) -> TrainingText:
+    """Tokenise the whole training text once."""
+    with TemporaryDirectory(prefix="seq2seq-") as folder:  # for text that comes through pipes
+        with keyboard_interrupts():  # or Ctrl-C would leave the folder
+            train = [
+                each.make_rereadable(Path(folder)) for each in _corpora(config, "source", "target")
+            ]
+        cache = _cache(train, cache_folder)
+
+        def learn(sides: Sequence[int]) -> TrainedTokenizer:
+            return train_or_load_tokenizer(train, sides, config.tokenizer, cache)
+
+        tokenizers = tokenizers or learn_tokenizers(config, learn, listener)
+        pair_tokenizer = PairTokenizer(tokenizers.source, tokenizers.target, config.data)
+        found = [tokenise_or_load(corpus, pair_tokenizer, cache, warn) for corpus in train]
+        links = config.data.alignments
+        alignments = _read_alignments(train, found, tokenizers, links, warn) if links else None
+    reports = [report for _, report in found]
+    mixture = _mixture(config, [report.used for report in reports])
+    pairs = TokenPairs.concatenate([pairs for pairs, _ in found], mixture)
+    pairs.alignments = alignments
+    pairs.sampler = pair_tokenizer.subword_sampler()
+    lines = list(sum(reports, start=DataReport()).lines())
+    if mixture is not None:
+        shares = zip(train, mixture.sizes, mixture.shares, strict=True)
+        lines += [f"  {share:.1%} {each.name}, {size:,} pairs" for each, size, share in shares]
+    return TrainingText(tokenizers, pairs, pairs, lines)
+
+
+def _cache(train: Sequence[Corpus], folder: Path | None) -> Cache | None:
+    """The cache of tokenised text: in the folder given, or in the user's if it saves much time."""
+    if folder is not None:
+        return Cache(folder)
+    return Cache(default_cache()) if sum(each.size() for each in train) > SMALL else None
+
+
+def _mixture(config: RunConfig, sizes: Sequence[int]) -> Mixture | None:
+    """How corpora of these sizes are mixed; None if each pair comes once in an epoch."""
+    data = config.data
+    if len(sizes) == 1 or (not data.weights and data.temperature == 1):
+        return None
+    return Mixture.from_weights(sizes, data.weights or (1.0,) * len(sizes), data.temperature)
+
+
+# Text that is streamed
+
+
+def _prepare_stream(
+    config: RunConfig,
+    tokenizers: Tokenizers | None,
+    cache_folder: Path | None,
+    listener: Listener,
+    warn: Warn,
+) -> TrainingText:
+    """Read the training text when it is needed; tokenizers are learned from its first piece."""
+    stream = Stream(_corpora(config, "source", "target", streamed=True), config.data, warn)
+
+    def learn(sides: Sequence[int]) -> TrainedTokenizer:
+        return train_tokenizer(stream.lines(sides), config.tokenizer, sides=len(sides))
+
+    tokenizers = tokenizers or learn_tokenizers(config, learn, listener)
+    pairs = stream.tokenise(PairTokenizer(tokenizers.source, tokenizers.target, config.data))
+    first_line = f"a stream, {stream.pairs:,} pairs at a time; of the first:"
+    return TrainingText(tokenizers, pairs, pairs.first, [first_line, *pairs.report.lines()])
+
+
+# Alignments
+
+
+def _read_alignments(
+    train: Sequence[Corpus],
+    found: Sequence[tuple[TokenPairs, DataReport]],
+    tokenizers: Tokenizers,
+    files: Sequence[str],
+    warn: Warn,
+) -> Alignments:
+    """Read the alignments of those pairs of all corpora that are used."""
+    is_used = np.zeros(sum(report.read for _, report in found), dtype=bool)
+    first = 0
+    for pairs, report in found:
+        for lines in pairs.line_numbers:
+            is_used[first + lines] = True
+        first += report.read
+    text = chain.from_iterable(corpus.pairs(ignore_warning) for corpus in train)
+    alignments = Alignments(
+        compress(read_alignments([Path(file) for file in files], text, warn), is_used),
+        tokenizers.source.vocabulary,
+        tokenizers.target.vocabulary,
+    )
+    require(
+        len(alignments.links) > 0,
+        f"{', '.join(files)}: no line of the pairs that are used has a link, so attention cannot "
+        "be guided; leave data.alignments out, or align the text again",
+    )
+    return alignments
+
+
+def _alignment_note(pairs: TokenPairs, alignments: Alignments) -> str:
+    """How many links there are, and how many of the pairs they cannot be used for."""
+    rows = np.linspace(0, len(pairs) - 1, min(len(pairs), ALIGNMENTS_TRIED)).astype(int).tolist()
+    alike = [alignments.words_match(row, pairs.source[row], pairs.target[row]) for row in rows]
+    note = f"alignments: {len(alignments.links):,} links"
+    if all(alike):
+        return note
+    return (
+        f"{note}; {alike.count(False) / len(alike):.1%} of the pairs are not guided, since the "
+        "tokenizer's normalisation divides them into other words than spaces do"
+    )

@@ -1,0 +1,179 @@
+"""Progress of training: its figures, the time it takes, and the listener that receives both."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.runs.checkpoints import ReportSums, TrainingState
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.training.diagnosis import Diagnosis, TranslationStatistics
+from seq2seq_cli.training.distributed import ProcessGroup
+
+REPORT_EVERY = 50  # updates between lines of metrics.jsonl
+SHOW_EVERY = 1.0  # seconds between redraws of a live display
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures of one validation. The loss is in nats per target token; scores are 0 to 100."""
+
+    loss: float
+    bleu: float
+    chrf: float
+    signatures: tuple[str, ...]
+    translations: TranslationStatistics
+    samples: tuple[tuple[str, str, str], ...] = ()  # source, reference, hypothesis
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.loss, 700.0))
+
+    def value(self, metric: str) -> float:
+        """The stop metric, negated if need be so that higher is better."""
+        return -self.loss if metric == "loss" else float(getattr(self, metric))
+
+
+Validate = Callable[[TranslationModel], Validation]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Figures of training since the last report. The loss, unsmoothed, is in nats per token."""
+
+    update: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float  # target tokens without padding
+    seconds: float  # of training so far, in all sessions together
+    target_tokens: int  # predicted so far
+    best_bleu: float | None  # of the validations so far
+
+
+class Listener(Protocol):
+    """Receives progress events from the trainer."""
+
+    def progressed(self, progress: Progress) -> None: ...
+    def ticked(self, progress: Progress) -> None: ...
+    def validated(self, update: int, validation: Validation, *, is_best: bool) -> None: ...
+    def said(self, message: str) -> None: ...
+    def warned(self, message: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class UpdateFigures:
+    """Figures of one update. The loss is summed over the target tokens, in nats."""
+
+    loss: float
+    tokens: int
+    learning_rate: float
+    gradient_norm: float
+
+
+@dataclass
+class Reporter:
+    """Measures the time of training, and reports to metrics.jsonl and to the listener."""
+
+    run: RunFolder
+    listener: Listener
+    processes: ProcessGroup
+    warned: set[str] = field(default_factory=set)  # names of the warnings of this session
+    shown: float = 0.0  # when the live display was last redrawn
+    clock: float = field(default_factory=time.monotonic)
+
+    def start_clock(self) -> None:
+        """Let the time of training begin now."""
+        self.clock = time.monotonic()
+
+    def add_time(self, state: TrainingState) -> float:
+        """Add the seconds since the last call to the time of training; returns them."""
+        now = time.monotonic()
+        seconds, self.clock = now - self.clock, now
+        state.seconds += seconds
+        return seconds
+
+    def updated(
+        self,
+        state: TrainingState,
+        figures: UpdateFigures,
+        *,
+        epoch: float,
+        end_reason: Callable[[], str | None],
+    ) -> None:
+        """Add up the figures of an update; report every so many updates, and after the last one."""
+        sums = state.since_report
+        sums.seconds += self.add_time(state)
+        sums.loss += figures.loss
+        sums.tokens += figures.tokens
+        is_due = state.update % REPORT_EVERY == 0 or end_reason() is not None
+        if not is_due and self.clock < self.shown + SHOW_EVERY:
+            return
+        self.shown = self.clock
+        progress = Progress(
+            update=state.update,
+            epoch=epoch,
+            loss=sums.loss / sums.tokens,
+            learning_rate=figures.learning_rate,
+            gradient_norm=figures.gradient_norm,
+            tokens_per_second=sums.tokens / max(sums.seconds, 1e-9),
+            seconds=state.seconds,
+            target_tokens=state.target_tokens,
+            best_bleu=state.best_bleu,
+        )
+        if is_due:
+            state.since_report = ReportSums()
+            state.train_loss = progress.loss
+        if not self.processes.may_write:
+            return
+        if not is_due:
+            self.listener.ticked(progress)
+            return
+        self.run.metrics.append({"kind": "training", **vars(progress)})
+        self.listener.progressed(progress)
+
+    def validated(
+        self,
+        state: TrainingState,
+        validation: Validation,
+        diagnoses: Sequence[Diagnosis],
+        *,
+        is_best: bool,
+    ) -> None:
+        """Report a validation, and each diagnosis once in a session."""
+        if not self.processes.may_write:
+            return
+        record = {
+            "kind": "validation",
+            "update": state.update,
+            "loss": validation.loss,
+            "perplexity": validation.perplexity,
+            "bleu": validation.bleu,
+            "chrf": validation.chrf,
+            "signatures": validation.signatures,
+            "repeated": validation.translations.repeated,
+            "copied": validation.translations.copied,
+            "faults": [diagnosis.name for diagnosis in diagnoses],
+            "is_best": is_best,
+            "seconds": state.seconds,
+            "target_tokens": state.target_tokens,
+        }
+        self.run.metrics.append(record)
+        self.listener.validated(state.update, validation, is_best=is_best)
+        for diagnosis in diagnoses:
+            if self.is_first(diagnosis.name):
+                self.listener.warned(diagnosis.sentence)
+
+    def said(self, message: str) -> None:
+        """Pass a message on to the listener."""
+        if self.processes.may_write:
+            self.listener.said(message)
+
+    def is_first(self, name: str) -> bool:
+        """Whether a warning is the first of its name in this session."""
+        is_first = name not in self.warned
+        self.warned.add(name)
+        return is_first

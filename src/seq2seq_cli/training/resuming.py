@@ -1,0 +1,222 @@
+"""Whether a run begins or continues, and its complete configuration, decided in one place."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from seq2seq_cli.config.settings import require, toml_value
+from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.data.parallel import target_languages
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.models import Vocabulary, build, check_attends_to_source
+from seq2seq_cli.runs.checkpoints import TrainingState
+from seq2seq_cli.runs.run_config import RunConfig
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.symbols import PIECES
+from seq2seq_cli.tokenization.language_tags import language_tag
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.training.fine_tuning import PretrainedRun
+
+# Limits that a user may raise to train a finished run further.
+LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience")
+
+
+class AlreadyFinishedError(Exception):
+    """The run needs no training: its message says since when."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """How a run is to be trained, as far as this is known before its text is read."""
+
+    run: RunFolder
+    config: RunConfig  # complete, unless the size of a new run's batches is still to be measured
+    is_resumed: bool
+    tokenizers: Tokenizers | None  # None if they are to be learned
+    pretrained: PretrainedRun | None  # the run whose weights the model begins with
+    state: TrainingState | None  # of the checkpoint that training continues from
+
+    def check_data(self, fingerprint: str) -> None:
+        """Raise InputError unless this is the fingerprint of the data that training began with."""
+        if self.state is not None:
+            check_data(self.state, fingerprint)
+
+
+def check_data(state: TrainingState, fingerprint: str) -> None:
+    """Raise InputError unless this is the fingerprint of the data that training began with."""
+    require(
+        state.data == fingerprint,
+        "the data is not what this run began with; give the same files, or --restart to begin "
+        "again",
+    )
+
+
+def resolve(config: RunConfig, path: Path, *, restart: bool) -> RunPlan:
+    """Decide whether a run begins or continues, and complete its configuration.
+
+    Raises InputError if the folder holds another run or something else, and AlreadyFinishedError
+    if the run is at its end.
+    """
+    config = with_languages(config)
+    run = RunFolder(path)
+    plan = _resumed(config, run) if run.exists() and not restart else _fresh(config, run)
+    if plan.tokenizers is not None:
+        check_languages(config, plan.tokenizers.source)
+    return plan
+
+
+def with_languages(config: RunConfig) -> RunConfig:
+    """The settings with the languages that targets are marked with.
+
+    Raises InputError if the validation text is marked otherwise.
+    """
+    found = target_languages(config.data.target)
+    valid = target_languages(config.data.valid_target)
+    require(
+        set(valid) <= set(found) and bool(valid) == bool(found),
+        f"the targets are marked as being in {', '.join(found) or 'no language'}, those of the "
+        f"validation text in {', '.join(valid) or 'none'}; mark them alike, as in de=valid.de",
+    )
+    require(
+        not (found and config.data.alignments),
+        "data.alignments cannot be used with targets that are marked with their language",
+    )
+    known = tuple(dict.fromkeys((*config.tokenizer.languages, *found)))
+    return replace(config, tokenizer=replace(config.tokenizer, languages=known))
+
+
+def with_batch_tokens(config: RunConfig, tokens: int | Literal["auto"]) -> RunConfig:
+    """The settings with this number of tokens in a batch instead of "auto"."""
+    return replace(config, training=replace(config.training, batch_tokens=tokens))
+
+
+def with_pretrained_hash(config: RunConfig, sha256: str) -> RunConfig:
+    """The settings with the hash of the weights that training begins with."""
+    return replace(config, training=replace(config.training, init_sha256=sha256))
+
+
+def check_languages(config: RunConfig, tokenizer: Tokenizer) -> None:
+    """Raise InputError if the source tokenizer lacks the tag of a language."""
+    for language in config.tokenizer.languages:
+        require(
+            language in tokenizer.tags,
+            f"the source tokenizer has no symbol {language_tag(language)}; learn one with `seq2seq "
+            f"tokenizer train --language {language}`, or give none",
+        )
+
+
+# A run that begins
+
+
+def _fresh(config: RunConfig, run: RunFolder) -> RunPlan:
+    pretrained = _pretrained(config, run)
+    if pretrained is not None:
+        config = with_pretrained_hash(config, pretrained.sha256)
+    tokenizers = given_tokenizers(config)
+    check_model(config, tokenizers)
+    require(
+        run.is_own() if run.exists() else run.is_free(),
+        f"{run.path} exists and is not a run folder; choose another --output (nothing was changed)",
+    )
+    return RunPlan(run, config, False, tokenizers, pretrained, state=None)
+
+
+def _pretrained(config: RunConfig, run: RunFolder) -> PretrainedRun | None:
+    """The run that training begins from. Raises InputError if its weights are not those named."""
+    training = config.training
+    if not training.init_from:
+        return None
+    pretrained = PretrainedRun.at(training.init_from, run.path)
+    require(
+        training.init_sha256 in ("", pretrained.sha256),
+        f"{training.init_from} holds other weights than training.init_sha256 says; give the run "
+        "that it was, or begin with this one under another --output",
+    )
+    return pretrained
+
+
+def given_tokenizers(config: RunConfig) -> Tokenizers | None:
+    """The tokenizers that the settings name, or those of the pretrained run, or None."""
+    data = config.data
+    if data.source_tokenizer:
+        source = Tokenizer.load(Path(data.source_tokenizer))
+        if data.target_tokenizer == data.source_tokenizer:
+            return Tokenizers(source, source)
+        return Tokenizers(source, Tokenizer.load(Path(data.target_tokenizer)))
+    if config.training.init_from:
+        return RunFolder(Path(config.training.init_from)).load_tokenizers()
+    return None
+
+
+def check_model(config: RunConfig, tokenizers: Tokenizers | None) -> None:
+    """Raise InputError if the model lacks a component to freeze, or the attention to guide."""
+    training = config.training
+    if not (training.freeze or training.guided_alignment):
+        return
+    joint = tokenizers.vocabulary.joint if tokenizers else config.data.joint_vocabulary
+    with torch.device("meta"):  # without weights, and without drawing any
+        model = build(config.model, Vocabulary(len(PIECES), len(PIECES), joint))
+    model.freeze(training.freeze)
+    if training.guided_alignment:
+        guided = f"training.guided_alignment = {training.guided_alignment}"
+        check_attends_to_source(model, guided)
+
+
+# A run that continues
+
+
+def _resumed(config: RunConfig, run: RunFolder) -> RunPlan:
+    old = run.load_config()
+    if config.training.batch_tokens == "auto":
+        config = with_batch_tokens(config, old.training.batch_tokens)
+    if config.training.init_from and not config.training.init_sha256:
+        config = with_pretrained_hash(config, old.training.init_sha256)
+    require(
+        not run.only_translates(),
+        f"{run.path} holds a model but no checkpoint to continue from; choose another --output, "
+        "or --restart to begin again",
+    )
+    check_settings(old, config, run.path)
+    finished = run.finished()
+    if finished and not raises_limit(old.training, config.training):
+        update, reason = finished
+        raise AlreadyFinishedError(
+            f"{run.path} is finished since update {update:,}: {reason}. Raise a limit to train "
+            "further, or --restart to begin again"
+        )
+    state = run.checkpoints.load_state() if run.checkpoints.exist() else None
+    pretrained = _pretrained(config, run) if state is None else None
+    return RunPlan(run, config, True, run.load_tokenizers(), pretrained, state)
+
+
+def check_settings(old: RunConfig, new: RunConfig, path: Path) -> None:
+    """Raise InputError with the differences if a run would continue with other settings."""
+    old_tables, new_tables = old.tables(), new.tables()
+    differences = []
+    for section, table in new_tables.items():
+        for key, value in table.items():
+            before = old_tables[section].get(key)
+            limit = section == "training" and key in LIMITS
+            if limit and not (key == "max_updates" and new.training.schedule == "cosine"):
+                continue
+            if before != value:
+                differences.append(
+                    f"  {section}.{key}: {toml_value(before)} before, {toml_value(value)} now"
+                )
+    if differences:
+        listing = "\n".join(differences)
+        raise InputError(
+            f"{path} was begun with other settings:\n{listing}\n"
+            "Give the same ones to continue, another --output, or --restart to begin again"
+        )
+
+
+def raises_limit(old: TrainingConfig, new: TrainingConfig) -> bool:
+    """Whether a limit is higher than before; 0 is no limit."""
+    return any(
+        (getattr(new, name) or float("inf")) > (getattr(old, name) or float("inf"))
+        for name in LIMITS
+    )
