@@ -79,8 +79,8 @@ class Constraint:
     def apply(self, step: Step) -> None:
         """Change the logits of a step in place; -inf forbids a token."""
 
-    def extend(self, origins: Tensor, attention: Tensor) -> None:
-        """Go on with rows (N,) of the step before, each with a token more.
+    def extend(self, origins: Tensor, tokens: Tensor, attention: Tensor) -> None:
+        """Go on in row i with the row origins[i] of the step before and tokens[i]; (N,) both.
 
         `attention` (N before, S) is where the model looked in this step, if that is captured.
         """
@@ -227,7 +227,7 @@ class CoveragePenalty(Constraint):
         beta = request.options.coverage_penalty
         return cls(beta, request.source) if beta else None
 
-    def extend(self, origins: Tensor, attention: Tensor) -> None:
+    def extend(self, origins: Tensor, tokens: Tensor, attention: Tensor) -> None:
         self.coverage = (self.coverage + attention).index_select(0, origins)
 
     def keep(self, rows: Tensor) -> None:

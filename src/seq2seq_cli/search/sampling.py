@@ -82,7 +82,7 @@ def _draw_all(decoding: Decoding, request: Request, draws: list[Draw]) -> None:
         token_scores = torch.cat((token_scores, scores), dim=1)
         every_row = torch.arange(len(draws), device=device)
         for constraint in constraints:
-            constraint.extend(every_row, decoding.attention)
+            constraint.extend(every_row, chosen[:, 0], decoding.attention)
 
         ended = (chosen[:, 0] == EOS).tolist()
         for row, draw in enumerate(draws):

@@ -118,7 +118,7 @@ class TorchBeamSearch:
             (self.token_scores.index_select(0, origins), token_scores), dim=1
         )
         for constraint in self.constraints:
-            constraint.extend(origins, self.decoding.attention)
+            constraint.extend(origins, chosen, self.decoding.attention)
         self.scores = best.masked_fill(self.taken, -torch.inf)
         return origins, (chosen.view_as(best) == EOS) & (self.scores > -torch.inf)
 

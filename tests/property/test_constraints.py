@@ -1,0 +1,175 @@
+"""Every constraint of search does the same in kernels and in PyTorch, and none is left out."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from seq2seq_cli.inference import has_kernels
+from seq2seq_cli.models import TranslationModel, source_attentions
+from seq2seq_cli.padding import pad
+from seq2seq_cli.search import (
+    Hypothesis,
+    Predictor,
+    SearchOptions,
+    beam,
+    constraints,
+    sample,
+    search,
+)
+from seq2seq_cli.search.constraints import (
+    CONSTRAINTS,
+    Constraint,
+    ControlSymbols,
+    CoveragePenalty,
+    MaxLength,
+    MinLength,
+    NoRepeatNgram,
+    Prefix,
+    RepetitionPenalty,
+    Step,
+    constraints_for,
+)
+from seq2seq_cli.search.hypothesis import NoNumbersError
+from seq2seq_cli.search.request import Request
+from seq2seq_cli.symbols import EOS, UNK
+
+SOURCES = ([4, 5, 6, EOS], [6, EOS], [5, 5, 4, 6, 4, EOS], [EOS], [4, 4, EOS])
+PREFIXES = ([5, 4], [], [6, 6, 6], [UNK], [4])
+
+# Options under which each constraint changes what is found.
+OPTIONS: dict[type[Constraint], dict[str, Any]] = {
+    ControlSymbols: {},
+    RepetitionPenalty: {"repetition_penalty": 3.0},
+    NoRepeatNgram: {"no_repeat_ngram": 1},
+    MinLength: {"min_ratio": 1.0},
+    MaxLength: {"max_ratio": 1.0, "max_extra": 0},
+    Prefix: {},
+    CoveragePenalty: {"coverage_penalty": 5.0},
+}
+
+Found = list[list[Hypothesis]] | None
+
+
+def find(
+    model: TranslationModel, kinds: Iterable[type[Constraint]], **options: Any
+) -> tuple[Found, bool]:
+    """What beam search finds under constraints, and whether it looked for it in kernels."""
+    for kind in kinds:
+        options |= OPTIONS[kind]
+    prefixes = PREFIXES if Prefix in kinds else ()
+    chosen = SearchOptions(**({"max_ratio": 1.0, "max_extra": 3} | options))
+    predictor = Predictor([model], captures_attention=chosen.coverage_penalty > 0)
+    request = Request.of(pad(SOURCES), chosen, prefixes)
+    try:
+        found = beam.beam_search(predictor, request.source, chosen, prefixes)
+    except NoNumbersError:
+        found = None
+    return found, beam.kernels_serve(request, constraints_for(request))
+
+
+def find_in_torch(
+    model: TranslationModel, kinds: Iterable[type[Constraint]], **options: Any
+) -> Found:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(beam, "kernels_serve", lambda *given: False)
+        return find(model, kinds, **options)[0]
+
+
+def skip_without_attention(model: TranslationModel, kinds: Sequence[type[Constraint]]) -> None:
+    if CoveragePenalty in kinds and not source_attentions(model):
+        pytest.skip("coverage goes by attention to the source")
+
+
+@pytest.mark.parametrize("kind", CONSTRAINTS, ids=lambda kind: kind.__name__)
+def test_each_constraint_changes_what_is_found_and_alike_in_kernels(
+    model: TranslationModel, kind: type[Constraint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_without_attention(model, [kind])
+    options = {"beam": 4, "n_best": 4, "alpha": 0.0}
+    found, in_kernels = find(model, [kind], **options)
+    assert in_kernels == (kind.in_kernels and has_kernels(torch.device("cpu")))
+    assert found == find_in_torch(model, [kind], **options)
+    others = tuple(other for other in CONSTRAINTS if other is not kind)
+    monkeypatch.setattr(constraints, "CONSTRAINTS", others)
+    assert find_in_torch(model, [kind], **options) != found
+
+
+@given(
+    kinds=st.sets(st.sampled_from(CONSTRAINTS)),
+    size=st.integers(1, 5),
+    n_best=st.integers(1, 5),
+)
+@settings(max_examples=20, deadline=None)
+def test_any_constraints_together_do_the_same_in_both_engines(
+    model: TranslationModel, kinds: set[type[Constraint]], size: int, n_best: int
+) -> None:
+    if not source_attentions(model):
+        kinds -= {CoveragePenalty}
+    options = {"beam": size, "n_best": min(size, n_best)}
+    found, in_kernels = find(model, kinds, **options)
+    asked = kinds | {ControlSymbols, MaxLength}
+    assert in_kernels == (
+        has_kernels(torch.device("cpu")) and all(kind.in_kernels for kind in asked)
+    )
+    assert found == find_in_torch(model, kinds, **options)
+
+
+class OnlyFours(Constraint):
+    """Made up here, so that kernels cannot do it: a translation holds no word but 4."""
+
+    @classmethod
+    def of(cls, request: Request) -> "OnlyFours":
+        return cls()
+
+    def apply(self, step: Step) -> None:
+        step.logits[:, 5:] = -torch.inf
+
+
+def test_a_constraint_that_kernels_do_not_have_is_applied(
+    model: TranslationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constraints, "CONSTRAINTS", (*CONSTRAINTS, OnlyFours))
+    found, in_kernels = find(model, [MinLength], beam=3)
+    assert not in_kernels
+    assert found is not None
+    assert {token for [best] in found for token in best.tokens} == {4}
+    options = SearchOptions(sample=True, min_ratio=1.0, max_extra=0)
+    drawn = sample(Predictor([model]), pad(SOURCES), options)
+    assert {token for [one] in drawn for token in one.tokens} == {4}
+
+
+class LowNumbers(Constraint):
+    """Made up here: takes a tenth of the number of each token from the score."""
+
+    def __init__(self, sentences: int) -> None:
+        self.sums = torch.zeros(sentences)  # (N,)
+
+    @classmethod
+    def of(cls, request: Request) -> "LowNumbers":
+        return cls(len(request.sentences))
+
+    def extend(self, origins: Tensor, tokens: Tensor, attention: Tensor) -> None:
+        self.sums = self.sums[origins] + tokens / 10
+
+    def keep(self, rows: Tensor) -> None:
+        self.sums = self.sums[rows]
+
+    def final_score(self, row: int) -> float:
+        return -float(self.sums[row])
+
+
+@pytest.mark.parametrize("options", [{"beam": 4, "n_best": 3}, {"sample": True, "n_best": 3}])
+def test_what_a_constraint_keeps_for_a_row_follows_its_hypothesis(
+    model: TranslationModel, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constraints, "CONSTRAINTS", (*CONSTRAINTS, LowNumbers))
+    chosen = SearchOptions(max_ratio=1.0, max_extra=2, length_penalty="none", **options)
+    found = search(Predictor([model]), pad(SOURCES * 3), chosen)
+    for hypothesis in (hypothesis for row in found for hypothesis in row):
+        expected = hypothesis.log_probability - sum((*hypothesis.tokens, EOS)) / 10
+        assert hypothesis.score == pytest.approx(expected, abs=1e-4)
