@@ -188,6 +188,55 @@ def test_the_folder_needs_nothing_beside_it(seq2seq, train, tmp_path):
     assert second == first
 
 
+# What older versions wrote -> what is written today.
+OLDER_SETTINGS = {
+    "part_tokens = ": "micro_batch_tokens = ",
+    "compile_layers = ": "torch_compile = ",
+    "recompute_layers = ": "activation_checkpointing = ",
+}
+OLDER_STATE = {
+    '"validated": ': '"last_validation": ',
+    '"without_better": ': '"without_improvement": ',
+    '"kept": ': '"saved_weights": ',
+    '"window": ': '"since_report": ',
+}
+
+
+def make_older(run: Path) -> None:
+    """Give a run folder the names that older versions wrote."""
+    (state,) = run.glob("training/update-*/state.json")
+    for file, names in ((run / "config.toml", OLDER_SETTINGS), (state, OLDER_STATE)):
+        text = file.read_text()
+        for old, new in names.items():
+            assert text.count(new) == 1
+            text = text.replace(new, old)
+        file.write_text(text)
+
+
+def test_a_folder_of_an_older_version_translates_and_is_resumed(seq2seq, train):
+    command = train(max_updates=20, checkpoint_every=10, validate_every=10, patience=0)
+    last = command.run / "training/update-00000040/weights.safetensors"
+    assert command("--max-updates", 40).code == 0
+    unbroken = last.read_bytes()
+    assert command("--restart").code == 0
+    expected = seq2seq("translate", command.run, stdin=b"one two .\n")
+    make_older(command.run)
+    assert expected.code == 0
+    assert seq2seq("translate", command.run, stdin=b"one two .\n") == expected
+    resumed = command("--max-updates", 40)
+    assert resumed.code == 0, resumed.stderr
+    assert last.read_bytes() == unbroken
+    config = (command.run / "config.toml").read_text()
+    assert [name in config for name in OLDER_SETTINGS.values()] == [True, True, True]
+
+
+def test_an_old_name_in_the_command_is_an_error_that_says_the_new_one(train):
+    command = train(part_tokens=100)
+    error = "the setting training.part_tokens was renamed; write training.micro_batch_tokens"
+    for done in (command(), train()("--set", "training.part_tokens=100")):
+        assert (done.code, done.stderr) == (2, f"seq2seq: error: {error}\n")
+
+
 @pytest.mark.parametrize(
     "largest",
     [

@@ -256,7 +256,7 @@ def test_recomputed_layers_change_nothing_but_memory(train):
     weights = []
     for recomputed in ("false", "true"):
         command = train(max_updates=12, validate_every=12)
-        done = command("--restart", "--set", f"training.recompute_layers={recomputed}")
+        done = command("--restart", "--set", f"training.activation_checkpointing={recomputed}")
         assert done.code == 0, done.stderr
         weights.append(load_tensors(command.run / "model.safetensors"))
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

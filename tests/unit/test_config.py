@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.settings import (
     MOST,
+    RENAMED,
     check_sections,
     merged,
     parse_assignment,
     parse_toml,
     settings_from,
     to_toml,
+    with_todays_names,
 )
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
@@ -88,13 +90,13 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
             'is known to be best; set training.average to "last" or "none"',
         ),
         (
-            {"recompute_layers": True, "guided_alignment": 0.1},
-            "training.recompute_layers does not go with training.guided_alignment, which reads "
-            "what layers then do not keep; leave one out",
+            {"activation_checkpointing": True, "guided_alignment": 0.1},
+            "training.activation_checkpointing does not go with training.guided_alignment, which "
+            "reads what layers then do not keep; leave one out",
         ),
         (
-            {"compile_layers": True, "guided_alignment": 0.1},
-            "training.compile_layers does not go with training.guided_alignment, which reads "
+            {"torch_compile": True, "guided_alignment": 0.1},
+            "training.torch_compile does not go with training.guided_alignment, which reads "
             "what layers then do not keep; leave one out",
         ),
         ({"learning_rate": 0}, "training.learning_rate = 0.0: a number above 0 is allowed"),
@@ -136,6 +138,22 @@ def test_what_is_wrong_is_named_with_what_is_allowed(table: dict[str, Any], mess
 def test_numbers_that_cannot_be_trained_with_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=rf"training\.{name} = {value}: .* is allowed"):
         settings_from(TrainingConfig, "training", {name: value})
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_an_error_that_says_the_new_one(old: str, new: str) -> None:
+    section, _, key = old.partition(".")
+    with pytest.raises(InputError, match=rf"the setting {old} was renamed; write {new}$"):
+        settings_from(KINDS[section], section, {key: 1})
+    assert new.rpartition(".")[2] in {field.name for field in dataclasses.fields(KINDS[section])}
+
+
+def test_files_of_older_versions_are_read_with_the_new_names() -> None:
+    old = {"training": {"part_tokens": 7, "seed": 3}, "data": {"source": ["a"]}}
+    assert with_todays_names(old) == {
+        "training": {"micro_batch_tokens": 7, "seed": 3},
+        "data": {"source": ["a"]},
+    }
 
 
 def test_an_unknown_key_like_no_other_gets_the_whole_list() -> None:

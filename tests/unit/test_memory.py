@@ -130,8 +130,8 @@ def test_a_batch_that_memory_does_not_hold_is_split(error: Exception, tmp_path: 
 
 
 def test_a_batch_computed_in_parts_has_the_gradients_of_the_whole(tmp_path: Path) -> None:
-    whole, _, once = updated(100, ERRORS[0], tmp_path, part_tokens=0)
-    parts, said, sizes = updated(100, ERRORS[0], tmp_path, part_tokens=40)
+    whole, _, once = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=0)
+    parts, said, sizes = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=40)
     assert len(once) == 1
     assert len(sizes) > 2
     assert sum(sizes) == sum(once)
@@ -143,8 +143,8 @@ def test_a_batch_computed_in_parts_has_the_gradients_of_the_whole(tmp_path: Path
 
 def test_two_passes_at_once_are_of_parts_half_as_large(tmp_path: Path) -> None:
     """As R-Drop computes them."""
-    _, _, once = updated(100, ERRORS[0], tmp_path, part_tokens=80)
-    _, _, twice = updated(100, ERRORS[0], tmp_path, part_tokens=80, r_drop=1.0)
+    _, _, once = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=80)
+    _, _, twice = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=80, r_drop=1.0)
     assert max(twice) == max(once) // 2
 
 

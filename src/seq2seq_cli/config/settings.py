@@ -17,6 +17,13 @@ from seq2seq_cli.errors import InputError
 
 MOST = 10**12  # of any number: what is greater is a mistake, and may not fit where it is used
 
+# Names of settings in files that older versions wrote -> their names of today.
+RENAMED = {
+    "training.part_tokens": "training.micro_batch_tokens",
+    "training.compile_layers": "training.torch_compile",
+    "training.recompute_layers": "training.activation_checkpointing",
+}
+
 Table = dict[str, Any]  # one section of a TOML file: key -> value
 Settings = TypeVar("Settings")
 
@@ -87,6 +94,8 @@ def _describe(hint: Any) -> str:
 
 def _unknown(name: str, valid: Iterable[str]) -> str:
     """The message for an unknown key."""
+    if name in RENAMED:
+        return f"the setting {name} was renamed; write {RENAMED[name]}"
     valid = list(valid)
     # Keys are compared without their section, or anything of the section would be near.
     keys = {each.rpartition(".")[2]: each for each in valid}
@@ -135,6 +144,17 @@ def merged(*layers: Mapping[str, Table]) -> dict[str, Table]:
     for layer in layers:
         for section, table in layer.items():
             result.setdefault(section, {}).update(table)
+    return result
+
+
+def with_todays_names(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """The sections of a file that an older version of this program wrote, with today's names."""
+    result = {section: dict(table) for section, table in tables.items()}
+    for old, new in RENAMED.items():
+        section, _, key = old.partition(".")
+        table = result.get(section, {})
+        if key in table:
+            table.setdefault(new.rpartition(".")[2], table.pop(key))
     return result
 
 

@@ -21,9 +21,9 @@ class TrainingConfig:
     accumulate: int = 1  # batches an update
     # of a batch that a CPU computes at a time, in float32 half as many, which take as much room; 0:
     # all at once
-    part_tokens: int = 4096
-    recompute_layers: bool = False  # for gradients, instead of being kept (Chen 2016)
-    compile_layers: bool = False  # by torch.compile, which takes a minute and is for GPUs
+    micro_batch_tokens: int = 4096
+    activation_checkpointing: bool = False  # for gradients, instead of being kept (Chen 2016)
+    torch_compile: bool = False  # by torch.compile, which takes a minute and is for GPUs
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     learning_rate: float = 0.001  # the highest one, reached at the end of the warm-up
@@ -72,11 +72,11 @@ class TrainingConfig:
         for name in (
             *("seed", "max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"),
             *("weight_decay", "clip_norm", "valid_samples", "average_every"),
-            *("part_tokens", "r_drop", "guided_alignment"),
+            *("micro_batch_tokens", "r_drop", "guided_alignment"),
         ):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")
-        for name in ("recompute_layers", "compile_layers"):
+        for name in ("activation_checkpointing", "torch_compile"):
             require(
                 not (getattr(self, name) and self.guided_alignment),
                 f"training.{name} does not go with training.guided_alignment, which reads what "

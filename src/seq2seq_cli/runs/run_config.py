@@ -14,6 +14,7 @@ from seq2seq_cli.config.settings import (
     require,
     settings_from,
     to_toml,
+    with_todays_names,
 )
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
@@ -130,7 +131,7 @@ class ConfigFile:
             check_sections(tables, sections)
             for section in sections:
                 require(section in tables, f"its section [{section}] is missing")
-        return tables
+        return with_todays_names(tables)
 
     @contextmanager
     def _named_in_errors(self) -> Iterator[None]:
@@ -148,7 +149,8 @@ def check_trained_settings(config: ModelConfig, path: Path) -> None:
     whose label holds the settings. Those that only training uses may differ.
     """
     try:
-        trained = model_config(read_label(path)["model"] or {})
+        label = with_todays_names({"model": read_label(path)["model"] or {}})
+        trained = model_config(label["model"])
     except InputError as error:
         raise InputError(f"{path} does not fit config.toml: {error}") from None
     for name, value, given in trained.differences(config):

@@ -87,10 +87,10 @@ def build_model(
         frozen = model.freeze(training.freeze)
         listener.said(f"frozen: {', '.join(training.freeze)}, {frozen:,} parameters")
     listener.said(f"device: {describe(machine.device, machine.precision)}")
-    if training.compile_layers:
+    if training.torch_compile:
         number = compile_layers(model.to(machine.device), machine.device)
         listener.said(f"compiled: {number} layers, at the first update")
-    if training.recompute_layers:
+    if training.activation_checkpointing:
         recompute_layers(model)
     return model
 

@@ -25,7 +25,7 @@ def compile_layers(model: TranslationModel, device: torch.device) -> int:
     found = [layer for layer in model.layers() if not isinstance(layer, nn.RNNBase)]
     if not found:
         raise InputError(
-            f"training.compile_layers = true: the architecture {model.config.architecture} has no "
+            f"training.torch_compile = true: the architecture {model.config.architecture} has no "
             "layers to compile, since each is one call of the library for RNNs; leave it out"
         )
     # Not imported before they are wanted: that takes a second.
@@ -58,6 +58,6 @@ def _try(device: torch.device) -> None:
     except Exception as error:  # whatever a compiler, or one that is missing, comes up with
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
-            f"training.compile_layers = true: torch.compile does not work here ({reason[0]}); it "
+            f"training.torch_compile = true: torch.compile does not work here ({reason[0]}); it "
             "wants a C++ compiler, and Triton for a GPU. Install what is missing, or leave it out"
         ) from None

@@ -194,7 +194,7 @@ class Trainer:
 
     def _micro_batches(self, batches: Sequence[Batch]) -> list[Batch]:
         """The batches as they are computed: on a CPU in micro-batches that stay in its caches."""
-        tokens = self.config.part_tokens
+        tokens = self.config.micro_batch_tokens
         if not tokens or self.experiment.device.type != "cpu":
             return list(batches)
         if self.config.r_drop:  # two passes at once
@@ -224,14 +224,14 @@ class Trainer:
         if pairs == 1:
             raise Seq2seqError(
                 f"a pair of {length:,} tokens alone does not fit into memory; set a lower "
-                "data.max_length, or training.recompute_layers = true"
+                "data.max_length, or training.activation_checkpointing = true"
             )
         if self.reporter.is_first("memory"):
             self.reporter.said(
                 f"update {self.state.update + 1:,}: {pairs:,} pairs of up to {length:,} tokens "
                 "do not fit into memory; such batches are split, which gives the same gradients "
                 "in more time. A lower training.batch_tokens avoids it, or "
-                "training.recompute_layers = true"
+                "training.activation_checkpointing = true"
             )
 
     def _check_finite(self, loss: float, norm: float) -> None:
