@@ -52,6 +52,7 @@ class TrainingConfig:
     valid_samples: int = 3  # sample translations shown at each validation
 
     stop_metric: Literal["loss", "bleu", "chrf"] = "bleu"  # also says which weights are best
+    stop_score: float = 0.0  # value of stop_metric at which training ends; 0: none
     patience: int = 10  # validations without a better value before training stops; 0: no stop
     average: Literal["best", "last", "none"] = "best"  # which weights are averaged at the end
     average_count: int = 5
@@ -70,8 +71,8 @@ class TrainingConfig:
             value = getattr(self, name)
             require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
         for name in (
-            *("seed", "max_updates", "max_epochs", "max_minutes", "patience", "warmup_updates"),
-            *("weight_decay", "clip_norm", "valid_samples", "average_every"),
+            *("seed", "max_updates", "max_epochs", "max_minutes", "stop_score", "patience"),
+            *("warmup_updates", "weight_decay", "clip_norm", "valid_samples", "average_every"),
             *("micro_batch_tokens", "r_drop", "guided_alignment"),
         ):
             value = getattr(self, name)

@@ -1,5 +1,6 @@
 """Whether a run begins or continues, and its complete configuration, decided in one place."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,7 @@ from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.fine_tuning import PretrainedRun
 
 # Limits that a user may raise to train a finished run further.
-LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience")
+LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_score")
 
 
 class AlreadyFinishedError(Exception):
@@ -215,8 +216,12 @@ def check_settings(old: RunConfig, new: RunConfig, path: Path) -> None:
 
 
 def raises_limit(old: TrainingConfig, new: TrainingConfig) -> bool:
-    """Whether a limit is higher than before; 0 is no limit."""
-    return any(
-        (getattr(new, name) or float("inf")) > (getattr(old, name) or float("inf"))
-        for name in LIMITS
-    )
+    """Whether a limit lets training go further than before."""
+    return any(_limit(new, name) > _limit(old, name) for name in LIMITS)
+
+
+def _limit(config: TrainingConfig, name: str) -> float:
+    """A limit as a number that grows with it; 0 is no limit."""
+    value: float = getattr(config, name)
+    is_loss = name == "stop_score" and config.stop_metric == "loss"
+    return (-value if is_loss else value) if value else math.inf

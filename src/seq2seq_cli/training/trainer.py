@@ -129,6 +129,9 @@ class Trainer:
     def end_reason(self) -> str | None:
         """Why training is at its end, or None if it is not."""
         config, state = self.config, self.state
+        if state.best is not None and self._is_good_enough(state.best.value):
+            value = f"{abs(state.best.value):.2f}"
+            return f"{config.stop_metric} reached {value} of the {config.stop_score:g} wanted"
         if 0 < config.max_updates <= state.update:
             return f"{config.max_updates:,} updates were done"
         if 0 < config.max_epochs <= state.epoch:
@@ -138,6 +141,11 @@ class Trainer:
         if 0 < config.patience <= state.without_improvement:
             return f"{config.stop_metric} had not got better in {config.patience} validations"
         return None
+
+    def _is_good_enough(self, value: float) -> bool:
+        """Whether a value of the stop metric, a loss negated, is the one at which training ends."""
+        sign = -1 if self.config.stop_metric == "loss" else 1
+        return self.config.stop_score > 0 and value >= sign * self.config.stop_score
 
     def update(self) -> None:
         """One step of the optimizer over `accumulate` batches."""
