@@ -296,8 +296,8 @@ class Trainer:
     def _finish(self, reason: str) -> str:
         """Save all, the best weights included, and note why training ended."""
         self._save()
-        self.best_weights.choose(self.state)
         if self.processes.may_write:
+            self.best_weights.choose(self.state)
             self.run.save_finished(self.state.update, reason)
         return reason
 
