@@ -14,7 +14,8 @@ from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.cache import UNUSED_DAYS, Cache
 from seq2seq_cli.data.pair_tokenizer import PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, parse_corpora
-from seq2seq_cli.data.token_store import PAIRS, tokenise_or_load, train_or_load_tokenizer
+from seq2seq_cli.data.token_store import PAIRS, tokenise_or_load
+from seq2seq_cli.data.tokenizers import train_or_load_tokenizer
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer

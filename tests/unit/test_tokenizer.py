@@ -319,7 +319,7 @@ def test_a_single_line_is_answered_while_the_pipe_stays_open(model: Path) -> Non
 
 @pytest.mark.parametrize("bad", ["9999", "-1", "1.5", "x", "1_0"])
 def test_an_invalid_id_is_an_error_that_names_the_line(model: Path, bad: str) -> None:
-    with pytest.raises(InputError, match=rf'standard input, line 2: "{bad}" is no id'):
+    with pytest.raises(InputError, match=rf'standard input, line 2: "{bad}" is not an id'):
         run("decode", model, "--ids", lines=f"4 5\n6 {bad}\n")
 
 

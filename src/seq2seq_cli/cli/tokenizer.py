@@ -1,7 +1,5 @@
-"""`seq2seq tokenizer`: learn a SentencePiece tokenizer, and use one as a pipe."""
+"""`seq2seq tokenizer`: train a SentencePiece tokenizer, and use one as a pipe."""
 
-import os
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +13,10 @@ from seq2seq_cli.errors import InputError
 if TYPE_CHECKING:
     from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
-LINES_AT_ONCE = 1000  # lines; more would not be faster
+LINES_AT_ONCE = 1000  # more would not be faster
 
 app = typer.Typer(
-    help="Learn a tokenizer from text, and turn text into tokens and back.",
+    help="Train a tokenizer on text, and turn text into tokens and back.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -27,10 +25,11 @@ ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="The tokenizer, as `train` wrote it.")
 ]
 InputOption = Annotated[
-    Path, typer.Option("--input", "-i", metavar="FILE", help="Where lines come from; - is stdin.")
+    Path, typer.Option("--input", "-i", metavar="FILE", help="File with the input; - is stdin.")
 ]
 OutputOption = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FILE", help="Where lines go; - is stdout.")
+    Path,
+    typer.Option("--output", "-o", metavar="FILE", help="File for the output; - is stdout."),
 ]
 
 
@@ -41,7 +40,7 @@ def train(
         typer.Argument(
             metavar="TEXT",
             help="A file, one sentence a line, or a column or field of a table or a data set, as "
-            "`seq2seq train` takes them; gzip is fine. Several give one joint tokenizer.",
+            "for `seq2seq train`; gzip is fine. Several texts get one joint tokenizer.",
             show_default=False,
         ),
     ],
@@ -53,7 +52,7 @@ def train(
         str | None,
         typer.Option(
             metavar="auto|N",
-            help="How many pieces. auto goes by the sentences: 2,000 pieces for 5,000 sentences, "
+            help="Number of pieces. auto follows the sentences: 2,000 pieces for 5,000 sentences, "
             "8,000 for a million, 32,000 for 4.5 million "
             "(Sennrich & Zhang 2019, Gowda & May 2020).",
             show_default="auto",
@@ -64,7 +63,7 @@ def train(
         str | None,
         typer.Option(
             metavar="unigram|bpe|char|word",
-            help="How text is cut into pieces.",
+            help="How text is segmented into pieces.",
             show_default="unigram",
             rich_help_panel="Vocabulary",
         ),
@@ -82,30 +81,28 @@ def train(
         bool | None,
         typer.Option(
             "--lowercase",
-            help="Fold text to lower case; it is decoded as such, too.",
+            help="Fold text to lower case; decoded text is in lower case, too.",
             rich_help_panel="Vocabulary",
         ),
     ] = None,
     language: Annotated[
         list[str] | None,
         typer.Option(
-            help="To translate into: gets a symbol <2LANGUAGE>. May be repeated.",
+            help="A language to translate into, which gets a symbol <2LANGUAGE>. May be repeated.",
             rich_help_panel="Vocabulary",
         ),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            help="Chooses the lines that are learned from, where they are too many.",
+            help="Chooses the lines to learn from, if there are too many.",
             show_default="1",
             rich_help_panel="Vocabulary",
         ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite MODEL if it is there already.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite MODEL if it exists.")] = False,
 ) -> None:
-    """Learn a tokenizer from text. The same text and options give the same file.
+    """Train a tokenizer on text. The same text and options make the same file.
 
     \b
     Both sides of a parallel corpus share one vocabulary:
@@ -116,8 +113,7 @@ def train(
       seq2seq tokenizer train corpus.tsv:1 corpus.tsv:2 --output joint.model
     """
     from seq2seq_cli.config.settings import settings_from
-    from seq2seq_cli.data.sources import parse_source
-    from seq2seq_cli.tokenization.learning import train_tokenizer
+    from seq2seq_cli.data.tokenizers import train_tokenizer_file
     from seq2seq_cli.tokenization.settings import TokenizerSettings
 
     given = {
@@ -130,14 +126,9 @@ def train(
     }
     table = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(TokenizerSettings, "tokenizer", table)
-    sources = [parse_source(name) for name in texts]
-    _check_output(output, [Path(source.container.name) for source in sources], force)
-    lines = chain.from_iterable(source.lines(console.warn) for source in sources)
-    # They are taken for the sides of one corpus, so that many lines make a sentence pair.
-    trained = train_tokenizer(lines, settings, sides=len(sources))
+    trained = train_tokenizer_file(texts, output, settings, console.warn, overwrite=force)
     for note in trained.notes:
         console.note(note)
-    _replace(output, trained.tokenizer.model)
     console.note(f"{output}: {len(trained.tokenizer):,} pieces, {settings.model_type}")
 
 
@@ -173,7 +164,7 @@ def decode(
 ) -> None:
     """Turn pieces, separated by spaces, back into text: a line out for each line in.
 
-    What the vocabulary lacked comes back as ⁇.
+    Text that the vocabulary lacked comes back as ⁇.
 
     \b
       seq2seq tokenizer decode joint.model < train.pieces
@@ -213,31 +204,8 @@ def _parse_ids(line: str, tokenizer: "Tokenizer", where: str) -> list[int]:
     for word in line.split():
         if not (word.isascii() and word.isdecimal() and int(word) < len(tokenizer)):
             raise InputError(
-                f'{where}: "{word}" is no id of this vocabulary; whole numbers from 0 to '
-                f"{len(tokenizer) - 1} are"
+                f'{where}: "{word}" is not an id of this vocabulary; write whole numbers from 0 to '
+                f"{len(tokenizer) - 1}"
             )
         ids.append(int(word))
     return ids
-
-
-def _check_output(output: Path, files: list[Path], force: bool) -> None:
-    """Raise InputError if the tokenizer could not be written, before it takes minutes to train."""
-    if output.is_dir():
-        raise InputError(f"{output} is a directory; give --output the name of a file")
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: the directory {output.parent} does not exist")
-    if not os.access(output.parent, os.W_OK):
-        raise InputError(f"{output}: the directory {output.parent} may not be written to")
-    if not output.exists():
-        return
-    if any(file.exists() and file.samefile(output) for file in files):
-        raise InputError(f"{output} is both a text to learn from and the --output; choose another")
-    if not force:
-        raise InputError(f"{output} exists; choose another --output, or add --force to replace it")
-
-
-def _replace(output: Path, model: bytes) -> None:
-    try:
-        text.replace_file(output, model)
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written: {error.strerror}") from None

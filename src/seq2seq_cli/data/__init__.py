@@ -5,11 +5,12 @@
 - `parallel`: sentence pairs from sources, of one corpus or several
 - `alignments`: word alignments from Pharaoh files, for the pieces of words
 - `cache`: a folder of what is computed once
+- `tokenizers`: tokenizers trained on corpora, in the cache or in a file
 - `batch`: a batch as padded tensors
 - `token_pairs`: tokenised pairs, in memory or in a mapped file
 - `batching`: batches by number of tokens, in a reproducible order
 - `pair_tokenizer`: sentence pairs to tokens, and which pairs are used
-- `token_store`: tokenised corpora and trained tokenizers, on disk
+- `token_store`: tokenised corpora on disk
 - `streaming`: text that is read as it is needed
 - `prefetch`: batches that are made ahead, in a thread
 - `lexicon`: which token translates which, from sentence pairs

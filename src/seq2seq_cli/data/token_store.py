@@ -1,9 +1,7 @@
 """Tokenised corpora on disk: made once, stored in Arrow files, read through a memory map.
 
-    CACHE/KEY/pairs.arrow      the ids of both sides, and the number of the line they come from
-    CACHE/KEY/report.json      how many pairs were used and dropped
-    CACHE/KEY/tokenizer.model  a trained tokenizer, in an entry of its own
-    CACHE/KEY/notes.json       the notes of its training
+    CACHE/KEY/pairs.arrow  the ids of both sides, and the number of the line they come from
+    CACHE/KEY/report.json  how many pairs were used and dropped
 
 KEY is a hash of everything that decides the content: the texts, the tokenizers, the settings.
 """
@@ -12,7 +10,7 @@ import dataclasses
 import json
 import mmap
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,58 +18,15 @@ import numpy as np
 
 from seq2seq_cli.data.cache import Cache
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, check_pairs_left
-from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
+from seq2seq_cli.data.parallel import Corpus
 from seq2seq_cli.data.token_pairs import SentenceArray, Sentences, TokenPairs
-from seq2seq_cli.text import Warn, ignore_warning, replace_file
-from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer
-from seq2seq_cli.tokenization.settings import TokenizerSettings
-from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.text import Warn, replace_file
 
 if TYPE_CHECKING:
     import pyarrow
 
 FORMAT = 2  # raise it when the content of an entry changes
 PAIRS, REPORT = "pairs.arrow", "report.json"
-TOKENIZER, NOTES = "tokenizer.model", "notes.json"
-
-
-def train_or_load_tokenizer(
-    corpora: Sequence[Corpus],
-    sides: Sequence[int],
-    settings: TokenizerSettings,
-    cache: Cache | None,
-) -> TrainedTokenizer:
-    """Train a tokenizer on these sides, 0 source and 1 target, or load it from the cache.
-
-    Raises InputError if the corpora have no sentence pair.
-    """
-    if cache is None:
-        return train_tokenizer(_lines(corpora, sides), settings, sides=len(sides))
-
-    def make(folder: Path) -> None:
-        trained = train_tokenizer(_lines(corpora, sides), settings, sides=len(sides))
-        replace_file(folder / TOKENIZER, trained.tokenizer.model)
-        replace_file(folder / NOTES, json.dumps(trained.notes, indent=1).encode())
-
-    key = [FORMAT, [each.digest() for each in corpora], list(sides), dataclasses.asdict(settings)]
-    entry = cache.entry(key, make)
-    notes = json.loads((entry / NOTES).read_text(encoding="utf-8"))
-    return TrainedTokenizer(Tokenizer.load(entry / TOKENIZER), notes)
-
-
-def _lines(corpora: Sequence[Corpus], sides: Sequence[int]) -> Iterator[str]:
-    """Yield the lines of all pairs that are not blank, one side after the other."""
-    for side in sides:
-        blank = found = 0
-        for corpus in corpora:
-            for pair in corpus.pairs(ignore_warning):
-                if is_blank(*pair):
-                    blank += 1
-                else:
-                    found += 1
-                    yield pair[side]
-        if not found:
-            raise no_pairs_error(corpora, blank)
 
 
 def tokenise_or_load(

@@ -1,7 +1,7 @@
 """The demo corpus: English-German sentence pairs drawn from a synchronous grammar.
 
-A sentence is drawn once as an abstract structure and spoken in both languages, so that the German
-is a function of the English. `generate` is all that the rest of the program needs.
+A sentence is drawn once as an abstract structure and rendered in both languages, so that the German
+is a function of the English. The rest of the program needs only `generate` and `write_corpus`.
 
 - `entries`: what a dictionary entry holds
 - `english_forms`: English inflection
@@ -27,8 +27,10 @@ is a function of the English. `generate` is all that the rest of the program nee
 - `complements`: clauses as objects
 - `sentences`: whole sentences
 - `splits`: training, validation and test text
+- `files`: the corpus as text files
 """
 
+from .files import write_corpus
 from .splits import DemoSplits, generate
 
-__all__ = ["DemoSplits", "generate"]
+__all__ = ["DemoSplits", "generate", "write_corpus"]

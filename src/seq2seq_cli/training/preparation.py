@@ -15,7 +15,8 @@ from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, ParallelText, parse_corpora, read_parallel
 from seq2seq_cli.data.streaming import Stream
 from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs, TrainingPairs
-from seq2seq_cli.data.token_store import tokenise_or_load, train_or_load_tokenizer
+from seq2seq_cli.data.token_store import tokenise_or_load
+from seq2seq_cli.data.tokenizers import train_or_load_tokenizer
 from seq2seq_cli.devices import return_memory
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.run_config import RunConfig
