@@ -49,6 +49,7 @@ def seq2seq(*arguments: object, standard_input: str | None = None) -> str:
     """Run the command with this checkout's code; returns what it printed."""
     source = Path(__file__).resolve().parents[2] / "src"
     environment = {**os.environ, "PYTHONPATH": str(source)}
+    environment.pop("OMP_NUM_THREADS", None)  # results depend on the number of threads
     command = [sys.executable, "-m", "seq2seq_cli", *map(str, arguments)]
     done = subprocess.run(
         command, input=standard_input, capture_output=True, text=True, env=environment, check=False
