@@ -33,17 +33,16 @@ Translate = Callable[[Lines], Lines]
 def our_engine(run: Path, beam: int, threads: int, settings: dict[str, Any]) -> Translate:
     from seq2seq_cli.devices import prepare
     from seq2seq_cli.search import SearchOptions
-    from seq2seq_cli.translation.translator import Translator
+    from seq2seq_cli.translation import TranslationSettings, Translator
 
-    workers = settings.pop("workers")
-    prepare(threads // workers)
-    options = SearchOptions(
+    prepare(threads // settings["workers"])
+    search = SearchOptions(
         beam=beam, length_penalty="power", max_ratio=0.0, max_extra=MOST_TOKENS + 1
     )
-    translator = Translator.load([run], options, workers=workers, **settings)
+    translator = Translator.load(run, TranslationSettings(search=search, device="cpu", **settings))
 
     def translate(lines: Lines) -> Lines:
-        return [each.text for each in translator.translate(lines, warn=lambda message: None)]
+        return [translation.text for translation in translator.translate(lines)]
 
     return translate
 

@@ -15,9 +15,8 @@ from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.settings import TokenizerSettings
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.translation import Translation, TranslationSettings, Translator
 from seq2seq_cli.translation.long_lines import split_line
-from seq2seq_cli.translation.results import Translation
-from seq2seq_cli.translation.translator import Translator
 from seq2seq_cli.translation.word_alignment import word_indices
 
 MAX_LENGTH = 12  # tokens
@@ -56,8 +55,7 @@ def make(tokenizer: Tokenizer) -> Callable[..., Translator]:
             Predictor([Echo(len(tokenizer))]),  # type: ignore[list-item]
             Tokenizers(tokenizer, tokenizer),
             MAX_LENGTH,
-            SearchOptions(beam=beam),
-            batch_tokens,
+            TranslationSettings(search=SearchOptions(beam=beam), batch_tokens=batch_tokens),
         )
 
     return make
@@ -80,7 +78,7 @@ ANY = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=60
 @given(lines=st.lists(SHORT, max_size=20), batch_tokens=st.integers(1, 60), beam=st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
 def test_translations_come_in_the_order_of_the_lines(lines, batch_tokens, beam, make, tokenizer):
-    found = texts(make(beam, batch_tokens).translate(lines, unexpected))
+    found = texts(make(beam, batch_tokens).translate(lines, warn=unexpected))
     assert found == [tokenizer.normalize(line) for line in lines]
 
 
@@ -88,7 +86,7 @@ def test_translations_come_in_the_order_of_the_lines(lines, batch_tokens, beam, 
 @settings(max_examples=60, deadline=None)
 def test_a_long_line_loses_nothing_and_no_part_is_too_long(lines, make, tokenizer):
     translator = make()
-    found = texts(translator.translate(lines, warn=lambda message: None))
+    found = texts(translator.translate(lines))
     assert [line.replace(" ", "") for line in found] == [
         tokenizer.normalize(line).replace(" ", "") for line in lines
     ]
@@ -98,14 +96,14 @@ def test_a_long_line_loses_nothing_and_no_part_is_too_long(lines, make, tokenize
 def test_only_lines_that_are_too_long_are_warned_of_with_their_number(make):
     warnings = []
     lines = ["a", "a b c d " * 4, "", "b"]
-    make().translate(lines, warnings.append, first_number=101)
+    make().translate(lines, warn=warnings.append, first_number=101)
     assert warnings == ["line 102 has 16 tokens, the model reads 12: translated in 2 parts"]
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\t", "\0", "\u2028", "\x85\x0c"])
 def test_the_model_is_not_asked_about_blank_lines(blank, make):
     translator = make()
-    assert texts(translator.translate([blank, blank], unexpected)) == ["", ""]
+    assert texts(translator.translate([blank, blank], warn=unexpected)) == ["", ""]
     assert translator.predictor.models[0].asked == []
 
 
@@ -152,7 +150,8 @@ def test_many_draws_of_a_line_are_as_many_rows_as_a_wide_beam(make):
     translator = make()
     options = {"beam": 40}, {"sample": True, "n_best": 40, "beam": 1}
     wide, drawn = (
-        replace(translator, batch_tokens=None, options=SearchOptions(**each)) for each in options
+        replace(translator, settings=TranslationSettings(search=SearchOptions(**each)))
+        for each in options
     )
     assert wide.batch_budget() == drawn.batch_budget()
 
@@ -160,7 +159,8 @@ def test_many_draws_of_a_line_are_as_many_rows_as_a_wide_beam(make):
 def test_a_failed_batch_stops_no_later_call(
     make: Callable[..., Translator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    translator = replace(make(batch_tokens=4), workers=2)
+    translator = make(batch_tokens=4)
+    translator = replace(translator, settings=replace(translator.settings, workers=2))
 
     def fail(model: Echo, source: Tensor) -> tuple[Tensor, Tensor]:
         raise MemoryError
@@ -168,6 +168,6 @@ def test_a_failed_batch_stops_no_later_call(
     with monkeypatch.context() as broken:
         broken.setattr(Echo, "encode", fail)
         with pytest.raises(MemoryError):
-            translator.translate(["ab", "abc", "a b c"], unexpected)
-    found = translator.translate(["ab", "abc", "a b c"], unexpected)
+            translator.translate(["ab", "abc", "a b c"], warn=unexpected)
+    found = translator.translate(["ab", "abc", "a b c"], warn=unexpected)
     assert [each.text for each in found] == ["ab", "abc", "a b c"]

@@ -84,10 +84,11 @@ def attention(
     from seq2seq_cli.devices import prepare
     from seq2seq_cli.evaluation.inspection import attention_maps
     from seq2seq_cli.search import SearchOptions
-    from seq2seq_cli.translation.translator import Translator
+    from seq2seq_cli.translation import TranslationSettings, Translator
 
     prepare(threads)
-    translator = Translator.load([run], SearchOptions(beam=beam))
+    settings = TranslationSettings(search=SearchOptions(beam=beam), device="cpu")
+    translator = Translator.load(run, settings)
     lines = list(islice(read_lines(input_, console.warn), MOST_LINES + 1))
     if len(lines) > MOST_LINES:
         raise InputError(f"{display_name(input_)}: more than {MOST_LINES:,} lines; give fewer")

@@ -97,19 +97,19 @@ def likelihood(
             f"{display_name(source)} has {len(sources):,} lines, {display_name(target)} has "
             f"{len(targets):,}: they belong together line by line"
         )
-    from seq2seq_cli.devices import choose_device, prepare
+    from seq2seq_cli.devices import prepare
+    from seq2seq_cli.translation import TranslationSettings, Translator
     from seq2seq_cli.translation.likelihood import likelihoods, perplexity
-    from seq2seq_cli.translation.translator import Translator
 
     prepare(threads)
-    translator = Translator.load(
-        runs,
-        weights=votes,
-        device=choose_device(device),
-        batch_tokens=batch_tokens,
-        precision=precision,
+    settings = TranslationSettings(
+        weights=tuple(votes),
         target_language=target_language,
+        precision=precision,
+        device=device,
+        batch_tokens=batch_tokens,
     )
+    translator = Translator.load(runs, settings)
     total, tokens = 0.0, 0
     with opened_output(STDIN) as stream, LineWriter(stream, "standard output") as writer:
         for each in likelihoods(translator, sources, targets, console.warn, in_pieces=pieces):

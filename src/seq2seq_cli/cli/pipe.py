@@ -72,8 +72,10 @@ def check_new_folder(path: Path) -> None:
         raise InputError(f"{path} cannot be made: {above} is no writable directory")
 
 
-def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> None:
+def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> int:
     """Convert lines as they arrive, at most so many at once; on a terminal, prompt for them.
+
+    Returns how many lines there were.
 
     Ctrl-C, SIGTERM and a reader that goes away, as `head` does, end the process without a
     traceback, with whole lines written.
@@ -90,6 +92,7 @@ def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> No
                 _prompt(interactive)
             if interactive:
                 print(file=sys.stderr)  # Ctrl-D leaves the shell its own line
+    return number - 1
 
 
 def _prompt(interactive: bool) -> None:

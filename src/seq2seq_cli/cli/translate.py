@@ -2,22 +2,30 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
-from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, MOST_BEAM, SEARCH_BATCH_TOKENS
+from seq2seq_cli.config.search import (
+    GREEDY_BATCH_TOKENS,
+    MOST_BEAM,
+    MOST_WORKERS,
+    SEARCH_BATCH_TOKENS,
+)
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, display_name, ignore_warning, read_lines
+from seq2seq_cli.translation.prefixes import Prefixes
 from seq2seq_cli.translation.results import FORMATS, Format, as_pharaoh
+
+if TYPE_CHECKING:
+    from seq2seq_cli.translation import Translator
 
 SEARCH, DRAWING, FILES, MACHINE = "Search", "Drawing at random", "Files", "Machine"
 WINDOW_LINES = 1024  # lines read ahead, and sorted by length among each other
-MOST_WORKERS = 4  # by default: Python's part of the work is done by one at a time
 
 
 def translate(
@@ -223,14 +231,12 @@ def translate(
     check_paths([input_] if prefix is None else [input_, prefix], outputs)
     for run in runs:
         check_run_folder(run)
-    begun = list(read_lines(prefix, console.warn)) if prefix is not None else None
-    if begun is not None and input_.is_file():  # a pipe can be read only once
-        check_counts(prefix, len(begun), input_, sum(1 for _ in read_lines(input_, ignore_warning)))
-    from seq2seq_cli.devices import choose_device, prepare, usable_threads
+    prefixes = None if prefix is None else _read_prefixes(prefix, input_)
+    from seq2seq_cli.devices import choose_device
     from seq2seq_cli.search import SearchOptions
-    from seq2seq_cli.translation.translator import Translator
+    from seq2seq_cli.translation import TranslationSettings, Translator, share_threads
 
-    options = SearchOptions(
+    search = SearchOptions(
         beam=beam,
         n_best=n_best,
         length_penalty=length_penalty,
@@ -247,55 +253,61 @@ def translate(
         top_p=top_p,
         seed=seed,
     )
-    where = choose_device(device)
-    available = threads or usable_threads()
-    side_by_side = workers or (min(available, MOST_WORKERS) if where.type == "cpu" else 1)
-    prepare(max(1, available // side_by_side))
-    translator = Translator.load(
-        runs,
-        options,
-        weights=votes,
-        device=where,
-        batch_tokens=batch_tokens,
-        workers=side_by_side,
-        aligns=alignment is not None,
-        aligns_if_possible=format_ == "jsonl",
+    alignments: Literal["off", "if-possible", "required"]
+    if alignment is not None:
+        alignments = "required"
+    else:
+        alignments = "if-possible" if format_ == "jsonl" else "off"
+    settings = TranslationSettings(
+        search=search,
+        weights=tuple(votes),
+        target_language=target_language,
+        alignments=alignments,
         precision=precision,
         shortlist=shortlist,
-        target_language=target_language,
+        device=device,
+        batch_tokens=batch_tokens,
+        workers=share_threads(choose_device(device), workers, threads),
     )
-    if begun is not None:
-        translator.check_prefixes(begun, str(prefix))
+    translator = Translator.load(runs, settings)
+    if prefixes is not None:
+        prefixes.check(translator.tokenizers.target, translator.max_length)
+    _translate_files(translator, prefixes, format_, input_, output, alignment)
+
+
+def _read_prefixes(path: Path, source: Path) -> Prefixes:
+    """Read --prefix. Raises InputError if the source is a file with another number of lines."""
+    prefixes = Prefixes(list(read_lines(path, console.warn)), display_name(path))
+    if source.is_file():  # a pipe can be read only once
+        lines = sum(1 for _ in read_lines(source, ignore_warning))
+        prefixes.check_count(lines, display_name(source))
+    return prefixes
+
+
+def _translate_files(
+    translator: "Translator",
+    prefixes: Prefixes | None,
+    format_: Format,
+    source: Path,
+    output: Path,
+    alignment: Path | None,
+) -> None:
+    """Translate the lines of the source as they arrive, and write alignments beside the output."""
+    name = display_name(source)
+    show = FORMATS[format_]
     with ExitStack() as files:
-        aligned = None
+        pairs = None
         if alignment is not None:
             stream = files.enter_context(opened_output(alignment))
-            aligned = files.enter_context(LineWriter(stream, str(alignment)))
-        read = 0
+            pairs = files.enter_context(LineWriter(stream, str(alignment)))
 
         def convert(lines: list[str], first: int) -> list[str]:
-            nonlocal read
-            read += len(lines)
-            prefixes = None
-            if begun is not None:
-                prefixes = begun[first - 1 : first - 1 + len(lines)]
-                if len(prefixes) < len(lines):
-                    check_counts(prefix, len(begun), input_, read)
-            found = translator.translate(lines, console.warn, first, prefixes)
-            if aligned is not None:
-                aligned.write("".join(f"{as_pharaoh(each)}\n" for each in found).encode())
-            show = FORMATS[format_]
-            return [show(each, number) for number, each in enumerate(found, start=first)]
+            begun = None if prefixes is None else prefixes.window(first, len(lines), name)
+            found = translator.translate(lines, begun, warn=console.warn, first_number=first)
+            if pairs is not None:
+                pairs.write("".join(f"{as_pharaoh(each)}\n" for each in found).encode())
+            return [show(translation, number) for number, translation in enumerate(found, first)]
 
-        pipe(input_, output, WINDOW_LINES, convert)
-        if begun is not None:
-            check_counts(prefix, len(begun), input_, read)
-
-
-def check_counts(prefix: Path | None, prefixes: int, source: Path, lines: int) -> None:
-    """Raise InputError unless there is a prefix for every line."""
-    if prefixes != lines:
-        raise InputError(
-            f"{prefix} has {prefixes:,} lines, {display_name(source)} has {lines:,}: they belong "
-            "together line by line; a blank line is no prefix"
-        )
+        count = pipe(source, output, WINDOW_LINES, convert)
+        if prefixes is not None:
+            prefixes.check_count(count, name)

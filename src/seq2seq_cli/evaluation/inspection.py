@@ -137,7 +137,7 @@ def attention_maps(
             chosen = tokenizers.target.encode([targets[number - 1]])[0]
         elif ids:
             chosen = list(
-                beam_search(translator.predictor, source, translator.options)[0][0].tokens
+                beam_search(translator.predictor, source, translator.settings.search)[0][0].tokens
             )
         else:
             chosen = []

@@ -30,7 +30,7 @@ from seq2seq_cli.training.resuming import RunPlan, resolve, with_batch_tokens
 from seq2seq_cli.training.torch_compile import compile_layers
 from seq2seq_cli.training.trainer import Experiment, Trainer
 from seq2seq_cli.training.validation import Validator, data_statistics
-from seq2seq_cli.translation.translator import Translator
+from seq2seq_cli.translation import TranslationSettings, Translator
 
 SHORTLIST_TRANSLATIONS = 50  # of each source token
 SHORTLIST_COMMON = 100  # target tokens on every list
@@ -193,7 +193,7 @@ def make_validator(
         Predictor([model]),
         data.tokenizers,
         config.data.max_length,
-        SearchOptions(beam=training.valid_beam),
+        TranslationSettings(search=SearchOptions(beam=training.valid_beam)),
         precision=choose_search_precision("auto", machine.device),
     )
     return Validator(

@@ -22,7 +22,7 @@ from seq2seq_cli.training.diagnosis import (
     translation_statistics,
 )
 from seq2seq_cli.training.progress import Validation
-from seq2seq_cli.translation.translator import Translator
+from seq2seq_cli.translation import Translator
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Validator:
 
     def __call__(self, model: TranslationModel) -> Validation:
         translator = replace(self.translator, predictor=Predictor([model]))
-        found = translator.translate(self.text.source, warn=lambda message: None)
+        found = translator.translate(self.text.source)
         hypotheses = [translation.text for translation in found]
         bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"))
         shown = np.linspace(0, len(hypotheses) - 1, min(self.samples, len(hypotheses))).astype(int)

@@ -1,9 +1,83 @@
 """Lines in, lines out: tokenizers, models and search together.
 
+    from seq2seq_cli.translation import Translator
+
+    translator = Translator.load("runs/en-de")
+    for translation in translator.translate(["A man rides a bicycle.", "A woman sleeps."]):
+        print(translation.text)
+
+All that `seq2seq translate` can be asked for is in one object of settings, here n-best lists with
+alignments by an ensemble of two runs:
+
+    from seq2seq_cli.search import SearchOptions
+    from seq2seq_cli.translation import TranslationSettings, Translator, as_jsonl
+
+    settings = TranslationSettings(
+        search=SearchOptions(n_best=5), weights=(2, 1), alignments="required"
+    )
+    translator = Translator.load(["runs/a", "runs/b"], settings)
+    [translation] = translator.translate(["A man rides a bicycle."], prefixes=["Ein Mann"])
+    print(as_jsonl(translation, number=1))
+
+PyTorch is imported when `Translator` or `likelihoods` is first used. The files:
+
+- `settings`: how runs translate, as one frozen object
 - `results`: translations of lines, and how they are written
+- `prefixes`: what translations have to begin with
 - `long_lines`: splits lines that are longer than a model reads
 - `languages`: the language that a line is to be translated into
 - `word_alignment`: alignments of words, from attention
+- `workers`: CPU threads, divided among workers that search side by side
+- `loading`: run folders, several as an ensemble
 - `translator`: lines to translations
 - `likelihood`: how likely given translations are
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seq2seq_cli.translation.likelihood import Likelihood, likelihoods
+    from seq2seq_cli.translation.prefixes import Prefixes
+    from seq2seq_cli.translation.results import (
+        Candidate,
+        Translation,
+        as_jsonl,
+        as_pharaoh,
+        as_text,
+        as_tsv,
+    )
+    from seq2seq_cli.translation.settings import TranslationSettings
+    from seq2seq_cli.translation.translator import Translator
+    from seq2seq_cli.translation.workers import share_threads
+
+__all__ = [
+    "Candidate",
+    "Likelihood",
+    "Prefixes",
+    "Translation",
+    "TranslationSettings",
+    "Translator",
+    "as_jsonl",
+    "as_pharaoh",
+    "as_text",
+    "as_tsv",
+    "likelihoods",
+    "share_threads",
+]
+
+_FILES = {
+    "Likelihood": "likelihood",
+    "Prefixes": "prefixes",
+    "TranslationSettings": "settings",
+    "Translator": "translator",
+    "likelihoods": "likelihood",
+    "share_threads": "workers",
+}  # all other names are in `results`
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first asked for: PyTorch alone takes a second."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILES.get(name, 'results')}"), name)

@@ -10,24 +10,22 @@ import numpy as np
 import torch
 
 from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, USUAL_BEAM
-from seq2seq_cli.config.settings import require
 from seq2seq_cli.devices import autocast
-from seq2seq_cli.inference import with_packed_layers
-from seq2seq_cli.inference.precision import choose_search_precision
-from seq2seq_cli.models import check_attends_to_source
 from seq2seq_cli.padding import pad, split_by_tokens
-from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import Predictor, SearchOptions, Shortlist, search
-from seq2seq_cli.symbols import EOS, UNK
-from seq2seq_cli.text import Warn
+from seq2seq_cli.search import Predictor, search
+from seq2seq_cli.symbols import EOS
+from seq2seq_cli.text import Warn, ignore_warning
 from seq2seq_cli.tokenization.language_tags import split_tag
-from seq2seq_cli.translation.languages import check_language, missing_language, with_tag
+from seq2seq_cli.translation.languages import missing_language, with_tag
+from seq2seq_cli.translation.loading import load_runs
 from seq2seq_cli.translation.long_lines import split_line
+from seq2seq_cli.translation.prefixes import Prefixes, encode_prefixes
 from seq2seq_cli.translation.results import Candidate, Translation, join_segments
+from seq2seq_cli.translation.settings import TranslationSettings
 from seq2seq_cli.translation.word_alignment import WordAlignment, align_words
 
-DEFAULT_OPTIONS = SearchOptions()
+DEFAULT_SETTINGS = TranslationSettings()
 
 
 @dataclass(frozen=True)
@@ -46,100 +44,54 @@ class Translator:
 
     predictor: Predictor
     tokenizers: Tokenizers
-    max_length: int  # source tokens the models have learned to read
-    options: SearchOptions = DEFAULT_OPTIONS
-    # source tokens searched at a time, padding included; None: what is fastest
-    batch_tokens: int | None = None
-    workers: int = 1  # batches searched at the same time
-    aligns: bool = False
+    max_length: int  # source tokens that the models have learned to read
+    settings: TranslationSettings = DEFAULT_SETTINGS
     precision: torch.dtype = torch.float32  # of matrix products
-    target_language: str = ""  # for lines without a tag, where the models have several
+    aligns: bool = False  # candidates have alignments of words
 
     @classmethod
     def load(
         cls,
-        runs: Sequence[Path],
-        options: SearchOptions = DEFAULT_OPTIONS,
-        *,
-        weights: Sequence[float] = (),
-        device: torch.device | None = None,
-        batch_tokens: int | None = None,
-        workers: int = 1,
-        aligns: bool = False,
-        aligns_if_possible: bool = False,
-        precision: str = "auto",
-        shortlist: bool = False,
-        target_language: str = "",
+        runs: str | Path | Sequence[str | Path],
+        settings: TranslationSettings = DEFAULT_SETTINGS,
     ) -> "Translator":
-        """Load run folders, several as an ensemble. Raises InputError, naming what is wrong.
+        """Load the folder of a trained run, or several folders as an ensemble.
 
-        `precision` is auto, float32, bfloat16 or int8; `shortlist` narrows the vocabulary to the
-        first run's list. `aligns` adds alignments, and is refused for models without attention;
-        `aligns_if_possible` leaves them out there.
+        Raises InputError for a folder that is not a run or is damaged, for runs that do not share
+        their tokenizers, and for settings that do not fit them.
         """
-        device = device or torch.device("cpu")
-        dtype = choose_search_precision(precision, device)
-        folders = [RunFolder(run) for run in runs]
-        configs = [folder.load_config() for folder in folders]
-        tokenizers = folders[0].load_tokenizers()
-        for run, folder in zip(runs[1:], folders[1:], strict=True):
-            other = folder.load_tokenizers()
-            for side in ("source", "target"):
-                require(
-                    getattr(other, side).sha256 == getattr(tokenizers, side).sha256,
-                    f"{runs[0]} and {run} have different {side} tokenizers; only models that share "
-                    "theirs (train with --source-tokenizer and --target-tokenizer) can vote on "
-                    "the same words",
-                )
-        models = [folder.load_model().to(device) for folder in folders]
-        if dtype == torch.int8:
-            models = [with_packed_layers(model, eight_bits=True) for model in models]
-        chosen = None
-        if shortlist:
-            translations, common = folders[0].load_shortlist()
-            chosen = Shortlist(translations.to(device), common.to(device), len(tokenizers.target))
-        predictor = Predictor(
-            models, weights, chosen, captures_attention=options.coverage_penalty > 0
-        )
-        for run, model in zip(runs, models, strict=True) if aligns else ():
-            check_attends_to_source(model, f"{run}: word alignment")
-        check_language(runs[0], tokenizers.source.tags, target_language)
-        aligns |= aligns_if_possible and all(model.attends_to_source for model in models)
-        max_length = min(config.data.max_length for config in configs)
+        paths = [runs] if isinstance(runs, str | Path) else runs
+        loaded = load_runs([Path(path) for path in paths], settings)
         return cls(
-            *(predictor, tokenizers, max_length, options, batch_tokens, workers, aligns, dtype),
-            target_language,
+            loaded.predictor,
+            loaded.tokenizers,
+            loaded.max_length,
+            settings,
+            loaded.precision,
+            loaded.aligns,
         )
-
-    def check_prefixes(self, prefixes: Sequence[str], name: str) -> None:
-        """Raise InputError for a prefix, of a file of this name, that no translation can have."""
-        target = self.tokenizers.target
-        for number, ids in enumerate(target.encode(prefixes), start=1):
-            require(
-                UNK not in ids,
-                f"{name}, line {number}: the run has no pieces for some of its characters "
-                f"({target.decode([ids])[0]}); only what it learned to write can be a prefix",
-            )
-            require(
-                len(ids) <= self.max_length,
-                f"{name}, line {number} has {len(ids):,} tokens; up to {self.max_length:,} are "
-                "allowed, as many as the run learned to write",
-            )
 
     def translate(
         self,
         lines: Sequence[str],
-        warn: Warn,
-        first_number: int = 1,
         prefixes: Sequence[str] | None = None,
+        *,
+        warn: Warn = ignore_warning,
+        first_number: int = 1,
     ) -> list[Translation]:
-        """Translate lines; item k of the result belongs to line k given, blank ones stay blank.
+        """Translate lines; item k of the result belongs to line k, and blank lines stay blank.
 
-        `first_number` is the number of the first line, in warnings and for drawing. Translations
-        begin with their prefix, if there is one.
+        A translation begins with the prefix of its line, if there is one. A line with more than
+        `max_length` tokens is split at sentence ends, its segments translated and joined again.
+        That is told to `warn`, as is a missing language; each `Translation` has its own warnings
+        too. `first_number` is the number of the first line in these messages and, so that a line
+        is sampled alike in any window of a text, for random draws. Raises InputError unless there
+        is a prefix for each line, and for a prefix that no translation can have.
         """
+        if prefixes is not None:
+            Prefixes(prefixes, "prefixes").check_count(len(lines), "the text")
         translations = [Translation(line) for line in lines]
-        segments = list(self._segments(translations, warn, first_number, prefixes))
+        segments = list(self._segments(translations, prefixes, warn, first_number))
         batches = self._batches(segments)
         results = self._search_all([[segments[row] for row in batch] for batch in batches])
         found: list[list[Candidate]] = [[] for _ in segments]
@@ -157,13 +109,17 @@ class Translator:
     def _segments(
         self,
         translations: list[Translation],
+        prefixes: Sequence[str] | None,
         warn: Warn,
         first_number: int,
-        prefixes: Sequence[str] | None,
     ) -> Iterator[Segment]:
         """Tokenise lines and split those that are too long; warnings go to `translations` too."""
         source = self.tokenizers.source
-        begun = self.tokenizers.target.encode(prefixes) if prefixes is not None else None
+        begun = None
+        if prefixes is not None:
+            begun = encode_prefixes(
+                prefixes, self.tokenizers.target, self.max_length, first_number=first_number
+            )
         tagged = [self.tagged(translation.source) for translation in translations]
         encoded = source.encode(tagged)
         for index, (translation, ids) in enumerate(zip(translations, encoded, strict=True)):
@@ -191,7 +147,7 @@ class Translator:
 
     def tagged(self, line: str) -> str:
         """The line with the tag of the language asked for, unless it has one."""
-        return with_tag(line, self.target_language, self.tokenizers.source.tags)
+        return with_tag(line, self.settings.target_language, self.tokenizers.source.tags)
 
     def missing_language(self, line: str, ids: Sequence[int], number: int) -> str:
         """A warning if the tokens of a line lack the tag of a language, else an empty string."""
@@ -199,10 +155,11 @@ class Translator:
 
     def batch_budget(self) -> int:
         """Source tokens searched at a time."""
-        hypotheses = self.options.n_best if self.options.sample else self.options.beam
+        search = self.settings.search
+        hypotheses = search.n_best if search.sample else search.beam
         fastest = GREEDY_BATCH_TOKENS if hypotheses == 1 else SEARCH_BATCH_TOKENS
-        rows = max(USUAL_BEAM, hypotheses)  # of a sentence, which memory goes by
-        return self.batch_tokens or fastest * USUAL_BEAM // rows
+        rows = max(USUAL_BEAM, hypotheses)  # of a sentence; memory grows with them
+        return self.settings.batch_tokens or fastest * USUAL_BEAM // rows
 
     def _batches(self, segments: Sequence[Segment]) -> list[list[int]]:
         """Indices of segments of similar length, the longest first."""
@@ -215,11 +172,11 @@ class Translator:
 
     def _search_all(self, batches: Sequence[Sequence[Segment]]) -> list[list[list[Candidate]]]:
         """Search batches, `workers` at the same time; the candidates of each segment of each."""
-        if self.workers == 1 or len(batches) <= 1:
+        if self.settings.workers == 1 or len(batches) <= 1:
             return [self._search(self.predictor, batch) for batch in batches]
         self.predictor.search_models()  # made once, and not by each worker
         predictor = self.predictor.stoppable()
-        pool = ThreadPoolExecutor(self.workers)
+        pool = ThreadPoolExecutor(self.settings.workers)
         try:
             return list(pool.map(partial(self._search, predictor), batches))
         except BaseException:  # Ctrl-C waits for a few steps of the batches that have begun
@@ -235,7 +192,7 @@ class Translator:
             found = search(
                 predictor,
                 source,
-                self.options,
+                self.settings.search,
                 prefixes if any(prefixes) else (),
                 [segment.number for segment in segments],
             )

@@ -1,0 +1,76 @@
+"""Loads run folders, several as an ensemble, as what a translator is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.devices import choose_device
+from seq2seq_cli.inference import with_packed_layers
+from seq2seq_cli.inference.precision import choose_search_precision
+from seq2seq_cli.models import check_attends_to_source
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.search import Predictor, Shortlist
+from seq2seq_cli.translation.languages import check_language
+from seq2seq_cli.translation.settings import TranslationSettings
+
+
+@dataclass(frozen=True)
+class LoadedRuns:
+    """Models that vote, the tokenizers they share, and what settings come to for these models."""
+
+    predictor: Predictor
+    tokenizers: Tokenizers
+    max_length: int  # source tokens that all models have learned to read
+    precision: torch.dtype
+    aligns: bool
+
+
+def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns:
+    """Load run folders onto the device of the settings.
+
+    Raises InputError for folders that are not runs or are damaged, for runs that do not share
+    their tokenizers, and for settings that do not fit them.
+    """
+    device = choose_device(settings.device)
+    precision = choose_search_precision(settings.precision, device)
+    folders = [RunFolder(run) for run in runs]
+    max_length = min(folder.load_config().data.max_length for folder in folders)
+    tokenizers = _shared_tokenizers(runs, folders)
+    models = [folder.load_model().to(device) for folder in folders]
+    if precision == torch.int8:
+        models = [with_packed_layers(model, eight_bits=True) for model in models]
+    shortlist = None
+    if settings.shortlist:
+        translations, common = folders[0].load_shortlist()
+        shortlist = Shortlist(translations.to(device), common.to(device), len(tokenizers.target))
+    predictor = Predictor(
+        models,
+        settings.weights,
+        shortlist,
+        captures_attention=settings.search.coverage_penalty > 0,
+    )
+    for run, model in zip(runs, models, strict=True):
+        if settings.alignments == "required":
+            check_attends_to_source(model, f"{run}: word alignment")
+    check_language(runs[0], tokenizers.source.tags, settings.target_language)
+    aligns = settings.alignments != "off" and all(model.attends_to_source for model in models)
+    return LoadedRuns(predictor, tokenizers, max_length, precision, aligns)
+
+
+def _shared_tokenizers(runs: Sequence[Path], folders: Sequence[RunFolder]) -> Tokenizers:
+    """The tokenizers of the first run. Raises InputError if another run has different ones."""
+    tokenizers = folders[0].load_tokenizers()
+    for run, folder in zip(runs[1:], folders[1:], strict=True):
+        other = folder.load_tokenizers()
+        for side in ("source", "target"):
+            require(
+                getattr(other, side).sha256 == getattr(tokenizers, side).sha256,
+                f"{runs[0]} and {run} have different {side} tokenizers; only models that share "
+                "theirs (train with --source-tokenizer and --target-tokenizer) can vote on "
+                "the same words",
+            )
+    return tokenizers

@@ -1,0 +1,71 @@
+"""Prefixes: what translations have to begin with, line by line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.symbols import UNK
+
+if TYPE_CHECKING:
+    from seq2seq_cli.tokenization.tokenizer import Tokenizer
+
+
+def encode_prefixes(
+    lines: Sequence[str],
+    target: "Tokenizer",
+    max_length: int,
+    *,
+    name: str = "prefixes",
+    first_number: int = 1,
+) -> list[list[int]]:
+    """Tokenise prefixes. Raises InputError, with the line, for one that no translation can have.
+
+    Such a prefix has characters that the run cannot write, or more than `max_length` tokens.
+    """
+    encoded = target.encode(lines)
+    for number, ids in enumerate(encoded, start=first_number):
+        require(
+            UNK not in ids,
+            f"{name}, line {number}: the run has no pieces for some of its characters "
+            f"({target.decode([ids])[0]}); only what it learned to write can be a prefix",
+        )
+        require(
+            len(ids) <= max_length,
+            f"{name}, line {number} has {len(ids):,} tokens; up to {max_length:,} are allowed, as "
+            "many as the run learned to write",
+        )
+    return encoded
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """A prefix for each line of a text that is translated window by window.
+
+    The translation of a line with a blank prefix is free.
+    """
+
+    lines: Sequence[str]
+    name: str  # of their file, in messages
+
+    def check(self, target: "Tokenizer", max_length: int) -> None:
+        """Raise InputError, as `encode_prefixes` does, before anything is translated."""
+        encode_prefixes(self.lines, target, max_length, name=self.name)
+
+    def check_count(self, lines: int, source: str) -> None:
+        """Raise InputError unless the text, called `source` in the message, has as many lines."""
+        require(
+            len(self.lines) == lines,
+            f"{self.name} has {len(self.lines):,} lines, {source} has {lines:,}: they belong "
+            "together line by line; a blank line is no prefix",
+        )
+
+    def window(self, first_number: int, lines: int, source: str) -> Sequence[str]:
+        """The prefixes of so many lines from this one on, counted from 1.
+
+        Raises InputError, as `check_count` does, if there are not as many.
+        """
+        end = first_number - 1 + lines
+        if end > len(self.lines):
+            self.check_count(end, source)
+        return self.lines[first_number - 1 : end]

@@ -1,0 +1,45 @@
+"""How runs translate, as one frozen object."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from seq2seq_cli.search.options import SearchOptions
+
+Alignments = Literal["off", "if-possible", "required"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+
+DEFAULT_SEARCH = SearchOptions()
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """How runs are loaded and lines translated; the defaults are those of `seq2seq translate`."""
+
+    search: SearchOptions = DEFAULT_SEARCH
+    """Beam, n-best, penalties, length limits, sampling."""
+
+    weights: tuple[float, ...] = ()
+    """A number above 0 for each run of an ensemble; empty: all runs have the same weight."""
+
+    target_language: str = ""
+    """The language of lines without a tag such as <2de>, for runs with several languages."""
+
+    alignments: Alignments = "off"
+    """Whether candidates have alignments of words. They need attention to the source: without it,
+    "if-possible" leaves them out and "required" raises InputError."""
+
+    precision: Precision = "auto"
+    """The type of matrix products. auto: float32 on CPUs, bfloat16 on GPUs that have it."""
+
+    shortlist: bool = False
+    """Choose only among likely translations of the words of a line, as the first run lists them."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps; auto: CUDA if there is a GPU, else MPS, else the CPU."""
+
+    batch_tokens: int | None = None
+    """Source tokens searched at a time, padding included; None: what is fastest for the beam."""
+
+    workers: int = 1
+    """Batches searched side by side. All use the threads that the process has for CPU work;
+    `share_threads` divides these among workers, as the command does."""

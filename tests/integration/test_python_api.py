@@ -1,0 +1,103 @@
+"""The Python API gives what the commands write, to the byte, and its examples run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import seq2seq_cli.translation
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.search import SearchOptions
+from seq2seq_cli.translation import TranslationSettings, Translator, as_jsonl, as_pharaoh, as_tsv
+
+LINES = ["one two .", "", "three four five six .", "one two three . " * 7, "seven"]
+PREFIXES = ["neun", "", "", "acht", "sieben"]
+
+
+def written(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def test_defaults_are_those_of_the_command(seq2seq: Any, trained: Path) -> None:
+    translations = Translator.load(str(trained)).translate(LINES)
+    done = seq2seq("translate", trained, stdin=written(LINES))
+    assert written([translation.text for translation in translations]) == done.stdout
+    warnings = [f"seq2seq: warning: {text}\n" for each in translations for text in each.warnings]
+    assert warnings
+    assert "".join(warnings) == done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["--n-best", 3], TranslationSettings(search=SearchOptions(n_best=3))),
+        (
+            ["--sample", "--seed", 7, "--n-best", 2],
+            TranslationSettings(search=SearchOptions(sample=True, seed=7, n_best=2)),
+        ),
+        (
+            ["--precision", "int8", "--shortlist", "--beam", 2],
+            TranslationSettings(search=SearchOptions(beam=2), precision="int8", shortlist=True),
+        ),
+    ],
+    ids=["n-best", "sample", "int8"],
+)
+def test_all_that_is_known_of_a_line_is_the_same(
+    arguments: list[object], settings: TranslationSettings, seq2seq: Any, trained: Path
+) -> None:
+    translations = Translator.load(trained, settings).translate(LINES)
+    numbered = list(enumerate(translations, start=1))
+    done = seq2seq("translate", trained, "--format", "tsv", *arguments, stdin=written(LINES))
+    assert written([as_tsv(each, number) for number, each in numbered]) == done.stdout
+
+
+def test_an_ensemble_with_prefixes_and_alignments_is_the_same(
+    seq2seq: Any, trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "prefixes").write_bytes(written(PREFIXES))
+    arguments = ["--weights", "2,1", "--prefix", "prefixes", "--alignment", "pairs"]
+    done = seq2seq(
+        *("translate", trained, trained, *arguments, "--format", "jsonl"),
+        stdin=written(LINES),
+        folder=tmp_path,
+    )
+    settings = TranslationSettings(weights=(2, 1), alignments="required")
+    found = Translator.load([trained, trained], settings).translate(LINES, PREFIXES)
+    assert written([as_jsonl(each, number) for number, each in enumerate(found, 1)]) == done.stdout
+    assert written(list(map(as_pharaoh, found))) == (tmp_path / "pairs").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "message"),
+    [
+        (["eins"], "prefixes has 1 lines, the text has 2"),
+        (["", "日本"], "prefixes, line 2: the run has no pieces for some of its characters"),
+    ],
+    ids=["too few", "unknown"],
+)
+def test_prefixes_that_do_not_fit_are_refused(
+    prefixes: list[str], message: str, trained: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Translator.load(trained).translate(["one", "two"], prefixes)
+
+
+TOY = {"A man rides a bicycle.": "one two .", "A woman sleeps.": "three .", "Ein Mann": "acht"}
+
+
+def test_the_examples_of_the_package_run(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    (tmp_path / "runs").mkdir()
+    for name in ("en-de", "a", "b"):
+        (tmp_path / "runs" / name).symlink_to(trained)
+    monkeypatch.chdir(tmp_path)
+    documentation = seq2seq_cli.translation.__doc__ or ""
+    code = "\n".join(line[4:] for line in re.findall(r"^(?: {4}.*)?$", documentation, re.M))
+    for text, toy in TOY.items():
+        code = code.replace(text, toy)
+    exec(code, {})
+    first, second, ranked = capfd.readouterr().out.splitlines()
+    assert (first, second) == ("eins zwei .", "drei .")
+    assert ranked.startswith('{"line": 1, "source": "one two .", "hypotheses": [{"text": "acht ')
