@@ -224,9 +224,9 @@ class Products:
 
 def tokenised(source: Path, target: Path, size: int) -> tuple[list[list[int]], list[list[int]]]:
     """Return the ids of both sides in a joint vocabulary, without long pairs."""
+    from seq2seq_cli.config.tokenizer import TokenizerSettings
     from seq2seq_cli.data.parallel import parse_corpora, read_parallel
     from seq2seq_cli.tokenization.learning import train_tokenizer
-    from seq2seq_cli.tokenization.settings import TokenizerSettings
 
     text = read_parallel(parse_corpora((str(source),), (str(target),)), print)
     learned = train_tokenizer(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.ctranslate2 import check_ctranslate2, specification
 from seq2seq_cli.models import build, model_config
@@ -12,7 +13,6 @@ from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor
 from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.tokenization.learning import train_tokenizer
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra bench is not installed")

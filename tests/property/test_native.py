@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference import inference_class, prepare_for_search, with_packed_layers
 from seq2seq_cli.inference.candidates import best_extensions, log_sum_exp
@@ -18,7 +19,6 @@ from seq2seq_cli.models import (
     model_config,
     reorder_state,
 )
-from seq2seq_cli.models.transformer import TransformerConfig
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import Predictor, SearchOptions, beam_search
 from seq2seq_cli.symbols import EOS

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.models import AttentionRnnConfig
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config, source_attentions
 from seq2seq_cli.models.attention import SCORES, Attention, MultiHeadAttention
-from seq2seq_cli.models.attention_rnn import AttentionRnnConfig
 from seq2seq_cli.models.layers import SourceAttention
 from seq2seq_cli.symbols import BOS, EOS, PAD
 

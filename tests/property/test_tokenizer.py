@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seq2seq_cli import symbols
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.tokenization.learning import automatic_vocabulary_size, train_tokenizer
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 from seq2seq_cli.tokenization.tokenizer import NON_TEXT, Tokenizer
 
 KNOWN = "the old woman reads a book über Wörter und Straßen , 42 !"

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.settings import (
     MOST,
     RENAMED,
@@ -19,12 +20,11 @@ from seq2seq_cli.config.settings import (
     to_toml,
     with_todays_names,
 )
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES, model_config
-from seq2seq_cli.models.transformer import TransformerConfig
 from seq2seq_cli.runs.run_config import RunConfig
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 KINDS: dict[str, type[Any]] = {
     "data": DataConfig,
@@ -77,16 +77,16 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
         ({"learning_rate": "1"}, 'training.learning_rate = "1": a number is allowed'),
         (
             {"schedule": "cosin"},
-            'training.schedule = "cosin": "inverse-sqrt" or "cosine" or "constant" is allowed; '
+            'training.schedule = "cosin": "inverse-sqrt", "cosine" or "constant" is allowed; '
             'did you mean "cosine"?',
         ),
-        ({"batch_tokens": 0}, 'training.batch_tokens = 0: "auto", 1 or more is allowed'),
+        ({"batch_tokens": 0}, 'training.batch_tokens = 0: 1 or more, or "auto" is allowed'),
         ({"patience": -1}, "training.patience = -1: 0 or more is allowed"),
         ({"beta2": 1.0}, "training.beta2 = 1.0: at least 0 and below 1 is allowed"),
         ({"ema_decay": 1}, "training.ema_decay = 1.0: at least 0 and below 1 is allowed"),
         (
             {"average_every": 100},
-            "training.average_every = 100 puts weights aside without validating them, so that none "
+            "training.average_every = 100 saves weights without validating them, so that none "
             'is known to be best; set training.average to "last" or "none"',
         ),
         (

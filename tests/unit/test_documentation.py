@@ -15,10 +15,10 @@ from seq2seq_cli.cli.app import app
 from seq2seq_cli.config import presets
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.settings import merged, parse_assignment, parse_toml, settings_from
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES, model_config
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "seq2seq_cli"

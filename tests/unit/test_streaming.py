@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.data.pair_tokenizer import PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, parse_corpora
 from seq2seq_cli.data.streaming import Stream, StreamedPairs
 from seq2seq_cli.data.token_pairs import EndOfDataError, TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.learning import train_tokenizer
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 LETTERS = "abcdefghijklmno"
 CAPITALS = "ABCD"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.data import pair_tokenizer as pair_tokenizer_module
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.cache import UNUSED_DAYS, Cache
@@ -19,7 +20,6 @@ from seq2seq_cli.data.tokenizers import train_or_load_tokenizer
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 LINES = [f"{'ab ' * (1 + number % 7)}{number}" for number in range(100)]
 FILTERED = ["", "too long " * 50, "a"]  # blank, too long, uneven

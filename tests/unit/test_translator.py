@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation import Translation, TranslationSettings, Translator
 from seq2seq_cli.translation.long_lines import split_line

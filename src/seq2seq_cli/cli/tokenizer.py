@@ -113,8 +113,8 @@ def train(
       seq2seq tokenizer train corpus.tsv:1 corpus.tsv:2 --output joint.model
     """
     from seq2seq_cli.config.settings import settings_from
+    from seq2seq_cli.config.tokenizer import TokenizerSettings
     from seq2seq_cli.data.tokenizers import train_tokenizer_file
-    from seq2seq_cli.tokenization.settings import TokenizerSettings
 
     given = {
         "vocabulary_size": int(vocab_size) if vocab_size and vocab_size.isdecimal() else vocab_size,

@@ -2,6 +2,8 @@
 
 - `settings`: from a dataclass to TOML and back, and the checks
 - `data`: the section [data]
+- `tokenizer`: the section [tokenizer]
+- `models`: the section [model], for each architecture
 - `training`: the section [training]
 - `search`: how much search does at a time
 - `presets`: settings to begin with

@@ -1,74 +1,114 @@
 """Settings of the data that a model is trained on: the section [data]."""
 
-import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-from seq2seq_cli.config.settings import MOST, require, toml_value
+from seq2seq_cli.config.settings import MOST, Section, require, setting, toml_value
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Which sentence pairs are learned from. Lengths are in tokens, without BOS and EOS."""
+class DataConfig(Section):
+    """Which sentence pairs a model is trained on. Lengths are in tokens, without BOS and EOS."""
+
+    SECTION: ClassVar[str] = "data"
 
     source: tuple[str, ...] = ()
+    """Source texts of the training corpora.
+
+    Each is a file of lines, a column or field of a table, or a field of a Hugging Face data set.
+    """
+
     target: tuple[str, ...] = ()
+    """Target texts of the training corpora: text k is the translation of text k of data.source.
+
+    If texts are marked with their language, as in de=train.de, one model learns several.
+    """
+
     valid_source: tuple[str, ...] = ()
+    """Held-out source texts, on which training is validated."""
+
     valid_target: tuple[str, ...] = ()
-    joint_vocabulary: bool = True  # one tokenizer for both sides
-    source_tokenizer: str = ""  # a tokenizer file to use; empty: one is learned from the data
+    """Translations of data.valid_source."""
+
+    joint_vocabulary: bool = True
+    """Whether both sides share one tokenizer and one vocabulary."""
+
+    source_tokenizer: str = ""
+    """Tokenizer file to use for the source; if empty, a tokenizer is learned from the data."""
+
     target_tokenizer: str = ""
-    alignments: tuple[str, ...] = ()  # in Pharaoh format, line by line: training.guided_alignment
-    max_length: int = 200  # longer pairs are not learned from; longer input lines are split
-    max_length_ratio: float = 9.0  # of the longer to the shorter side; Moses' clean-corpus uses 9
-    # Cuts pairs into other tokens each time they come. With byte-pair encoding the probability that
-    # a merge is left out, 0.1 in Provilkov et al. 2020; with a unigram tokenizer alpha, 0.1 to 0.5
-    # in Kudo 2018, and the smaller, the more random. 0: always the same tokens. Others are more, by
-    # 1.3 with alpha 0.2, and training.batch_tokens holds for their average.
-    subword_sampling: float = 0.0
-    weights: tuple[float, ...] = ()  # how much of an epoch each corpus gets; empty: all alike
-    temperature: float = 1.0  # above 1, small corpora get more than their share of the pairs
-    stream: bool = False  # text is read as it is needed and not stored; an epoch is a part of it
-    stream_pairs: int = 500_000  # read, and shuffled among each other, at a time
+    """Tokenizer file to use for the target. The same file as for the source makes a joint one."""
+
+    alignments: tuple[str, ...] = ()
+    """Word alignments of the training corpora, in Pharaoh format and with a line for each pair.
+
+    Attention learns from them with the weight training.guided_alignment.
+
+    Paper: Chen et al. 2016, Guided Alignment Training for Topic-Aware Neural Machine Translation.
+    """
+
+    max_length: int = setting(200, at_least=1)
+    """Longest side of a training pair, in tokens.
+
+    Longer pairs are left out of training; longer lines are split to be translated.
+    """
+
+    max_length_ratio: float = setting(9.0, at_least=1)
+    """Greatest ratio of the longer to the shorter side of a training pair, in tokens.
+
+    The default is that of clean-corpus-n.perl in Moses.
+    """
+
+    subword_sampling: float = setting(0.0, at_least=0, at_most=1)
+    """Random segmentation: words are cut into different pieces each time a pair comes up.
+
+    With a bpe tokenizer this is the probability that a merge is left out, usually 0.1. With a
+    unigram tokenizer it is alpha, usually 0.1 to 0.5: the smaller, the more random. 0 always gives
+    the same pieces. Random segmentations have more tokens, about 1.3 times as many with alpha 0.2;
+    training.batch_tokens holds for their average.
+
+    Paper: Kudo 2018, Subword Regularization; Provilkov et al. 2020, BPE-Dropout.
+    """
+
+    weights: tuple[float, ...] = setting((), above=0, at_most=MOST)
+    """How often pairs of each corpus come up relative to their number, one weight for each corpus.
+
+    Of streams it is how many pairs come from each. If empty, all corpora have the same weight.
+    """
+
+    temperature: float = setting(1.0, at_least=1)
+    """Above 1, small corpora get more than their share of an epoch; the higher, the more equal.
+
+    Paper: Arivazhagan et al. 2019, Massively Multilingual Neural Machine Translation in the Wild.
+    """
+
+    stream: bool = False
+    """Whether text is read as it is needed and not stored; an epoch is one segment of the stream.
+
+    data.stream_pairs says how long a segment is.
+    """
+
+    stream_pairs: int = setting(500_000, at_least=1)
+    """Pairs of a stream that are read, and shuffled among each other, at a time."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             bool(self.source_tokenizer) == bool(self.target_tokenizer),
             "data.source_tokenizer and data.target_tokenizer belong together: give both or none "
             "(the same file twice for a joint vocabulary)",
         )
         require(
-            0 <= self.subword_sampling <= 1,
-            f"data.subword_sampling = {self.subword_sampling}: 0 to 1 is allowed",
-        )
-        require(
             not self.weights or len(self.weights) == len(self.source) == len(self.target),
-            f"data.weights = {toml_value(self.weights)}: a weight for each corpus is wanted, and "
+            f"data.weights = {toml_value(self.weights)}: one weight for each corpus is needed, and "
             f"data.source names {len(self.source)}, data.target {len(self.target)}",
         )
         require(
-            all(0 < weight <= MOST for weight in self.weights),
-            f"data.weights = {toml_value(self.weights)}: numbers above 0 and up to {MOST:,} are "
-            "allowed",
-        )
-        require(
-            1 <= self.temperature < math.inf,
-            f"data.temperature = {self.temperature}: 1 or more is allowed",
-        )
-        require(
             not self.stream or self.temperature == 1,
-            "data.temperature goes by the sizes of corpora, which of a stream are not known; give "
+            "data.temperature depends on the sizes of corpora, which are unknown for streams; give "
             "data.weights instead",
         )
         require(
             not (self.stream and self.alignments),
             "data.alignments are read as a whole; leave out data.stream, or them",
-        )
-        require(
-            self.stream_pairs >= 1,
-            f"data.stream_pairs = {self.stream_pairs}: 1 or more is allowed",
-        )
-        require(self.max_length >= 1, f"data.max_length = {self.max_length}: 1 or more is allowed")
-        require(
-            self.max_length_ratio >= 1,
-            f"data.max_length_ratio = {self.max_length_ratio}: 1 or more is allowed",
         )

@@ -1,20 +1,30 @@
 """Settings as frozen dataclasses, and their way from and to TOML.
 
-A setting's default stands in its dataclass and nowhere else. Keys are strict: an unknown key or a
-wrong type is an error that names the nearest valid key. The settings of an architecture are a
-dataclass too, beside the architecture in `models`.
+A setting's default, its allowed numbers and its documentation stand in its dataclass and nowhere
+else. Keys are strict: an unknown key is an error that names the nearest valid one.
 """
 
-import dataclasses
 import difflib
 import json
+import math
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, fields
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from seq2seq_cli.errors import InputError
 
+RANGE = "range"  # key of a field's metadata
 MOST = 10**12  # of any number: what is greater is a mistake, and may not fit where it is used
 
 # Names of settings in files that older versions wrote -> their names of today.
@@ -25,7 +35,8 @@ RENAMED = {
 }
 
 Table = dict[str, Any]  # one section of a TOML file: key -> value
-Settings = TypeVar("Settings")
+Kind = TypeVar("Kind")
+Value = TypeVar("Value")
 
 
 def require(holds: bool, message: str) -> None:
@@ -34,14 +45,110 @@ def require(holds: bool, message: str) -> None:
         raise InputError(message)
 
 
-def settings_from(kind: type[Settings], section: str, table: Mapping[str, Any]) -> Settings:
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting allows. NaN and infinity are never among them."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    odd: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+            and (not self.odd or value % 2 == 1)
+        )
+
+    def __str__(self) -> str:
+        """The range in words, such as "1 or more" or "at least 0 and below 1"."""
+        if self.above is not None:
+            end = f", up to {self.at_most:,}" if self.at_most is not None else ""
+            return f"a number above {self.above:,}{end}"
+        if self.below is not None:
+            return f"at least {self.at_least:,} and below {self.below:,}"
+        if self.at_most is not None:
+            return f"{self.at_least:,} to {self.at_most:,}"
+        return (
+            f"an odd number, {self.at_least:,} or more"
+            if self.odd
+            else f"{self.at_least:,} or more"
+        )
+
+
+def setting(
+    default: Value,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    odd: bool = False,
+) -> Value:
+    """A field of a `Section`: its default, and the numbers that are allowed.
+
+    The check, its message, `seq2seq settings` and docs/settings.md all read the range from here.
+    """
+    allowed = Range(at_least, above, at_most, below, odd)
+    return field(default=default, metadata={RANGE: allowed})
+
+
+@dataclass(frozen=True)
+class Section:
+    """Base of the dataclasses that are sections of a settings file.
+
+    A field that only some numbers fit is a `setting`. The docstring under each field is what users
+    read about it; `documentation` has its form.
+    """
+
+    SECTION: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a number that its field does not allow."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            allowed = each.metadata.get(RANGE)
+            numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if _number(v)]
+            require(
+                allowed is None or all(number in allowed for number in numbers),
+                f"{self.SECTION}.{each.name} = {toml_value(value)}: "
+                f"{allowed_values(type(self), each.name)} is allowed",
+            )
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def allowed_values(kind: type[Section], name: str) -> str:
+    """The values that a setting allows, in words, such as `1 or more, or "auto"`."""
+    (allowed,) = (each.metadata.get(RANGE) for each in fields(kind) if each.name == name)
+    hints = _alternatives(get_type_hints(kind)[name])
+    if allowed is None:
+        return " or ".join(map(_describe, hints))
+    if get_origin(hints[0]) is tuple:
+        return f"numbers {str(allowed).removeprefix('a number ')},"
+    return ", or ".join([str(allowed), *map(_describe, hints[1:])])
+
+
+def type_in_words(kind: type[Section], name: str) -> str:
+    """The type of a setting in words, such as `a whole number or "auto"`."""
+    return " or ".join(map(_describe, _alternatives(get_type_hints(kind)[name])))
+
+
+def settings_from(kind: type[Kind], section: str, table: Mapping[str, Any]) -> Kind:
     """Build a settings dataclass from a TOML table.
 
     Raises InputError for an unknown key, with the nearest valid one, and for a value of the wrong
     type, with what is allowed.
     """
     hints = get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for key in table:
         if key not in names:
             raise InputError(_unknown(f"{section}.{key}", [f"{section}.{name}" for name in names]))
@@ -67,7 +174,7 @@ def _checked(name: str, value: object, hint: Any) -> Any:
                 f"{name} = {value}: at most {MOST:,} is allowed",
             )
             return value
-    wanted = " or ".join(_describe(allowed) for allowed in _alternatives(hint))
+    wanted = " or ".join(map(_describe, _alternatives(hint)))
     guess = ""
     choices = [c for a in _alternatives(hint) if get_origin(a) is Literal for c in get_args(a)]
     if isinstance(value, str) and (close := difflib.get_close_matches(value, choices, n=1)):
@@ -86,7 +193,8 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 def _describe(hint: Any) -> str:
     if get_origin(hint) is Literal:
-        return " or ".join(f'"{choice}"' for choice in get_args(hint))
+        *others, last = (f'"{choice}"' for choice in get_args(hint))
+        return f"{', '.join(others)} or {last}" if others else last
     if get_origin(hint) is tuple:
         return f"a list of {'numbers' if get_args(hint)[0] is float else 'strings'}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}[hint]

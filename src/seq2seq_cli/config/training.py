@@ -1,94 +1,181 @@
 """Settings of training: the section [training]."""
 
-import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from seq2seq_cli.config.settings import require
+from seq2seq_cli.config.settings import Section, require, setting
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Section):
     """How a model is trained. An update is one step of the optimizer; 0 as a limit means none."""
 
-    init_from: str = ""  # a run folder whose weights training begins with
-    init_sha256: str = ""  # of those weights; `train` fills it in, and refuses others
-    freeze: tuple[str, ...] = ()  # parts that training leaves as they are, as "encoder"
+    SECTION: ClassVar[str] = "training"
 
-    seed: int = 1
-    # a batch: rows times its longest source or target, padding included; auto: what fits the device
-    batch_tokens: int | Literal["auto"] = 4096
-    accumulate: int = 1  # batches an update
-    # of a batch that a CPU computes at a time, in float32 half as many, which take as much room; 0:
-    # all at once
-    micro_batch_tokens: int = 4096
-    activation_checkpointing: bool = False  # for gradients, instead of being kept (Chen 2016)
-    torch_compile: bool = False  # by torch.compile, which takes a minute and is for GPUs
+    init_from: str = ""
+    """Run folder whose weights training begins with; if empty, weights are drawn at random."""
+
+    init_sha256: str = ""
+    """SHA-256 of the weights of training.init_from. `train` fills it in, and refuses others."""
+
+    freeze: tuple[str, ...] = ()
+    """Groups of parameters that are not trained.
+
+    encoder, decoder, embeddings (and with them the projection to the vocabulary), or a single layer
+    such as encoder.0.
+    """
+
+    seed: int = setting(1, at_least=0)
+    """Seed of every random draw of training."""
+
+    batch_tokens: int | Literal["auto"] = setting(4096, at_least=1)
+    """Size of a batch in tokens, padding included; auto finds the batch that fits the device.
+
+    It is the number of rows times the longest source or target, whichever is greater.
+    """
+
+    accumulate: int = setting(1, at_least=1)
+    """Batches whose gradients are accumulated for one update."""
+
+    micro_batch_tokens: int = setting(4096, at_least=0)
+    """Tokens of a batch that a CPU computes at a time; the gradients are the same.
+
+    In float32 it computes half as many, which take as much memory. 0 computes a batch at once.
+    """
+
+    activation_checkpointing: bool = False
+    """Whether the backward pass computes activations again instead of keeping them in memory.
+
+    It needs less memory for about a third more time.
+
+    Paper: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost.
+    """
+
+    torch_compile: bool = False
+    """Whether layers are compiled by torch.compile, which takes a minute and is meant for GPUs."""
+
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type of numbers in matrix products; auto chooses what is fast on the device."""
 
-    learning_rate: float = 0.001  # the highest one, reached at the end of the warm-up
+    learning_rate: float = setting(0.001, above=0)
+    """Highest learning rate, reached at the end of the warm-up."""
+
     schedule: Literal["inverse-sqrt", "cosine", "constant"] = "inverse-sqrt"
-    warmup_updates: int = 1000
-    weight_decay: float = 0.01
-    beta1: float = 0.9
-    beta2: float = 0.98
-    epsilon: float = 1e-9
-    clip_norm: float = 1.0  # 0: gradients are not clipped
-    label_smoothing: float = 0.1
-    r_drop: float = 0.0  # alpha of R-Drop (Liang 2021): two passes a batch are drawn together
-    # weight of the cross-entropy of data.alignments and attention (Chen 2016), beside that of words
-    guided_alignment: float = 0.0
-    word_dropout: float = 0.0  # share of source and target tokens that are read as unknown ones
-    ema_decay: float = (
-        0.0  # of a moving average of the weights, which is then what is kept; 0: none
-    )
+    """Learning rate after the warm-up: cosine falls to zero at training.max_updates.
 
-    max_updates: int = 100_000
-    max_epochs: int = 0
-    max_minutes: float = 0.0
-    checkpoint_every: int = 500  # updates
-    validate_every: int = 500  # updates
-    valid_beam: int = 1  # hypotheses kept while validation decodes; 1 is greedy
-    valid_samples: int = 3  # sample translations shown at each validation
+    Paper: Vaswani et al. 2017, Attention Is All You Need (inverse-sqrt); Loshchilov and Hutter
+    2017, SGDR (cosine).
+    """
 
-    stop_metric: Literal["loss", "bleu", "chrf"] = "bleu"  # also says which weights are best
-    stop_score: float = 0.0  # value of stop_metric at which training ends; 0: none
-    patience: int = 10  # validations without a better value before training stops; 0: no stop
-    average: Literal["best", "last", "none"] = "best"  # which weights are averaged at the end
-    average_count: int = 5
-    # updates between weights put aside for "last", or for `seq2seq average`; 0: after validations
-    average_every: int = 0
+    warmup_updates: int = setting(1000, at_least=0)
+    """Updates over which the learning rate rises linearly from zero."""
+
+    weight_decay: float = setting(0.01, at_least=0)
+    """Decay of the weight matrices by AdamW; biases and norms are not decayed.
+
+    Paper: Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
+    """
+
+    beta1: float = setting(0.9, at_least=0, below=1)
+    """Decay rate of Adam's moving average of gradients.
+
+    Paper: Kingma and Ba 2015, Adam: A Method for Stochastic Optimization.
+    """
+
+    beta2: float = setting(0.98, at_least=0, below=1)
+    """Decay rate of Adam's moving average of squared gradients."""
+
+    epsilon: float = setting(1e-9, above=0)
+    """Number that Adam adds to the denominator of its steps."""
+
+    clip_norm: float = setting(1.0, at_least=0)
+    """Norm to which larger gradients are scaled down; 0 turns clipping off.
+
+    Paper: Pascanu et al. 2013, On the Difficulty of Training Recurrent Neural Networks.
+    """
+
+    label_smoothing: float = setting(0.1, at_least=0, below=1)
+    """Share of the target probability that is spread evenly over the vocabulary.
+
+    Paper: Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision.
+    """
+
+    r_drop: float = setting(0.0, at_least=0)
+    """Weight alpha of R-Drop, such as 5: two passes over a batch, with other dropout, should agree.
+
+    It doubles the work of an update and helps with small corpora. 0 turns it off.
+
+    Paper: Liang et al. 2021, R-Drop: Regularized Dropout for Neural Networks.
+    """
+
+    guided_alignment: float = setting(0.0, at_least=0)
+    """Weight of the loss that draws attention to data.alignments, such as 0.1; 0 turns it off.
+
+    Paper: Chen et al. 2016, Guided Alignment Training for Topic-Aware Neural Machine Translation.
+    """
+
+    word_dropout: float = setting(0.0, at_least=0, below=1)
+    """Share of the source and target tokens that the model reads as unknown."""
+
+    ema_decay: float = setting(0.0, at_least=0, below=1)
+    """Decay of a moving average of the weights, such as 0.999; 0 turns it off.
+
+    The average is then what is validated and saved.
+    """
+
+    max_updates: int = setting(100_000, at_least=0)
+    """Updates after which training ends; 0: no limit."""
+
+    max_epochs: int = setting(0, at_least=0)
+    """Epochs after which training ends; 0: no limit."""
+
+    max_minutes: float = setting(0.0, at_least=0)
+    """Minutes after which training ends; 0: no limit."""
+
+    checkpoint_every: int = setting(500, at_least=1)
+    """Updates between checkpoints, from which training can be resumed."""
+
+    validate_every: int = setting(500, at_least=1)
+    """Updates between validations."""
+
+    valid_beam: int = setting(1, at_least=1)
+    """Beam with which validation translates; 1 is greedy search."""
+
+    valid_samples: int = setting(3, at_least=0)
+    """Sample translations shown at each validation."""
+
+    stop_metric: Literal["loss", "bleu", "chrf"] = "bleu"
+    """Metric on the validation data by which weights are best, and training stops."""
+
+    stop_score: float = setting(0.0, at_least=0)
+    """Value of training.stop_metric at which training ends, as soon as validation reaches it.
+
+    With the metric loss it is reached from above. 0: no such end.
+    """
+
+    patience: int = setting(10, at_least=0)
+    """Validations without improvement after which training ends; 0: no limit."""
+
+    average: Literal["best", "last", "none"] = "best"
+    """Weights that are averaged at the end; the average is taken if it validates better."""
+
+    average_count: int = setting(5, at_least=1)
+    """Number of weights that are saved and averaged."""
+
+    average_every: int = setting(0, at_least=0)
+    """Updates between the weights that are saved; 0 saves them after validations.
+
+    It is for training.average = "last", or for a later `seq2seq average`.
+    """
 
     def __post_init__(self) -> None:
-        require(
-            self.batch_tokens == "auto" or self.batch_tokens >= 1,
-            f'training.batch_tokens = {self.batch_tokens}: "auto", 1 or more is allowed',
-        )
-        for name in (
-            *("accumulate", "checkpoint_every", "validate_every"),
-            *("valid_beam", "average_count"),
-        ):
-            value = getattr(self, name)
-            require(value >= 1, f"training.{name} = {value}: 1 or more is allowed")
-        for name in (
-            *("seed", "max_updates", "max_epochs", "max_minutes", "stop_score", "patience"),
-            *("warmup_updates", "weight_decay", "clip_norm", "valid_samples", "average_every"),
-            *("micro_batch_tokens", "r_drop", "guided_alignment"),
-        ):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"training.{name} = {value}: 0 or more is allowed")
+        super().__post_init__()
         for name in ("activation_checkpointing", "torch_compile"):
             require(
                 not (getattr(self, name) and self.guided_alignment),
                 f"training.{name} does not go with training.guided_alignment, which reads what "
                 "layers then do not keep; leave one out",
             )
-        for name in ("label_smoothing", "word_dropout", "ema_decay", "beta1", "beta2"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"training.{name} = {value}: at least 0 and below 1 is allowed")
-        for name in ("learning_rate", "epsilon"):
-            value = getattr(self, name)
-            require(0 < value < math.inf, f"training.{name} = {value}: a number above 0 is allowed")
         require(
             self.schedule != "cosine" or self.max_updates > 0,
             'training.schedule = "cosine" falls to zero at training.max_updates, which is 0; '
@@ -96,7 +183,7 @@ class TrainingConfig:
         )
         require(
             self.average_every == 0 or self.average != "best",
-            f"training.average_every = {self.average_every} puts weights aside without validating "
+            f"training.average_every = {self.average_every} saves weights without validating "
             'them, so that none is known to be best; set training.average to "last" or "none"',
         )
         require(
@@ -109,5 +196,5 @@ class TrainingConfig:
         )
         require(
             bool(self.init_from) or not self.init_sha256,
-            "training.init_sha256 says which weights training.init_from gives: set that too",
+            "training.init_sha256 is the hash of the weights of training.init_from: set that too",
         )

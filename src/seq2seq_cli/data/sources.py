@@ -16,13 +16,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seq2seq_cli.config.tokenizer import LANGUAGE
 from seq2seq_cli.data.formats import format_of
 from seq2seq_cli.data.formats.base import Container, TextFile
 from seq2seq_cli.data.formats.hugging_face import DataSet
 from seq2seq_cli.data.formats.lines import Lines
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, display_name
-from seq2seq_cli.tokenization.language_tags import LANGUAGE
 
 DATA_SET = "hf:"
 MARK = re.compile(rf"({LANGUAGE})=")

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.data.cache import Cache
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.sources import parse_source
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, ignore_warning, replace_file
 from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 FORMAT = 2  # raise it when the content of an entry changes

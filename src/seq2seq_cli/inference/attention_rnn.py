@@ -8,13 +8,14 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.models import AttentionRnnConfig
 from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.linear import pack, with_packed_layers
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.recurrent import Cell, RecurrentSettings, attending_decoder
 from seq2seq_cli.models.attention import DotAttention
-from seq2seq_cli.models.attention_rnn import AttentionRnn, AttentionRnnConfig
+from seq2seq_cli.models.attention_rnn import AttentionRnn
 from seq2seq_cli.models.base import State, TranslationModel
 
 

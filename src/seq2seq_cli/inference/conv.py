@@ -8,12 +8,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.models import ConvConfig
 from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.linear import pack
 from seq2seq_cli.kernels.inference import convolution as parts
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.models.base import State, TranslationModel
-from seq2seq_cli.models.conv import Conv, ConvConfig, Convolution, DecoderLayer
+from seq2seq_cli.models.conv import Conv, Convolution, DecoderLayer
 from seq2seq_cli.models.layers import source_mask
 
 

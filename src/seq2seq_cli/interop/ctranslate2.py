@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel
@@ -20,7 +21,6 @@ from seq2seq_cli.models.transformer import (
     SelfAttention,
     Sublayer,
     Transformer,
-    TransformerConfig,
 )
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers

@@ -13,21 +13,11 @@
 - `transformer`: self-attention
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from seq2seq_cli.config.settings import require, settings_from
-from seq2seq_cli.errors import InputError
+from seq2seq_cli.config.models import ModelConfig, model_config
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.models.attention_capture import capture_attention, source_attentions
 from seq2seq_cli.models.attention_rnn import AttentionRnn
-from seq2seq_cli.models.base import (
-    ModelConfig,
-    State,
-    TranslationModel,
-    Vocabulary,
-    Weight,
-    reorder_state,
-)
+from seq2seq_cli.models.base import State, TranslationModel, Vocabulary, Weight, reorder_state
 from seq2seq_cli.models.conv import Conv
 from seq2seq_cli.models.rnn import Rnn
 from seq2seq_cli.models.transformer import Transformer
@@ -53,16 +43,6 @@ ARCHITECTURES: dict[str, type[TranslationModel]] = {
     "conv": Conv,
     "transformer": Transformer,
 }
-
-
-def model_config(table: Mapping[str, Any]) -> ModelConfig:
-    """Read the [model] section. Raises InputError for what is unknown or does not fit together."""
-    name = table.get("architecture")
-    if name not in ARCHITECTURES:
-        raise InputError(
-            f"model.architecture = {name!r}: one of {', '.join(ARCHITECTURES)} is allowed"
-        )
-    return settings_from(ARCHITECTURES[name].Config, "model", table)
 
 
 def check_attends_to_source(model: TranslationModel, purpose: str) -> None:

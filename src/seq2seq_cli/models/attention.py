@@ -6,19 +6,15 @@ units, H heads.
 """
 
 import math
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2seq_cli.config.models import ScopeName, ScoreName
 from seq2seq_cli.kernels.autograd import attention
 from seq2seq_cli.models.layers import Linear, SourceAttention, join_heads, split_heads
-
-ScoreName = Literal[
-    "additive", "dot", "scaled-dot", "general", "location-base", "content-base", "multi-head"
-]
-ScopeName = Literal["global", "local-m", "local-p"]
 
 
 class AttentionConfig(Protocol):

@@ -3,46 +3,16 @@
 Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; see `base`.
 """
 
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.settings import require
-from seq2seq_cli.models.attention import SCORES, ScopeName, ScoreName
+from seq2seq_cli.config.models import AttentionRnnConfig
+from seq2seq_cli.models.attention import SCORES
 from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
 from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more, source_mask
-from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
-
-
-@dataclass(frozen=True)
-class AttentionRnnConfig(RecurrentConfig):
-    """Settings of the RNN with attention."""
-
-    architecture: Literal["attention-rnn"] = "attention-rnn"
-    score: ScoreName = "general"
-    scope: ScopeName = "global"
-    window: int = 10  # source tokens in sight on each side of the centre, with a local scope
-    heads: int = 4  # with multi-head scores
-    location_length: int = 200  # source tokens that location-base scores can tell apart
-    input_feeding: bool = False  # the last attended vector is read with the next token
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("window", "heads", "location_length"):
-            value = getattr(self, name)
-            require(value >= 1, f"model.{name} = {value}: 1 or more is allowed")
-        require(
-            self.score != "multi-head" or self.units % self.heads == 0,
-            f"model.units = {self.units} cannot be split over model.heads = {self.heads}; "
-            "choose units that are a multiple of the heads",
-        )
-        require(
-            self.score != "location-base" or self.scope == "global",
-            f'model.score = "location-base" does not go with model.scope = "{self.scope}": it '
-            "chooses places by itself, and a window elsewhere would hide them; use global",
-        )
+from seq2seq_cli.models.recurrent import Decoder, Encoder, initialise
 
 
 class AttentionRnn(TranslationModel):

@@ -6,11 +6,12 @@ S source tokens, T target tokens, D width, V vocabulary, H heads.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias, cast
 
 from torch import Tensor, nn
 
+from seq2seq_cli.config.models import ModelConfig
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.symbols import PAD
 
@@ -45,47 +46,6 @@ class Vocabulary:
     source: int
     target: int
     joint: bool
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The settings that all architectures share."""
-
-    architecture: str = ""
-    width: int = 256  # of embeddings and hidden states
-    dropout: float = 0.1
-    tie_source: bool = True  # one embedding for both sides where the vocabulary is joint
-
-    DROPOUTS: ClassVar[tuple[str, ...]] = ("dropout",)  # settings that are probabilities of dropout
-
-    def __post_init__(self) -> None:
-        require(self.width >= 1, f"model.width = {self.width}: 1 or more is allowed")
-        require(
-            0 <= self.dropout < 1,
-            f"model.dropout = {self.dropout}: at least 0 and below 1 is allowed",
-        )
-
-    @classmethod
-    def training_only(cls) -> tuple[str, ...]:
-        """The settings that only training uses; translating is the same whatever they are."""
-        return cls.DROPOUTS
-
-    @property
-    def drops(self) -> bool:
-        """Whether training drops anything at random, so that two passes of a batch differ."""
-        return any(getattr(self, name) not in (0, "auto") for name in self.DROPOUTS)
-
-    def differences(self, other: "ModelConfig") -> Iterator[tuple[str, object, object]]:
-        """The settings in which two models differ, other than those that only training uses.
-
-        Yields the name, the own value, and the other's value; a value is None where an architecture
-        lacks the setting.
-        """
-        own, others = asdict(self), asdict(other)
-        for name in {**own, **others}:
-            training_only = name in {*self.training_only(), *other.training_only()}
-            if not training_only and own.get(name) != others.get(name):
-                yield name, own.get(name), others.get(name)
 
 
 Role = Literal["embedding", "positions", "linear", "recurrent", "norm", "bias"]

@@ -5,16 +5,15 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, C channels
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.config.settings import require
+from seq2seq_cli.config.models import ConvConfig
 from seq2seq_cli.kernels import autograd as fused
-from seq2seq_cli.models.base import ModelConfig, State, TranslationModel, Vocabulary
+from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
 from seq2seq_cli.models.layers import (
     Dropout,
     LearnedPositions,
@@ -26,25 +25,6 @@ from seq2seq_cli.models.layers import (
 )
 
 HALF = math.sqrt(0.5)  # keeps the variance of a sum of two
-
-
-@dataclass(frozen=True)
-class ConvConfig(ModelConfig):
-    """Settings of the convolutional architecture; depths are in layers."""
-
-    architecture: Literal["conv"] = "conv"
-    channels: int = 256  # of a layer's input and output
-    encoder_layers: int = 4
-    decoder_layers: int = 3
-    kernel: int = 3  # tokens that a layer sees at once; odd, so that it has a middle
-    max_positions: int = 512  # tokens beyond share the last position's vector
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("channels", "encoder_layers", "decoder_layers", "kernel", "max_positions"):
-            value = getattr(self, name)
-            require(value >= 1, f"model.{name} = {value}: 1 or more is allowed")
-        require(self.kernel % 2 == 1, f"model.kernel = {self.kernel}: an odd number is allowed")
 
 
 class Convolution(nn.Module):

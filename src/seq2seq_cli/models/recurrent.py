@@ -4,43 +4,20 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; s
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from seq2seq_cli.config.settings import require
+from seq2seq_cli.config.models import RecurrentConfig
 from seq2seq_cli.kernels.autograd import lstm as fused_lstm
 from seq2seq_cli.kernels.inference.recurrent import Cell
-from seq2seq_cli.models.base import ModelConfig, State
+from seq2seq_cli.models.base import State
 from seq2seq_cli.models.layers import Dropout, Linear
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
-
-
-@dataclass(frozen=True)
-class RecurrentConfig(ModelConfig):
-    """Settings of recurrent architectures; depths are in layers."""
-
-    cell: Literal["lstm", "gru"] = "lstm"
-    units: int = 512  # of a layer; a bidirectional one has half of them in each direction
-    encoder_layers: int = 1
-    decoder_layers: int = 1
-    bidirectional: bool = True  # the encoder reads in both directions
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("units", "encoder_layers", "decoder_layers"):
-            value = getattr(self, name)
-            require(value >= 1, f"model.{name} = {value}: 1 or more is allowed")
-        require(
-            not self.bidirectional or self.units % 2 == 0,
-            f"model.units = {self.units} cannot be halved between two directions; choose an even "
-            "number or model.bidirectional = false",
-        )
 
 
 def initialise(model: nn.Module) -> None:

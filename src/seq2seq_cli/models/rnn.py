@@ -3,33 +3,15 @@
 Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; see `base`.
 """
 
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.settings import require
+from seq2seq_cli.config.models import RnnConfig
 from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
 from seq2seq_cli.models.layers import Dropout, Linear, source_mask
-from seq2seq_cli.models.recurrent import Decoder, Encoder, RecurrentConfig, initialise
-
-
-@dataclass(frozen=True)
-class RnnConfig(RecurrentConfig):
-    """Settings of the fixed-context RNN."""
-
-    architecture: Literal["rnn"] = "rnn"
-    context: Literal["initial", "every-step"] = "every-step"  # where the decoder gets it
-    reverse_source: bool = False  # so that the first words are near each other (Sutskever 2014)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(
-            not (self.reverse_source and self.bidirectional),
-            "model.reverse_source does not go with model.bidirectional: such an encoder reads "
-            "from both ends; set model.bidirectional = false",
-        )
+from seq2seq_cli.models.recurrent import Decoder, Encoder, initialise
 
 
 def reverse(source: Tensor, lengths: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.config.settings import require
+from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.kernels import autograd as fused
 from seq2seq_cli.kernels.autograd import attention, norm
 from seq2seq_cli.kernels.autograd.packing import Layout, Pairs
-from seq2seq_cli.models.base import ModelConfig, State, TranslationModel, Vocabulary
+from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
 from seq2seq_cli.models.kv_cache import Cache, Whole
 from seq2seq_cli.models.layers import (
@@ -44,66 +44,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swish": F.silu,
     "swiglu": F.silu,
 }
-
-
-@dataclass(frozen=True)
-class TransformerConfig(ModelConfig):
-    """Settings of the Transformer; depths are in layers."""
-
-    architecture: Literal["transformer"] = "transformer"
-    encoder_layers: int = 3
-    decoder_layers: int = 3
-    heads: int = 4
-    feed_forward: int = 1024  # inner width of the position-wise layers
-    # pre trains without care (Xiong 2020); deep is post with DeepNorm's scaling (Wang 2022)
-    norm: Literal["pre", "post", "deep"] = "pre"
-    normalisation: Literal["layer", "rms"] = "layer"  # LayerNorm, or RMSNorm (Zhang 2019)
-    activation: Literal["relu", "gelu", "swish", "swiglu"] = (
-        "relu"  # swiglu is gated (Shazeer 2020)
-    )
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"  # rotary: Su 2021
-    max_positions: int = 512  # with learned positions: tokens beyond share the last one's vector
-    # what the decoder looks at its past with: average (Zhang 2018) and ssru (Kim 2019) are faster
-    decoder_attention: Literal["self", "average", "ssru"] = "self"
-    attention_dropout: float = 0.0  # of the weights of all attention
-    # of the inner vectors of the position-wise layers; auto: as dropout
-    activation_dropout: float | Literal["auto"] = "auto"
-    layer_dropout: float = 0.0  # of whole layers, LayerDrop (Fan 2020)
-
-    DROPOUTS = (
-        *ModelConfig.DROPOUTS,
-        *("attention_dropout", "activation_dropout", "layer_dropout"),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("encoder_layers", "decoder_layers", "heads", "feed_forward", "max_positions"):
-            value = getattr(self, name)
-            require(value >= 1, f"model.{name} = {value}: 1 or more is allowed")
-        for name in ("attention_dropout", "layer_dropout"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"model.{name} = {value}: at least 0 and below 1 is allowed")
-        require(
-            self.activation_dropout == "auto" or 0 <= self.activation_dropout < 1,
-            f'model.activation_dropout = {self.activation_dropout}: "auto", or at least 0 and '
-            "below 1 is allowed",
-        )
-        require(
-            self.width % self.heads == 0,
-            f"model.width = {self.width} cannot be split over model.heads = {self.heads}; "
-            "choose a width that is a multiple of the heads",
-        )
-        if self.positions == "rotary":
-            require(
-                self.width // self.heads % 2 == 0,
-                f"model.width = {self.width} over model.heads = {self.heads} gives heads of odd "
-                "width, which cannot be rotated in pairs; choose others or another model.positions",
-            )
-            require(
-                self.decoder_attention != "average",
-                'model.positions = "rotary" does not go with model.decoder_attention = "average": '
-                "an average has no order, and nothing to rotate; use sinusoidal or learned",
-            )
 
 
 class SelfAttention(nn.Module):

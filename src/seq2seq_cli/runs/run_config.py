@@ -16,6 +16,7 @@ from seq2seq_cli.config.settings import (
     to_toml,
     with_todays_names,
 )
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, Vocabulary, model_config
@@ -29,7 +30,6 @@ from seq2seq_cli.runs.layout import (
 from seq2seq_cli.runs.tensors import read_label
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import replace_file
-from seq2seq_cli.tokenization.settings import TokenizerSettings
 
 SECTIONS = ("data", "tokenizer", "model", "training")
 RECORDED = ("vocabulary", "sha256")  # sections of config.toml that are not settings

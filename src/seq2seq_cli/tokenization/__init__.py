@@ -1,7 +1,6 @@
 """Text to token ids and back.
 
 - `language_tags`: tags such as <2de>, which choose the language to translate into
-- `settings`: how a tokenizer is trained
 - `protobuf`: the few fields that are read from a SentencePiece model file
 - `subwords`: random segmentations of words
 - `tokenizer`: lines to ids and back, with a SentencePiece model

@@ -5,7 +5,8 @@ Johnson et al. 2017, "Google's Multilingual Neural Machine Translation System".
 
 import re
 
-LANGUAGE = r"[A-Za-z][\w-]*"
+from seq2seq_cli.config.tokenizer import LANGUAGE
+
 TAG = re.compile(rf"\s*<2({LANGUAGE})>(?:\s+|$)")  # at the beginning of a line
 
 

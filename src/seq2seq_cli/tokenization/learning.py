@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from sentencepiece import SentencePieceTrainer
 
 from seq2seq_cli import symbols
+from seq2seq_cli.config.tokenizer import UNLIMITED, TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.language_tags import TAG, language_tag
-from seq2seq_cli.tokenization.settings import UNLIMITED, TokenizerSettings
 from seq2seq_cli.tokenization.tokenizer import UNKNOWN, Tokenizer, replace_non_text
 
 # SentencePiece does not learn from the names of the control symbols, nor from whole lines that

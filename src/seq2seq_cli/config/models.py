@@ -1,0 +1,310 @@
+"""Settings of the architectures: the section [model].
+
+They are here and not beside the code in `models` so that they can be read without torch.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+from seq2seq_cli.config.settings import Section, require, setting, settings_from
+from seq2seq_cli.errors import InputError
+
+ScoreName = Literal[
+    "additive", "dot", "scaled-dot", "general", "location-base", "content-base", "multi-head"
+]
+ScopeName = Literal["global", "local-m", "local-p"]
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """The settings that all architectures share."""
+
+    SECTION: ClassVar[str] = "model"
+    DROPOUTS: ClassVar[tuple[str, ...]] = ("dropout",)  # settings that are probabilities of dropout
+
+    architecture: str = ""
+    """Which of the architectures the model has; a preset sets it."""
+
+    width: int = setting(256, at_least=1)
+    """Width of embeddings and hidden states."""
+
+    dropout: float = setting(0.1, at_least=0, below=1)
+    """Probability with which training sets an activation to zero.
+
+    Paper: Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from
+    Overfitting.
+    """
+
+    tie_source: bool = True
+    """Whether both sides share their embeddings where the vocabulary is joint.
+
+    The target embedding is also the projection to the vocabulary in any case.
+
+    Paper: Press and Wolf 2017, Using the Output Embedding to Improve Language Models.
+    """
+
+    @classmethod
+    def training_only(cls) -> tuple[str, ...]:
+        """The settings that only training uses; translating is the same whatever they are."""
+        return cls.DROPOUTS
+
+    @property
+    def drops(self) -> bool:
+        """Whether training drops anything at random, so that two passes of a batch differ."""
+        return any(getattr(self, name) not in (0, "auto") for name in self.DROPOUTS)
+
+    def differences(self, other: "ModelConfig") -> Iterator[tuple[str, object, object]]:
+        """The settings in which two models differ, other than those that only training uses.
+
+        Yields the name, the own value, and the other's value; a value is None where an architecture
+        lacks the setting.
+        """
+        own, others = asdict(self), asdict(other)
+        for name in {**own, **others}:
+            training_only = name in {*self.training_only(), *other.training_only()}
+            if not training_only and own.get(name) != others.get(name):
+                yield name, own.get(name), others.get(name)
+
+
+@dataclass(frozen=True)
+class RecurrentConfig(ModelConfig):
+    """Settings of both recurrent architectures; depths are in layers."""
+
+    cell: Literal["lstm", "gru"] = "lstm"
+    """Kind of recurrent cell.
+
+    Paper: Hochreiter and Schmidhuber 1997, Long Short-Term Memory; Cho et al. 2014, Learning Phrase
+    Representations using RNN Encoder-Decoder (gru).
+    """
+
+    units: int = setting(512, at_least=1)
+    """Units of a recurrent layer; a bidirectional one has half of them in each direction."""
+
+    encoder_layers: int = setting(1, at_least=1)
+    """Layers of the encoder."""
+
+    decoder_layers: int = setting(1, at_least=1)
+    """Layers of the decoder."""
+
+    bidirectional: bool = True
+    """Whether the encoder reads the source in both directions."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            not self.bidirectional or self.units % 2 == 0,
+            f"model.units = {self.units} cannot be halved between two directions; choose an even "
+            "number or model.bidirectional = false",
+        )
+
+
+@dataclass(frozen=True)
+class RnnConfig(RecurrentConfig):
+    """Settings of the RNN with a context vector of fixed length."""
+
+    architecture: Literal["rnn"] = "rnn"
+
+    context: Literal["initial", "every-step"] = "every-step"
+    """Where the decoder gets the context vector: as its initial state only, or at every step too.
+
+    Paper: Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks (initial); Cho
+    et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder (every-step).
+    """
+
+    reverse_source: bool = False
+    """Whether the source is read from last to first, so that the first words are near each other.
+
+    Paper: Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            not (self.reverse_source and self.bidirectional),
+            "model.reverse_source does not go with model.bidirectional: a bidirectional encoder "
+            "reads from both ends; set model.bidirectional = false",
+        )
+
+
+@dataclass(frozen=True)
+class AttentionRnnConfig(RecurrentConfig):
+    """Settings of the RNN with attention."""
+
+    architecture: Literal["attention-rnn"] = "attention-rnn"
+
+    score: ScoreName = "general"
+    """Score function of attention.
+
+    Paper: Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and
+    Translate (additive); Luong et al. 2015, Effective Approaches to Attention-based Neural Machine
+    Translation (dot, general, location-base); Graves et al. 2014, Neural Turing Machines
+    (content-base); Vaswani et al. 2017, Attention Is All You Need (scaled-dot, multi-head).
+    """
+
+    scope: ScopeName = "global"
+    """Source positions that attention sees: all, or a window around a centre.
+
+    The centre is the target position with local-m; local-p predicts it.
+
+    Paper: Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation.
+    """
+
+    window: int = setting(10, at_least=1)
+    """Source tokens that attention sees on each side of the centre, where the scope is local."""
+
+    heads: int = setting(4, at_least=1)
+    """Heads of multi-head attention."""
+
+    location_length: int = setting(200, at_least=1)
+    """Source positions that location-base scores can tell apart; later ones get no attention."""
+
+    input_feeding: bool = False
+    """Whether the last attended vector is read together with the next token.
+
+    Paper: Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.score != "multi-head" or self.units % self.heads == 0,
+            f"model.units = {self.units} cannot be split over model.heads = {self.heads}; "
+            "choose units that are a multiple of the heads",
+        )
+        require(
+            self.score != "location-base" or self.scope == "global",
+            f'model.score = "location-base" does not go with model.scope = "{self.scope}": it '
+            "chooses positions by itself, and a window elsewhere would hide them; use global",
+        )
+
+
+@dataclass(frozen=True)
+class ConvConfig(ModelConfig):
+    """Settings of the convolutional architecture; depths are in layers."""
+
+    architecture: Literal["conv"] = "conv"
+
+    channels: int = setting(256, at_least=1)
+    """Channels of a layer's input and output."""
+
+    encoder_layers: int = setting(4, at_least=1)
+    """Layers of the encoder."""
+
+    decoder_layers: int = setting(3, at_least=1)
+    """Layers of the decoder."""
+
+    kernel: int = setting(3, at_least=1, odd=True)
+    """Tokens that a layer sees at once."""
+
+    max_positions: int = setting(512, at_least=1)
+    """Positions that have vectors of their own; later tokens share the last one's."""
+
+
+@dataclass(frozen=True)
+class TransformerConfig(ModelConfig):
+    """Settings of the Transformer; depths are in layers."""
+
+    DROPOUTS = (
+        *ModelConfig.DROPOUTS,
+        *("attention_dropout", "activation_dropout", "layer_dropout"),
+    )
+
+    architecture: Literal["transformer"] = "transformer"
+
+    encoder_layers: int = setting(3, at_least=1)
+    """Layers of the encoder."""
+
+    decoder_layers: int = setting(3, at_least=1)
+    """Layers of the decoder."""
+
+    heads: int = setting(4, at_least=1)
+    """Heads of attention; model.width is a multiple of them."""
+
+    feed_forward: int = setting(1024, at_least=1)
+    """Inner width of the feed-forward layers."""
+
+    norm: Literal["pre", "post", "deep"] = "pre"
+    """Where layers are normalised: before each sublayer, after it, or after it as in DeepNet.
+
+    pre trains without care for the learning rate; deep scales the residual connections.
+
+    Paper: Xiong et al. 2020, On Layer Normalization in the Transformer Architecture (pre); Wang et
+    al. 2022, DeepNet: Scaling Transformers to 1,000 Layers (deep).
+    """
+
+    normalisation: Literal["layer", "rms"] = "layer"
+    """Kind of normalisation: LayerNorm or RMSNorm.
+
+    Paper: Zhang and Sennrich 2019, Root Mean Square Layer Normalization (rms).
+    """
+
+    activation: Literal["relu", "gelu", "swish", "swiglu"] = "relu"
+    """Activation of the feed-forward layers; swiglu has a gate, and so a third more weights.
+
+    Paper: Shazeer 2020, GLU Variants Improve Transformer (swiglu).
+    """
+
+    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    """How positions are encoded.
+
+    Paper: Su et al. 2021, RoFormer: Enhanced Transformer with Rotary Position Embedding (rotary).
+    """
+
+    max_positions: int = setting(512, at_least=1)
+    """Positions that have vectors of their own if they are learned; later ones share the last."""
+
+    decoder_attention: Literal["self", "average", "ssru"] = "self"
+    """How the decoder looks at the tokens before; average and ssru take constant time for a token.
+
+    Paper: Zhang et al. 2018, Accelerating Neural Transformer via an Average Attention Network
+    (average); Kim et al. 2019, From Research to Production and Back (ssru).
+    """
+
+    attention_dropout: float = setting(0.0, at_least=0, below=1)
+    """Dropout of the weights of attention."""
+
+    activation_dropout: float | Literal["auto"] = setting("auto", at_least=0, below=1)
+    """Dropout inside the feed-forward layers; auto is the same as model.dropout."""
+
+    layer_dropout: float = setting(0.0, at_least=0, below=1)
+    """Probability with which training leaves out a whole layer.
+
+    Paper: Fan et al. 2020, Reducing Transformer Depth on Demand with Structured Dropout.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.width % self.heads == 0,
+            f"model.width = {self.width} cannot be split over model.heads = {self.heads}; "
+            "choose a width that is a multiple of the heads",
+        )
+        if self.positions == "rotary":
+            require(
+                self.width // self.heads % 2 == 0,
+                f"model.width = {self.width} over model.heads = {self.heads} gives heads of odd "
+                "width, which cannot be rotated in pairs; choose others or another model.positions",
+            )
+            require(
+                self.decoder_attention != "average",
+                'model.positions = "rotary" does not go with model.decoder_attention = "average": '
+                "an average has no order, and nothing to rotate; use sinusoidal or learned",
+            )
+
+
+# The settings of each architecture; `models` has its code under the same name.
+MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
+    kind.architecture: kind
+    for kind in (RnnConfig, AttentionRnnConfig, ConvConfig, TransformerConfig)
+}
+
+
+def model_config(table: Mapping[str, Any]) -> ModelConfig:
+    """Read the [model] section. Raises InputError for what is unknown or does not fit together."""
+    name = table.get("architecture")
+    if name not in MODEL_CONFIGS:
+        raise InputError(
+            f"model.architecture = {name!r}: one of {', '.join(MODEL_CONFIGS)} is allowed"
+        )
+    return settings_from(MODEL_CONFIGS[name], "model", table)

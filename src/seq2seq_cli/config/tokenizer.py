@@ -1,0 +1,67 @@
+"""Settings of the tokenizer: the section [tokenizer]."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seq2seq_cli import symbols
+from seq2seq_cli.config.settings import Section, require, setting
+
+UNLIMITED = 1 << 24  # pieces; more than there are characters
+LANGUAGE = r"[A-Za-z][\w-]*"  # the name of a language
+
+
+@dataclass(frozen=True)
+class TokenizerSettings(Section):
+    """How a tokenizer is learned. Sizes are in pieces and count the four control symbols."""
+
+    SECTION: ClassVar[str] = "tokenizer"
+
+    vocabulary_size: int | Literal["auto"] = setting(
+        "auto", at_least=len(symbols.PIECES) + 1, at_most=UNLIMITED
+    )
+    """Number of pieces, control symbols included.
+
+    auto goes by the number of sentences: 2,000 pieces for 5,000 sentences, 8,000 for a million,
+    32,000 for 4.5 million.
+
+    Paper: Sennrich and Zhang 2019, Revisiting Low-Resource Neural Machine Translation; Gowda and
+    May 2020, Finding the Optimal Vocabulary Size for Neural Machine Translation.
+    """
+
+    model_type: Literal["unigram", "bpe", "char", "word"] = "unigram"
+    """How text is cut into pieces.
+
+    Paper: Kudo 2018, Subword Regularization (unigram); Sennrich et al. 2016, Neural Machine
+    Translation of Rare Words with Subword Units (bpe).
+    """
+
+    character_coverage: float = setting(1.0, at_least=0.98, at_most=1)
+    """Share of the text's characters that have a piece; 0.9995 suits Chinese and Japanese."""
+
+    lowercase: bool = False
+    """Whether text is folded to lower case; it is decoded in lower case too."""
+
+    seed: int = 1
+    """Seed of the choice of lines to learn from, where there are too many to use all."""
+
+    languages: tuple[str, ...] = ()
+    """Languages to translate into, each of which gets a symbol such as <2de>.
+
+    `train` fills them in from the marks of data.target. A name has letters, digits, - and _.
+
+    Paper: Johnson et al. 2017, Google's Multilingual Neural Machine Translation System.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for language in self.languages:
+            require(
+                re.fullmatch(LANGUAGE, language) is not None,
+                f'tokenizer.languages has "{language}": letters, digits, - and _ are allowed, '
+                "the first a letter, as in de or pt-BR",
+            )
+        require(
+            len(set(self.languages)) == len(self.languages),
+            f"tokenizer.languages = {', '.join(self.languages)}: each is named once",
+        )
