@@ -1,4 +1,4 @@
-"""The RNN with attention by dot products, compiled for search on a CPU.
+"""The RNN with attention by dot products, for search in kernels.
 
 Dimensions: B sentences, S source tokens; see `models.base`.
 """
@@ -20,7 +20,7 @@ from seq2seq_cli.models.base import State, TranslationModel
 
 
 class AttentionRnnInference(InferenceModel):
-    """An RNN with attention to all of the source."""
+    """An RNN with attention whose encoder runs in PyTorch, with cells and layers in kernels."""
 
     model_class = AttentionRnn
 
@@ -38,14 +38,14 @@ class AttentionRnnInference(InferenceModel):
         config = cast(AttentionRnnConfig, model.config)
         self.model = model
         self.output = pack(model.output)
-        self.kept = torch.float16 if self.output.eight_bits else torch.float32
+        self.dtype = torch.float16 if self.output.eight_bits else torch.float32
         settings = RecurrentSettings(
-            config.width,
-            config.units,
-            model.decoder.parts,
-            config.input_feeding,
-            self.kept,
-            cast(DotAttention, model.attention).scale,
+            width=config.width,
+            units=config.units,
+            cell_states=model.decoder.parts,
+            input_feeding=config.input_feeding,
+            dtype=self.dtype,
+            scale=cast(DotAttention, model.attention).scale,
         )
         cells = cast(list[Cell], list(model.decoder.layers))
         embedding = TargetEmbedding(model.target_embedding.weight, lambda count: PositionTables())
@@ -54,10 +54,12 @@ class AttentionRnnInference(InferenceModel):
     def encode(self, source: Tensor) -> tuple[State, State]:
         memory, state = self.model.encode(source)
         keys, values, mask = cast(tuple[Tensor, Tensor, Tensor], memory)
-        both = torch.stack((keys[mask], values[mask]), dim=1).to(self.kept)
-        before, _, feed = cast(tuple[tuple[tuple[Tensor, ...], ...], State, Tensor], state)
-        kept = [part.reshape(-1) for layer in before for part in layer]
+        keys_values = torch.stack((keys[mask], values[mask]), dim=1).to(self.dtype)
+        cells, _, fed = cast(tuple[tuple[tuple[Tensor, ...], ...], State, Tensor], state)
+        initial = [tensor.reshape(-1) for layer in cells for tensor in layer]
         if self.model.input_feeding:
-            kept.append(feed.reshape(-1))
-        sources = EncoderMemory.of([both], mask.sum(dim=1, dtype=torch.int32))
-        return sources, KVCache.of(torch.cat(kept), source.size(0))
+            initial.append(fed.reshape(-1))
+        return (
+            EncoderMemory.of([keys_values], mask.sum(dim=1, dtype=torch.int32)),
+            KVCache.of(torch.cat(initial), source.size(0)),
+        )

@@ -1,4 +1,4 @@
-"""The convolutional model, compiled for search on a CPU.
+"""The convolutional model, for search in kernels.
 
 Dimensions: B sentences, S source tokens; see `models.base`.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from seq2seq_cli.config.models import ConvConfig
 from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.linear import pack
-from seq2seq_cli.kernels.inference import convolution as parts
+from seq2seq_cli.kernels.inference import convolution as kernels
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.conv import Conv, Convolution, DecoderLayer
@@ -28,25 +28,25 @@ class ConvInference(InferenceModel):
         config = cast(ConvConfig, model.config)
         self.model = model
         self.output = pack(model.output)
-        settings = parts.ConvolutionSettings(
-            config.width,
-            config.channels,
-            config.kernel,
-            torch.float16 if self.output.eight_bits else torch.float32,
+        settings = kernels.ConvolutionSettings(
+            width=config.width,
+            channels=config.channels,
+            kernel=config.kernel,
+            dtype=torch.float16 if self.output.eight_bits else torch.float32,
         )
         layers = cast(list[Convolution], list(model.encoder.layers))
-        self.encoder = parts.Encoder(
+        self.encoder = kernels.Encoder(
             settings,
             pack(model.encoder.input),
             [pack(layer.weight) for layer in layers],
             pack(model.encoder.output),
         )
-        self.decoder = parts.decoder(
+        self.decoder = kernels.decoder(
             settings,
-            TargetEmbedding(model.target_embedding.weight, self._places),
+            TargetEmbedding(model.target_embedding.weight, self._tables),
             pack(model.input),
             [
-                parts.DecoderLayer(
+                kernels.DecoderLayer(
                     pack(layer.convolution.weight), pack(layer.query), pack(layer.context)
                 )
                 for layer in cast(list[DecoderLayer], list(model.decoder))
@@ -56,13 +56,13 @@ class ConvInference(InferenceModel):
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         real = source_mask(source)
-        sources = self.encoder.read(
+        memory = self.encoder.read(
             source[real],
             real.sum(dim=1, dtype=torch.int32),
             self.model.source_embedding.weight,
             self.model.encoder.embed.positions(0, source.size(1)).contiguous(),
         )
-        return sources, KVCache.empty(source.size(0))
+        return memory, KVCache.empty(source.size(0))
 
-    def _places(self, count: int) -> PositionTables:
+    def _tables(self, count: int) -> PositionTables:
         return PositionTables(self.model.embed.positions(0, count).contiguous())

@@ -1,4 +1,4 @@
-"""The Transformer, compiled for search on a CPU.
+"""The Transformer, for search in kernels.
 
 Dimensions: B sentences, S source tokens, D width, H heads; see `models.base`.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.linear import pack
-from seq2seq_cli.kernels.inference import transformer as parts
+from seq2seq_cli.kernels.inference import transformer as kernels
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.layers import source_mask
@@ -43,41 +43,41 @@ class TransformerInference(InferenceModel):
         self.model = model
         self.output = pack(model.output)
         scaling = Scaling.of(config)
-        settings = parts.TransformerSettings(
-            config.width,
-            config.heads,
-            config.feed_forward,
-            config.activation,
-            config.norm == "pre",
-            torch.float16 if self.output.eight_bits else torch.float32,
-            scaling.encoder_residual,
-            model.scale,
+        settings = kernels.TransformerSettings(
+            width=config.width,
+            heads=config.heads,
+            feed_forward=config.feed_forward,
+            activation=config.activation,
+            pre_norm=config.norm == "pre",
+            dtype=torch.float16 if self.output.eight_bits else torch.float32,
+            residual=scaling.encoder_residual,
+            embedding_scale=model.scale,
         )
-        self.encoder = parts.Encoder(
+        self.encoder = kernels.Encoder(
             settings,
             [_encoder_layer(layer) for layer in encoder],
             _last_norm(model.encoder_norm),
             [pack(layer.cross_attention.key_value) for layer in decoder],
         )
-        self.decoder = parts.decoder(
+        self.decoder = kernels.decoder(
             replace(settings, residual=scaling.decoder_residual),
-            TargetEmbedding(model.target_embedding.weight, self._places),
+            TargetEmbedding(model.target_embedding.weight, self._tables),
             [_decoder_layer(layer) for layer in decoder],
             _last_norm(model.decoder_norm),
         )
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         real, length = source_mask(source), source.size(1)
-        sources = self.encoder.read(
+        memory = self.encoder.read(
             source[real],
             real.sum(dim=1, dtype=torch.int32),
             self.model.source_embedding.weight,
             self._positions("source", 0, length),
             self._rotations(0, length),
         )
-        return sources, KVCache.empty(source.size(0))
+        return memory, KVCache.empty(source.size(0))
 
-    def _places(self, count: int) -> PositionTables:
+    def _tables(self, count: int) -> PositionTables:
         return PositionTables(self._positions("target", 0, count), self._rotations(0, count))
 
     def _positions(self, side: Side, start: int, length: int) -> Tensor | None:
@@ -85,13 +85,13 @@ class TransformerInference(InferenceModel):
         return None if vectors is None else vectors.contiguous()
 
     def _rotations(self, start: int, length: int) -> Tensor | None:
-        """Cosines and sines of places: (length, 2, D / H / 2)."""
-        turns = self.model.rotations(start, length, torch.device("cpu"))
-        return None if turns is None else torch.stack(turns, dim=1)
+        """Cosines and sines of positions: (length, 2, D / H / 2)."""
+        rotations = self.model.rotations(start, length, torch.device("cpu"))
+        return None if rotations is None else torch.stack(rotations, dim=1)
 
 
-def _encoder_layer(layer: EncoderLayer) -> parts.TransformerLayer:
-    return parts.TransformerLayer(
+def _encoder_layer(layer: EncoderLayer) -> kernels.TransformerLayer:
+    return kernels.TransformerLayer(
         pack(layer.attention.query_key_value),
         pack(layer.attention.output),
         pack(layer.feed_forward.inner),
@@ -101,9 +101,9 @@ def _encoder_layer(layer: EncoderLayer) -> parts.TransformerLayer:
     )
 
 
-def _decoder_layer(layer: DecoderLayer) -> parts.TransformerLayer:
+def _decoder_layer(layer: DecoderLayer) -> kernels.TransformerLayer:
     past = cast(CausalAttention, layer.self_attention)
-    return parts.TransformerLayer(
+    return kernels.TransformerLayer(
         pack(past.query_key_value),
         pack(past.output),
         pack(layer.feed_forward.inner),
@@ -116,12 +116,12 @@ def _decoder_layer(layer: DecoderLayer) -> parts.TransformerLayer:
     )
 
 
-def _last_norm(norm: nn.Module) -> parts.NormWeights | None:
+def _last_norm(norm: nn.Module) -> kernels.NormWeights | None:
     return None if isinstance(norm, nn.Identity) else _norm(norm)
 
 
-def _norm(norm: nn.Module) -> parts.NormWeights:
+def _norm(norm: nn.Module) -> kernels.NormWeights:
     bias = getattr(norm, "bias", None)
-    return parts.NormWeights(
+    return kernels.NormWeights(
         cast(Tensor, norm.weight).detach(), None if bias is None else bias.detach()
     )

@@ -2,6 +2,7 @@
 
 Tensors are contiguous and on the CPU; those of `inference` are float32.
 
+- `prototypes`: declares C functions and structs, in C's own words
 - `library`: chooses the build for this processor and declares its functions
 - `simd`: the vector functions that kernels are written in
 - `inference`: kernels of search, each a .cpp with the .py that calls it

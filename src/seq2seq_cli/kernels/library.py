@@ -2,18 +2,17 @@
 
 import ctypes
 import os
-from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.kernels.prototypes import Prototypes
 
-POINTER = ctypes.c_void_p
-INT = ctypes.c_int32
+TILES = Prototypes("int32_t use_tiles(int32_t wanted);")
 
 
 def usable_builds() -> list[str]:
@@ -51,27 +50,26 @@ def library() -> ctypes.CDLL | None:
     if not builds:
         return None
     found = ctypes.CDLL(str(_file(builds[0])))
-    found.use_tiles.argtypes = (INT,)
-    found.use_tiles(builds[0] == "amx")
+    TILES.bind(found).use_tiles(builds[0] == "amx")
     return found
 
 
-def declaring(signatures: Mapping[str, tuple[Any, ...]]) -> Callable[[], ctypes.CDLL]:
-    """What returns the compiled functions, these with their types: the result's, the arguments'."""
+class Functions(Prototypes):
+    """Functions of the library in use: call it to have them."""
 
-    @lru_cache
-    def declared(found: ctypes.CDLL) -> ctypes.CDLL:
-        for name, (result, *arguments) in signatures.items():
-            function = getattr(found, name)
-            function.restype, function.argtypes = result, arguments
-        return found
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._bound: tuple[ctypes.CDLL | None, SimpleNamespace] = None, SimpleNamespace()
 
-    def compiled() -> ctypes.CDLL:
-        found = library()
-        assert found is not None, "whoever calls this has asked library() before"
-        return declared(found)
-
-    return compiled
+    def __call__(self) -> SimpleNamespace:
+        """Return the functions by their names; `library` must have one."""
+        loaded = library()
+        bound, functions = self._bound
+        if loaded is not bound:
+            assert loaded is not None, "the caller has to ask library() before"
+            functions = self.bind(loaded)
+            self._bound = loaded, functions
+        return functions
 
 
 def can_compute(*tensors: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Beam search's bookkeeping, and with a compiled decoder the whole of it (beams.cpp).
+"""The bookkeeping of beam search, or all of it if the decoder is in kernels (beams.cpp).
 
 Dimensions: B sentences, K hypotheses of each, N rows of hypotheses (B x K, or fewer), V columns of
 logits.
@@ -17,85 +17,78 @@ from torch import Tensor
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
-from seq2seq_cli.kernels.library import INT, POINTER, address, declaring
+from seq2seq_cli.kernels.library import Functions, address
+from seq2seq_cli.kernels.prototypes import INT, fields
 
-STEPS = 32  # of a search in one call at most: signals are heeded between calls
-ROWS = 16384  # of all steps of a call
+STEPS = 32  # steps in one call at most: Python handles signals between calls
+ROWS = 16384  # rows at most, of all steps of a call
 
 
-class _Settings(ctypes.Structure):
-    _fields_ = (
-        ("sentences", INT),
-        ("beam", INT),
-        ("n_best", INT),
-        ("compact", INT),
-        ("dropped_share", INT),
-        ("shortest", POINTER),
-        ("longest", POINTER),
-        ("divisors", POINTER),
-        ("prefixes", POINTER),
-        ("prefix_lengths", POINTER),
-    )
+class _BeamSettings(ctypes.Structure):
+    _fields_ = fields("""
+        int32_t sentences, beam, n_best, compact, dropped_share;
+        const int32_t *shortest, *longest;
+        const double *divisors;
+        const int64_t *prefixes;
+        const int32_t *prefix_lengths;
+    """)
 
 
 class _SearchParts(ctypes.Structure):
-    _fields_ = (
-        ("decoder", POINTER),
-        ("output", POINTER),
-        ("embedding", POINTER),
-        ("sources", ctypes.POINTER(POINTER)),
-        ("starts", POINTER),
-        ("lengths", POINTER),
-        ("kept", POINTER),
-        ("columns", POINTER),
-        ("absent", POINTER),
-    )
+    _fields_ = fields("""
+        const void *decoder, *output;
+        const float *embedding;
+        const void *const *sources;
+        const int32_t *starts, *lengths;
+        const void *kept;
+        const int64_t *columns;
+        const bool *absent;
+    """)
 
 
 class _Places(ctypes.Structure):
-    _fields_ = (("width", INT), ("angles", INT), ("positions", POINTER), ("rotations", POINTER))
+    _fields_ = fields("int32_t width, angles; const float *positions, *rotations;")
 
 
-_compiled = declaring(
-    {
-        "log_sum_exp": (None, POINTER, INT, INT, POINTER),
-        "best_extensions": (
-            *(None, POINTER, POINTER, INT, INT, INT, INT, POINTER, POINTER, POINTER),
-        ),
-        "beams_new": (POINTER, POINTER),
-        "beams_free": (None, POINTER),
-        "beams_advance": (
-            *(INT, POINTER, POINTER, INT, POINTER, POINTER, POINTER, POINTER, POINTER),
-        ),
-        "beams_found": (ctypes.c_int64, POINTER, POINTER),
-        "beams_results": (None, POINTER, POINTER, POINTER, POINTER, POINTER),
-        "search_new": (POINTER, POINTER, POINTER),
-        "search_free": (None, POINTER),
-        "search_run": (INT, POINTER, INT, POINTER),
-    }
-)
+_kernels = Functions("""
+    void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out);
+    void best_extensions(const float *logits, const float *offsets, int32_t sentences,
+                         int32_t beam, int32_t columns, int32_t count, float *sums, int64_t *rows,
+                         int64_t *places);
+    void *beams_new(const BeamSettings *settings);
+    void beams_free(void *beams);
+    int32_t beams_advance(void *beams, float *logits, int32_t columns,
+                          const int64_t *tokens_of_columns, int64_t *tokens, int64_t *origins,
+                          int64_t *kept, int32_t *left);
+    int64_t beams_found(const void *beams, int32_t *counts);
+    void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t *tokens,
+                       float *token_scores);
+    void *search_new(void *beams, const SearchParts *parts);
+    void search_free(void *search);
+    int32_t search_run(void *search, int32_t count, const Places *places);
+""")
 
 
 def log_sum_exp(logits: Tensor) -> Tensor:
-    """(N, V) -> (N, 1), of which some may be -inf."""
+    """Compute the log-sum-exp of each row: (N, V), which may hold -inf -> (N, 1)."""
     logits = logits.contiguous()
     result = logits.new_empty(logits.size(0), 1)
-    _compiled().log_sum_exp(address(logits), *logits.shape, address(result))
+    _kernels().log_sum_exp(address(logits), *logits.shape, address(result))
     return result
 
 
 def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `count` greatest sums of a logit (B x K, V) and its row's offset (B, K), best first.
+    """Find the `count` greatest sums of a logit (B x K, V) and its row's offset (B, K).
 
-    Returns (B, count) each: the sums, their rows 0 to K - 1, and their columns. Where there are
-    fewer candidates, sums are -inf.
+    Returns (B, count) each, best first: the sums, their rows 0 to K - 1, and their columns. If
+    there are fewer candidates, the sums are -inf.
     """
     logits, offsets = logits.contiguous(), offsets.contiguous()
     batch, beam = offsets.shape
     best = logits.new_empty(batch, count)
     rows = torch.empty(batch, count, dtype=torch.int64)
     columns = torch.empty_like(rows)
-    _compiled().best_extensions(
+    _kernels().best_extensions(
         *(address(logits), address(offsets), batch, beam, logits.size(1), count),
         *(address(best), address(rows), address(columns)),
     )
@@ -136,25 +129,26 @@ class Beams:
         self.beam, self.sentences = settings.beam, count
         flat = [column for prefix in settings.prefixes for column in prefix]
         integers = INT * count
-        struct = _Settings(
-            count,
-            settings.beam,
-            settings.n_best,
-            settings.compact,
-            settings.removal_share,
-            ctypes.addressof(least := integers(*settings.min_lengths)),
-            ctypes.addressof(most := integers(*settings.max_lengths)),
-            ctypes.addressof(
-                penalties := (ctypes.c_double * len(settings.length_penalties))(
-                    *settings.length_penalties
-                )
-            ),
-            ctypes.addressof(columns := (ctypes.c_int64 * len(flat))(*flat)),
-            ctypes.addressof(lengths := integers(*map(len, settings.prefixes))),
+        # These arrays are needed only here: C++ copies them.
+        shortest = integers(*settings.min_lengths)
+        longest = integers(*settings.max_lengths)
+        penalties = (ctypes.c_double * len(settings.length_penalties))(*settings.length_penalties)
+        prefixes = (ctypes.c_int64 * len(flat))(*flat)
+        prefix_lengths = integers(*map(len, settings.prefixes))
+        struct = _BeamSettings(
+            sentences=count,
+            beam=settings.beam,
+            n_best=settings.n_best,
+            compact=settings.compact,
+            dropped_share=settings.removal_share,
+            shortest=ctypes.addressof(shortest),
+            longest=ctypes.addressof(longest),
+            divisors=ctypes.addressof(penalties),
+            prefixes=ctypes.addressof(prefixes),
+            prefix_lengths=ctypes.addressof(prefix_lengths),
         )
-        self.handle = _compiled().beams_new(ctypes.byref(struct))
-        del least, most, penalties, columns, lengths  # they were copied
-        weakref.finalize(self, _compiled().beams_free, self.handle)
+        self.handle = _kernels().beams_new(ctypes.byref(struct))
+        weakref.finalize(self, _kernels().beams_free, self.handle)
 
     def advance(self, logits: Tensor, column_tokens: Tensor | None) -> Extension:
         """Extend the hypotheses by a token, by its logits (N, V), which are changed.
@@ -165,7 +159,7 @@ class Beams:
         numbers = torch.empty(2 * most + self.sentences, dtype=torch.int64)
         start = numbers.data_ptr()  # of tokens, then origins, then remaining, of 8 bytes each
         left = INT()
-        rows = _compiled().beams_advance(
+        rows = _kernels().beams_advance(
             self.handle,
             logits.data_ptr(),
             logits.size(1),
@@ -181,13 +175,13 @@ class Beams:
     def results(self) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]:
         """For each sentence its hypotheses, best first: tokens, score, scores of tokens and EOS."""
         counts = torch.empty(self.sentences, dtype=torch.int32)
-        size = _compiled().beams_found(self.handle, counts.data_ptr())
+        size = _kernels().beams_found(self.handle, counts.data_ptr())
         found = int(counts.sum())
         scores = torch.empty(found, dtype=torch.float64)
         lengths = torch.empty(found, dtype=torch.int32)
         tokens = torch.empty(size, dtype=torch.int32)
         token_scores = torch.empty(size)
-        _compiled().beams_results(
+        _kernels().beams_results(
             self.handle,
             scores.data_ptr(),
             lengths.data_ptr(),
@@ -206,50 +200,48 @@ class Beams:
         return [list(itertools.islice(rest, count)) for count in counts.tolist()]
 
 
+@dataclass(frozen=True)
+class SearchParts:
+    """What a search in kernels runs with, before the first token."""
+
+    decoder: Decoder
+    output: Linear
+    cache: KVCache
+    memory: EncoderMemory
+    column_tokens: Tensor | None  # (V,), the tokens of the columns; None where they are the same
+    absent: Tensor | None  # (B, V), columns that a sentence leaves out, if any
+
+
 class Search:
-    """All steps of compact beams with one decoder, from what it keeps before the first token.
+    """All steps of compact beams with one decoder."""
 
-    `columns` (V,) are the tokens of the output's columns, None where they are their numbers;
-    `absent` (B, V) those that a sentence leaves out, if any.
-    """
-
-    def __init__(
-        self,
-        beams: Beams,
-        decoder: Decoder,
-        output: Linear,
-        past: KVCache,
-        sources: EncoderMemory,
-        columns: Tensor | None,
-        absent: Tensor | None,
-    ) -> None:
-        # Kept: the compiled side points into them.
-        self.parts = beams, decoder, output, past, sources, columns, absent
-        self.beams, self.embedding = beams, decoder.embedding
+    def __init__(self, beams: Beams, parts: SearchParts) -> None:
+        self.beams, self.parts = beams, parts  # C++ points into both
         self.count = 0  # steps that were asked for
-        parts = _SearchParts(
-            decoder.handle,
-            output.handle,
-            self.embedding.weight.data_ptr(),
-            sources.addresses,
-            sources.starts.data_ptr(),
-            sources.lengths.data_ptr(),
-            past.addresses[0] if past.addresses else None,
-            address(columns),
-            address(absent),
+        cache, memory = parts.cache, parts.memory
+        struct = _SearchParts(
+            decoder=parts.decoder.handle,
+            output=parts.output.handle,
+            embedding=parts.decoder.embedding.weight.data_ptr(),
+            sources=ctypes.addressof(memory.addresses),
+            starts=memory.starts.data_ptr(),
+            lengths=memory.lengths.data_ptr(),
+            kept=cache.addresses[0] if cache.addresses else None,
+            columns=address(parts.column_tokens),
+            absent=address(parts.absent),
         )
-        self.handle = _compiled().search_new(beams.handle, ctypes.byref(parts))
-        weakref.finalize(self, _compiled().search_free, self.handle)
+        self.handle = _kernels().search_new(beams.handle, ctypes.byref(struct))
+        weakref.finalize(self, _kernels().search_free, self.handle)
 
     def run(self) -> bool:
-        """Some more steps, few with many rows; whether hypotheses are still open then."""
+        """Run more steps, fewer if there are many rows; return whether hypotheses are open."""
         steps = max(1, min(STEPS, ROWS // max(1, self.beams.sentences * self.beams.beam)))
         self.count += steps
-        positions, rotations = self.embedding.places(self.count)
+        positions, rotations = self.parts.decoder.embedding.tables(self.count)
         places = _Places(
-            0 if positions is None else positions.size(1),
-            0 if rotations is None else rotations[0].numel(),
-            address(positions),
-            address(rotations),
+            width=0 if positions is None else positions.size(1),
+            angles=0 if rotations is None else rotations[0].numel(),
+            positions=address(positions),
+            rotations=address(rotations),
         )
-        return bool(_compiled().search_run(self.handle, steps, ctypes.byref(places)))
+        return bool(_kernels().search_run(self.handle, steps, ctypes.byref(places)))

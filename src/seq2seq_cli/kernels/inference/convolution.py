@@ -14,38 +14,45 @@ from torch import Tensor
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
-from seq2seq_cli.kernels.library import INT, POINTER, declaring
+from seq2seq_cli.kernels.library import Functions
+from seq2seq_cli.kernels.prototypes import POINTER, fields
 
 
-class _Settings(ctypes.Structure):
-    _fields_ = (("width", INT), ("channels", INT), ("kernel", INT), ("halves", INT))
+class _ConvolutionSettings(ctypes.Structure):
+    _fields_ = fields("int32_t width, channels, kernel, halves;")
 
 
-class _Parts(ctypes.Structure):
-    _fields_ = (("convolution", POINTER), ("query", POINTER), ("context", POINTER))
+class _ConvolutionParts(ctypes.Structure):
+    _fields_ = fields("const void *convolution, *query, *context;")
 
 
-_compiled = declaring(
-    {
-        "convolution_encoder_new": (POINTER, POINTER, POINTER, POINTER, INT, POINTER),
-        "convolution_encoder_free": (None, POINTER),
-        "convolution_encoder_read": (None, POINTER, POINTER),
-        "convolution_decoder_new": (POINTER, POINTER, POINTER, POINTER, INT, POINTER),
-    }
-)
+_kernels = Functions("""
+    void *convolution_encoder_new(const ConvolutionSettings *settings, const void *input,
+                                  const void *const *layers, int32_t count, const void *output);
+    void convolution_encoder_free(void *encoder);
+    void convolution_encoder_read(const void *encoder, const SourceTokens *source);
+    void *convolution_decoder_new(const ConvolutionSettings *settings, const void *input,
+                                  const ConvolutionParts *layers, int32_t count,
+                                  const void *output);
+""")
 
 
 @dataclass(frozen=True)
 class ConvolutionSettings:
-    """What encoder and decoder have in common."""
+    """Settings of encoder and decoder."""
 
     width: int
     channels: int
     kernel: int
-    kept: torch.dtype  # of keys and values: float32 or float16
+    dtype: torch.dtype  # of keys and values: float32 or float16
 
-    def as_struct(self) -> _Settings:
-        return _Settings(self.width, self.channels, self.kernel, self.kept == torch.float16)
+    def as_struct(self) -> _ConvolutionSettings:
+        return _ConvolutionSettings(
+            width=self.width,
+            channels=self.channels,
+            kernel=self.kernel,
+            halves=self.dtype == torch.float16,
+        )
 
 
 class Encoder:
@@ -55,28 +62,28 @@ class Encoder:
         self, settings: ConvolutionSettings, first: Linear, layers: Sequence[Linear], last: Linear
     ) -> None:
         self.settings = settings
-        self.parts = first, layers, last  # kept: the compiled side points into them
-        self.handle = _compiled().convolution_encoder_new(
+        self.owners = first, layers, last  # C++ points into them
+        self.handle = _kernels().convolution_encoder_new(
             ctypes.byref(settings.as_struct()),
             first.handle,
             (POINTER * len(layers))(*(layer.handle for layer in layers)),
             len(layers),
             last.handle,
         )
-        weakref.finalize(self, _compiled().convolution_encoder_free, self.handle)
+        weakref.finalize(self, _kernels().convolution_encoder_free, self.handle)
 
     def read(
         self, tokens: Tensor, lengths: Tensor, embedding: Tensor, positions: Tensor
     ) -> EncoderMemory:
-        """Read sentences that stand one after the other in `tokens` (any,), as long as `lengths`.
+        """Read the sentences in `tokens` (any,), one after the other, with their `lengths`.
 
-        `positions` (longest, D) are added to the embedding's rows.
+        `positions` (longest, D) are added to the rows of the embedding.
         """
         settings = self.settings
-        sources = EncoderMemory.empty(lengths, len(tokens), settings.width, settings.kept, 1)
-        given = SourceTokens.of(tokens, sources, embedding, positions)
-        _compiled().convolution_encoder_read(self.handle, ctypes.byref(given))
-        return sources
+        memory = EncoderMemory.empty(lengths, len(tokens), settings.width, settings.dtype, 1)
+        source = SourceTokens.of(tokens, memory, embedding, positions)
+        _kernels().convolution_encoder_read(self.handle, ctypes.byref(source))
+        return memory
 
 
 @dataclass(frozen=True)
@@ -95,14 +102,18 @@ def decoder(
     layers: Sequence[DecoderLayer],
     last: Linear,
 ) -> Decoder:
-    """Convolutions over the target, each with attention to the source."""
-    array = (_Parts * len(layers))(
+    """Make a decoder of convolutions over the target, each with attention to the source."""
+    array = (_ConvolutionParts * len(layers))(
         *(
-            _Parts(each.convolution.handle, each.query.handle, each.context.handle)
-            for each in layers
+            _ConvolutionParts(
+                convolution=layer.convolution.handle,
+                query=layer.query.handle,
+                context=layer.context.handle,
+            )
+            for layer in layers
         )
     )
-    handle = _compiled().convolution_decoder_new(
+    handle = _kernels().convolution_decoder_new(
         ctypes.byref(settings.as_struct()), first.handle, array, len(layers), last.handle
     )
     return Decoder(handle, embedding, first, layers, last)

@@ -6,152 +6,141 @@ Dimensions: N rows of hypotheses, D width, H heads, T target tokens; B sentences
 import ctypes
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
-from seq2seq_cli.kernels.library import INT, POINTER, address, declaring
+from seq2seq_cli.kernels.library import Functions
+from seq2seq_cli.kernels.prototypes import INT, POINTER, fields
 
 
 class _StepInput(ctypes.Structure):
-    _fields_ = (
-        ("rows", INT),
-        ("rows_each", INT),
-        ("read", INT),
-        ("tokens", POINTER),
-        ("embedding", POINTER),
-        ("position", POINTER),
-        ("rotations", POINTER),
-        ("paths", POINTER),
-        ("paths_after", POINTER),
-        ("past", ctypes.POINTER(POINTER)),
-        ("past_rows", ctypes.POINTER(INT)),
-        ("sources", ctypes.POINTER(POINTER)),
-        ("starts", POINTER),
-        ("lengths", POINTER),
-        ("sentences", POINTER),
-    )
+    _fields_ = fields("""
+        int32_t rows, rows_each, read;
+        const int64_t *tokens;
+        const float *embedding, *position, *rotations;
+        const int32_t *paths;
+        int32_t *paths_after;
+        void *const *past;
+        const int32_t *past_rows;
+        const void *const *sources;
+        const int32_t *starts, *lengths, *sentences;
+    """)
 
 
-class _Sizes(ctypes.Structure):
-    _fields_ = (("width", INT), ("most", INT), ("kept", ctypes.c_int64))
+class _DecoderSizes(ctypes.Structure):
+    _fields_ = fields("int32_t width, most; int64_t kept;")
 
 
-_compiled = declaring(
-    {
-        "decoder_sizes": (None, POINTER, POINTER),
-        "decoder_step": (None, POINTER, POINTER, POINTER),
-        "decoder_free": (None, POINTER),
-    }
-)
+_kernels = Functions("""
+    void decoder_sizes(const void *decoder, DecoderSizes *sizes);
+    void decoder_step(const void *decoder, const StepInput *around, float *features);
+    void decoder_free(void *decoder);
+""")
 
 
 class PositionTables(NamedTuple):
-    """What stands for the target's places 0, 1, …, where a model has it."""
+    """Vectors for the target's positions 0, 1, …, as far as a model has them."""
 
     positions: Tensor | None = None  # (count, D), added to embeddings
     rotations: Tensor | None = None  # (count, 2, D / H / 2), cosines and sines
 
 
 class TargetEmbedding:
-    """How target tokens are read: `weight` (V, D), and what stands for so many places."""
+    """What decoders read for target tokens: `weight` (V, D), and vectors for positions."""
 
-    def __init__(self, weight: Tensor, places: Callable[[int], PositionTables]) -> None:
+    def __init__(self, weight: Tensor, make_tables: Callable[[int], PositionTables]) -> None:
+        """`make_tables` computes tables for so many positions."""
         self.weight = weight
-        self._make = places
-        self._made = 0, PositionTables()
+        self._make_tables = make_tables
+        self._size, self._tables = 0, PositionTables()
 
-    def places(self, count: int) -> PositionTables:
-        """Of so many places or more; made again only when there are not enough."""
-        made, places = self._made
-        if made < count:
-            made = max(64, 2 * count)
-            places = self._make(made)
-            self._made = made, places
-        return places
+    def tables(self, count: int) -> PositionTables:
+        """Tables for at least so many positions, computed only when there are too few."""
+        if self._size < count:
+            self._size = max(64, 2 * count)
+            self._tables = self._make_tables(self._size)
+        return self._tables
 
 
 @dataclass(frozen=True)
 class KVCache:
-    """What a decoder keeps of the target tokens read so far, as many as `count`.
+    """What a decoder keeps of the target tokens read so far, mostly keys and values.
 
-    It never moves: rows remember their way. Each of `steps` is of the rows of that step; `paths`
-    (N, T) says in which row of each step a row's token was.
+    It never moves in memory: to reorder rows is to reorder their paths.
     """
 
-    count: int
-    steps: tuple[Tensor, ...]
-    paths: Tensor
-    addresses: tuple[int, ...] = ()  # of the steps
-    rows: tuple[int, ...] = ()  # at each step
+    length: int  # tokens read
+    steps: tuple[Tensor, ...]  # T, the last ones: what is kept of the rows of each
+    paths: Tensor  # (N, T): the row that each step's token has in that step
+    addresses: tuple[int, ...] = ()  # of `steps`
+    step_rows: tuple[int, ...] = ()  # T, rows of each step
 
     @classmethod
     def empty(cls, rows: int) -> "KVCache":
-        """Before the first token."""
+        """Before the first token, for a decoder that keeps nothing then."""
         return cls(0, (), torch.empty(rows, 0, dtype=torch.int32))
 
     @classmethod
-    def of(cls, kept: Tensor, rows: int) -> "KVCache":
-        """Before the first token, where a decoder needs something even then."""
+    def of(cls, initial: Tensor, rows: int) -> "KVCache":
+        """Before the first token, for a decoder that has an initial state even then."""
         paths = torch.arange(rows, dtype=torch.int32)[:, None]
-        return cls(0, (kept,), paths, (kept.data_ptr(),), (rows,))
+        return cls(0, (initial,), paths, (initial.data_ptr(),), (rows,))
 
     def select(self, rows: Tensor) -> "KVCache":
         """Gather rows."""
-        paths = self.paths.index_select(0, rows)
-        return KVCache(self.count, self.steps, paths, self.addresses, self.rows)
+        return replace(self, paths=self.paths.index_select(0, rows))
 
 
 class Decoder:
-    """Reads one token of each row at a time.
+    """A decoder in kernels that reads one token of each row at a time."""
 
-    `parts` are what the compiled side points into.
-    """
+    def __init__(self, handle: int, embedding: TargetEmbedding, *owners: object) -> None:
+        """Take a decoder made in C++, and what owns the weights that it points into."""
+        self.handle, self.embedding, self.owners = handle, embedding, owners
+        weakref.finalize(self, _kernels().decoder_free, handle)
+        self.sizes = _DecoderSizes()
+        _kernels().decoder_sizes(handle, ctypes.byref(self.sizes))
 
-    def __init__(self, handle: int, embedding: TargetEmbedding, *parts: object) -> None:
-        self.handle, self.embedding, self.parts = handle, embedding, parts
-        weakref.finalize(self, _compiled().decoder_free, handle)
-        self.sizes = _Sizes()
-        _compiled().decoder_sizes(handle, ctypes.byref(self.sizes))
-
-    def step(self, tokens: Tensor, past: KVCache, sources: EncoderMemory) -> tuple[Tensor, KVCache]:
-        """Read tokens (N,); return hidden states (N, D), and the past with these tokens.
+    def step(self, tokens: Tensor, cache: KVCache, memory: EncoderMemory) -> tuple[Tensor, KVCache]:
+        """Read tokens (N,); return hidden states (N, D), and the cache with these tokens.
 
         Rows of one sentence stand together.
         """
-        rows, read, most = tokens.size(0), len(past.steps), self.sizes.most
+        rows, read, most = tokens.size(0), len(cache.steps), self.sizes.most
         hidden = torch.empty(rows, self.sizes.width)
         own = torch.empty(rows * self.sizes.kept, dtype=torch.uint8)
-        addresses = *past.addresses, own.data_ptr()
+        addresses = *cache.addresses, own.data_ptr()
         first = max(0, read + 1 - most)
-        paths = past.paths.new_empty(rows, read + 1 - first)
-        places = self.embedding.places(past.count + 1)
-        position, rotations = (each if each is None else each[past.count] for each in places)
-        around = _StepInput(
-            rows,
-            rows // sources.sentences.size(0),
-            read,
-            tokens.data_ptr(),
-            self.embedding.weight.data_ptr(),
-            address(position),
-            address(rotations),
-            past.paths.data_ptr(),
-            paths.data_ptr(),
-            (POINTER * (read + 1))(*addresses),
-            (INT * read)(*past.rows),
-            sources.addresses,
-            sources.starts.data_ptr(),
-            sources.lengths.data_ptr(),
-            sources.sentences.data_ptr(),
+        paths = cache.paths.new_empty(rows, read + 1 - first)
+        positions, rotations = self.embedding.tables(cache.length + 1)
+        past = (POINTER * (read + 1))(*addresses)
+        past_rows = (INT * read)(*cache.step_rows)
+        step_input = _StepInput(
+            rows=rows,
+            rows_each=rows // memory.sentences.size(0),
+            read=read,
+            tokens=tokens.data_ptr(),
+            embedding=self.embedding.weight.data_ptr(),
+            position=None if positions is None else positions[cache.length].data_ptr(),
+            rotations=None if rotations is None else rotations[cache.length].data_ptr(),
+            paths=cache.paths.data_ptr(),
+            paths_after=paths.data_ptr(),
+            past=ctypes.addressof(past),
+            past_rows=ctypes.addressof(past_rows),
+            sources=ctypes.addressof(memory.addresses),
+            starts=memory.starts.data_ptr(),
+            lengths=memory.lengths.data_ptr(),
+            sentences=memory.sentences.data_ptr(),
         )
-        _compiled().decoder_step(self.handle, ctypes.byref(around), hidden.data_ptr())
+        _kernels().decoder_step(self.handle, ctypes.byref(step_input), hidden.data_ptr())
         return hidden, KVCache(
-            past.count + 1,
-            (*past.steps, own)[first:],
+            cache.length + 1,
+            (*cache.steps, own)[first:],
             paths,
             addresses[first:],
-            (*past.rows, rows)[first:],
+            (*cache.step_rows, rows)[first:],
         )

@@ -1,27 +1,26 @@
-"""Linear layers for inference, their weights packed once: linear.cpp."""
+"""Linear layers for inference, whose weights are packed once (linear.cpp)."""
 
 import weakref
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.kernels.library import INT, POINTER, address, declaring
+from seq2seq_cli.kernels.library import Functions, address
 
-_compiled = declaring(
-    {
-        "linear_new": (POINTER, POINTER, POINTER, INT, INT, INT),
-        "linear_narrowed": (POINTER, POINTER, POINTER, INT),
-        "linear_free": (None, POINTER),
-        "linear_apply": (None, POINTER, POINTER, INT, POINTER),
-    }
-)
+_kernels = Functions("""
+    void *linear_new(const float *weight, const float *bias, int32_t outputs, int32_t inputs,
+                     int32_t eight_bits);
+    void *linear_narrowed(const void *layer, const int64_t *chosen, int32_t count);
+    void linear_free(void *layer);
+    void linear_apply(const void *layer, const float *x, int32_t rows, float *y);
+""")
 
 
 class Linear(nn.Module):
-    """A linear layer for inference, its weights packed, as float32 or as 8-bit integers.
+    """A linear layer for inference with packed weights, float32 or 8-bit integers.
 
-    With 8 bits each output has a scale of its own, and so has each row of inputs: what becomes of a
-    row does not depend on the others.
+    With 8 bits each output and each row of inputs has its own scale, so that the result for a row
+    does not depend on the other rows.
     """
 
     def __init__(self, handle: int, inputs: int, outputs: int, eight_bits: bool) -> None:
@@ -29,31 +28,31 @@ class Linear(nn.Module):
         self.in_features, self.out_features = inputs, outputs
         self.eight_bits = eight_bits
         self.handle = handle
-        weakref.finalize(self, _compiled().linear_free, handle)
+        weakref.finalize(self, _kernels().linear_free, handle)
 
     @classmethod
     def pack(cls, weight: Tensor, bias: Tensor | None, *, eight_bits: bool) -> "Linear":
-        """Pack weights (outputs, inputs); they are not needed afterwards."""
+        """Copy weights (outputs, inputs) and bias (outputs,) in the order that kernels read."""
         outputs, inputs = weight.shape
         weight = weight.detach().float().contiguous()
-        kept = None if bias is None else bias.detach().float().contiguous()
-        handle = _compiled().linear_new(address(weight), address(kept), outputs, inputs, eight_bits)
+        bias = None if bias is None else bias.detach().float().contiguous()
+        handle = _kernels().linear_new(address(weight), address(bias), outputs, inputs, eight_bits)
         return cls(handle, inputs, outputs, eight_bits)
 
     def select_outputs(self, chosen: Tensor) -> "Linear":
-        """With only some of the outputs, in the order of `chosen` (any,)."""
+        """Make a layer of some of the outputs, in the order of `chosen` (any,)."""
         chosen = chosen.to(torch.int64).contiguous()
-        handle = _compiled().linear_narrowed(self.handle, address(chosen), len(chosen))
+        handle = _kernels().linear_narrowed(self.handle, address(chosen), len(chosen))
         return Linear(handle, self.in_features, len(chosen), self.eight_bits)
 
     def __deepcopy__(self, memo: object) -> "Linear":
         return self  # nothing changes it
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, inputs) -> (…, outputs)."""
+        """Multiply (…, inputs) by the weights and add the bias: (…, outputs)."""
         x = x.float().contiguous()
         y = x.new_empty(*x.shape[:-1], self.out_features)
-        _compiled().linear_apply(self.handle, address(x), x.numel() // self.in_features, address(y))
+        _kernels().linear_apply(self.handle, address(x), x.numel() // self.in_features, address(y))
         return y
 
     def extra_repr(self) -> str:

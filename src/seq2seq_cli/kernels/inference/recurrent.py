@@ -1,4 +1,4 @@
-"""Recurrent cells, and a decoder with attention that is made of them (recurrent.cpp).
+"""Recurrent cells, and a decoder of cells with attention (recurrent.cpp).
 
 Dimensions: N rows of hypotheses, T target tokens, D width, U units.
 """
@@ -12,34 +12,28 @@ from torch import Tensor, nn
 
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
 from seq2seq_cli.kernels.inference.linear import Linear
-from seq2seq_cli.kernels.library import INT, POINTER, declaring
+from seq2seq_cli.kernels.library import Functions
+from seq2seq_cli.kernels.prototypes import fields
 
 
-class _Settings(ctypes.Structure):
-    _fields_ = (
-        ("width", INT),
-        ("units", INT),
-        ("parts", INT),
-        ("feeding", INT),
-        ("halves", INT),
-        ("scale", ctypes.c_float),
-    )
+class _RecurrentSettings(ctypes.Structure):
+    _fields_ = fields("int32_t width, units, parts, feeding, halves; float scale;")
 
 
 class _CellParts(ctypes.Structure):
-    _fields_ = (("from_input", POINTER), ("from_state", POINTER))
+    _fields_ = fields("const void *from_input, *from_state;")
 
 
-_compiled = declaring(
-    {
-        "cell_step": (None, POINTER, POINTER, POINTER, INT, POINTER, POINTER),
-        "attending_decoder_new": (POINTER, POINTER, POINTER, INT, POINTER),
-    }
-)
+_kernels = Functions("""
+    void cell_step(const void *from_input, const void *from_state, const float *x, int32_t rows,
+                   float *hidden, float *cell);
+    void *attending_decoder_new(const RecurrentSettings *settings, const CellParts *cells,
+                                int32_t count, const void *output);
+""")
 
 
 class Cell(nn.Module):
-    """A layer of LSTM or GRU in one direction that runs token by token, called like torch's own."""
+    """A layer of LSTM or GRU in one direction that runs token by token, called like nn.LSTM."""
 
     def __init__(self, from_input: Linear, from_state: Linear) -> None:
         super().__init__()
@@ -48,13 +42,16 @@ class Cell(nn.Module):
     def forward(
         self, x: Tensor, state: Tensor | tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
-        """(N, T, inputs) and h, or h and c, (1, N, units) -> (N, T, units), the state after."""
-        parts = state if isinstance(state, tuple) else (state,)
-        own = [part[0].clone(memory_format=torch.contiguous_format) for part in parts]
+        """Read (N, T, inputs) from the state h, or h and c, (1, N, units) each.
+
+        Returns (N, T, units) and the state after it.
+        """
+        states = state if isinstance(state, tuple) else (state,)
+        own = [each[0].clone(memory_format=torch.contiguous_format) for each in states]
         outputs = []
         for token in x.unbind(dim=1):
             token = token.contiguous()
-            _compiled().cell_step(
+            _kernels().cell_step(
                 self.from_input.handle,
                 self.from_state.handle,
                 token.data_ptr(),
@@ -69,38 +66,41 @@ class Cell(nn.Module):
 
 @dataclass(frozen=True)
 class RecurrentSettings:
-    """Of a decoder with attention by dot products."""
+    """Settings of a decoder with attention by dot products."""
 
     width: int
     units: int
-    parts: int  # of a cell's state: h, and in an LSTM c
-    feeding: bool  # whether the last hidden state is read with a token
-    kept: torch.dtype  # of keys and values: float32 or float16
+    cell_states: int  # 1, h; in an LSTM 2, h and c
+    input_feeding: bool  # whether the last hidden state is read with a token (Luong 2015)
+    dtype: torch.dtype  # of keys and values: float32 or float16
     scale: float  # of the dot products
 
-    def as_struct(self) -> _Settings:
-        return _Settings(
-            self.width,
-            self.units,
-            self.parts,
-            self.feeding,
-            self.kept == torch.float16,
-            self.scale,
+    def as_struct(self) -> _RecurrentSettings:
+        return _RecurrentSettings(
+            width=self.width,
+            units=self.units,
+            parts=self.cell_states,
+            feeding=self.input_feeding,
+            halves=self.dtype == torch.float16,
+            scale=self.scale,
         )
 
 
 def attending_decoder(
     settings: RecurrentSettings, embedding: TargetEmbedding, cells: Sequence[Cell], output: Linear
 ) -> Decoder:
-    """Layers of cells, attention to the source, and hidden states of both.
+    """Make a decoder of layers of cells, and attention to the source on top.
 
-    It keeps h and, in an LSTM, c of each layer, (N, U) each, and the last hidden state where it is
-    fed, one after the other.
+    Its cache has h and, in an LSTM, c of each layer, (N, U) each, and with input feeding the last
+    hidden state, one after the other.
     """
     array = (_CellParts * len(cells))(
-        *(_CellParts(cell.from_input.handle, cell.from_state.handle) for cell in cells)
+        *(
+            _CellParts(from_input=cell.from_input.handle, from_state=cell.from_state.handle)
+            for cell in cells
+        )
     )
-    handle = _compiled().attending_decoder_new(
+    handle = _kernels().attending_decoder_new(
         ctypes.byref(settings.as_struct()), array, len(cells), output.handle
     )
     return Decoder(handle, embedding, tuple(cells), output)

@@ -15,51 +15,41 @@ from torch import Tensor
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
-from seq2seq_cli.kernels.library import INT, POINTER, address, declaring
+from seq2seq_cli.kernels.library import Functions, address
+from seq2seq_cli.kernels.prototypes import POINTER, fields
 
-ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # as layers.h counts them
+ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # numbered as in layers.h
 
 
-class _Settings(ctypes.Structure):
-    _fields_ = (
-        ("width", INT),
-        ("heads", INT),
-        ("feed_forward", INT),
-        ("activation", INT),
-        ("pre_norm", INT),
-        ("halves", INT),
-        ("residual", ctypes.c_float),
-        ("embedding_scale", ctypes.c_float),
-    )
+class _TransformerSettings(ctypes.Structure):
+    _fields_ = fields("""
+        int32_t width, heads, feed_forward, activation, pre_norm, halves;
+        float residual, embedding_scale;
+    """)
 
 
 class _LayerParts(ctypes.Structure):
-    _fields_ = tuple(
-        (name, POINTER)
-        for name in (
-            *("query_key_value", "self_output", "cross_query", "cross_output", "inner", "outer"),
-            *("self_weight", "self_bias", "cross_weight", "cross_bias"),
-            *("feed_forward_weight", "feed_forward_bias"),
-        )
-    )
+    _fields_ = fields("""
+        const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
+        const float *self_weight, *self_bias, *cross_weight, *cross_bias;
+        const float *feed_forward_weight, *feed_forward_bias;
+    """)
 
 
-_compiled = declaring(
-    {
-        "transformer_encoder_new": (
-            *(POINTER, POINTER, POINTER, INT),
-            *(POINTER, POINTER, POINTER, INT),
-        ),
-        "transformer_encoder_free": (None, POINTER),
-        "transformer_encoder_read": (None, POINTER, POINTER),
-        "transformer_decoder_new": (POINTER, POINTER, POINTER, INT, POINTER, POINTER),
-    }
-)
+_kernels = Functions("""
+    void *transformer_encoder_new(const TransformerSettings *settings, const LayerParts *layers,
+                                  int32_t count, const float *last_weight, const float *last_bias,
+                                  const void *const *keys_values, int32_t decoder_layers);
+    void transformer_encoder_free(void *encoder);
+    void transformer_encoder_read(const void *encoder, const SourceTokens *source);
+    void *transformer_decoder_new(const TransformerSettings *settings, const LayerParts *layers,
+                                  int32_t count, const float *last_weight, const float *last_bias);
+""")
 
 
 @dataclass(frozen=True)
 class NormWeights:
-    """Of LayerNorm, or without a bias of RMSNorm."""
+    """Weights of LayerNorm, or of RMSNorm if there is no bias; (D,) each."""
 
     weight: Tensor
     bias: Tensor | None
@@ -67,7 +57,7 @@ class NormWeights:
 
 @dataclass(frozen=True)
 class TransformerLayer:
-    """The parts of one layer of a Transformer; only a decoder's has cross-attention."""
+    """The weights of one layer; only a decoder's has cross-attention."""
 
     query_key_value: Linear
     self_output: Linear
@@ -82,32 +72,32 @@ class TransformerLayer:
 
 @dataclass(frozen=True)
 class TransformerSettings:
-    """What the layers of a Transformer's encoder or decoder have in common."""
+    """Settings of all layers of an encoder or a decoder."""
 
     width: int
     heads: int
     feed_forward: int
     activation: str
     pre_norm: bool
-    kept: torch.dtype  # of keys and values: float32 or float16
-    residual: float  # what the residual connection is multiplied with
+    dtype: torch.dtype  # of keys and values: float32 or float16
+    residual: float  # factor of the residual connection
     embedding_scale: float
 
-    def as_struct(self) -> _Settings:
-        return _Settings(
-            self.width,
-            self.heads,
-            self.feed_forward,
-            ACTIVATIONS.index(self.activation),
-            self.pre_norm,
-            self.kept == torch.float16,
-            self.residual,
-            self.embedding_scale,
+    def as_struct(self) -> _TransformerSettings:
+        return _TransformerSettings(
+            width=self.width,
+            heads=self.heads,
+            feed_forward=self.feed_forward,
+            activation=ACTIVATIONS.index(self.activation),
+            pre_norm=self.pre_norm,
+            halves=self.dtype == torch.float16,
+            residual=self.residual,
+            embedding_scale=self.embedding_scale,
         )
 
 
-def _parts_of(layers: Sequence[TransformerLayer]) -> Any:
-    """An array of what layers are made of. It points into them."""
+def _layer_parts(layers: Sequence[TransformerLayer]) -> Any:
+    """Make the array that C++ reads layers from. It points into their weights."""
     array = (_LayerParts * len(layers))()
     for parts, layer in zip(array, layers, strict=True):
         for name in (
@@ -124,7 +114,7 @@ def _parts_of(layers: Sequence[TransformerLayer]) -> Any:
 
 
 class Encoder:
-    """A Transformer's encoder, and what its decoder's layers make of its outputs."""
+    """An encoder, and the keys and values that the decoder's layers make of its outputs."""
 
     def __init__(
         self,
@@ -133,19 +123,18 @@ class Encoder:
         last: NormWeights | None,
         keys_values: Sequence[Linear],
     ) -> None:
-        # Kept: the compiled side points into them.
-        self.layers, self.last, self.keys_values = layers, last, keys_values
+        self.layers, self.last, self.keys_values = layers, last, keys_values  # C++ points into them
         self.settings = settings
-        self.handle = _compiled().transformer_encoder_new(
+        self.handle = _kernels().transformer_encoder_new(
             ctypes.byref(settings.as_struct()),
-            _parts_of(layers),
+            _layer_parts(layers),
             len(layers),
             address(last.weight) if last else None,
             address(last.bias) if last else None,
             (POINTER * len(keys_values))(*(each.handle for each in keys_values)),
             len(keys_values),
         )
-        weakref.finalize(self, _compiled().transformer_encoder_free, self.handle)
+        weakref.finalize(self, _kernels().transformer_encoder_free, self.handle)
 
     def read(
         self,
@@ -155,17 +144,17 @@ class Encoder:
         positions: Tensor | None,
         rotations: Tensor | None,
     ) -> EncoderMemory:
-        """Read sentences that stand one after the other in `tokens` (any,), as long as `lengths`.
+        """Read the sentences in `tokens` (any,), one after the other, with their `lengths`.
 
-        What is read is the embedding's row, times its scale, plus that of `positions` (longest, D),
-        if there are any. `rotations` (longest, 2, D / H / 2) are for rotary positions.
+        `positions` (longest, D), if there are any, are added to the scaled rows of the embedding.
+        `rotations` (longest, 2, D / H / 2) are for rotary positions.
         """
-        sources = EncoderMemory.empty(
-            lengths, len(tokens), self.settings.width, self.settings.kept, len(self.keys_values)
+        memory = EncoderMemory.empty(
+            lengths, len(tokens), self.settings.width, self.settings.dtype, len(self.keys_values)
         )
-        given = SourceTokens.of(tokens, sources, embedding, positions, rotations)
-        _compiled().transformer_encoder_read(self.handle, ctypes.byref(given))
-        return sources
+        source = SourceTokens.of(tokens, memory, embedding, positions, rotations)
+        _kernels().transformer_encoder_read(self.handle, ctypes.byref(source))
+        return memory
 
 
 def decoder(
@@ -174,10 +163,10 @@ def decoder(
     layers: Sequence[TransformerLayer],
     last: NormWeights | None,
 ) -> Decoder:
-    """A Transformer's decoder."""
-    handle = _compiled().transformer_decoder_new(
+    """Make a decoder."""
+    handle = _kernels().transformer_decoder_new(
         ctypes.byref(settings.as_struct()),
-        _parts_of(layers),
+        _layer_parts(layers),
         len(layers),
         address(last.weight) if last else None,
         address(last.bias) if last else None,

@@ -9,11 +9,13 @@ Dimensions: N rows, T tokens, H heads, Q queries, S keys, D width of a head, V c
 import ctypes
 from dataclasses import dataclass
 from functools import lru_cache
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.kernels import library as kernels
+from seq2seq_cli.kernels.prototypes import POINTER, Prototypes, fields
 
 # Rows of products in bfloat16 are a multiple of it: oneDNN compiles a product for each number of
 # rows, 5 to 10 times as long as it takes, and hardly two batches have as many tokens.
@@ -21,85 +23,98 @@ FEW_ROWS = 128
 NORM_ROWS = 64  # as norms.cpp has it
 SERIAL = 1 << 15  # numbers below which another thread would cost more than it does
 
-_Pointer = ctypes.c_void_p
-_Int = ctypes.c_int32
-_Long = ctypes.c_int64
-_Float = ctypes.c_float
-
 
 class _Heads(ctypes.Structure):
-    _fields_ = (
-        ("data", _Pointer),
-        ("row", _Long),
-        ("head", _Long),
-        ("token", _Long),
-        ("tokens", _Int),
-        ("starts", _Pointer),
-    )
+    _fields_ = fields("""
+        void *data;
+        int64_t row, head, token;
+        int32_t tokens;
+        const int32_t *starts;
+    """)
 
 
 class _AttentionShape(ctypes.Structure):
-    _fields_ = (
-        ("rows", _Int),
-        ("heads", _Int),
-        ("width", _Int),
-        ("causal", _Int),
-        ("scale", _Float),
-        ("seen", _Pointer),
-    )
+    _fields_ = fields("""
+        int32_t rows, heads, width, causal;
+        float scale;
+        const uint8_t *seen;
+    """)
 
 
-SIGNATURES = {
-    "train_cross_entropy": (_Int, _Pointer, _Int, _Int, _Pointer, _Float, _Pointer, _Int),
-    "train_r_drop": (_Int, _Pointer, _Int, _Int, _Pointer, _Float, _Float, _Pointer, _Int),
-    "train_dropped": (_Int, _Pointer, _Pointer, _Long, _Int, _Long, _Int),
-    "train_dropped_sum": (_Int, _Pointer, _Pointer, _Pointer, _Long, _Int, _Long, _Int),
-    "train_dropped_relu": (*(_Int, _Pointer, _Pointer, _Int, _Pointer, _Long, _Int, _Long, _Int),),
-    "train_passed": (_Int, _Pointer, _Pointer, _Pointer, _Long, _Float, _Int),
-    "train_norm": (
-        *(_Int, _Pointer, _Pointer, _Pointer, _Float, _Pointer, _Pointer, _Long, _Int, _Int),
-    ),
-    "train_norm_backward": (
-        *(_Int, _Pointer, _Pointer, _Pointer, _Pointer, _Int, _Pointer, _Pointer, _Long, _Int),
-        _Int,
-    ),
-    "train_column_sums": (_Int, _Pointer, _Pointer, _Long, _Int, _Int),
-    "train_linear": (_Int, _Pointer, _Long, _Int, _Pointer, _Pointer, _Int, _Pointer, _Int),
-    "train_linear_input": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Int),
-    "train_linear_weight": (_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Pointer, _Int),
-    "train_linear_dropped_relu": (
-        *(_Int, _Pointer, _Long, _Int, _Pointer, _Pointer, _Int, _Pointer, _Int, _Long, _Int),
-    ),
-    "train_linear_input_passed": (
-        *(_Int, _Pointer, _Long, _Int, _Pointer, _Int, _Pointer, _Float, _Pointer, _Int),
-    ),
-    "train_lstm": (_Int, *(_Pointer,) * 5, _Int, _Int, _Int),
-    "train_lstm_backward": (_Int, *(_Pointer,) * 7, _Int, _Int, _Int),
-    "train_attention": (_Int, *(_Pointer,) * 5, _Int),
-    "train_attention_backward": (_Int, *(_Pointer,) * 8, _Int),
-}
+_PROTOTYPES = Prototypes("""
+    void train_cross_entropy(int32_t is_bfloat16, void *logits, int32_t rows, int32_t columns,
+                             const int64_t *gold, float smoothing, float *losses,
+                             int32_t threads);
+    void train_r_drop(int32_t is_bfloat16, void *logits, int32_t rows, int32_t columns,
+                      const int64_t *gold, float smoothing, float alpha, float *losses,
+                      int32_t threads);
+    void train_dropped(int32_t is_bfloat16, const void *x, void *out, int64_t count,
+                       int32_t threshold, int64_t seed, int32_t threads);
+    void train_dropped_sum(int32_t is_bfloat16, const void *residual, const void *x, void *out,
+                           int64_t count, int32_t threshold, int64_t seed, int32_t threads);
+    void train_dropped_relu(int32_t is_bfloat16, const void *x, const float *bias, int32_t width,
+                            void *out, int64_t count, int32_t threshold, int64_t seed,
+                            int32_t threads);
+    void train_passed(int32_t is_bfloat16, const void *gradient, const void *result, void *out,
+                      int64_t count, float scale, int32_t threads);
+    void train_norm(int32_t is_bfloat16, const void *x, const float *weight, const float *bias,
+                    float epsilon, void *out, float *statistics, int64_t rows, int32_t width,
+                    int32_t threads);
+    void train_norm_backward(int32_t is_bfloat16, const void *gradient, const void *x,
+                             const float *weight, const float *statistics, int32_t centred,
+                             void *out, float *sums, int64_t rows, int32_t width,
+                             int32_t threads);
+    void train_column_sums(int32_t is_bfloat16, const void *x, float *sums, int64_t rows,
+                           int32_t width, int32_t threads);
+    void train_linear(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs,
+                      const float *weight, const float *bias, int32_t outputs, bfloat16 *out,
+                      int32_t threads);
+    void train_linear_dropped_relu(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs,
+                                   const float *weight, const float *bias, int32_t outputs,
+                                   bfloat16 *out, int32_t threshold, int64_t seed,
+                                   int32_t threads);
+    void train_linear_input(int32_t, const bfloat16 *gradient, int64_t rows, int32_t inputs,
+                            const float *weight, int32_t outputs, bfloat16 *out, int32_t threads);
+    void train_linear_input_passed(int32_t, const bfloat16 *gradient, int64_t rows,
+                                   int32_t inputs, const float *weight, int32_t outputs,
+                                   const bfloat16 *results, float scale, bfloat16 *out,
+                                   int32_t threads);
+    void train_linear_weight(int32_t, const bfloat16 *gradient, int64_t rows, int32_t inputs,
+                             const bfloat16 *x, int32_t outputs, float *of_weight, float *of_bias,
+                             int32_t threads);
+    int32_t train_multiplies();
+    void train_lstm(int32_t is_bfloat16, void *gates, const void *inputs, const float *cell,
+                    float *cell_after, void *hidden, int32_t rows, int32_t units,
+                    int32_t threads);
+    void train_lstm_backward(int32_t is_bfloat16, const void *gates, const float *cell,
+                             const float *cell_after, const void *above, const void *carried,
+                             float *of_cell, void *slopes, int32_t rows, int32_t units,
+                             int32_t threads);
+    void train_attention(int32_t is_bfloat16, const AttentionShape *shape, const Heads *query,
+                         const Heads *key, const Heads *value, const Heads *out, int32_t threads);
+    void train_attention_backward(int32_t is_bfloat16, const AttentionShape *shape,
+                                  const Heads *query, const Heads *key, const Heads *value,
+                                  const Heads *gradient, const Heads *of_query,
+                                  const Heads *of_key, const Heads *of_value, int32_t threads);
+    void use_threads(void *parallel);
+""")
 
 SIDE = 32  # of a block of products, as products.cpp has it
 
 
-def library() -> ctypes.CDLL | None:
-    """The compiled functions, or None without any."""
+def library() -> SimpleNamespace | None:
+    """The functions of the library in use, or None if there is none."""
     loaded = kernels.library()
     return None if loaded is None else _prepared(loaded)
 
 
 @lru_cache
-def _prepared(loaded: ctypes.CDLL) -> ctypes.CDLL:
-    for name, arguments in SIGNATURES.items():
-        if name.startswith("train_linear") and not loaded.train_multiplies():
-            continue
-        function = getattr(loaded, name)
-        function.restype, function.argtypes = None, arguments
+def _prepared(loaded: ctypes.CDLL) -> SimpleNamespace:
+    functions = _PROTOTYPES.bind(loaded)
     # The threads of the OpenMP library that torch uses; without it there is one thread.
     threads = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
-    loaded.use_threads.argtypes = (_Pointer,)
-    loaded.use_threads(ctypes.cast(threads, _Pointer) if threads else None)
-    return loaded
+    functions.use_threads(ctypes.cast(threads, POINTER) if threads else None)
+    return functions
 
 
 def computes(x: Tensor) -> bool:

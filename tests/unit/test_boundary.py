@@ -1,0 +1,137 @@
+"""What Python declares of the kernels is what C++ has: functions, structs and constants."""
+
+import ctypes
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from seq2seq_cli import kernels, symbols
+from seq2seq_cli.kernels import training
+from seq2seq_cli.kernels.inference import transformer
+from seq2seq_cli.kernels.prototypes import (
+    Declaration,
+    Prototype,
+    Prototypes,
+    parse_fields,
+    parse_prototypes,
+)
+
+FOLDER = Path(kernels.__file__).parent
+SOURCES = {
+    path.name: re.sub(r"//[^\n]*|/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
+    for path in sorted(FOLDER.rglob("*"))
+    if path.suffix in (".cpp", ".h")
+}
+
+
+def block(text: str, start: int) -> str:
+    """What stands within the braces that open at the first { after `start`."""
+    begin = text.index("{", start)
+    depth = 0
+    for end in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        if not depth:
+            return text[begin + 1 : end]
+    raise ValueError("a brace is not closed")
+
+
+def without_blocks(text: str) -> str:
+    """Code with a semicolon instead of everything within braces."""
+    while inner := re.search(r"\{[^{}]*\}", text):
+        text = f"{text[: inner.start()]};{text[inner.end() :]}"
+    return text
+
+
+def exported() -> dict[str, Prototype]:
+    """The functions that C++ exports, by name."""
+    prototypes = []
+    for text in SOURCES.values():
+        for found in re.finditer(r'extern "C"', text):
+            code = re.sub(r"^\s*#.*$", "", without_blocks(block(text, found.end())), flags=re.M)
+            prototypes += parse_prototypes(code)
+    return {prototype.function.name: prototype for prototype in prototypes}
+
+
+def modules() -> Iterator[ModuleType]:
+    for info in pkgutil.walk_packages(kernels.__path__, f"{kernels.__name__}."):
+        if not (info.name.endswith(("avx2", "avx512", "scalar", "neon"))):
+            yield importlib.import_module(info.name)
+
+
+def declared() -> dict[str, Prototype]:
+    """The functions that Python declares, by name."""
+    found = [
+        prototype
+        for module in modules()
+        for value in vars(module).values()
+        if isinstance(value, Prototypes)
+        for prototype in value.prototypes
+    ]
+    names = [prototype.function.name for prototype in found]
+    assert len(names) == len(set(names)), "a function is declared twice"
+    return dict(zip(names, found, strict=True))
+
+
+def structs() -> dict[str, type[ctypes.Structure]]:
+    """The structs that Python declares, by their names in C++."""
+    return {
+        name.removeprefix("_"): value
+        for module in modules()
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, ctypes.Structure)
+        and value.__module__ == module.__name__
+    }
+
+
+def struct_in_cpp(name: str) -> tuple[Declaration, ...]:
+    [code] = [
+        block(text, found.start())
+        for text in SOURCES.values()
+        for found in re.finditer(rf"struct {name} \{{", text)
+    ]
+    statements = without_blocks(code).split(";")
+    return parse_fields(";".join(line for line in statements if "(" not in line))
+
+
+def test_every_function_is_declared_as_cpp_has_it() -> None:
+    """Results, kinds and names of arguments in their order: a swap of two is found."""
+    ours, theirs = declared(), exported()
+    assert sorted(ours) == sorted(theirs)
+    assert len(ours) > 40
+    for name, prototype in ours.items():
+        assert prototype == theirs[name]
+
+
+def test_every_struct_has_the_fields_that_cpp_has() -> None:
+    ours = structs()
+    assert len(ours) > 10
+    for name, struct in ours.items():
+        theirs = struct_in_cpp(name)
+        assert struct._fields_ == [(field.name, field.ctype) for field in theirs], name
+
+
+CONSTANTS = {
+    "PAD": symbols.PAD,
+    "BOS": symbols.BOS,
+    "EOS": symbols.EOS,
+    "NORM_ROWS": training.NORM_ROWS,
+    "SIDE": training.SIDE,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), CONSTANTS.items(), ids=CONSTANTS)
+def test_constants_are_the_same_on_both_sides(name: str, value: int) -> None:
+    constant = rf"constexpr int (?:\w+ = \w+, )*{name} = (\d+)"
+    [found] = [found for text in SOURCES.values() for found in re.findall(constant, text)]
+    assert int(found) == value
+
+
+def test_activations_are_numbered_alike() -> None:
+    [names] = re.findall(r"enum Activation \{(.*?)\}", SOURCES["layers.h"])
+    assert names.lower().replace(" ", "").split(",") == [*transformer.ACTIVATIONS]
