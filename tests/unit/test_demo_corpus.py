@@ -173,12 +173,12 @@ def test_an_exhausted_grammar_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_english_sentence_has_one_german() -> None:
-    draw, spoken = Draw(11), dict[str, str]()
+    draw, rendered = Draw(11), dict[str, str]()
     for _ in range(4_000):
         draw.start(0.2)
         drawn = sentence(draw)
-        german_side = german.speak(drawn)
-        assert spoken.setdefault(english.speak(drawn), german_side) == german_side
+        german_side = german.render(drawn)
+        assert rendered.setdefault(english.render(drawn), german_side) == german_side
 
 
 # Agreement, checked against small tables of its own
@@ -500,20 +500,22 @@ QUESTIONS: list[tuple[str, str, Clause]] = [
 
 
 @pytest.mark.parametrize(("source", "target", "clause"), STATEMENTS + NESTED)
-def test_statements_are_spoken_in_both_languages(source: str, target: str, clause: Clause) -> None:
+def test_statements_are_rendered_in_both_languages(
+    source: str, target: str, clause: Clause
+) -> None:
     drawn = Sentence([clause])
-    assert (english.speak(drawn), german.speak(drawn)) == (source, target)
+    assert (english.render(drawn), german.render(drawn)) == (source, target)
 
 
 @pytest.mark.parametrize(("source", "target", "clause"), QUESTIONS)
-def test_questions_are_spoken_in_both_languages(source: str, target: str, clause: Clause) -> None:
+def test_questions_are_rendered_in_both_languages(source: str, target: str, clause: Clause) -> None:
     drawn = Sentence([clause], mood=Mood.QUESTION)
-    assert (english.speak(drawn), german.speak(drawn)) == (source, target)
+    assert (english.render(drawn), german.render(drawn)) == (source, target)
 
 
 def test_an_order_is_polite() -> None:
     drawn = Sentence([Clause(CALL, words.YOU, direct=words.WE)], mood=Mood.ORDER)
-    assert (english.speak(drawn), german.speak(drawn)) == (
+    assert (english.render(drawn), german.render(drawn)) == (
         "Please call us!",
         "Bitte rufen Sie uns an!",
     )
@@ -523,14 +525,16 @@ def test_two_clauses_share_a_subject_and_take_up_an_object() -> None:
     first = Clause(BUY, ANNA, "past", direct=_a("letter"))
     second = Clause(READ, ANNA, "past", direct=words.IT["masculine"], subject_shared=True)
     drawn = Sentence([first, second], [words.SHARED_AND])
-    assert english.speak(drawn) == "Anna bought a letter and read it."
-    assert german.speak(drawn) == "Anna kaufte einen Brief und las ihn."
+    assert english.render(drawn) == "Anna bought a letter and read it."
+    assert german.render(drawn) == "Anna kaufte einen Brief und las ihn."
 
 
 def test_connectors_place_the_verb_and_the_comma() -> None:
     clauses = [Clause(WORK, TOM, "past"), Clause(SLEEP, ANNA, "past")]
-    spoken = [german.speak(Sentence(clauses, [connector])) for connector in (words.AND, words.SO)]
-    assert spoken == [
+    rendered = [
+        german.render(Sentence(clauses, [connector])) for connector in (words.AND, words.SO)
+    ]
+    assert rendered == [
         "Tom arbeitete und Anna schlief.",
         "Tom arbeitete, deshalb schlief Anna.",
     ]

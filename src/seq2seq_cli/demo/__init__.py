@@ -3,15 +3,15 @@
 A sentence is drawn once as an abstract structure and rendered in both languages, so that the German
 is a function of the English. The rest of the program needs only `generate` and `write_corpus`.
 
-- `entries`: what a dictionary entry holds
+- `entries`: types of dictionary entries
 - `english_forms`: English inflection
 - `german_forms`: German inflection
 - `structure`: the abstract sentence
-- `holdout`: combinations of words that training never sees
-- `adjectives`: dictionary
-- `function_words`: dictionary
-- `nouns`: dictionary
-- `verbs`: dictionary
+- `holdout`: combinations of words that are not in the training split
+- `adjectives`: dictionary of adjectives
+- `function_words`: dictionary of determiners, pronouns, names and conjunctions
+- `nouns`: dictionary of nouns
+- `verbs`: dictionary of verbs
 - `draw`: random choice, balanced over the words
 - `times`: dictionary of adverbials
 - `english`: an abstract sentence in English
@@ -23,8 +23,8 @@ is a function of the English. The rest of the program needs only `generate` and 
 - `questions`: questions and orders
 - `relatives`: relative clauses
 - `events`: main clauses
-- `subordination`: a main clause and one under it
-- `complements`: clauses as objects
+- `subordination`: a main clause with a dependent clause
+- `complements`: clauses that serve as an object or adverbial
 - `sentences`: whole sentences
 - `splits`: training, validation and test text
 - `files`: the corpus as text files

@@ -1,8 +1,8 @@
 """The adjectives of the demo grammar: English, German (with an irregular stem), comparative, tags.
 
-An adjective fits a noun that shares a tag with it; an "absolute" one is not graded by "very". A
-comparative is given where the grammar may compare: "+" is the regular one, and what stands before a
-slash is the English one.
+An adjective fits a noun that shares a tag with it; an "absolute" one is not graded by "very". Only
+adjectives that the grammar may compare have a comparative: "+" is the regular one, and the text
+before a slash is the English one.
 """
 
 from functools import cache

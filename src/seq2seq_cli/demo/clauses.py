@@ -1,4 +1,4 @@
-"""Draws the core of a clause: a verb with its subject and all that it asks for."""
+"""Draws the core of a clause: a verb with its subject and its complements."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -55,10 +55,10 @@ _KINDS: tuple[tuple[float, Kind], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a clause must be: when, about whom, and how plain.
+    """Requirements for a clause: its time, its subject, and whether it is plain.
 
-    `plain` clauses have no adverbials, no negation, no modal and no relative clauses; they serve
-    inside others.
+    `plain` clauses have no adverbials, no negation, no modal and no relative clauses; they are used
+    inside other clauses.
     """
 
     epoch: Epoch
@@ -67,7 +67,7 @@ class Request:
 
 
 def core(draw: Draw, request: Request) -> Clause:
-    """A verb with its subject and objects, still without tense."""
+    """Draw a verb with its subject and objects; the tense is set later."""
     kind = draw.weighted(_PERSONAL_KINDS if request.subject else _KINDS)
     if kind == "copula":
         return copula(draw, request.subject)
@@ -78,7 +78,7 @@ def core(draw: Draw, request: Request) -> Clause:
 
 
 def about(draw: Draw, verb: Verb, request: Request) -> Clause:
-    """This verb with a subject and objects, still without tense."""
+    """Draw a subject and objects for this verb; the tense is set later."""
     subject = request.subject or _subject(draw, verb)
     clause = Clause(verb, subject)
     if not request.plain and not resists_negation(subject) and draw.chance(0.14):
@@ -89,13 +89,13 @@ def about(draw: Draw, verb: Verb, request: Request) -> Clause:
 
 @cache
 def verbs(kind: Kind, *, personal: bool) -> tuple[Verb, ...]:
-    """The verbs of a kind, or those of them that people do."""
+    """The verbs of a kind, or only those with a person as subject."""
     found = of_kind(kind)
     return tuple(verb for verb in found if "person" in verb.subject) if personal else found
 
 
 def resists_negation(subject: Phrase) -> bool:
-    """Whether the clause stays positive.
+    """Whether a clause with this subject should not be negated.
 
     Negation is ambiguous with "every" and "all", and odd with "a" and "many".
     """
@@ -111,7 +111,7 @@ def _subject(draw: Draw, verb: Verb) -> Phrase:
     return noun_phrase(draw, draw.balanced(tagged(*others)), None, subject=True)
 
 
-# What the verb asks for
+# Complements of the verb
 
 
 def _fill(draw: Draw, clause: Clause) -> None:
@@ -132,14 +132,14 @@ def _fill(draw: Draw, clause: Clause) -> None:
 
 
 def played(draw: Draw, verb: Verb) -> NounPhrase:
-    """The instrument that somebody plays: no article in German."""
+    """The instrument that somebody plays, which has no article in German."""
     instrument = draw.balanced(tagged("instrument"))
     draw.govern(verb, instrument)
     return NounPhrase(instrument, "singular", PLAYED)
 
 
 def target(draw: Draw, verb: Verb, binder: Phrase, *, negated: bool) -> Prepositional:
-    """What follows the verb's preposition, or the place where it happens."""
+    """The phrase after the verb's preposition, or the place of the event."""
     government = verb.government
     if government is None:
         noun = draw.balanced(tagged(*verb.targets))

@@ -1,4 +1,4 @@
-"""Draws clauses that stand for an object or an adverbial: that, whether, to, without."""
+"""Draws clauses that serve as an object or adverbial: that, whether, to, without."""
 
 from .adjectives import ADJECTIVES
 from .clauses import Kind, Request, about
@@ -41,7 +41,7 @@ def reported(draw: Draw) -> Sentence:
 
 
 def _content(draw: Draw, verb: Verb, speaker: Phrase, epoch: Epoch) -> Clause:
-    """What is said or believed; hopes lie in the future, seen from their own time."""
+    """The clause for something said or believed; what is hoped is in the future."""
     again = person_again(speaker) if "self" in verb.traits and draw.chance(0.4) else None
     clause = draw.until(
         lambda: event(draw, Request(epoch, subject=again, plain=draw.chance(0.5))),
@@ -91,7 +91,7 @@ def purposeful(draw: Draw) -> Sentence:
 
 
 def _begins_with_um(clause: Clause) -> bool:
-    """To ask for something: "um um ... zu bitten" would stumble."""
+    """Whether "um" begins the clause in German: "um um ... zu bitten" is avoided."""
     government = clause.verb.government
     return bool(government and government.german == "um" and not clause.verb.german.reflexive)
 

@@ -1,4 +1,4 @@
-"""Chance, balanced over the words, and a note of what it has combined."""
+"""Random choice, balanced over the words, and a record of the combinations drawn."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -15,8 +15,8 @@ Word = TypeVar("Word", Noun, Adjective, Verb)
 class Draw:
     """Draws from one seed; only `Random.random` is used, which no Python version changes.
 
-    `ornament` scales the chance of everything a sentence can do without. `held_out` says whether
-    the sentence drawn since `start` combines what training must not see.
+    `ornament` scales the probability of everything optional in a sentence. `held_out` says whether
+    the sentence drawn since `start` has a combination that the training split must not have.
     """
 
     def __init__(self, seed: int) -> None:
@@ -27,34 +27,34 @@ class Draw:
         self.held_out = False
 
     def start(self, ornament: float) -> None:
-        """Begins a new sentence."""
+        """Begin a new sentence."""
         self.ornament = ornament
         self.held_out = False
         self._drawn.clear()
 
     def accept(self) -> None:
-        """Counts the words of the sentence, which goes into the corpus."""
+        """Count the words of the sentence, which was added to the corpus."""
         for word in self._drawn:
             self._uses[word] = self._uses.get(word, 0) + 1
 
     def chance(self, probability: float) -> bool:
-        """True as often as `probability` says."""
+        """Return True with this probability."""
         return self._random() < probability
 
     def extra(self, probability: float) -> bool:
-        """A chance that shrinks with `ornament`."""
+        """Return True with this probability times `ornament`."""
         return self._random() < probability * self.ornament
 
     def number(self, low: int, high: int) -> int:
-        """An integer from low to high, both included."""
+        """Draw an integer from low to high, both included."""
         return low + int(self._random() * (high - low + 1))
 
     def one(self, options: Sequence[Option]) -> Option:
-        """Any of the options."""
+        """Draw one of the options, all with the same probability."""
         return options[int(self._random() * len(options))]
 
     def weighted(self, options: Sequence[tuple[float, Option]]) -> Option:
-        """An option as often as its weight says."""
+        """Draw one of the options, with probabilities proportional to their weights."""
         total = 0.0
         for weight, _ in options:
             total += weight
@@ -68,9 +68,9 @@ class Draw:
     def until(
         self, make: Callable[[], Option], accept: Callable[[Option], bool], tries: int = 0
     ) -> Option:
-        """Draws anew until the result is accepted; what was refused leaves no note.
+        """Draw until the result is accepted; rejected results are not recorded.
 
-        With `tries`, the last of so many draws is taken as it is.
+        With `tries`, the last of this many draws is accepted whatever it is.
         """
         while True:
             held_out, used = self.held_out, len(self._drawn)
@@ -82,7 +82,7 @@ class Draw:
             del self._drawn[used:]
 
     def balanced(self, words: Sequence[Word]) -> Word:
-        """The rarest so far of three words, so that all become about equally frequent."""
+        """Take the rarest so far of three words, so that all become about equally frequent."""
         random, uses, size = self._random, self._uses, len(words)
         word = words[int(random() * size)]
         fewest = uses.get(word, 0)
@@ -94,13 +94,13 @@ class Draw:
         return word
 
     def describe(self, adjective: Adjective, noun: Noun) -> None:
-        """Notes an adjective before its noun."""
+        """Record an adjective before its noun."""
         self.held_out |= holdout.adjective_with_noun(adjective, noun)
 
     def govern(self, verb: Verb, noun: Noun) -> None:
-        """Notes a verb with its object."""
+        """Record a verb with its object."""
         self.held_out |= holdout.verb_with_object(verb, noun)
 
     def construct(self, verb: Verb, construction: Construction) -> None:
-        """Notes a verb in a construction."""
+        """Record a verb in a construction."""
         self.held_out |= holdout.verb_in_construction(verb, construction)

@@ -1,4 +1,4 @@
-"""Speaks the abstract sentence in English."""
+"""Renders the abstract sentence in English."""
 
 from .english_forms import cardinal, indefinite_article
 from .entries import Agreement, EnglishVerb, Modal, Noun
@@ -28,8 +28,8 @@ _BE_PAST: dict[Agreement, str] = {"first": "was", "third": "was", "plural": "wer
 _MARKS = {Mood.STATEMENT: ".", Mood.QUESTION: "?", Mood.ORDER: "!"}
 
 
-def speak(sentence: Sentence) -> str:
-    """The sentence with its capital and its final mark."""
+def render(sentence: Sentence) -> str:
+    """Return the sentence with its capital letter and its final mark."""
     words: list[str] = []
     if sentence.mood is Mood.ORDER:
         words = _order(sentence.clauses[0])
@@ -196,7 +196,7 @@ def _with_support(clause: Clause, agrees: Agreement) -> list[str]:
 
 
 def main_clause(clause: Clause, *, question: bool = False) -> list[str]:
-    """A main clause; what is in `front` and is no subject comes first."""
+    """A main clause; the slot `front` comes first, unless it is the subject."""
     words: list[str] = []
     if clause.opening:
         words += [*_subordinate(clause.opening), ","]

@@ -27,7 +27,7 @@ def comparative(adjective: str) -> str:
 
 
 def verb_forms(text: str) -> EnglishVerb:
-    """Builds a verb from e.g. "take/took/taken ~off", "look :for" or the regular "open"."""
+    """Build a verb from e.g. "take/took/taken ~off", "look :for" or the regular "open"."""
     forms, *rest = text.split()
     base, *irregular = forms.split("/")
     past, participle = irregular or [_regular_past(base)] * 2

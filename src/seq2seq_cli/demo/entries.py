@@ -1,7 +1,7 @@
-"""What a dictionary entry holds: one word of the demo grammar in both languages, all forms spelled.
+"""Dictionary entries: one word of the demo grammar in both languages, with all its forms.
 
-Agreement needs three values only, because the demo renders "you" as the polite "Sie": German
-verbs then tell apart "ich", "er/sie/es" and every plural, and English verbs no more than that.
+Agreement has only three values, because the demo renders "you" as the polite "Sie": German verbs
+then distinguish "ich", "er/sie/es" and the plural, and English verbs do not distinguish more.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ AGREEMENTS: tuple[Agreement, ...] = ("first", "third", "plural")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Noun:
-    """A noun; `tags` name what it means (food, person, ...), which is what verbs select by."""
+    """A noun; `tags` are classes of meaning (food, person, ...), by which verbs select nouns."""
 
     index: int
     english: str
@@ -72,7 +72,7 @@ class GermanVerb:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Government:
-    """The preposition a verb asks for in each language, with the German case it takes."""
+    """The preposition that a verb requires in each language, with the German case it takes."""
 
     english: str
     german: str
@@ -81,7 +81,7 @@ class Government:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verb:
-    """A verb with the tags of what may be its subject, its object and its prepositional object."""
+    """A verb with the tags of possible subjects, objects and prepositional objects."""
 
     index: int
     english: EnglishVerb
@@ -97,7 +97,7 @@ class Verb:
 class Modal:
     """A modal in one tense: in English an auxiliary, or a verb (want) that takes "to".
 
-    `linking` stands between it and the infinitive. Without `german` its sense is "gern".
+    `linking` stands between it and the infinitive. Without `german` it is rendered as "gern".
     """
 
     auxiliary: str

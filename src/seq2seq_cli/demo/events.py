@@ -11,7 +11,7 @@ from .verbs import BE, of_kind
 
 
 def _goes_on(clause: Clause) -> bool:
-    """Whether English words follow the object, which a relative clause on it would claim."""
+    """Whether words follow the object in English; they would seem part of its relative clause."""
     ends = [clause.time, clause.cause, clause.place, clause.complement, clause.manner]
     fronted = bool(clause.front)
     recipient_last = clause.indirect is not None and "to" in clause.verb.traits
@@ -23,7 +23,7 @@ def _bears_never(clause: Clause) -> bool:
 
 
 def event(draw: Draw, request: Request) -> Clause:
-    """Any clause that says what somebody does or how something is."""
+    """Draw a main clause about an action or a state."""
     clause = core(draw, request)
     if request.plain:
         clause.tense = simple_tense(draw, clause.verb, request.epoch)
@@ -47,7 +47,7 @@ def any_epoch(draw: Draw) -> Epoch:
 
 
 def is_action(clause: Clause) -> bool:
-    """Something that people do or suffer, or that starts or ends: it has reasons and results."""
+    """Whether it is something that people do or suffer, or that starts or ends: it has reasons."""
     if clause.verb is BE:
         return False
     human = person_again(clause.subject) is not None or clause.verb.subject == ("person",)
@@ -55,12 +55,12 @@ def is_action(clause: Clause) -> bool:
 
 
 def action(draw: Draw, epoch: Epoch, *, plain: bool = False) -> Clause:
-    """An event that has reasons and results."""
+    """Draw an event that has reasons and results."""
     return draw.until(lambda: event(draw, Request(epoch, plain=plain)), is_action)
 
 
 def deed(draw: Draw, subject: Phrase) -> Clause:
-    """Something that somebody does on purpose."""
+    """Draw something that the subject does on purpose."""
     return draw.until(
         lambda: core(draw, Request("present", subject, plain=True)),
         is_deliberate,

@@ -6,7 +6,7 @@ from .structure import Conjunction, Name, Pronoun
 THE = Determiner("the", "the", "", "definite", "weak", True)
 A = Determiner("a", "", "ein", "ein", "mixed", False)
 BARE = Determiner("", "", "", "none", "strong", False)
-NO = Determiner("a", "any", "kein", "ein", "mixed", False)  # the English clause holds the "not"
+NO = Determiner("a", "any", "kein", "ein", "mixed", False)  # "not" is in the English clause
 THIS = Determiner("this", "these", "dies", "der", "weak", True)
 EVERY = Determiner("every", "", "jed", "der", "weak", True)
 MANY = Determiner("", "many", "viel", "der", "strong", False)
@@ -50,7 +50,7 @@ IT: dict[Gender, Pronoun] = {
     "feminine": _personal("it", "sie sie ihr sich", "third"),
     "neuter": _personal("it", "es es ihm sich", "third"),
 }
-# "they" for things: spoken like THEY, but nobody who could do something.
+# "they" for things: the same forms as THEY, but never the subject of an action.
 THESE_THINGS = _personal("they them", "sie sie ihnen sich", "plural")
 WEATHER_IT = IT["neuter"]
 THERE = _personal("there", "es es es sich", "third")
@@ -76,7 +76,7 @@ WHAT = Pronoun(
 
 
 def _relative(column: Gender | Number, german: str, *, person: bool) -> Pronoun:
-    """The gender is kept for people only, whom "his" and "her" can point back at."""
+    """Only people have a gender here, since "his" and "her" can refer to them."""
     subject, oblique, prepositional = ("who whom whom" if person else "that that which").split()
     forms = dict(zip(CASES, german.split(), strict=True))
     gender = _GENDER_OF_COLUMN.get(column) if person else None

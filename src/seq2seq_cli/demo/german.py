@@ -1,8 +1,8 @@
-"""Speaks the abstract sentence in German.
+"""Renders the abstract sentence in German.
 
-A clause is laid out in the fields of German grammar: what stands first, the finite verb, the
-middle field, the verbs of the right bracket, and the field after them. Relative clauses end a
-constituent; the last constituent's moves behind the right bracket (das Buch gelesen, das ...).
+A clause is laid out in the fields of German grammar: the prefield, the finite verb, the middle
+field, the verbs of the right bracket, and the postfield. A relative clause ends its constituent;
+that of the last constituent moves behind the right bracket (das Buch gelesen, das ...).
 """
 
 from dataclasses import dataclass, field
@@ -33,14 +33,14 @@ from .verbs import BE, BECOME, HAVE_PERFECT
 
 @dataclass(slots=True)
 class Constituent:
-    """The words of a constituent, and the relative clause that may be moved away from it."""
+    """The words of a constituent, and its relative clause, which may be moved away from it."""
 
     words: list[str]
     trailing: list[str] = field(default_factory=list)
 
 
-def speak(sentence: Sentence) -> str:
-    """The sentence with its capital and its final mark."""
+def render(sentence: Sentence) -> str:
+    """Return the sentence with its capital letter and its final mark."""
     first = sentence.clauses[0]
     if sentence.mood is Mood.ORDER:
         words = _order(first)
@@ -58,7 +58,7 @@ def speak(sentence: Sentence) -> str:
 
 
 def _phrase(phrase: Phrase, case: Case) -> Constituent:
-    """Any phrase in a case."""
+    """Decline any phrase in a case."""
     if isinstance(phrase, Pronoun):
         return Constituent([phrase.german[case]])
     if isinstance(phrase, Name):
@@ -117,7 +117,7 @@ def _prepositional(prepositional: Prepositional | Adverbial) -> Constituent:
     preposition = prepositional.german
     inner = prepositional.phrase
     contracted = CONTRACTIONS.get((preposition, constituent.words[0]))
-    # "in dem Haus, das ...": a relative clause points at the article, which then stays whole.
+    # "in dem Haus, das ...": a relative clause refers to the article, which is then not contracted.
     if contracted and isinstance(inner, NounPhrase) and not inner.relative:
         return Constituent([contracted, *constituent.words[1:]])
     return Constituent([preposition, *constituent.words], constituent.trailing)
@@ -181,7 +181,7 @@ def _verb_group(clause: Clause) -> VerbGroup:
 
 
 def main_clause(clause: Clause, *, question: bool = False, occupied: bool = False) -> list[str]:
-    """Verb-second, or verb-first in a yes-no question; `occupied` where a word stands before."""
+    """Verb-second, or verb-first in a yes-no question; `occupied` if a word precedes the clause."""
     group = _verb_group(clause)
     first: list[str] = []
     subject_inside = True
@@ -198,7 +198,7 @@ def main_clause(clause: Clause, *, question: bool = False, occupied: bool = Fals
 
 
 def _verb_final(clause: Clause) -> list[str]:
-    """A dependent clause: what is in front, the middle field, all verbs at the end."""
+    """A dependent clause: the slot `front`, the middle field, all verbs at the end."""
     group = _verb_group(clause)
     bracket = [*group.others, group.particle + group.finite]
     first: list[str] = []
@@ -237,9 +237,9 @@ def _slot(clause: Clause, slot: str) -> Constituent:
 def _fields(
     clause: Clause, bracket: list[str], *, with_subject: bool, reflexive_first: bool = False
 ) -> list[str]:
-    """Middle field, right bracket and what follows it.
+    """Middle field, right bracket and postfield.
 
-    `reflexive_first`: right after the finite verb, "sich" precedes a subject that is no pronoun.
+    `reflexive_first`: right after the finite verb, "sich" precedes a subject that is not a pronoun.
     """
     constituents = _middle(clause)
     if with_subject and not clause.subject_shared:

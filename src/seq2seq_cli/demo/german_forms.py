@@ -13,7 +13,7 @@ _COLUMNS: tuple[Column, ...] = ("masculine", "feminine", "neuter", "plural")
 
 
 def _table(*rows: str) -> Table:
-    """Four rows (nominative, accusative, dative, genitive) of four words; "-" is no ending."""
+    """Four rows (nominative, accusative, dative, genitive) of four words; "-" means no ending."""
     return {
         case: dict(zip(_COLUMNS, (word.strip("-") for word in row.split()), strict=True))
         for case, row in zip(CASES, rows, strict=True)
@@ -93,7 +93,7 @@ def noun_forms(
 
 
 def verb_forms(principal_parts: str) -> GermanVerb:
-    """Builds a verb from e.g. "an-kommen kommt kam ist gekommen"; a weak verb is its infinitive.
+    """Build a verb from e.g. "an-kommen kommt kam ist gekommen"; a weak verb is its infinitive.
 
     "sich" in front makes it reflexive, "ist" the perfect with "sein". The participle is given
     without its separable particle.

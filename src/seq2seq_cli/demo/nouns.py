@@ -2,7 +2,7 @@
 
 The heading of a table is a tag of all its nouns, and each noun is its own tag. "*" after the
 gender marks a weak noun (n-declension), "-" a noun without plural. Further tags say what a noun can
-take part in; places carry the prepositions of "where" (at:an = English "at", German "an").
+take part in; places have the prepositions of "where" (at:an = English "at", German "an").
 """
 
 from collections.abc import Iterator

@@ -43,7 +43,7 @@ from .structure import Name, NounPhrase, Pair, Phrase, Prepositional, Pronoun, a
 _PEOPLE = tagged("person")
 _KIN = tagged("kin")
 _WHO = tagged("who")
-_SUBJECTS = (I, *PERSONAL)  # the forms of "ich" are its own, so it comes twice as often
+_SUBJECTS = (I, *PERSONAL)  # "ich" comes twice as often, since its verb forms are its own
 _OF = {
     tag: tagged(tag.removeprefix("of-"))
     for noun in tagged("relation")
@@ -61,7 +61,7 @@ Scope = Literal["free", "definite", "none"]
 
 
 def person(draw: Draw, *, definite: bool = False) -> Phrase:
-    """Somebody as a subject."""
+    """Draw a person as a subject."""
     kind = draw.number(1, 100)
     if kind <= 22:
         return draw.one(NAMES)
@@ -89,7 +89,7 @@ def pair(draw: Draw) -> Pair:
 def other_person(
     draw: Draw, binder: Phrase, nouns: tuple[Noun, ...], *, definite: bool = False
 ) -> Phrase:
-    """Somebody among the nouns, or by name or pronoun, who is not the subject."""
+    """Draw a person, as a noun, name or pronoun, other than the subject."""
     kind = draw.number(1, 100)
     if kind <= 18:
         return draw.one([name for name in NAMES if name is not binder])
@@ -99,7 +99,7 @@ def other_person(
 
 
 def _distinct(pronoun: Pronoun, binder: Phrase) -> bool:
-    """No "I see me" and no "we see me"; "he sees him" is two people."""
+    """Whether both are different people: not "I see me" or "we see me"; but "he sees him" is."""
     if isinstance(binder, Pair):
         return pronoun in (YOU, THEY)
     if binder in _FIRST_PERSON or binder is YOU:
@@ -120,7 +120,7 @@ def _different_noun(draw: Draw, nouns: tuple[Noun, ...], binder: Phrase) -> Noun
 def object_phrase(
     draw: Draw, verb: Verb, tags: tuple[str, ...], binder: Phrase, *, negation: Scope = "free"
 ) -> Phrase:
-    """What a verb acts on: a noun among the tags, or a person where the tags allow people."""
+    """Draw an object: a noun with one of the tags, or a person if the tags allow people."""
     nouns = tagged(*tags)
     if "kin" in tags and draw.chance(0.75):
         phrase = other_person(draw, binder, _people_among(nouns), definite=negation != "free")
@@ -157,10 +157,10 @@ def noun_phrase(
     plain: bool = False,
     single: bool = False,
 ) -> NounPhrase:
-    """A noun with a determiner that suits it, and now and then adjectives or an owner.
+    """Draw a noun with a determiner that suits it, and sometimes adjectives or an owner.
 
-    `binder` is the subject, whose possessive is the likeliest; `definite` excludes "a" and its
-    like; `plain` excludes all that makes the phrase long, `single` the plural.
+    `binder` is the subject, whose possessive is the likeliest; `definite` excludes "a" and similar
+    determiners; `plain` excludes everything that makes the phrase long, `single` the plural.
     """
     if "kin" in noun.tags and not plain and draw.extra(0.12):
         return NounPhrase(noun, "singular", THE, owner=draw.one(NAMES))
@@ -221,15 +221,15 @@ def _possessive(draw: Draw, binder: Phrase | None) -> Determiner:
 
 
 def possessive_of(phrase: Phrase) -> Determiner | None:
-    """The possessive that points back at a phrase; None for things and for neuter people."""
+    """The possessive that refers to a phrase; None for things and for neuter people."""
     pronoun = echo(phrase)
     return POSSESSIVE_OF.get(pronoun) if pronoun else None
 
 
 def echo(phrase: Phrase) -> Pronoun | None:
-    """The pronoun that takes a phrase up again.
+    """The pronoun that refers to a phrase mentioned before.
 
-    None where the languages would part: "the girl ... she" is "das Mädchen ... es".
+    None if the languages would differ: "the girl ... she" is "das Mädchen ... es".
     """
     if isinstance(phrase, Pronoun):
         return _echo_pronoun(phrase)
@@ -246,7 +246,7 @@ def echo(phrase: Phrase) -> Pronoun | None:
 
 
 def person_again(phrase: Phrase) -> Pronoun | None:
-    """`echo`, but only for people, who can act."""
+    """Like `echo`, but only for people, since they can act."""
     pronoun = echo(phrase)
     return pronoun if pronoun in PERSONAL else None
 
@@ -280,7 +280,7 @@ def _adorned(draw: Draw, phrase: NounPhrase) -> NounPhrase:
 
 
 def describe(draw: Draw, phrase: NounPhrase) -> NounPhrase:
-    """Adds an adjective where one fits."""
+    """Add an adjective if one fits."""
     fits = fitting(phrase.noun)
     if not fits:
         return phrase
@@ -325,7 +325,7 @@ def _measure(draw: Draw, phrase: NounPhrase) -> NounPhrase:
 
 @cache
 def _where(noun: Noun) -> tuple[str, str]:
-    """The prepositions of being there, from a tag such as "at:an"."""
+    """The prepositions for being at a place, from a tag such as "at:an"."""
     tag = next(tag for tag in sorted(noun.tags) if ":" in tag)
     english, _, german = tag.partition(":")
     return english, german
@@ -335,14 +335,14 @@ _PLACES = tuple(noun for noun in NOUNS if any(":" in tag for tag in noun.tags))
 
 
 def place(draw: Draw, binder: Phrase) -> Prepositional:
-    """Where something happens: in the garden, at the station, in Berlin."""
+    """Draw a place where something happens: in the garden, at the station, in Berlin."""
     if draw.chance(0.15):
         return Prepositional("in", "in", "dative", draw.one(CITIES))
     return place_of(draw, draw.balanced(_PLACES), binder)
 
 
 def place_of(draw: Draw, noun: Noun, binder: Phrase) -> Prepositional:
-    """Being at this noun."""
+    """The phrase for being at this noun."""
     phrase = noun_phrase(draw, noun, binder, definite=True, single=True)
     english, german = _where(noun)
     return Prepositional(english, german, "dative", phrase)

@@ -1,4 +1,4 @@
-"""Draws clauses with "be" and their like: how, what, where and how much something is."""
+"""Draws clauses with "be" and similar verbs: how, what, where and how much something is."""
 
 from functools import cache
 
@@ -35,7 +35,7 @@ AT_HOME = Adverbial("at home", "zu Hause")
 
 
 def copula(draw: Draw, subject: Phrase | None) -> Clause:
-    """Something that is so."""
+    """Draw a clause with "be"."""
     if subject is None and draw.chance(0.6):
         return thing_quality(draw) if draw.chance(0.8) else price(draw)
     subject = subject or person(draw)
@@ -73,7 +73,7 @@ def thing_quality(draw: Draw) -> Clause:
 
 
 def quality_of(draw: Draw, subject: Phrase, noun: Noun) -> Clause:
-    """That something, already mentioned or a relative pronoun, is so."""
+    """Draw a quality of a subject that was mentioned before or is a relative pronoun."""
     adjective = draw.balanced(fitting(noun))
     return Clause(BE, subject, complement=Quality(adjective, _degree(draw, adjective)))
 
@@ -116,7 +116,7 @@ def _degree(draw: Draw, adjective: Adjective) -> Degree:
 
 @cache
 def _rivals(noun: Noun, adjective: Adjective) -> tuple[Noun, ...]:
-    """What a thing can be compared with: things of its kind."""
+    """Things of the same kind, which a thing can be compared with."""
     rivals = tuple(
         other
         for other in _THINGS
@@ -136,7 +136,7 @@ def _age(draw: Draw) -> Adverbial:
 
 
 def _profession(draw: Draw, subject: Phrase) -> Profession | None:
-    """Only where the subject's gender is known to be that of the German noun."""
+    """Draw a profession if the subject's gender is known to be that of the German noun."""
     gender = None
     if isinstance(subject, Name) or (isinstance(subject, Pronoun) and subject in (HE, SHE)):
         gender = subject.gender

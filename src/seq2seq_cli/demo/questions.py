@@ -32,7 +32,7 @@ _HOW_MUCH = Adverbial("how much", "wie viel")
 
 
 def _somebody(draw: Draw) -> Phrase:
-    """Who one asks about is known: not "a man"."""
+    """Draw the person that a question is about, who is known: not "a man"."""
     return person(draw, definite=True)
 
 
@@ -114,7 +114,7 @@ def _what(draw: Draw, epoch: Epoch) -> Clause:
 
 @cache
 def _verbs_on(*, people: bool) -> tuple[Verb, ...]:
-    """The verbs that people do to people, or only to things."""
+    """The verbs with a person as subject and people as objects, or only things."""
     return tuple(
         verb
         for verb in of_kind("transitive")
@@ -170,7 +170,7 @@ def _why(draw: Draw, epoch: Epoch) -> Clause:
 
 
 def _deed(draw: Draw, epoch: Epoch) -> Clause:
-    """Something that happens, and is no lasting state."""
+    """Draw an event, not a lasting state."""
     return draw.until(
         lambda: core(draw, Request(epoch, plain=True)),
         lambda clause: "stative" not in clause.verb.traits and not resists_negation(clause.subject),

@@ -19,7 +19,7 @@ _BELONGINGS = tagged("pet", "private", "kin")
 
 
 def with_relative(draw: Draw, phrase: Phrase, verb: Verb, epoch: Epoch) -> Phrase:
-    """The phrase around `verb`, now and then with a relative clause about something else."""
+    """Add a relative clause to the phrase sometimes, with another verb than `verb`."""
     if not isinstance(phrase, NounPhrase) or not draw.extra(0.16):
         return phrase
     bare = not (phrase.owner or phrase.of or phrase.content or phrase.count)
@@ -67,7 +67,7 @@ def _tense(draw: Draw, verb: Verb, epoch: Epoch) -> Tense:
 
 
 def _whose(draw: Draw, phrase: NounPhrase) -> Clause:
-    """The man whose dog is sleeping: the possessive stands in the subject."""
+    """The man whose dog is sleeping: the possessive is in the subject."""
     column = "plural" if phrase.number == "plural" else phrase.noun.gender
     belonging = draw.balanced(_BELONGINGS)
     subject = NounPhrase(belonging, "singular", WHOSE[column])
@@ -108,7 +108,7 @@ def _after_preposition(draw: Draw, pronoun: Pronoun, noun: Noun) -> Clause | Non
 
 @cache
 def _verbs_on(noun: Noun) -> tuple[Verb, ...]:
-    """The verbs that people do to this noun."""
+    """The verbs with a person as subject and this noun as object."""
     return tuple(
         verb
         for verb in of_kind("transitive")

@@ -1,4 +1,4 @@
-"""Draws whole sentences: clauses alone, under one another and side by side."""
+"""Draws whole sentences: single clauses, dependent clauses and coordinated clauses."""
 
 from collections.abc import Callable
 from functools import cache
@@ -30,22 +30,22 @@ from .verbs import CAN, COULD, HAD_TO, WANT_TO, WANTED_TO, of_kind
 
 
 def sentence(draw: Draw) -> Sentence:
-    """Any sentence of the grammar."""
+    """Draw any sentence of the grammar."""
     return draw.weighted(_KINDS)(draw)
 
 
 def brief(draw: Draw) -> Sentence:
-    """A sentence of the kinds that can be very short."""
+    """Draw a sentence of a kind that can be very short."""
     return draw.weighted(_BRIEF_KINDS)(draw)
 
 
 def statement(draw: Draw) -> Sentence:
-    """A sentence that others can be joined to."""
+    """Draw a sentence that another main clause can be joined to."""
     return draw.weighted(_STATEMENTS)(draw)
 
 
 def joined(draw: Draw, first: Sentence) -> Sentence:
-    """The statement with one more main clause."""
+    """Join one more main clause to a statement."""
     before = first.clauses[-1]
     epoch: Epoch = "past" if _is_past(first.clauses[0]) else "present"
     connector = draw.weighted(_CONNECTORS)
@@ -64,7 +64,7 @@ _CONNECTORS = ((5.0, AND), (3.0, BUT), (2.0, SO))
 
 
 def _consequence(draw: Draw, before: Clause, epoch: Epoch) -> Clause:
-    """What somebody does because of what came before."""
+    """Draw an action that follows from the clause before."""
     again = person_again(before.subject) if draw.chance(0.5) else None
     clause = deed(draw, again or person(draw))
     clause.tense = simple_tense(draw, clause.verb, epoch)
@@ -79,7 +79,7 @@ def _is_past(clause: Clause) -> bool:
 
 
 def _follow_up(draw: Draw, before: Clause, epoch: Epoch) -> Clause:
-    """A further event, about the same person or another one, and not at the same time."""
+    """Draw another event, of the same person or another, without a second time adverbial."""
     again = person_again(before.subject) if draw.chance(0.4) else None
     clause = draw.until(lambda: event(draw, Request(epoch, subject=again)), is_action)
     if before.time and clause.time:
@@ -108,7 +108,7 @@ def _weather_report(draw: Draw) -> Sentence:
     return Sentence([clause])
 
 
-# Side by side
+# Coordinated clauses
 
 
 def _two_events(draw: Draw) -> Sentence:
@@ -116,7 +116,7 @@ def _two_events(draw: Draw) -> Sentence:
 
 
 def _shared_subject(draw: Draw) -> Sentence:
-    """Anna bought a book and read it: one subject, and an object taken up again."""
+    """Anna bought a book and read it: one subject, and a pronoun for the object."""
     subject = person(draw)
     first = about(draw, draw.balanced(_OPENERS), Request("past", subject, plain=True))
     second = _taking_up(draw, first) if isinstance(first.direct, NounPhrase) else None

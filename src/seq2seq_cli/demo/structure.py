@@ -1,7 +1,7 @@
-"""The abstract sentence: what both languages are spoken from.
+"""The abstract sentence, which is rendered in both languages.
 
-Nothing here has an order or an inflection; `english` and `german` give it theirs. A clause is
-filled in step by step while it is drawn, so it alone is mutable.
+Nothing here has word order or inflection; `english` and `german` add them. Only clauses and
+sentences are mutable, since they are filled in step by step while they are drawn.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ Degree = Literal["", "very", "too", "comparative"]
 
 
 class Mood(Enum):
-    """What kind of sentence a main clause makes."""
+    """The kind of sentence that a main clause makes."""
 
     STATEMENT = auto()
     QUESTION = auto()
@@ -66,10 +66,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NounPhrase:
-    """A noun with what belongs to it.
+    """A noun with its determiner and modifiers.
 
-    `owner` is the English possessive (Anna's), `of` its prepositional sister (the end of the
-    film); `content` is what a measure holds (a glass of water).
+    `owner` is the English possessive (Anna's), `of` the same with a preposition (the end of
+    the film); `content` is the content of a measure (a glass of water).
     """
 
     noun: Noun
@@ -124,7 +124,7 @@ class Conjunction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subordinate:
-    """A clause under a conjunction; None where its own interrogative opens it."""
+    """A clause after a conjunction, which is None if the clause begins with an interrogative."""
 
     conjunction: Conjunction | None
     clause: "Clause"
@@ -132,7 +132,7 @@ class Subordinate:
 
 @dataclass(slots=True, eq=False)
 class Clause:
-    """One verb with everything around it; `front` names the slot that stands first."""
+    """One verb with everything around it; `front` names the slot that comes first."""
 
     verb: Verb
     subject: Phrase
@@ -164,7 +164,7 @@ class Sentence:
 
 
 def agreement(phrase: Phrase) -> Agreement:
-    """What the verb agrees with."""
+    """The agreement of a verb with this subject."""
     if isinstance(phrase, NounPhrase):
         return "third" if phrase.number == "singular" else "plural"
     if isinstance(phrase, Pronoun):

@@ -1,4 +1,4 @@
-"""Draws sentences of a main clause and one under it: because, if, when, before."""
+"""Draws sentences of a main clause and a dependent clause: because, if, when, before."""
 
 from .adjectives import fitting
 from .clauses import Request
@@ -13,14 +13,14 @@ from .verbs import CAN, COULD, of_kind
 
 
 def tailed(draw: Draw) -> Sentence:
-    """The main clause first."""
+    """Draw a sentence with the main clause first."""
     epoch = any_epoch(draw)
     main = action(draw, epoch, plain=draw.chance(0.6))
     return Sentence([with_tail(draw, main, epoch)])
 
 
 def with_tail(draw: Draw, main: Clause, epoch: Epoch) -> Clause:
-    """The main clause with a dependent one after it, and without what that makes superfluous."""
+    """Add a dependent clause after the main clause, and remove what it makes redundant."""
     conjunctions = _PAST_CONJUNCTIONS if epoch == "past" else _PRESENT_CONJUNCTIONS
     if "stative" in main.verb.traits or main.negation or main.tense == "perfect":
         conjunctions = ((2, BECAUSE), (1, ALTHOUGH))
@@ -37,13 +37,13 @@ def with_tail(draw: Draw, main: Clause, epoch: Epoch) -> Clause:
 
 
 def drop_cause(main: Clause) -> None:
-    """One cause is enough."""
+    """Remove the cause, since the sentence has another."""
     main.cause = None
     main.front = "time" if main.front == "time" else None
 
 
 def opened(draw: Draw) -> Sentence:
-    """The dependent clause first; the main clause may take up its subject."""
+    """Draw a sentence with the dependent clause first; the main clause may share its subject."""
     epoch = any_epoch(draw)
     conjunctions = _PAST_CONJUNCTIONS if epoch == "past" else _PRESENT_CONJUNCTIONS
     conjunction = draw.weighted([entry for entry in conjunctions if entry[1] is not SO_THAT])
@@ -68,7 +68,7 @@ def opened(draw: Draw) -> Sentence:
 
 
 def postpone(draw: Draw, main: Clause) -> None:
-    """Under a condition the main clause lies in the future."""
+    """Put the main clause in the future, as after a condition."""
     if "stative" in main.verb.traits:
         main.tense = "present"
     else:
@@ -109,7 +109,7 @@ def _dependent(draw: Draw, main: Clause, conjunction: Conjunction, epoch: Epoch)
 def _bare_event(
     draw: Draw, conjunction: Conjunction, subject: Phrase | None, epoch: Epoch
 ) -> Clause:
-    """The clause that a conjunction opens, in the tense that it asks for."""
+    """Draw the clause after a conjunction, in the tense that the conjunction requires."""
     if conjunction is SO_THAT:
         clause = deed(draw, person(draw))
         clause.modal = COULD if epoch == "past" else CAN
@@ -141,7 +141,7 @@ def _is_state(clause: Clause) -> bool:
 
 
 def _is_likely(clause: Clause) -> bool:
-    """No fixed truth about things, which explains nothing."""
+    """Whether the clause can be a reason: a permanent fact about things explains nothing."""
     return is_action(clause) or person_again(clause.subject) is not None
 
 

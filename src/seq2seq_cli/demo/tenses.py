@@ -41,12 +41,12 @@ _UNWILLED = frozenset({"stative", "punctual", "involuntary"})
 _POSITIONS = frozenset(of_kind("position"))
 # States that last for a while; only these go with "today" or "last week".
 _PASSING = frozenset({"tired", "hungry", "happy", "sad", "sick", "angry"})
-# What one does not do to these "in the garden".
+# Objects of actions that do not take place "in the garden".
 _IMMOVABLE = frozenset({"building", "vehicle", "outdoor", "room", "event", "furniture"})
 
 
 def simple_tense(draw: Draw, verb: Verb, epoch: Epoch) -> Tense:
-    """The plainest tense of an epoch that the verb bears."""
+    """The simplest tense of an epoch that the verb can have."""
     if epoch == "past":
         return "past"
     if "punctual" in verb.traits:
@@ -57,7 +57,7 @@ def simple_tense(draw: Draw, verb: Verb, epoch: Epoch) -> Tense:
 
 
 def is_deliberate(clause: Clause) -> bool:
-    """Whether somebody does it on purpose, so that one can want to or be told to."""
+    """Whether it is done on purpose, so that people can want to do it or be told to."""
     verb = clause.verb
     personal = "person" in verb.subject or clause.passive
     return personal and not verb.traits & _UNWILLED and _is_personal(clause)
@@ -71,7 +71,7 @@ def _is_personal(clause: Clause) -> bool:
 
 
 def set_tense(draw: Draw, clause: Clause, epoch: Epoch) -> None:
-    """Chooses tense and modal for a main clause."""
+    """Draw tense and modal of a main clause."""
     if epoch == "past":
         clause.tense = "past"
         if is_deliberate(clause) and clause.negation != "never" and draw.chance(0.16):
@@ -123,7 +123,7 @@ def _hides_past(clause: Clause) -> bool:
 
 
 def _is_pastime(clause: Clause) -> bool:
-    """What one may "like to" do: nothing that concerns a particular thing."""
+    """Whether one may "like to" do it: not if it is about a particular thing."""
     if "habit" not in clause.verb.traits or clause.negation or not is_deliberate(clause):
         return False
     direct = clause.direct
@@ -137,7 +137,7 @@ def _is_pastime(clause: Clause) -> bool:
 
 
 def surround(draw: Draw, clause: Clause) -> None:
-    """Adds frequency, time, cause, manner and place where they make sense."""
+    """Add frequency, time, cause, manner and place if they make sense."""
     _add_frequency(draw, clause)
     _add_manner(draw, clause)
     if _bears_place(clause) and draw.extra(0.35):
@@ -153,7 +153,7 @@ def surround(draw: Draw, clause: Clause) -> None:
 
 
 def front_adverbial(clause: Clause) -> None:
-    """Puts the cause or the time first."""
+    """Put the cause or the time first."""
     if clause.cause:
         clause.front = "cause"
     elif clause.time:

@@ -1,4 +1,4 @@
-"""When and how often: fixed adverbials of both languages, by the tenses they go with."""
+"""Adverbials of time and frequency in both languages, by the tenses they go with."""
 
 from .draw import Draw
 from .english_forms import cardinal as english_cardinal
@@ -123,7 +123,7 @@ _SPANS = _adverbials("""
 
 
 def past_time(draw: Draw) -> Adverbial:
-    """A time that is over: last week, three days ago, in 1987."""
+    """Draw a time that is over: last week, three days ago, in 1987."""
     kind = draw.number(1, 10)
     if kind <= 4:
         return draw.one(_PAST)
@@ -136,7 +136,7 @@ def past_time(draw: Draw) -> Adverbial:
 
 
 def future_time(draw: Draw) -> Adverbial:
-    """A time to come: tomorrow, in two weeks, on 3 May."""
+    """Draw a time in the future: tomorrow, in two weeks, on 3 May."""
     kind = draw.number(1, 10)
     if kind <= 5:
         return draw.one(_FUTURE)
@@ -150,22 +150,22 @@ def future_time(draw: Draw) -> Adverbial:
 
 
 def near_time(draw: Draw) -> Adverbial:
-    """A time that suits an order."""
+    """Draw a time that suits an order."""
     return draw.one(_NEAR)
 
 
 def present_time(draw: Draw) -> Adverbial:
-    """The time of what is going on."""
+    """Draw a time for something that is going on."""
     return draw.one(_PRESENT)
 
 
 def perfect_time(draw: Draw) -> Adverbial:
-    """A time that is not over yet."""
+    """Draw a time that is not over yet."""
     return draw.one(_PERFECT)
 
 
 def habitual_time(draw: Draw) -> Adverbial:
-    """A time that comes again: every day, every Monday, at seven o'clock."""
+    """Draw a time that recurs: every day, every Monday, at seven o'clock."""
     kind = draw.number(1, 6)
     if kind == 1:
         day = draw.one(_WEEKDAYS)
@@ -227,7 +227,7 @@ def _around_event(draw: Draw) -> Adverbial:
 
 
 def cause(draw: Draw) -> Adverbial:
-    """Because of or despite the weather, with the genitive."""
+    """Draw a cause or concession, such as the weather, with the genitive."""
     weather = draw.balanced(tagged("weather"))
     article = "der" if weather.gender == "feminine" else "des"
     english, german = draw.one((("because of", "wegen"), ("despite", "trotz")))

@@ -1,13 +1,13 @@
 # ruff: noqa: E501 - a row of the table is one line
-"""The verbs of the demo grammar, grouped by what they ask for.
+"""The verbs of the demo grammar, grouped by their complements.
 
 A row gives English | German | subject | object > place or prepositional object | traits, and
-where there is one the preposition (English=German+case, A accusative, D dative). Subject and
+the preposition if there is one (English=German+case, A accusative, D dative). Subject and
 objects are tags of nouns; the subject "person" also takes names and pronouns. Traits:
   stative  no progressive, no modal, no order    punctual  no plain present, no modal
   habit    goes with "often", "every day"        place     goes with "in the garden"
   first    may open "bought it and read it"      then      may follow there
-  passive  has a passive worth saying            to        never "explain him the plan"
+  passive  has a natural passive                 to        never "explain him the plan"
   perfect  a stative verb that has a perfect     involuntary  no modal, no order
   self     also of oneself: "she says that she"
   one      never of several things at once
@@ -251,7 +251,7 @@ _numbers: dict[str, int] = {}
 
 
 def _number(english: str, index: int) -> int:
-    """One number for all rows of an English verb, so that a held-out pair is held out in each."""
+    """One number for all rows of an English verb, so that combinations are held out in each."""
     return _numbers.setdefault(english, index)
 
 
