@@ -2,9 +2,9 @@
 
 What is defined here, for every command that reads text:
 
-- U+2028, U+0085, form feed and their like are characters inside a line.
+- U+2028, U+0085, form feed and similar characters are text inside a line.
 - One CR at the very end of a line belongs to the line end, as in CRLF. Other CRs are text.
-- A byte-order mark at the start of a file is no text.
+- A byte-order mark at the start of a file is not text.
 - Invalid UTF-8 becomes U+FFFD, with a warning that names file and line.
 - NUL and other control characters are text; the tokenizer treats them as spaces.
 - A last line without LF is a line; an empty input has no lines.
@@ -29,15 +29,15 @@ STDIN = Path("-")
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's code for: a gzip header, any window size
 READ_BYTES = 1 << 16
-AHEAD_BYTES = 1 << 24  # that are read ahead at most, but for one line
+AHEAD_BYTES = 1 << 24  # read ahead at most, except for a single longer line
 READ_ERRORS = (OSError, EOFError, zlib.error)
 
 
 def open_input(path: Path) -> BinaryIO:
     """Open a file for reading its bytes, as they are and unbuffered; `-` is standard input.
 
-    `read_lines` and `arriving_lines` make text of them, and decompress them.
-    Raises InputError if the file does not exist, is a directory or may not be read.
+    `read_lines` and `arriving_lines` decompress and decode them. Raises InputError if the file does
+    not exist, is a directory or may not be read.
     """
     if path == STDIN:
         return _standard_input()
@@ -46,7 +46,7 @@ def open_input(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file{nearby(path)}") from None
     except IsADirectoryError:
-        raise InputError(f"{path} is a directory; a text file is wanted") from None
+        raise InputError(f"{path} is a directory; name a text file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -54,7 +54,7 @@ def open_input(path: Path) -> BinaryIO:
 def check_input(path: Path) -> None:
     """Raise InputError, as `open_input` does, for a file that cannot be read.
 
-    A pipe is left alone: who writes to it would write to nobody when it is closed again.
+    A pipe is not opened: closing it again would break it for the process that writes to it.
     """
     if path != STDIN and not path.is_fifo():
         open_input(path).close()
@@ -63,17 +63,17 @@ def check_input(path: Path) -> None:
 def _standard_input() -> BinaryIO:
     """Standard input, unbuffered; closing it leaves the process's own descriptor open."""
     if sys.stdin is None:
-        raise InputError("standard input is closed; give it a file or a pipe")
+        raise InputError("standard input is closed; redirect a file or a pipe to it")
     try:
         # A thread that waits in sys.stdin.buffer holds its lock, and the interpreter aborts if it
-        # cannot take that lock at exit. A stream of our own has no lock.
+        # cannot take that lock at exit. An unbuffered stream has no lock.
         return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
-    except io.UnsupportedOperation:  # no descriptor beneath: a test put text in its place
+    except io.UnsupportedOperation:  # it has no descriptor: a test replaced it
         return sys.stdin.buffer
 
 
 def display_name(path: Path, standard: str = "standard input") -> str:
-    """The name of an input, or of an output, as messages show it."""
+    """The name of an input or output as messages show it."""
     return standard if path == STDIN else str(path)
 
 
@@ -82,7 +82,7 @@ def ignore_warning(message: str) -> None:
 
 
 class LineDecoder:
-    """Turns the raw lines of one input into text, and warns of each line that is no UTF-8."""
+    """Turns the raw lines of one input into text, with a warning for each line of invalid UTF-8."""
 
     def __init__(self, name: str, warn: Warn) -> None:
         self.name = name
@@ -102,7 +102,7 @@ class LineDecoder:
             return raw.decode("utf-8", errors="replace")
 
     def failure(self, error: Exception) -> InputError:
-        """The message for an input that can be read no further."""
+        """The error for an input that cannot be read any further."""
         where = f"{self.name}, after line {self.line_number}"
         if isinstance(error, OSError):
             return InputError(f"{where}: cannot be read: {error.strerror or error}")
@@ -112,8 +112,8 @@ class LineDecoder:
 def read_lines(path: Path, warn: Warn, name: str = "") -> Iterator[str]:
     """Yield the lines of a file without their line ends, as this module's rules define them.
 
-    `name` is how messages call it, if not by its path. Raises InputError if the file cannot be read
-    or its gzip data is damaged.
+    Messages call it by `name`, or else by its path. Raises InputError if the file cannot be read or
+    its gzip data is damaged.
     """
     decoder = LineDecoder(name or display_name(path), warn)
     with open_input(path) as stream:
@@ -125,12 +125,12 @@ def read_lines(path: Path, warn: Warn, name: str = "") -> Iterator[str]:
 
 
 def arriving_lines(stream: BinaryIO, name: str, limit: int, warn: Warn) -> Iterator[list[str]]:
-    """Yield the lines of a stream in lists: at once what has arrived, at most `limit` lines.
+    """Yield the lines of a stream in lists, as soon as they arrive, at most `limit` lines in each.
 
-    Whoever waits at the other end of a pipe gets an answer to a single line, and lists fill up
-    where lines arrive faster than they are used. A thread reads ahead by at most `limit` lines
-    or AHEAD_BYTES, and one block of bytes, so memory stays flat on endless input. Take the stream
-    from `open_input`. Raises InputError, after all lines that came whole, if reading fails.
+    So a single line in a pipe is answered at once, and lists fill up if lines arrive faster than
+    they are used. A thread reads ahead by at most `limit` lines or AHEAD_BYTES, and one block of
+    bytes, so memory stays constant on endless input. The stream comes from `open_input`. Raises
+    InputError, after all complete lines, if reading fails.
     """
     buffer = _LineBuffer(limit)
     threading.Thread(target=_read_ahead, args=(stream, buffer), daemon=True).start()
@@ -147,10 +147,12 @@ def arriving_lines(stream: BinaryIO, name: str, limit: int, warn: Warn) -> Itera
 
 
 class _LineBuffer:
-    """Raw lines on their way from the thread that reads to the one that uses them."""
+    """Raw lines between the thread that reads them and the thread that uses them."""
 
     def __init__(self, limit: int) -> None:
-        self.error: Exception | None = None  # what ended the reading, if it was no end of file
+        self.error: Exception | None = (
+            None  # that ended the reading, if it was not the end of the file
+        )
         self._limit = limit
         self._lines: list[bytes] = []
         self._bytes = 0  # of these lines
@@ -158,7 +160,7 @@ class _LineBuffer:
         self._changed = threading.Condition()
 
     def put(self, lines: list[bytes]) -> bool:
-        """Hand lines over, waiting while the buffer is full; False if nobody wants them."""
+        """Add lines, waiting while the buffer is full; False if the other thread has ended."""
         start = 0
         with self._changed:
             while start < len(lines):
@@ -176,7 +178,7 @@ class _LineBuffer:
         return len(self._lines) < self._limit and self._bytes < AHEAD_BYTES
 
     def take(self) -> list[bytes]:
-        """Wait for lines and take all there are, at most `limit`; none means the end."""
+        """Wait for lines and take all there are, at most `limit`; an empty list means the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._lines)
             lines, self._lines, self._bytes = self._lines, [], 0
@@ -184,7 +186,7 @@ class _LineBuffer:
             return lines
 
     def end(self, error: Exception | None = None) -> None:
-        """Say that no more lines come, or that no more are wanted."""
+        """Signal that no more lines come, or that no more are needed."""
         with self._changed:
             self._ended = True
             self.error = self.error or error
@@ -192,12 +194,12 @@ class _LineBuffer:
 
 
 def _read_ahead(stream: BinaryIO, buffer: _LineBuffer) -> None:
-    """Move all lines of the stream to the buffer, until the end of either."""
+    """Move lines from the stream to the buffer, until one of them ends."""
     try:
         for lines in _raw_lines(stream):
             if not buffer.put(lines):
                 return
-    except Exception as error:  # whatever it is: the other thread would wait for ever
+    except Exception as error:  # any error at all: the other thread would wait forever
         buffer.end(error)
     else:
         buffer.end()
@@ -205,19 +207,19 @@ def _read_ahead(stream: BinaryIO, buffer: _LineBuffer) -> None:
 
 def _raw_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
     """Yield the lines that each block of a stream completes, without their LF."""
-    pending: list[bytes] = []  # the pieces of the line that has not ended yet
+    pending: list[bytes] = []  # the chunks of the line that has not ended yet
     for block in _blocks(stream):
-        pieces = block.split(b"\n")
-        pending.append(pieces[0])
-        if len(pieces) > 1:
-            yield [b"".join(pending), *pieces[1:-1]]
-            pending = [pieces[-1]]
+        chunks = block.split(b"\n")
+        pending.append(chunks[0])
+        if len(chunks) > 1:
+            yield [b"".join(pending), *chunks[1:-1]]
+            pending = [chunks[-1]]
     if last := b"".join(pending):
         yield [last]
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a stream as they arrive, decompressed if they begin as gzip does."""
+    """Yield the bytes of a stream as they arrive, decompressed if they begin like gzip data."""
     start = _next_block(stream)
     while start == GZIP_MAGIC[:1] and (more := _next_block(stream)):
         start += more
@@ -230,7 +232,7 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _next_block(stream: BinaryIO) -> bytes:
-    """Wait for bytes and return what is there, at most READ_BYTES; none at the end."""
+    """Wait for bytes and return those that are there, at most READ_BYTES; b"" at the end."""
     # On a buffered stream, read would wait for a full buffer; on an unbuffered one it does not.
     read: Callable[[int], bytes | None] = getattr(stream, "read1", stream.read)
     block = read(READ_BYTES)
@@ -240,13 +242,13 @@ def _next_block(stream: BinaryIO) -> bytes:
 
 
 def _decompressed(block: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the text of gzip data, which begins with `block` and goes on in the stream.
+    """Yield the decompressed bytes of gzip data that begins with `block` and goes on in a stream.
 
     Raises zlib.error if the data is damaged, EOFError if it ends too early.
     """
     member = zlib.decompressobj(GZIP_FORMAT)
     while block:
-        if member.eof:  # `cat a.gz b.gz` makes two members; zeros may fill up the last block
+        if member.eof:  # `cat a.gz b.gz` makes two members; zeros may pad the last block
             block = block.lstrip(b"\0")
             if block:
                 member = zlib.decompressobj(GZIP_FORMAT)
@@ -261,15 +263,18 @@ def _decompressed(block: bytes, stream: BinaryIO) -> Iterator[bytes]:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write lines as UTF-8, each ended by LF, to a file that appears only when it is whole.
 
-    `read_lines` gives the same lines back, but for a CR at the end of a line, and a U+FEFF at the
-    start of the first: those are no text.
+    `read_lines` returns the same lines, except for a CR at the end of a line and a U+FEFF at the
+    start of the first, which are not text.
     """
     data = "".join(f"{line}\n" for line in lines).encode()
     replace_file(path, data)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file in one step: write beside, fsync, rename. A kill leaves the old or the new."""
+    """Replace a file in one step: write a temporary file, fsync, rename.
+
+    If the process is killed, either the old or the new file is there.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -277,7 +282,7 @@ def replace_file(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError:  # a full disk wants its room back
+    except OSError:  # on a full disk, the temporary file takes up space
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)

@@ -80,7 +80,7 @@ def test_missing_file_suggests_a_near_name(tmp_path: Path) -> None:
 
 
 def test_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a directory; a text file is wanted"):
+    with pytest.raises(InputError, match="is a directory; name a text file"):
         read(tmp_path)
 
 
