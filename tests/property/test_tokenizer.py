@@ -1,4 +1,4 @@
-"""Whatever text or ids come in: nothing breaks, nothing is lost, and a line stays a line."""
+"""For any text and any ids: nothing breaks, no text is lost, and a line stays a line."""
 
 from functools import cache
 from typing import Literal
@@ -54,12 +54,12 @@ def test_any_text_becomes_ids_line_by_line(lines: list[str]) -> None:
 @pytest.mark.parametrize("model_type", ["unigram", "bpe", "char"])
 @given(line=any_text)
 @settings(max_examples=50, deadline=None)
-def test_what_was_learned_from_comes_back_whole(
+def test_text_that_was_learned_from_comes_back_whole(
     model_type: Literal["unigram", "bpe", "char"], line: str
 ) -> None:
     assume("\u2585" not in line)  # SentencePiece reserves it: it is never learned
-    learned = train_tokenizer([line, "a"], TokenizerSettings(100_000, model_type)).tokenizer
-    assert learned.decode(learned.encode([line])) == [learned.normalize(line)]
+    trained = train_tokenizer([line, "a"], TokenizerSettings(100_000, model_type)).tokenizer
+    assert trained.decode(trained.encode([line])) == [trained.normalize(line)]
 
 
 @given(st.lists(st.integers(1, 10_000_000), min_size=2))

@@ -1,4 +1,4 @@
-"""Word alignments are read strictly, and reach the pieces of the words that they link."""
+"""Word alignments are read strictly and become alignments of the pieces of words."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_links_are_read_line_by_line_over_all_files(tmp_path: Path) -> None:
         ("0-0\n\n\n0-0\n", "there are 3 pairs but more lines; line k must align pair k"),
     ],
 )
-def test_what_aligns_nothing_is_refused_by_file_and_line(
+def test_a_wrong_link_is_an_error_with_file_and_line(
     text: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"0\.align") as error:
@@ -55,7 +55,7 @@ def links(*pairs: tuple[int, int], words: tuple[int, int]) -> Alignments:
     return Alignments([PairAlignment([*pairs], words)], PIECES, PIECES)
 
 
-def test_all_pieces_of_linked_words_are_linked_and_a_row_sums_to_one_or_nothing() -> None:
+def test_all_pieces_of_linked_words_are_linked_and_rows_sum_to_one_or_zero() -> None:
     source, target = np.array([4, 7, 5, 8, 7]), np.array([6, 7, 4, 5])  # ax bxy | cx a b
     found = links((0, 0), (1, 2), (0, 2), words=(2, 3)).matrix(0, source, target)
     assert found.tolist() == [
@@ -66,7 +66,7 @@ def test_all_pieces_of_linked_words_are_linked_and_a_row_sums_to_one_or_nothing(
     ]
 
 
-def test_a_pair_whose_pieces_make_up_other_words_is_not_aligned() -> None:
+def test_a_pair_whose_pieces_make_up_other_words_has_no_alignment() -> None:
     source, target = np.array([4, 5]), np.array([6])
     other = links((0, 0), words=(1, 1))
     assert not other.words_match(0, source, target)
@@ -74,7 +74,7 @@ def test_a_pair_whose_pieces_make_up_other_words_is_not_aligned() -> None:
     assert links((0, 0), words=(2, 1)).matrix(0, source, target).any()
 
 
-def test_a_batch_holds_the_alignment_of_its_rows_zero_where_padded_and_at_the_end() -> None:
+def test_the_alignment_of_a_batch_is_zero_at_padding_and_eos() -> None:
     pairs = TokenPairs(Sentences([[4], [4, 5]]), Sentences([[6, 5], [4]]))
     aligned = [PairAlignment([(0, 1)], (1, 2)), PairAlignment([(1, 0)], (2, 1))]
     pairs.alignments = Alignments(aligned, PIECES, PIECES)

@@ -1,4 +1,4 @@
-"""Batches hold every pair once an epoch, within their budget, in an order that can be repeated."""
+"""Batches contain every pair once an epoch, within their budget, in a reproducible order."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_every_pair_comes_once_an_epoch_and_batches_keep_to_their_budget(
         assert len(rows) == 1 or len(rows) * longest <= batch_tokens
 
 
-def test_seed_and_epoch_alone_decide_the_order(random_pairs: TokenPairs) -> None:
+def test_the_order_depends_only_on_seed_and_epoch(random_pairs: TokenPairs) -> None:
     first = order(random_pairs, seed=1, epoch=0)
     np.random.seed(7)
     torch.manual_seed(7)
@@ -55,14 +55,14 @@ def test_seed_and_epoch_alone_decide_the_order(random_pairs: TokenPairs) -> None
     assert order(random_pairs, seed=2, epoch=0) != first
 
 
-def test_pairs_meet_other_neighbours_in_each_epoch(random_pairs: TokenPairs) -> None:
+def test_batches_are_different_in_each_epoch(random_pairs: TokenPairs) -> None:
     first, second = (
         {frozenset(rows) for rows in order(random_pairs, seed=1, epoch=epoch)} for epoch in (0, 1)
     )
     assert len(first & second) < len(first) / 2
 
 
-def test_two_pairs_seldom_meet_in_two_epochs(random_pairs: TokenPairs) -> None:
+def test_two_pairs_are_seldom_in_one_batch_in_two_epochs(random_pairs: TokenPairs) -> None:
     meetings = []
     for epoch in (0, 1):
         batch_of = np.empty(len(random_pairs), dtype=int)
@@ -73,7 +73,7 @@ def test_two_pairs_seldom_meet_in_two_epochs(random_pairs: TokenPairs) -> None:
     assert (meetings[0] & meetings[1]).sum() < 0.25 * meetings[0].sum()
 
 
-def test_a_mixture_takes_its_share_of_each_corpus(random_pairs: TokenPairs) -> None:
+def test_each_corpus_of_a_mixture_has_its_share(random_pairs: TokenPairs) -> None:
     small, large = token_pairs([([4], [4])] * 100), random_pairs
     sizes = (len(small), len(large))
     expected = {  # pairs of the small corpus, of 2,100 in an epoch
@@ -103,14 +103,14 @@ def test_batches_are_not_sorted_by_length(random_pairs: TokenPairs) -> None:
     assert abs(np.corrcoef(lengths, np.arange(len(lengths)))[0, 1]) < 0.3
 
 
-def test_little_is_padded(random_pairs: TokenPairs) -> None:
+def test_batches_have_little_padding(random_pairs: TokenPairs) -> None:
     batches = [random_pairs.batch(rows) for rows in epoch_batches(random_pairs, 1000, 1, 0)]
     for side in ("source", "target"):
         padding = sum(int((getattr(batch, side) == PAD).sum()) for batch in batches)
         assert padding < 0.15 * sum(getattr(batch, side).numel() for batch in batches)
 
 
-def test_a_batch_is_framed_and_padded() -> None:
+def test_a_batch_has_bos_eos_and_padding() -> None:
     pairs = token_pairs([([7, 8, 9], [4]), ([], [5, 6]), ([9], [9])])
     batch = pairs.batch([1, 0])
     assert batch.source.tolist() == [[EOS, PAD, PAD, PAD], [7, 8, 9, EOS]]
@@ -130,7 +130,7 @@ def test_pad_makes_the_longest_fit() -> None:
     assert pad([[4], [5, 6]]).tolist() == [[4, PAD], [5, 6]]
 
 
-def test_the_fingerprint_tells_any_change() -> None:
+def test_the_fingerprint_changes_with_the_data() -> None:
     corpus = [([4, 5], [6]), ([7], [8, 9])]
     changed = [
         [([4, 5], [6]), ([7], [8, 10])],  # a token

@@ -73,10 +73,10 @@ def test_another_process_with_another_hash_seed_draws_the_same_corpus() -> None:
     assert result.stdout.strip() == _digest(generate(300, 7)) != _digest(generate(300, 8))
 
 
-def test_sizes_are_as_asked(corpus: DemoSplits) -> None:
-    assert [len(part) for part in (corpus.train, corpus.valid, corpus.test)] == [20_000, 500, 500]
+def test_splits_have_the_requested_sizes(corpus: DemoSplits) -> None:
+    assert [len(split) for split in (corpus.train, corpus.valid, corpus.test)] == [20_000, 500, 500]
     small = generate(100, 1)
-    assert [len(part) for part in (small.train, small.valid, small.test)] == [100, 10, 10]
+    assert [len(split) for split in (small.train, small.valid, small.test)] == [100, 10, 10]
 
 
 def test_no_sentence_of_either_language_comes_twice(corpus: DemoSplits) -> None:
@@ -85,7 +85,7 @@ def test_no_sentence_of_either_language_comes_twice(corpus: DemoSplits) -> None:
         assert len(set(side)) == len(pairs)
 
 
-def test_valid_and_test_bring_no_new_word_form(corpus: DemoSplits) -> None:
+def test_valid_and_test_have_no_word_form_that_train_lacks(corpus: DemoSplits) -> None:
     for side in (0, 1):
         known = {word for pair in corpus.train for word in WORD.findall(pair[side])}
         for pair in corpus.valid + corpus.test:
@@ -106,7 +106,7 @@ def test_there_are_enough_lemmas() -> None:
     assert len({noun.english for noun in NOUNS}) + len(ADJECTIVES) + len(verbs) >= 400
 
 
-def test_held_out_adjectives_stand_before_their_nouns_in_the_end_of_test_only(
+def test_held_out_combinations_of_adjective_and_noun_are_only_at_the_end_of_test(
     corpus: DemoSplits,
 ) -> None:
     held_out = {
@@ -117,15 +117,15 @@ def test_held_out_adjectives_stand_before_their_nouns_in_the_end_of_test_only(
         for form in (noun.english, noun.english_plural)
     }
 
-    def surprises(pairs: list[tuple[str, str]]) -> int:
+    def count_held_out(pairs: list[tuple[str, str]]) -> int:
         sentences = (WORD.findall(source) for source, _ in pairs)
         return sum(not held_out.isdisjoint(pairwise(sentence)) for sentence in sentences)
 
-    assert surprises(corpus.train + corpus.valid + corpus.test[:375]) == 0
-    assert surprises(corpus.test[375:]) >= 25
+    assert count_held_out(corpus.train + corpus.valid + corpus.test[:375]) == 0
+    assert count_held_out(corpus.test[375:]) >= 25
 
 
-def test_verbs_held_out_from_the_future_have_none_in_train(corpus: DemoSplits) -> None:
+def test_verbs_held_out_from_the_future_are_not_in_the_future_in_train(corpus: DemoSplits) -> None:
     bases = {
         verb.english.base
         for verb in of_kind("transitive") + of_kind("dative") + of_kind("intransitive")
@@ -142,7 +142,7 @@ def test_verbs_held_out_from_the_future_have_none_in_train(corpus: DemoSplits) -
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 5), (8, 10), (18, 18), (30, 60)])
-def test_every_english_side_has_the_length_asked_for(low: int, high: int) -> None:
+def test_english_sides_have_the_requested_lengths(low: int, high: int) -> None:
     drawn = generate(40, 3, min_words=low, max_words=high)
     for source, _ in drawn.train + drawn.valid + drawn.test:
         assert low <= len(source.split()) <= high
@@ -158,12 +158,12 @@ def test_every_english_side_has_the_length_asked_for(low: int, high: int) -> Non
         ({"pairs": 9, "min_words": 9, "max_words": 8}, "max_words is 8; .* at least 9"),
     ],
 )
-def test_impossible_ranges_are_named(arguments: dict[str, int], message: str) -> None:
+def test_an_empty_range_of_lengths_is_an_error(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         generate(seed=1, **arguments)
 
 
-def test_an_exhausted_grammar_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exhausted_grammar_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splits, "_REPEATS", 5)
     with pytest.raises(ValueError, match=r"ran out after .* of 0 to 3 English words; ask for"):
         generate(10_000, 1, max_words=3)
@@ -172,7 +172,7 @@ def test_an_exhausted_grammar_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 # One German for one English
 
 
-def test_one_english_sentence_has_one_german() -> None:
+def test_an_english_sentence_has_one_translation() -> None:
     draw, rendered = Draw(11), dict[str, str]()
     for _ in range(4_000):
         draw.start(0.2)
@@ -521,7 +521,7 @@ def test_an_order_is_polite() -> None:
     )
 
 
-def test_two_clauses_share_a_subject_and_take_up_an_object() -> None:
+def test_a_second_clause_shares_the_subject_and_refers_to_the_object() -> None:
     first = Clause(BUY, ANNA, "past", direct=_a("letter"))
     second = Clause(READ, ANNA, "past", direct=words.IT["masculine"], subject_shared=True)
     drawn = Sentence([first, second], [words.SHARED_AND])

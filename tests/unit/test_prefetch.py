@@ -1,4 +1,4 @@
-"""Batches made ahead are those that would have been made when asked for."""
+"""Batches made ahead are the same as batches made when they are needed."""
 
 import time
 
@@ -30,10 +30,10 @@ def same(found: list[Batch], expected: list[Batch]) -> bool:
     )
 
 
-def test_batches_come_in_order_from_any_place_and_epoch(pairs: TokenPairs) -> None:
+def test_batches_come_in_order_from_any_index_and_epoch(pairs: TokenPairs) -> None:
     prefetcher = Prefetcher(pairs, CONFIG, pin_memory=False)
     assert len(prefetcher) == 0
-    for epoch, begin in ((0, 0), (1, 0), (1, 6), (1, 2), (0, 4)):  # back, too, as no training goes
+    for epoch, begin in ((0, 0), (1, 0), (1, 6), (1, 2), (0, 4)):  # also backwards, unlike training
         order = epoch_batches(pairs, 60, 3, epoch)
         for index in range(begin, len(order), 2):
             expected = [pairs.batch(rows) for rows in order[index : index + 2]]
@@ -41,7 +41,7 @@ def test_batches_come_in_order_from_any_place_and_epoch(pairs: TokenPairs) -> No
         assert len(prefetcher) == len(order)
 
 
-def test_what_was_made_ahead_is_left_where_training_goes_on_elsewhere(pairs: TokenPairs) -> None:
+def test_batches_made_ahead_are_dropped_if_training_continues_elsewhere(pairs: TokenPairs) -> None:
     prefetcher = Prefetcher(pairs, CONFIG, pin_memory=False)
     order = epoch_batches(pairs, 60, 3, 0)
     for index in (0, 4, 2):
@@ -49,7 +49,7 @@ def test_what_was_made_ahead_is_left_where_training_goes_on_elsewhere(pairs: Tok
         assert same(prefetcher.take(0, index), expected)
 
 
-def test_an_epoch_begins_when_nothing_reads_the_last_one(
+def test_an_epoch_begins_after_the_thread_has_read_the_last_one(
     pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
@@ -72,7 +72,7 @@ def test_an_epoch_begins_when_nothing_reads_the_last_one(
     assert events[:4] == ["begun", "made", "made", "begun"]
 
 
-def test_the_next_batches_are_made_meanwhile_and_no_others(
+def test_only_the_batches_of_the_next_update_are_made_ahead(
     pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[tuple[int, ...]] = []
@@ -95,7 +95,7 @@ def test_the_next_batches_are_made_meanwhile_and_no_others(
     assert made[:6] == order[:6]
 
 
-def test_what_goes_wrong_is_raised_where_it_is_asked_for(
+def test_an_error_in_the_thread_is_raised_when_its_batches_are_taken(
     pairs: TokenPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefetcher = Prefetcher(pairs, CONFIG, pin_memory=False)

@@ -1,4 +1,4 @@
-"""Every kind of source gives the same pairs, and names what is wrong with it."""
+"""Every format gives the same pairs, and errors name the source and what is wrong."""
 
 import gzip
 import json
@@ -69,7 +69,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("hf:saved/dev:train:translation.en", "hf:saved/dev:train:translation.de"),
     ],
 )
-def test_every_kind_of_source_gives_the_same_pairs(
+def test_the_same_pairs_are_read_from_every_format(
     source: str, target: str, streamed: bool
 ) -> None:
     [corpus] = parse_corpora([source], [target], streamed=streamed)
@@ -101,7 +101,7 @@ def test_every_kind_of_source_gives_the_same_pairs(
         ("broken.parquet:en", "broken.parquet is not a Parquet file"),
     ],
 )
-def test_what_is_wrong_with_a_source_is_named(source: str, message: str) -> None:
+def test_errors_name_the_source_and_what_is_wrong(source: str, message: str) -> None:
     Path("broken.jsonl").write_text('{"en": "a"}\n{"en": \n')
     Path("broken.parquet").write_text("no table")
     with pytest.raises(InputError, match=re.escape(message)):
@@ -121,7 +121,7 @@ def test_several_corpora_are_paired_one_by_one() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_digest_tells_fields_formats_and_content_apart() -> None:
+def test_digests_differ_by_field_format_and_content() -> None:
     named = [
         ("flat.jsonl:en", "flat.jsonl:de"),
         ("flat.jsonl:de", "flat.jsonl:en"),

@@ -1,4 +1,4 @@
-"""A stream gives every pair in its turn, and goes on where it was."""
+"""A stream has every pair in its turn, and training resumes where it stopped."""
 
 import os
 import threading
@@ -35,17 +35,17 @@ def letters(pairs: TokenPairs) -> str:
     return "".join(TOKENIZER.decode([ids.tolist() for ids, _ in pairs.take(range(len(pairs)))]))
 
 
-def test_parts_follow_each_other_and_begin_anew(tmp_path: Path) -> None:
+def test_segments_follow_each_other_and_start_again_at_the_end(tmp_path: Path) -> None:
     read = stream([write(tmp_path / "a", LETTERS)], 6)
-    parts = [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(6)]
-    assert parts == ["abcdef", "ghijkl", "mnoabc", "defghi", "jklmno", "abcdef"]
+    segments = [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(6)]
+    assert segments == ["abcdef", "ghijkl", "mnoabc", "defghi", "jklmno", "abcdef"]
     for epoch in (0, 1, 4, 5):
         again = stream([write(tmp_path / "a", LETTERS)], 6)
-        assert letters(again.pairs_for_epoch(1, epoch)) == parts[epoch]
+        assert letters(again.pairs_for_epoch(1, epoch)) == segments[epoch]
         assert again.first.fingerprint() == read.first.fingerprint()
 
 
-def test_corpora_come_side_by_side_by_their_weights(tmp_path: Path) -> None:
+def test_segments_mix_corpora_by_their_weights(tmp_path: Path) -> None:
     both = [write(tmp_path / "a", LETTERS), write(tmp_path / "b", CAPITALS)]
     assert letters(stream(both, 6).pairs_for_epoch(1, 1)) == "defDAB"
     weighted = stream(both, 6, source=("a", "b"), target=("a", "b"), weights=(5.0, 1.0))
@@ -56,8 +56,8 @@ def test_corpora_come_side_by_side_by_their_weights(tmp_path: Path) -> None:
     ]
 
 
-def test_a_part_is_no_longer_than_the_text(tmp_path: Path) -> None:
-    """Else a tokenizer would be learned from copies, and an epoch would be many."""
+def test_a_segment_is_not_longer_than_the_text(tmp_path: Path) -> None:
+    """Otherwise a tokenizer would be learned from copies, and an epoch would be several."""
     read = stream([write(tmp_path / "a", LETTERS)], 500)
     assert [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(2)] == [LETTERS, LETTERS]
     both = [write(tmp_path / "a", LETTERS), write(tmp_path / "b", CAPITALS)]
@@ -67,7 +67,7 @@ def test_a_part_is_no_longer_than_the_text(tmp_path: Path) -> None:
     assert letters(stream(both, 20).pairs_for_epoch(1, 0)) == LETTERS[:10] + (CAPITALS * 3)[:10]
 
 
-def test_a_pipe_ends_and_what_is_left_is_used(tmp_path: Path) -> None:
+def test_the_last_segment_of_a_pipe_is_shorter(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     threading.Thread(target=path.write_text, args=["a\nb\nc\n"], daemon=True).start()
@@ -80,6 +80,6 @@ def test_a_pipe_ends_and_what_is_left_is_used(tmp_path: Path) -> None:
         read.pairs_for_epoch(1, 2)
 
 
-def test_a_stream_without_pairs_is_refused(tmp_path: Path) -> None:
+def test_a_stream_without_pairs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="hold no sentence pair"):
         stream([write(tmp_path / "a", "")], 2)

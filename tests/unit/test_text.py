@@ -1,4 +1,4 @@
-"""The rules of text.py one by one, its messages, and how it behaves on a pipe."""
+"""The rules of text.py one by one, its messages, and its behaviour on pipes."""
 
 import gzip
 import io
@@ -71,7 +71,7 @@ def test_damaged_gzip_names_the_file(tmp_path: Path, damage: str) -> None:
         read(tmp_path / "corpus.gz", data[damage])
 
 
-def test_missing_file_suggests_a_near_name(tmp_path: Path) -> None:
+def test_missing_file_suggests_a_similar_name(tmp_path: Path) -> None:
     (tmp_path / "train.en").touch()
     with pytest.raises(InputError, match=r"trian\.en: no such file; did you mean .*/train\.en\?"):
         read(tmp_path / "trian.en")
@@ -79,18 +79,18 @@ def test_missing_file_suggests_a_near_name(tmp_path: Path) -> None:
         read(tmp_path / "absent" / "train.en")
 
 
-def test_directory_is_refused(tmp_path: Path) -> None:
+def test_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a directory; name a text file"):
         read(tmp_path)
 
 
-def test_closed_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match="standard input is closed"):
         open_input(STDIN)
 
 
-def test_line_comes_at_once_while_the_pipe_stays_open() -> None:
+def test_a_line_arrives_at_once_while_the_pipe_stays_open() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", buffering=0) as stream:
         lines = arriving_lines(stream, "pipe", 100, pytest.fail)
@@ -144,7 +144,7 @@ def test_reads_ahead_by_the_limit_and_one_block() -> None:
     assert len(stream.blocks) == 49
 
 
-def test_huge_lines_are_read_ahead_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_lines_are_read_ahead_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "AHEAD_BYTES", 3000)
     stream = Blocks([b"x" * 999 + b"\n" for _ in range(50)])
     lines = arriving_lines(stream, "pipe", 100, pytest.fail)
@@ -160,11 +160,11 @@ def test_lines_before_a_failure_are_not_lost(error: Exception) -> None:
     arrived: list[str] = []
     lines = arriving_lines(stream, "pipe", 100, pytest.fail)
     with pytest.raises(InputError, match="pipe, after line 2: "):
-        arrived.extend(line for some in lines for line in some)
+        arrived.extend(line for each in lines for line in each)
     assert arrived == ["one", "two"]
 
 
-def test_unforeseen_failure_of_the_reader_is_no_hang() -> None:
+def test_an_unexpected_error_of_the_reader_does_not_hang() -> None:
     stream = Blocks([], RuntimeError("unforeseen"))
     stream.go_on.set()
     with pytest.raises(RuntimeError, match="unforeseen"):

@@ -1,4 +1,4 @@
-"""Tokenised corpora are the same from memory and from the cache, and made again when they must."""
+"""Tokenised corpora are the same from memory and cache, and are made again when needed."""
 
 import os
 import time
@@ -52,7 +52,7 @@ def entries(cache: Cache) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("lines", [1, 7, 100, 1000])
-def test_tokens_from_the_cache_are_those_from_memory(
+def test_tokens_from_cache_and_memory_are_the_same(
     lines: int,
     corpus: Corpus,
     pair_tokenizer: PairTokenizer,
@@ -77,7 +77,7 @@ def test_tokens_from_the_cache_are_those_from_memory(
     assert report.source_tokens == sum(map(len, expected))
 
 
-def test_the_cache_is_used_again_until_something_changes(
+def test_the_cache_is_used_until_something_changes(
     corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache, tmp_path: Path
 ) -> None:
     tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
@@ -109,7 +109,7 @@ def test_the_cache_is_used_again_until_something_changes(
     )
 
 
-def test_an_entry_that_was_not_finished_is_not_used(
+def test_an_unfinished_entry_is_not_used(
     corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pair_tokenizer_module, "CHUNK_LINES", 30)
@@ -130,21 +130,21 @@ def test_an_entry_that_was_not_finished_is_not_used(
     assert len(tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)[0]) == 100
 
 
-@pytest.mark.parametrize("kept", [0, 100, 2000])
+@pytest.mark.parametrize("size", [0, 100, 2000])
 def test_a_damaged_entry_is_made_again(
-    kept: int, corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache
+    size: int, corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache
 ) -> None:
     held, _ = tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
     expected = held.fingerprint()
     (path,) = cache.folder.glob(f"*/{PAIRS}")
     whole = path.read_bytes()
     path.unlink()
-    path.write_bytes(whole[:kept])
+    path.write_bytes(whole[:size])
     assert tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)[0].fingerprint() == expected
     assert path.read_bytes() == whole
 
 
-def test_entries_that_were_long_unused_go_when_a_new_one_is_made(tmp_path: Path) -> None:
+def test_old_entries_are_removed_when_a_new_one_is_made(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     used, unused = (cache.entry(name, lambda folder: None) for name in ("used", "unused"))
     for entry in (used, unused):
@@ -155,7 +155,7 @@ def test_entries_that_were_long_unused_go_when_a_new_one_is_made(tmp_path: Path)
     assert not unused.exists()
 
 
-def test_a_learned_tokenizer_is_kept_with_its_notes(corpus: Corpus, cache: Cache) -> None:
+def test_a_trained_tokenizer_is_stored_with_its_notes(corpus: Corpus, cache: Cache) -> None:
     settings = TokenizerSettings(vocabulary_size=30)
     expected = train_or_load_tokenizer([corpus], (0, 1), settings, None)
     for _ in range(2):
@@ -167,7 +167,7 @@ def test_a_learned_tokenizer_is_kept_with_its_notes(corpus: Corpus, cache: Cache
     assert one_side.model != expected.tokenizer.model
 
 
-def test_a_cache_that_cannot_be_written_is_named(
+def test_an_unwritable_cache_is_an_error_that_names_it(
     corpus: Corpus, pair_tokenizer: PairTokenizer, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -177,7 +177,7 @@ def test_a_cache_that_cannot_be_written_is_named(
         Cache(tmp_path / "file")
 
 
-def test_what_comes_through_a_pipe_can_be_read_again(tmp_path: Path) -> None:
+def test_pipes_become_rereadable(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("c\nd\n")
     (tmp_path / "folder").mkdir()
     reading, writing = os.pipe()
@@ -194,7 +194,7 @@ def test_what_comes_through_a_pipe_can_be_read_again(tmp_path: Path) -> None:
     os.close(reading)
 
 
-def test_each_epoch_samples_other_tokens_and_the_same_again(
+def test_sampled_tokens_differ_by_epoch_and_are_reproducible(
     pair_tokenizer: PairTokenizer, corpus: Corpus, cache: Cache
 ) -> None:
     settings = TokenizerSettings(model_type="bpe", vocabulary_size=30)
@@ -205,7 +205,7 @@ def test_each_epoch_samples_other_tokens_and_the_same_again(
         corpus, replace(sampling, data=DataConfig(max_length=60)), cache, print
     )
     pairs, _ = tokenise_or_load(corpus, sampling, cache, pytest.fail)
-    assert len(entries(cache)) == 1  # what is kept is not sampled
+    assert len(entries(cache)) == 1  # stored tokens are not sampled
     pairs.sampler = sampling.subword_sampler()
 
     def tokens(seed: int, epoch: int, rows: list[int]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""What the tokenizer promises about its training, its files and its pipes."""
+"""The promises of the tokenizer about its training, its files and its pipes."""
 
 import math
 import os
@@ -66,7 +66,7 @@ def test_separate_processes_train_the_same_bytes(model_type: str) -> None:
     assert not runs[0].stderr
 
 
-def test_control_symbols_have_their_ids_and_the_size_is_the_wanted_one() -> None:
+def test_control_symbols_have_their_ids_and_the_size_is_as_requested() -> None:
     found = train(size=35)
     assert len(found) == len(found.vocabulary) == 35
     assert found.vocabulary[:4] == list(symbols.PIECES.values())
@@ -90,7 +90,7 @@ def test_a_vocabulary_too_small_is_raised_and_the_notes_say_so(model_type: str) 
     assert all(symbols.UNK not in ids for ids in result.tokenizer.encode(CORPUS))
 
 
-def test_auto_says_its_size_and_why() -> None:
+def test_auto_notes_its_size_and_the_reason() -> None:
     result = train_tokenizer(CORPUS * 14, TokenizerSettings(), sides=2)
     assert "1,000 pieces for 1,008 sentences" in result.notes[0]
     assert "Sennrich & Zhang 2019" in result.notes[0]
@@ -120,11 +120,11 @@ def test_auto_takes_every_character_of_a_character_model() -> None:
 
 
 @pytest.mark.parametrize("long", ["x" * 100_000 + "QJ", "zu " * 40_000 + "QJ", "漢" * 5_000 + "QJ"])
-def test_long_lines_are_learned_from_to_their_end(long: str) -> None:
+def test_long_lines_are_learned_from_as_a_whole(long: str) -> None:
     assert symbols.UNK not in train(long).encode([long])[0]
 
 
-def test_words_that_a_space_always_follows_become_pieces(trained: Tokenizer) -> None:
+def test_words_always_followed_by_a_space_become_pieces(trained: Tokenizer) -> None:
     assert trained.encode_as_pieces("the woman likes dog .") == [
         "▁the",
         "▁woman",
@@ -136,13 +136,13 @@ def test_words_that_a_space_always_follows_become_pieces(trained: Tokenizer) -> 
 
 def test_reflowed_text_keeps_every_word_in_its_order() -> None:
     lines = ["ab cde  ab cde\u3000"] * 1_000 + ["f" * 2_500, "", "漢字 ab"]
-    parts = list(learning._reflow(lines))
-    assert "".join("".join(parts).split()) == "".join("".join(lines).split())
-    assert max(map(len, parts)) <= 1_000
-    assert parts[:2] == ["ab", "cde"]
+    reflowed = list(learning._reflow(lines))
+    assert "".join("".join(reflowed).split()) == "".join("".join(lines).split())
+    assert max(map(len, reflowed)) <= 1_000
+    assert reflowed[:2] == ["ab", "cde"]
 
 
-def test_of_too_many_lines_some_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_decides_which_of_too_many_lines_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "SAMPLED_CHARACTERS", 900)
     results = [train_tokenizer(CORPUS, TokenizerSettings(60, seed=seed)) for seed in (1, 1, 2)]
     assert re.fullmatch(
@@ -176,7 +176,7 @@ def test_lowercase_folds_text() -> None:
 @pytest.mark.parametrize(
     "space", list("\x00\t\r\n\x0b\x0c\x1c\x7f\x85\xa0\u2028\u2029\u2581\u3000\ud800")
 )
-def test_what_is_no_text_acts_as_a_space(trained: Tokenizer, space: str) -> None:
+def test_characters_that_are_not_text_act_as_a_space(trained: Tokenizer, space: str) -> None:
     assert trained.encode([f"{space}the{space}{space}dog{space}"]) == trained.encode(["the dog"])
 
 
@@ -193,7 +193,7 @@ def test_lines_with_reserved_characters_are_learned_from() -> None:
     assert symbols.UNK not in found.encode(["Q J Z Y K W"])[0]
 
 
-def test_unknown_characters_are_shown_in_their_place(trained: Tokenizer) -> None:
+def test_unknown_characters_are_shown_where_they_were(trained: Tokenizer) -> None:
     [ids] = trained.encode(["the 漢 d漢g"])
     assert ids.count(symbols.UNK) == 2
     assert trained.decode([ids]) == ["the ⁇ d⁇g"]
@@ -288,7 +288,7 @@ def model(tmp_path: Path, trained: Tokenizer) -> Path:
 
 
 @pytest.mark.parametrize("ids", [[], ["--ids"]])
-def test_pipes_give_a_line_for_each_line(model: Path, ids: list[str]) -> None:
+def test_pipes_write_a_line_for_each_line(model: Path, ids: list[str]) -> None:
     lines = ["the dog .", "", "the\x00\u2028man\x0c", " ", "the old man .", "漢"]
     encoded = run("encode", model, *ids, lines="\n".join(lines))
     assert encoded.count("\n") == len(lines)
@@ -341,7 +341,7 @@ def test_train_overwrites_only_by_force(corpus: Path, tmp_path: Path) -> None:
     assert output.read_bytes() != first
 
 
-def test_train_refuses_outputs_that_it_could_not_write(corpus: Path, tmp_path: Path) -> None:
+def test_train_checks_that_it_can_write_its_output(corpus: Path, tmp_path: Path) -> None:
     for output, message in [
         (tmp_path, "is a directory"),
         (tmp_path / "none" / "x.model", "does not exist"),
@@ -351,7 +351,7 @@ def test_train_refuses_outputs_that_it_could_not_write(corpus: Path, tmp_path: P
             run("train", corpus, "-o", output, "--force")
 
 
-def test_train_names_what_an_option_allows(corpus: Path, tmp_path: Path) -> None:
+def test_train_names_the_allowed_values_of_an_option(corpus: Path, tmp_path: Path) -> None:
     output = ("-o", tmp_path / "x.model")
     with pytest.raises(InputError, match='"many": a whole number or "auto" is allowed'):
         run("train", corpus, *output, "--vocab-size", "many")
@@ -380,7 +380,7 @@ def test_the_command_imports_sentencepiece_only_when_it_runs() -> None:
 
 
 @pytest.mark.parametrize("model_type", ["unigram", "bpe"])
-def test_sampled_tokens_are_other_cuts_of_the_same_text(model_type: str) -> None:
+def test_sampled_tokens_are_other_segmentations_of_the_same_text(model_type: str) -> None:
     found = train(model_type=model_type)
     ids = found.encode(CORPUS)
     sampler = found.word_sampler(0.2)
@@ -394,7 +394,7 @@ def test_sampled_tokens_are_other_cuts_of_the_same_text(model_type: str) -> None
     assert found.decode([again]) == found.decode([unknown])
 
 
-def test_merges_are_left_out_with_their_probability() -> None:
+def test_merges_are_skipped_with_their_probability() -> None:
     found = train(model_type="bpe")
     ids = found.encode(CORPUS)
     none, all_ = found.word_sampler(0.0), found.word_sampler(1.0)
@@ -403,21 +403,21 @@ def test_merges_are_left_out_with_their_probability() -> None:
     assert {len(piece) for piece in letters} == {1}
 
 
-def test_cuts_are_drawn_by_the_probabilities_of_their_pieces() -> None:
+def test_segmentations_are_drawn_by_the_probabilities_of_their_pieces() -> None:
     ids = {"ab": 4, "a": 5, "b": 6, "abc": 7, "c": 8, "bc": 9}
     scores = {"ab": -1.0, "a": -2.0, "b": -2.5, "abc": -4.0, "c": -1.5, "bc": -3.0}
     alpha = 0.5
-    cuts = [("ab", "c"), ("a", "b", "c"), ("abc",), ("a", "bc")]
-    weights = [math.exp(alpha * sum(scores[piece] for piece in cut)) for cut in cuts]
+    segmentations = [("ab", "c"), ("a", "b", "c"), ("abc",), ("a", "bc")]
+    weights = [math.exp(alpha * sum(scores[piece] for piece in each)) for each in segmentations]
     sampler, generator = UnigramSampler(ids, scores, alpha), random.Random(1)
     drawn = Counter(tuple(sampler.sample("abc", generator) or ()) for _ in range(20_000))
-    for cut, weight in zip(cuts, weights, strict=True):
-        share = drawn[tuple(ids[piece] for piece in cut)] / 20_000
+    for each, weight in zip(segmentations, weights, strict=True):
+        share = drawn[tuple(ids[piece] for piece in each)] / 20_000
         assert share == pytest.approx(weight / sum(weights), abs=0.015)
     assert sampler.sample("abd", generator) is None
 
 
-def test_tokenizers_without_other_cuts_are_refused() -> None:
+def test_tokenizers_with_one_segmentation_cannot_sample() -> None:
     for model_type in ("char", "word"):
         with pytest.raises(InputError, match=f"type {model_type} cannot; unigram and bpe can"):
             train(model_type=model_type).word_sampler(0.1)
