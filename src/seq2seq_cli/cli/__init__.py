@@ -6,6 +6,7 @@
 - `progress`: the progress of training in the terminal
 - `terminal_plots`: attention and curves in the terminal
 - `presets`: seq2seq presets
+- `settings`: seq2seq settings
 - `info`: seq2seq info
 - `data`: seq2seq data
 - `tokenizer`: seq2seq tokenizer

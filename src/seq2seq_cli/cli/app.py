@@ -17,6 +17,7 @@ from seq2seq_cli.cli import (
     likelihood,
     presets,
     score,
+    settings,
     tokenizer,
     train,
     translate,
@@ -42,6 +43,7 @@ app.command(rich_help_panel="Around it")(export.export)
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Around it")
 app.add_typer(data.app, name="data", rich_help_panel="Around it")
 app.command(rich_help_panel="Around it")(presets.presets)
+app.command(rich_help_panel="Around it")(settings.settings)
 
 
 def _show_version(wanted: bool) -> None:

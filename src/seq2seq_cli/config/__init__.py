@@ -5,6 +5,7 @@
 - `tokenizer`: the section [tokenizer]
 - `models`: the section [model], for each architecture
 - `training`: the section [training]
+- `documentation`: what users read about each setting
 - `search`: how much search does at a time
 - `presets`: settings to begin with
 """

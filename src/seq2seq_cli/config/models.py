@@ -240,7 +240,7 @@ class TransformerConfig(ModelConfig):
     """
 
     activation: Literal["relu", "gelu", "swish", "swiglu"] = "relu"
-    """Activation of the feed-forward layers; swiglu has a gate, and so a third more weights.
+    """Activation of the feed-forward layers; swiglu has a gate, and half as many weights again.
 
     Paper: Shazeer 2020, GLU Variants Improve Transformer (swiglu).
     """
