@@ -35,17 +35,17 @@ def letters(pairs: TokenPairs) -> str:
     return "".join(TOKENIZER.decode([ids.tolist() for ids, _ in pairs.take(range(len(pairs)))]))
 
 
-def test_segments_follow_each_other_and_start_again_at_the_end(tmp_path: Path) -> None:
+def test_portions_follow_each_other_and_start_again_at_the_end(tmp_path: Path) -> None:
     read = stream([write(tmp_path / "a", LETTERS)], 6)
-    segments = [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(6)]
-    assert segments == ["abcdef", "ghijkl", "mnoabc", "defghi", "jklmno", "abcdef"]
+    portions = [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(6)]
+    assert portions == ["abcdef", "ghijkl", "mnoabc", "defghi", "jklmno", "abcdef"]
     for epoch in (0, 1, 4, 5):
         again = stream([write(tmp_path / "a", LETTERS)], 6)
-        assert letters(again.pairs_for_epoch(1, epoch)) == segments[epoch]
+        assert letters(again.pairs_for_epoch(1, epoch)) == portions[epoch]
         assert again.first.fingerprint() == read.first.fingerprint()
 
 
-def test_segments_mix_corpora_by_their_weights(tmp_path: Path) -> None:
+def test_portions_mix_corpora_by_their_weights(tmp_path: Path) -> None:
     both = [write(tmp_path / "a", LETTERS), write(tmp_path / "b", CAPITALS)]
     assert letters(stream(both, 6).pairs_for_epoch(1, 1)) == "defDAB"
     weighted = stream(both, 6, source=("a", "b"), target=("a", "b"), weights=(5.0, 1.0))
@@ -56,7 +56,7 @@ def test_segments_mix_corpora_by_their_weights(tmp_path: Path) -> None:
     ]
 
 
-def test_a_segment_is_not_longer_than_the_text(tmp_path: Path) -> None:
+def test_a_portion_is_not_longer_than_the_text(tmp_path: Path) -> None:
     """Otherwise a tokenizer would be learned from copies, and an epoch would be several."""
     read = stream([write(tmp_path / "a", LETTERS)], 500)
     assert [letters(read.pairs_for_epoch(1, epoch)) for epoch in range(2)] == [LETTERS, LETTERS]
@@ -67,7 +67,7 @@ def test_a_segment_is_not_longer_than_the_text(tmp_path: Path) -> None:
     assert letters(stream(both, 20).pairs_for_epoch(1, 0)) == LETTERS[:10] + (CAPITALS * 3)[:10]
 
 
-def test_the_last_segment_of_a_pipe_is_shorter(tmp_path: Path) -> None:
+def test_the_last_portion_of_a_pipe_is_shorter(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     threading.Thread(target=path.write_text, args=["a\nb\nc\n"], daemon=True).start()

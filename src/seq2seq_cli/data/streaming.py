@@ -1,4 +1,4 @@
-"""Text that is too large to store: read as it is needed, one segment for each epoch."""
+"""Text that is too large to store: read as it is needed, one portion for each epoch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -46,18 +46,18 @@ class _Reader:
 
 @dataclass
 class Stream:
-    """Sentence pairs of several corpora side by side, read in segments.
+    """Sentence pairs of several corpora side by side, read in portions.
 
-    Segment k is a function of k and the text. A segment has `data.stream_pairs` pairs; if there are
-    fewer, it has all pairs of the corpus that lasts longest, once. To resume at segment k, the
-    segments before it are read but not tokenised.
+    Portion k is a function of k and the text. A portion has `data.stream_pairs` pairs; if there are
+    fewer, it has all pairs of the corpus that lasts longest, once. To resume at portion k, the
+    portions before it are read but not tokenised.
     """
 
     corpora: Sequence[Corpus]
     data: DataConfig
     warn: Warn
-    pairs: int = field(init=False)  # of a segment
-    first: Lines = field(init=False)  # the first segment, which tokenizers are learned from
+    pairs: int = field(init=False)  # of a portion
+    first: Lines = field(init=False)  # the first portion, which tokenizers are learned from
 
     def __post_init__(self) -> None:
         weights = self.data.weights or (1.0,) * len(self.corpora)
@@ -85,11 +85,11 @@ class Stream:
         return max(1, round(self.pairs * share))
 
     def read(self) -> Lines:
-        """Return the next segment, which is empty once all pipes have ended."""
+        """Return the next portion, which is empty once all pipes have ended."""
         return [pair for reader in self._readers for pair in reader.read()]
 
     def lines(self, sides: Sequence[int]) -> Iterator[str]:
-        """Yield the lines of the first segment: these sides, 0 source and 1 target, in turn."""
+        """Yield the lines of the first portion: these sides, 0 source and 1 target, in turn."""
         return (pair[side] for side in sides for pair in self.first if not is_blank(*pair))
 
     def tokenise(self, tokenizer: PairTokenizer) -> "StreamedPairs":
@@ -98,26 +98,26 @@ class Stream:
 
 
 class StreamedPairs:
-    """A stream as tokens: each of its segments is an epoch."""
+    """A stream as tokens: each of its portions is an epoch."""
 
     def __init__(self, stream: Stream, tokenizer: PairTokenizer) -> None:
-        """Raises InputError if no pair of the first segment can be used."""
+        """Raises InputError if no pair of the first portion can be used."""
         self._stream = stream
         self._tokenizer = tokenizer
-        self._segments_read = 1
+        self._portions_read = 1
         self.first, self.report = self._tokenise(stream.first)
         self._stream.first = []
 
     def pairs_for_epoch(self, seed: int, epoch: int) -> TokenPairs:
-        """Return the pairs of a segment. Raises EndOfDataError once all pipes have ended."""
+        """Return the pairs of a portion. Raises EndOfDataError once all pipes have ended."""
         if epoch == 0:
             return self.first.pairs_for_epoch(seed, epoch)
-        while self._segments_read < epoch:
+        while self._portions_read < epoch:
             self._next()
         return self._tokenise(self._next())[0].pairs_for_epoch(seed, epoch)
 
     def _next(self) -> Lines:
-        self._segments_read += 1
+        self._portions_read += 1
         lines = self._stream.read()
         if not lines:
             raise EndOfDataError("the stream has come to its end")
