@@ -150,7 +150,7 @@ def test_weights_are_what_forward_sums_with(model: TranslationModel) -> None:
     model(source, torch.tensor([[BOS, 6, 5], [BOS, 4, 4]]))
     for module in attentions:
         module._forward_hooks.clear()
-    assert bool(calls) == (model.config.architecture != "rnn")
+    assert bool(calls) == model.attends_to_source
     for module, inputs, out in calls:
         weights, values = module.weights(*inputs), inputs[2]
         assert bool((weights[1, ..., 2:] == 0).all())  # PAD gets nothing

@@ -351,7 +351,7 @@ def enumerated(
 def test_every_penalty_and_constraint_is_what_its_formula_says(
     model: TranslationModel, options: dict[str, float], prefix: tuple[int, ...]
 ) -> None:
-    if "coverage_penalty" in options and model.config.architecture == "rnn":
+    if "coverage_penalty" in options and not model.attends_to_source:
         pytest.skip("a fixed context has no attention")
     source = [4, 5, 6, EOS]
     extra = LIMIT - int(options.get("max_ratio", 0) * len(source))
