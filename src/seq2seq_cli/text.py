@@ -81,6 +81,15 @@ def ignore_warning(message: str) -> None:
     """Drop a warning: for text that is read a second time, when its warnings were shown before."""
 
 
+def check_line_counts(name: str, lines: int, other_name: str, other_lines: int) -> None:
+    """Raise InputError unless two texts that belong together have the same number of lines."""
+    if lines != other_lines:
+        raise InputError(
+            f"{name} has {lines:,} lines, {other_name} has {other_lines:,}: they belong together "
+            "line by line"
+        )
+
+
 class LineDecoder:
     """Turns the raw lines of one input into text, with a warning for each line of invalid UTF-8."""
 

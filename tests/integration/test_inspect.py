@@ -70,7 +70,7 @@ def test_figures_are_drawn(name, start, seq2seq, trained, tmp_path):
     ("options", "message"),
     [
         (("--layer", "9"), "--layer 9: 1 to 1 is allowed for this model"),
-        (("--output", "a.pdf"), "a.pdf: a name that ends in .png, .svg, .html, .json is wanted"),
+        (("--output", "a.pdf"), "a.pdf: the name must end in .png, .svg, .html or .json"),
         (("--output", "no/a.png"), "no/a.png: cannot be written: no is no writable directory"),
     ],
 )

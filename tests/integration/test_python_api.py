@@ -9,7 +9,7 @@ import pytest
 import seq2seq_cli.translation
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.search import SearchOptions
-from seq2seq_cli.translation import TranslationSettings, Translator, as_jsonl, as_pharaoh, as_tsv
+from seq2seq_cli.translation import TranslationSettings, Translator
 
 LINES = ["one two .", "", "three four five six .", "one two three . " * 7, "seven"]
 PREFIXES = ["neun", "", "", "acht", "sieben"]
@@ -49,7 +49,7 @@ def test_all_that_is_known_of_a_line_is_the_same(
     translations = Translator.load(trained, settings).translate(LINES)
     numbered = list(enumerate(translations, start=1))
     done = seq2seq("translate", trained, "--format", "tsv", *arguments, stdin=written(LINES))
-    assert written([as_tsv(each, number) for number, each in numbered]) == done.stdout
+    assert written([each.as_tsv(number) for number, each in numbered]) == done.stdout
 
 
 def test_an_ensemble_with_prefixes_and_alignments_is_the_same(
@@ -64,8 +64,8 @@ def test_an_ensemble_with_prefixes_and_alignments_is_the_same(
     )
     settings = TranslationSettings(weights=(2, 1), alignments="required")
     found = Translator.load([trained, trained], settings).translate(LINES, PREFIXES)
-    assert written([as_jsonl(each, number) for number, each in enumerate(found, 1)]) == done.stdout
-    assert written(list(map(as_pharaoh, found))) == (tmp_path / "pairs").read_bytes()
+    assert written([each.as_jsonl(number) for number, each in enumerate(found, 1)]) == done.stdout
+    assert written([each.as_pharaoh() for each in found]) == (tmp_path / "pairs").read_bytes()
 
 
 @pytest.mark.parametrize(

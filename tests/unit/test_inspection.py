@@ -8,7 +8,9 @@ import torch
 
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.inspection import AttentionMap, cost, curves, parameters
+from seq2seq_cli.evaluation.attention_maps import AttentionMap
+from seq2seq_cli.evaluation.curves import curves
+from seq2seq_cli.evaluation.model_info import cost, parameters
 from seq2seq_cli.evaluation.plots.page import attention_data, attention_page
 from seq2seq_cli.models import Vocabulary, build, model_config
 
@@ -58,7 +60,7 @@ MAP = AttentionMap(
 
 
 def test_a_terminal_shows_shades_below_upright_tokens() -> None:
-    rows = MAP.chosen(None, None).tolist()
+    rows = MAP.mean(None, None).tolist()
     assert list(heat_map(MAP.source, MAP.target, rows, colour=False)) == [
         "         <",
         "         /",
@@ -70,11 +72,11 @@ def test_a_terminal_shows_shades_below_upright_tokens() -> None:
 
 
 def test_layers_and_heads_are_chosen_and_refused() -> None:
-    assert MAP.chosen(1, 2).tolist() == [[0, 1, 0], [0, 0.5, 0.5]]
+    assert MAP.mean(1, 2).tolist() == [[0, 1, 0], [0, 0.5, 0.5]]
     with pytest.raises(InputError, match="--head 3: 1 to 2 is allowed for this model"):
-        MAP.chosen(None, 3)
+        MAP.mean(None, 3)
     with pytest.raises(InputError, match="--layer 2: 1 to 1 is allowed"):
-        MAP.chosen(2, 1)
+        MAP.mean(2, 1)
 
 
 def test_a_page_holds_its_data_and_no_markup_from_it() -> None:

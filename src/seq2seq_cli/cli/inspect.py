@@ -1,6 +1,5 @@
 """`seq2seq inspect`: see what a model looks at, and how it learned."""
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,16 +11,21 @@ from seq2seq_cli.cli import console
 from seq2seq_cli.cli.pipe import check_output
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import STDIN, display_name, read_lines, replace_file
+from seq2seq_cli.evaluation.plots.files import (
+    CURVE_FORMATS,
+    MAP_FORMATS,
+    check_format,
+    save_attention,
+    save_curves,
+)
+from seq2seq_cli.text import STDIN, check_line_counts, display_name, read_lines
 
 if TYPE_CHECKING:
-    from seq2seq_cli.evaluation.inspection import AttentionMap
+    from seq2seq_cli.evaluation.attention_maps import AttentionMap
 
 app = typer.Typer(no_args_is_help=True, help="See what a model looks at, and how it learned.")
 
 WHAT, FILES, SEARCH, MACHINE = "What to show", "Files", "Search", "Machine"
-MAP_FORMATS = (".png", ".svg", ".html", ".json")
-CURVE_FORMATS = (".png", ".svg", ".html")
 MOST_LINES = 1000  # in one file: a page holds all weights
 
 
@@ -81,31 +85,29 @@ def attention(
     seq2seq inspect attention runs/en-de -i test.en --target test.de --layer 2 -o layer-2.png
     """
     _check_output(output, MAP_FORMATS)
+    lines = list(islice(read_lines(input_, console.warn), MOST_LINES + 1))
+    if len(lines) > MOST_LINES:
+        raise InputError(f"{display_name(input_)}: more than {MOST_LINES:,} lines; give fewer")
+    targets = list(read_lines(target, console.warn)) if target is not None else None
+    if target is not None and targets is not None:
+        names = display_name(input_), display_name(target)
+        check_line_counts(names[0], len(lines), names[1], len(targets))
     from seq2seq_cli.devices import prepare
-    from seq2seq_cli.evaluation.inspection import attention_maps
+    from seq2seq_cli.evaluation.attention_maps import attention_maps
     from seq2seq_cli.search import SearchOptions
     from seq2seq_cli.translation import TranslationSettings, Translator
 
     prepare(threads)
     settings = TranslationSettings(search=SearchOptions(beam=beam), device="cpu")
-    translator = Translator.load(run, settings)
-    lines = list(islice(read_lines(input_, console.warn), MOST_LINES + 1))
-    if len(lines) > MOST_LINES:
-        raise InputError(f"{display_name(input_)}: more than {MOST_LINES:,} lines; give fewer")
-    targets = list(read_lines(target, console.warn)) if target is not None else None
-    if targets is not None and len(targets) != len(lines):
-        raise InputError(
-            f"{display_name(input_)} has {len(lines):,} lines, {target} has {len(targets):,}: "
-            "they belong together line by line"
-        )
-    maps = attention_maps(translator, lines, targets)
+    maps = attention_maps(Translator.load(run, settings), lines, targets)
     if output is None:
-        _print(maps, layer, head)
+        _print_maps(maps, layer, head)
         return
-    found = list(maps)
-    if not found:
+    drawn = list(maps)
+    if not drawn:
         raise InputError(f"{display_name(input_)} is empty: nothing to draw")
-    _write(found, output, layer, head, f"Attention of {run.name}")
+    save_attention(drawn, output, f"Attention of {run.name}", layer, head)
+    console.note(f"{output}: {len(drawn):,} sentence{'s' if len(drawn) > 1 else ''}")
 
 
 @app.command()
@@ -134,53 +136,28 @@ def curves(
     seq2seq inspect curves runs/rnn runs/transformer --over minutes --output curves.png
     """
     _check_output(output, CURVE_FORMATS)
-    from seq2seq_cli.evaluation import inspection
+    from seq2seq_cli.evaluation.curves import curves as curves_of_run
 
-    found = [curve for run in runs for curve in inspection.curves(run, over)]
+    drawn = [curve for run in runs for curve in curves_of_run(run, over)]
     if output is None:
-        for line in curve_lines(found, over):
+        for line in curve_lines(drawn, over):
             print(line)
         return
-    from seq2seq_cli.evaluation.plots import figures
-
-    drawing = figures.curve_figure(found, over)
-    if output.suffix == ".html":
-        title = f"Training of {', '.join(run.name for run in runs)}"
-        replace_file(output, figures.as_page(drawing, title).encode())
-    else:
-        figures.save(drawing, output)
+    save_curves(drawn, over, output, f"Training of {', '.join(run.name for run in runs)}")
     console.note(f"{output}: {len(runs)} run{'s' if len(runs) > 1 else ''}")
 
 
 def _check_output(output: Path | None, formats: Sequence[str]) -> None:
     """Raise InputError, before anything is computed, for a file that cannot be written."""
-    if output is None:
-        return
-    if output.suffix not in formats:
-        raise InputError(f"{output}: a name that ends in {', '.join(formats)} is wanted")
-    check_output(output)
+    if output is not None:
+        check_format(output, formats)
+        check_output(output)
 
 
-def _print(maps: "Iterable[AttentionMap]", layer: int | None, head: int | None) -> None:
+def _print_maps(maps: "Iterable[AttentionMap]", layer: int | None, head: int | None) -> None:
+    """Print maps as they are computed."""
     colour = shows_colour()
     for one in maps:
-        rows = one.chosen(layer, head).tolist()
-        for line in heat_map(one.source, one.target, rows, colour=colour):
+        for line in heat_map(one.source, one.target, one.mean(layer, head).tolist(), colour=colour):
             print(line)
         print(flush=True)
-
-
-def _write(
-    maps: "Sequence[AttentionMap]", path: Path, layer: int | None, head: int | None, title: str
-) -> None:
-    from seq2seq_cli.evaluation.plots import figures, page
-
-    maps[0].chosen(layer, head)  # refuses what is not there
-    if path.suffix == ".html":
-        replace_file(path, page.attention_page(maps, title).encode())
-    elif path.suffix == ".json":
-        text = json.dumps(page.attention_data(maps), ensure_ascii=False)
-        replace_file(path, text.encode())
-    else:
-        figures.save(figures.attention_figure(maps, layer, head), path)
-    console.note(f"{path}: {len(maps):,} sentence{'s' if len(maps) > 1 else ''}")

@@ -1,6 +1,5 @@
 """`seq2seq likelihood`: how likely a model finds given translations."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,9 +8,8 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output
-from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import check_run_folder
-from seq2seq_cli.text import STDIN, display_name, read_lines
+from seq2seq_cli.text import STDIN, check_line_counts, display_name, read_lines
 
 FILES, MACHINE = "Files", "Machine"
 
@@ -92,14 +90,9 @@ def likelihood(
         check_run_folder(run)
     sources = list(read_lines(source, console.warn))
     targets = list(read_lines(target, console.warn))
-    if len(sources) != len(targets):
-        raise InputError(
-            f"{display_name(source)} has {len(sources):,} lines, {display_name(target)} has "
-            f"{len(targets):,}: they belong together line by line"
-        )
+    check_line_counts(display_name(source), len(sources), display_name(target), len(targets))
     from seq2seq_cli.devices import prepare
-    from seq2seq_cli.translation import TranslationSettings, Translator
-    from seq2seq_cli.translation.likelihood import likelihoods, perplexity
+    from seq2seq_cli.translation import TranslationSettings, Translator, likelihoods, perplexity
 
     prepare(threads)
     settings = TranslationSettings(
@@ -111,22 +104,12 @@ def likelihood(
     )
     translator = Translator.load(runs, settings)
     total, tokens = 0.0, 0
+    scored = likelihoods(translator, sources, targets, in_pieces=pieces, warn=console.warn)
     with opened_output(STDIN) as stream, LineWriter(stream, "standard output") as writer:
-        for each in likelihoods(translator, sources, targets, console.warn, in_pieces=pieces):
-            count = len(each.pieces)
-            one = perplexity(each.log_probability, count)
-            if format_ == "tsv":
-                line = f"{each.log_probability:.6f}\t{count}\t{one:.4f}"
-            else:
-                record = {
-                    "log_probability": each.log_probability,
-                    "perplexity": one,
-                    "tokens": each.pieces,
-                    "token_scores": each.token_scores,
-                }
-                line = json.dumps(record, ensure_ascii=False)
+        for each in scored:
+            line = each.as_tsv() if format_ == "tsv" else each.as_jsonl()
             writer.write(f"{line}\n".encode())
-            total, tokens = total + each.log_probability, tokens + count
+            total, tokens = total + each.log_probability, tokens + len(each.pieces)
     if tokens:
         console.note(
             f"{len(sources):,} pairs, {tokens:,} tokens: log-probability {total:.2f}, "

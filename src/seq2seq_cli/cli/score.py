@@ -1,19 +1,14 @@
 """`seq2seq score`: BLEU, chrF and TER of a translation."""
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, check_format, save_scores_by_length
 from seq2seq_cli.text import STDIN, display_name, read_lines
-
-if TYPE_CHECKING:
-    from seq2seq_cli.evaluation.scoring import Bucket, Comparison, Score
 
 FILES = "Files"
 METRICS = "Metrics"
@@ -126,103 +121,29 @@ def score(
     seq2seq score -r one.de --hypothesis out.de --compare other.de
     seq2seq score -r one.de --hypothesis out.de --by-length --source one.en --plot lengths.png
     """
-    from seq2seq_cli.evaluation import scoring
+    from seq2seq_cli.evaluation.score_report import ScoredTexts, Text, score_report
+    from seq2seq_cli.evaluation.scoring import ScoreOptions, build_metrics
 
     names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
-    options = scoring.ScoreOptions(tokenize, lowercase, chrf_word_order, confidence)
-    scoring.build_metrics(names, options)  # a wrong name shows before a slow pipe is read
+    options = ScoreOptions(tokenize, lowercase, chrf_word_order, confidence)
+    build_metrics(names, options)  # a wrong name is an error before a slow pipe is read
     files = [hypothesis, *reference, *(path for path in (compare, source) if path is not None)]
     if files.count(STDIN) > 1:
         raise InputError("standard input can be read once: give all but one of the texts as files")
     if (source is not None or plot is not None) and not by_length:
         raise InputError("--source and --plot belong to --by-length; give that too")
-    if plot is not None and plot.suffix not in (".png", ".svg"):
-        raise InputError(f"{plot}: a name that ends in .png or .svg is wanted")
+    if plot is not None:
+        check_format(plot, LENGTH_FORMATS)
 
-    texts = {path: list(read_lines(path, console.warn)) for path in files}
-    hypotheses, references = texts[hypothesis], [texts[path] for path in reference]
-    names_given = [display_name(path) for path in files[1:]]
-    others = [texts[path] for path in files[1:]]
-    scoring.check_lengths(hypotheses, others, display_name(hypothesis), names_given)
-    if "bleu" in names and tokenize != "none" and scoring.looks_tokenized(hypotheses):
-        console.warn(
-            f"{display_name(hypothesis)}: {scoring.TOKENIZED_LINES} lines or more end in ' .'; "
-            "the text looks tokenized, and BLEU is meant for plain text"
-        )
-    report = _Report(scoring.score(hypotheses, references, names, options))
-    if compare is not None:
-        report.comparisons = scoring.compare(hypotheses, texts[compare], references, names, options)
-    if by_length:
-        counted = texts[source] if source is not None else references[0]
-        systems = [hypothesis] if compare is None else [hypothesis, compare]
-        report.by_length = {
-            display_name(path): scoring.score_by_length(
-                texts[path], references, counted, names, options, bucket
-            )
-            for path in systems
-        }
+    text = {path: Text(display_name(path), list(read_lines(path, console.warn))) for path in files}
+    texts = ScoredTexts(
+        hypothesis=text[hypothesis],
+        references=[text[path] for path in reference],
+        other=None if compare is None else text[compare],
+        source=None if source is None else text[source],
+    )
+    report = score_report(texts, names, options, bucket if by_length else None, console.warn)
     print(report.as_json() if output_format == "json" else report.as_text())
     if plot is not None:
-        from seq2seq_cli.evaluation.plots import figures
-
-        figures.save(figures.length_figure(report.by_length), plot)
+        save_scores_by_length(report.by_length, plot)
         console.note(f"{plot}: {report.scores[0].metric} by length")
-
-
-@dataclass
-class _Report:
-    """All that was asked for."""
-
-    scores: "list[Score]"
-    comparisons: "list[Comparison]" = field(default_factory=list)
-    by_length: "dict[str, list[Bucket]]" = field(default_factory=dict)
-
-    def as_text(self) -> str:
-        """One line a score, a comparison, and a bucket."""
-        lines = list(_score_lines(self.scores))
-        for one in self.comparisons:
-            lines.append(
-                f"{one.metric} {one.value:.2f}, the other {one.other:.2f} "
-                f"({one.other - one.value:+.2f}), p = {one.p_value:.4f}  {one.signature}"
-            )
-        for name, buckets in self.by_length.items():
-            lines += ["", f"{name}, by length in words:", *_bucket_lines(buckets)]
-        return "\n".join(lines)
-
-    def as_json(self) -> str:
-        """A list of scores; with comparisons or buckets an object that holds all of them."""
-        scores = [asdict(one) for one in self.scores]
-        record: object = scores
-        if self.comparisons or self.by_length:
-            record = {
-                "scores": scores,
-                "comparisons": [asdict(one) for one in self.comparisons],
-                "by_length": {
-                    name: [asdict(bucket) for bucket in buckets]
-                    for name, buckets in self.by_length.items()
-                },
-            }
-        return json.dumps(record, ensure_ascii=False, indent=2)
-
-
-def _score_lines(scores: "Sequence[Score]") -> Iterator[str]:
-    """Name and number, the details if there are any, the signature."""
-    for one in scores:
-        columns = [f"{one.metric} {_figure(one)}", one.details, one.signature]
-        yield "  ".join(column for column in columns if column)
-
-
-def _figure(one: "Score") -> str:
-    interval = "" if one.confidence is None else f" ± {one.confidence:.2f}"
-    return f"{one.value:.2f}{interval}"
-
-
-def _bucket_lines(buckets: "Sequence[Bucket]") -> Iterator[str]:
-    """A table: words, lines, and a column for each metric."""
-    rows = [["words", "lines", *(one.metric for one in buckets[0].scores)]]
-    for bucket in buckets:
-        figures = [_figure(one) for one in bucket.scores]
-        rows.append([f"{bucket.least}-{bucket.most}", f"{bucket.lines:,}", *figures])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))

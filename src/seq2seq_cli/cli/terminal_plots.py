@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
-    from seq2seq_cli.evaluation.inspection import Curve
+    from seq2seq_cli.evaluation.curves import Curve
 
 BARS = "▁▂▃▄▅▆▇█"
 COLUMNS = 60  # of a curve

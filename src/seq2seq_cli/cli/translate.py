@@ -19,7 +19,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, display_name, ignore_warning, read_lines
 from seq2seq_cli.translation.prefixes import Prefixes
-from seq2seq_cli.translation.results import FORMATS, Format, as_pharaoh
+from seq2seq_cli.translation.results import Format
 
 if TYPE_CHECKING:
     from seq2seq_cli.translation import Translator
@@ -294,7 +294,6 @@ def _translate_files(
 ) -> None:
     """Translate the lines of the source as they arrive, and write alignments beside the output."""
     name = display_name(source)
-    show = FORMATS[format_]
     with ExitStack() as files:
         pairs = None
         if alignment is not None:
@@ -305,8 +304,8 @@ def _translate_files(
             begun = None if prefixes is None else prefixes.window(first, len(lines), name)
             found = translator.translate(lines, begun, warn=console.warn, first_number=first)
             if pairs is not None:
-                pairs.write("".join(f"{as_pharaoh(each)}\n" for each in found).encode())
-            return [show(translation, number) for number, translation in enumerate(found, first)]
+                pairs.write("".join(f"{each.as_pharaoh()}\n" for each in found).encode())
+            return [each.as_format(format_, number) for number, each in enumerate(found, first)]
 
         count = pipe(source, output, WINDOW_LINES, convert)
         if prefixes is not None:

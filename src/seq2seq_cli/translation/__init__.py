@@ -10,14 +10,14 @@ All that `seq2seq translate` can be asked for is in one object of settings, here
 alignments by an ensemble of two runs:
 
     from seq2seq_cli.search import SearchOptions
-    from seq2seq_cli.translation import TranslationSettings, Translator, as_jsonl
+    from seq2seq_cli.translation import TranslationSettings, Translator
 
     settings = TranslationSettings(
         search=SearchOptions(n_best=5), weights=(2, 1), alignments="required"
     )
     translator = Translator.load(["runs/a", "runs/b"], settings)
     [translation] = translator.translate(["A man rides a bicycle."], prefixes=["Ein Mann"])
-    print(as_jsonl(translation, number=1))
+    print(translation.as_jsonl(number=1))
 
 PyTorch is imported when `Translator` or `likelihoods` is first used. The files:
 
@@ -37,16 +37,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seq2seq_cli.translation.likelihood import Likelihood, likelihoods
+    from seq2seq_cli.translation.likelihood import Likelihood, likelihoods, perplexity
     from seq2seq_cli.translation.prefixes import Prefixes
-    from seq2seq_cli.translation.results import (
-        Candidate,
-        Translation,
-        as_jsonl,
-        as_pharaoh,
-        as_text,
-        as_tsv,
-    )
+    from seq2seq_cli.translation.results import Candidate, Translation
     from seq2seq_cli.translation.settings import TranslationSettings
     from seq2seq_cli.translation.translator import Translator
     from seq2seq_cli.translation.workers import share_threads
@@ -58,11 +51,8 @@ __all__ = [
     "Translation",
     "TranslationSettings",
     "Translator",
-    "as_jsonl",
-    "as_pharaoh",
-    "as_text",
-    "as_tsv",
     "likelihoods",
+    "perplexity",
     "share_threads",
 ]
 
@@ -72,6 +62,7 @@ _FILES = {
     "TranslationSettings": "settings",
     "Translator": "translator",
     "likelihoods": "likelihood",
+    "perplexity": "likelihood",
     "share_threads": "workers",
 }  # all other names are in `results`
 

@@ -1,7 +1,8 @@
 """How likely models find given translations."""
 
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,102 +11,129 @@ from seq2seq_cli.devices import autocast
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import pad, split_by_tokens
 from seq2seq_cli.symbols import BOS, EOS, PIECES
-from seq2seq_cli.text import Warn
+from seq2seq_cli.text import Warn, check_line_counts, ignore_warning
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation.translator import Translator
 
-WINDOW_PAIRS = 1024  # sorted by length among each other
-MOST_TOKENS = 8192  # of a line, of which attention compares each with each
+WINDOW_PAIRS = 1024  # sorted by length among each other to be batched
+MOST_TOKENS = 8192  # in a line: the memory of attention grows with their square
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Of one pair; logarithms are natural."""
+    """How likely a target is, given its source."""
 
-    pieces: tuple[str, ...]  # of the target, EOS the last
-    token_scores: tuple[float, ...]  # the log-probability of each
+    pieces: tuple[str, ...]  # of the target; EOS is the last
+    token_scores: tuple[float, ...]  # natural log-probability of each piece
 
     @property
     def log_probability(self) -> float:
         return sum(self.token_scores, 0.0)
+
+    @property
+    def perplexity(self) -> float:
+        return perplexity(self.log_probability, len(self.pieces))
+
+    def as_tsv(self) -> str:
+        """Log-probability, number of tokens, perplexity."""
+        return f"{self.log_probability:.6f}\t{len(self.pieces)}\t{self.perplexity:.4f}"
+
+    def as_jsonl(self) -> str:
+        """The same and each token, as a JSON object without line breaks."""
+        record = {
+            "log_probability": self.log_probability,
+            "perplexity": self.perplexity,
+            "tokens": self.pieces,
+            "token_scores": self.token_scores,
+        }
+        return json.dumps(record, ensure_ascii=False)
 
 
 def likelihoods(
     translator: Translator,
     sources: Sequence[str],
     targets: Sequence[str],
-    warn: Warn,
     *,
     in_pieces: bool = False,
+    warn: Warn = ignore_warning,
 ) -> Iterator[Likelihood]:
-    """The likelihood of each target given the source beside it, in their order.
+    """Yield the likelihood of each target, given the source of the same line.
 
-    Targets are text, or pieces with spaces between: search may spell a word in other pieces than
-    the tokenizer cuts it into. Two blank lines have no tokens: `translate` does not ask the model
-    about them either. A source that is longer than the model has learned to read is read as a
-    whole, with a warning. Raises InputError for lines of more than MOST_TOKENS, and for pieces
-    that are none of the vocabulary.
+    Targets are text or, with `in_pieces`, pieces with spaces between: search may choose other
+    pieces for a word than the tokenizer does. A pair of blank lines has no tokens, since
+    `translate` does not ask the model about blank lines either. A source that is longer than the
+    model has learned to read is read as a whole, and `warn` is told. Raises InputError unless
+    there are as many targets as sources, for lines of more than MOST_TOKENS, and for pieces that
+    are not in the vocabulary.
     """
-    tokens = _ids_of_pieces(translator) if in_pieces else translator.tokenizers.target.encode
+    check_line_counts("the source", len(sources), "the target", len(targets))
+    tokenizers = translator.tokenizers
     for start in range(0, len(sources), WINDOW_PAIRS):
-        part = slice(start, start + WINDOW_PAIRS)
-        yield from _window(translator, sources[part], tokens(targets[part]), start + 1, warn)
+        window = slice(start, start + WINDOW_PAIRS)
+        tagged = [translator.tagged(line) for line in sources[window]]
+        source = [[*ids, EOS] for ids in tokenizers.source.encode(tagged)]
+        encode = _ids_of_pieces if in_pieces else Tokenizer.encode
+        target = [[*ids, EOS] for ids in encode(tokenizers.target, targets[window])]
+        pairs = enumerate(zip(tagged, source, target, strict=True), start=start + 1)
+        for number, (line, source_ids, target_ids) in pairs:
+            _check_pair(translator, line, number, source_ids, target_ids, warn)
+        yield from _score_pairs(translator, source, target)
 
 
-def _ids_of_pieces(translator: Translator) -> Callable[[Sequence[str]], list[list[int]]]:
-    """What makes ids of lines of pieces; EOS at their end, as `translate` has it, is left out."""
-    target = translator.tokenizers.target
-
-    def ids(lines: Sequence[str]) -> list[list[int]]:
-        return [target.pieces_to_ids(line.removesuffix(PIECES[EOS]).split()) for line in lines]
-
-    return ids
+def _ids_of_pieces(tokenizer: Tokenizer, lines: Sequence[str]) -> list[list[int]]:
+    """The ids of lines of pieces, without EOS, which `translate` writes at their end."""
+    return [tokenizer.pieces_to_ids(line.removesuffix(PIECES[EOS]).split()) for line in lines]
 
 
-def _window(
+def _check_pair(
     translator: Translator,
-    sources: Sequence[str],
-    targets: Sequence[list[int]],
-    first_number: int,
+    line: str,
+    number: int,
+    source: Sequence[int],
+    target: Sequence[int],
     warn: Warn,
+) -> None:
+    """Raise InputError for a pair that is too long; warn of what the model has not learned."""
+    if (most := max(len(source), len(target))) > MOST_TOKENS:
+        raise InputError(
+            f"line {number} has {most:,} tokens; up to {MOST_TOKENS:,} are allowed, since "
+            "it is read as a whole; split it, or leave the pair out"
+        )
+    if message := translator.missing_language(line, source[:-1], number):
+        warn(message)
+    if len(source) - 1 > translator.max_length:
+        warn(
+            f"line {number} has {len(source) - 1:,} tokens, the model reads "
+            f"{translator.max_length:,}: its likelihood is of the whole, which the model has "
+            "not learned to read"
+        )
+
+
+def _score_pairs(
+    translator: Translator, source: Sequence[list[int]], target: Sequence[list[int]]
 ) -> list[Likelihood]:
-    predictor, tokenizers = translator.predictor, translator.tokenizers
-    tagged = [translator.tagged(line) for line in sources]
-    source = [[*ids, EOS] for ids in tokenizers.source.encode(tagged)]
-    target = [[*ids, EOS] for ids in targets]
-    pairs = zip(tagged, source, target, strict=True)
-    for number, (line, ids, other) in enumerate(pairs, start=first_number):
-        if (most := max(len(ids), len(other))) > MOST_TOKENS:
-            raise InputError(
-                f"line {number} has {most:,} tokens; up to {MOST_TOKENS:,} are allowed, since "
-                "it is read as a whole; split it, or leave the pair out"
-            )
-        if message := translator.missing_language(line, ids[:-1], number):
-            warn(message)
-        if len(ids) - 1 > translator.max_length:
-            warn(
-                f"line {number} has {len(ids) - 1:,} tokens, the model reads "
-                f"{translator.max_length:,}: its likelihood is of the whole, which the model has "
-                "not learned to read"
-            )
+    """The likelihoods of pairs of ids with EOS, computed in batches of similar length."""
+    predictor = translator.predictor
     lengths = np.array([max(len(s), len(t)) for s, t in zip(source, target, strict=True)])
     blank = np.flatnonzero(lengths == 1)
     order = np.argsort(-lengths, kind="stable")
     order = order[: len(order) - len(blank)]
-    found = {row: Likelihood((), ()) for row in blank.tolist()}
-    for part in split_by_tokens(lengths[order], translator.batch_budget()) if len(order) else ():
-        rows = order[part].tolist()
-        given = pad([source[row] for row in rows]).to(predictor.device)
-        wanted = pad([[BOS, *target[row]] for row in rows]).to(predictor.device)
+    scored = {row: Likelihood((), ()) for row in blank.tolist()}
+    budget = translator.batch_budget()
+    for batch in split_by_tokens(lengths[order], budget) if len(order) else ():
+        rows = order[batch].tolist()
+        source_ids = pad([source[row] for row in rows]).to(predictor.device)
+        target_ids = pad([[BOS, *target[row]] for row in rows]).to(predictor.device)
         with autocast(predictor.device, translator.precision):
-            scores = predictor.token_scores(given, wanted).tolist()
-        for row, each in zip(rows, scores, strict=True):
-            pieces = tuple(tokenizers.target.ids_to_pieces(target[row]))
-            found[row] = Likelihood(pieces, tuple(each[: len(pieces)]))
-    return [found[row] for row in range(len(sources))]
+            scores = predictor.token_scores(source_ids, target_ids).tolist()
+        for row, token_scores in zip(rows, scores, strict=True):
+            pieces = tuple(translator.tokenizers.target.ids_to_pieces(target[row]))
+            scored[row] = Likelihood(pieces, tuple(token_scores[: len(pieces)]))
+    return [scored[row] for row in range(len(source))]
 
 
 def perplexity(log_probability: float, tokens: int) -> float:
-    """e to the mean negative log-probability, 1 of nothing; infinite where it is too great."""
+    """exp of the mean negative log-probability of tokens; 1 without tokens, inf if it overflows."""
     try:
         return math.exp(-log_probability / max(tokens, 1))
     except OverflowError:

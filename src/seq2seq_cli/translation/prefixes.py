@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.symbols import UNK
+from seq2seq_cli.text import check_line_counts
 
 if TYPE_CHECKING:
     from seq2seq_cli.tokenization.tokenizer import Tokenizer
@@ -53,12 +54,8 @@ class Prefixes:
         encode_prefixes(self.lines, target, max_length, name=self.name)
 
     def check_count(self, lines: int, source: str) -> None:
-        """Raise InputError unless the text, called `source` in the message, has as many lines."""
-        require(
-            len(self.lines) == lines,
-            f"{self.name} has {len(self.lines):,} lines, {source} has {lines:,}: they belong "
-            "together line by line; a blank line is no prefix",
-        )
+        """Raise InputError unless the text, called `source` in messages, has as many lines."""
+        check_line_counts(self.name, len(self.lines), source, lines)
 
     def window(self, first_number: int, lines: int, source: str) -> Sequence[str]:
         """The prefixes of so many lines from this one on, counted from 1.

@@ -1,9 +1,11 @@
 """Translations of lines, and how they are written: text, TSV, JSON lines, Pharaoh."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+Format = Literal["text", "tsv", "jsonl"]
 
 Alignment = tuple[tuple[int, int], ...]  # (source word, target word), counted from 0
 
@@ -42,6 +44,45 @@ class Translation:
         """The best translation."""
         return self.candidates[0].text
 
+    def as_format(self, format_: Format, number: int) -> str:
+        """The line with this number in one of the formats of `seq2seq translate`."""
+        if format_ == "tsv":
+            return self.as_tsv(number)
+        return self.as_jsonl(number) if format_ == "jsonl" else self.text
+
+    def as_tsv(self, number: int) -> str:
+        """A row for each candidate: line number, rank, score, text."""
+        return "\n".join(
+            f"{number}\t{rank}\t{candidate.score:.6f}\t{candidate.text}"
+            for rank, candidate in enumerate(self.candidates, start=1)
+        )
+
+    def as_jsonl(self, number: int) -> str:
+        """Everything about the line with this number, as a JSON object without line breaks."""
+        hypotheses = [
+            {
+                "text": candidate.text,
+                "score": candidate.score,
+                "log_probability": candidate.log_probability,
+                "tokens": candidate.pieces,
+                "token_scores": candidate.token_scores,
+                "alignment": candidate.alignment,
+            }
+            for candidate in self.candidates
+        ]
+        record = {
+            "line": number,
+            "source": self.source,
+            "hypotheses": hypotheses,
+            "warnings": self.warnings,
+        }
+        return json.dumps(record, ensure_ascii=False)
+
+    def as_pharaoh(self) -> str:
+        """The alignment of the best translation: "0-0 1-2", words from 0, the source's first."""
+        pairs = self.candidates[0].alignment or ()
+        return " ".join(f"{source}-{target}" for source, target in pairs)
+
 
 def join_segments(segments: Sequence[Sequence[Candidate]]) -> list[Candidate]:
     """The candidates of a line from those of its segments: the best of each, the second best, …
@@ -70,54 +111,3 @@ def _joined(segments: Sequence[Candidate]) -> Candidate:
         source_words=source,
         target_words=target,
     )
-
-
-Format = Literal["text", "tsv", "jsonl"]
-
-
-def as_text(translation: Translation, number: int) -> str:
-    """The best translation, as one line; `number` is not shown."""
-    return translation.text
-
-
-def as_tsv(translation: Translation, number: int) -> str:
-    """A row for each candidate: line number, rank, score, text."""
-    return "\n".join(
-        f"{number}\t{rank}\t{candidate.score:.6f}\t{candidate.text}"
-        for rank, candidate in enumerate(translation.candidates, start=1)
-    )
-
-
-def as_jsonl(translation: Translation, number: int) -> str:
-    """Everything about the line with this number, as a JSON object in one line."""
-    hypotheses = [
-        {
-            "text": candidate.text,
-            "score": candidate.score,
-            "log_probability": candidate.log_probability,
-            "tokens": candidate.pieces,
-            "token_scores": candidate.token_scores,
-            "alignment": candidate.alignment,
-        }
-        for candidate in translation.candidates
-    ]
-    record = {
-        "line": number,
-        "source": translation.source,
-        "hypotheses": hypotheses,
-        "warnings": translation.warnings,
-    }
-    return json.dumps(record, ensure_ascii=False)
-
-
-FORMATS: dict[Format, Callable[[Translation, int], str]] = {
-    "text": as_text,
-    "tsv": as_tsv,
-    "jsonl": as_jsonl,
-}
-
-
-def as_pharaoh(translation: Translation) -> str:
-    """The alignment of the best translation: "0-0 1-2", source word first, words counted from 0."""
-    pairs = translation.candidates[0].alignment or ()
-    return " ".join(f"{source}-{target}" for source, target in pairs)

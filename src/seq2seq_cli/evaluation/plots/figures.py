@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.inspection import AttentionMap, Curve
-from seq2seq_cli.evaluation.scoring import Bucket
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELL = 0.28  # inches a token
+    from seq2seq_cli.evaluation.attention_maps import AttentionMap
+    from seq2seq_cli.evaluation.curves import Curve
+    from seq2seq_cli.evaluation.scoring import Bucket
+
+CELL = 0.28  # inches for each token
 
 
 def figure(width: float, height: float) -> "Figure":
@@ -24,14 +26,16 @@ def figure(width: float, height: float) -> "Figure":
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError(
-            "figures want matplotlib: pip install 'seq2seq-cli[plots]'; --output FILE.html and "
+            "figures need matplotlib: pip install 'seq2seq-cli[plots]'; --output FILE.html and "
             "FILE.json do without"
         ) from None
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def attention_figure(maps: Sequence[AttentionMap], layer: int | None, head: int | None) -> "Figure":
-    """One heat map a sentence, below each other; dark is much weight."""
+def attention_figure(
+    maps: "Sequence[AttentionMap]", layer: int | None, head: int | None
+) -> "Figure":
+    """A heat map for each sentence, one below the other; a dark cell is a large weight."""
     heights = [len(one.target) * CELL + 1.6 for one in maps]
     width = max(len(one.source) for one in maps) * CELL + 2.2
     drawing = figure(width, sum(heights))
@@ -41,9 +45,9 @@ def attention_figure(maps: Sequence[AttentionMap], layer: int | None, head: int 
     return drawing
 
 
-def _heat_map(axis: Any, one: AttentionMap, layer: int | None, head: int | None) -> None:
+def _heat_map(axis: Any, one: "AttentionMap", layer: int | None, head: int | None) -> None:
     axis.imshow(
-        one.chosen(layer, head).numpy(), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+        one.mean(layer, head).numpy(), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
     )
     axis.set_xticks(range(len(one.source)), [_plain(p) for p in one.source], rotation=90)
     axis.set_yticks(range(len(one.target)), [_plain(p) for p in one.target])
@@ -54,8 +58,11 @@ def _heat_map(axis: Any, one: AttentionMap, layer: int | None, head: int | None)
         side.set_color("#d5d5d5")
 
 
-def length_figure(systems: Mapping[str, Sequence[Bucket]]) -> "Figure":
-    """The first metric over the length of lines, a curve a system, with its interval if known."""
+def length_figure(systems: "Mapping[str, Sequence[Bucket]]") -> "Figure":
+    """The first metric over the length of lines, a curve for each system.
+
+    Bootstrap intervals are drawn if the scores have them.
+    """
     drawing = figure(6.4, 4.0)
     axis = drawing.subplots()
     for name, buckets in systems.items():
@@ -77,8 +84,8 @@ def length_figure(systems: Mapping[str, Sequence[Bucket]]) -> "Figure":
     return drawing
 
 
-def curve_figure(curves: Sequence[Curve], over: str) -> "Figure":
-    """A panel a figure, a line a run."""
+def curve_figure(curves: "Sequence[Curve]", over: str) -> "Figure":
+    """A panel for each figure, in it a line for each run."""
     names = list(dict.fromkeys(curve.figure for curve in curves))
     runs = list(dict.fromkeys(curve.run for curve in curves))
     rows = (len(names) + 1) // 2
@@ -102,7 +109,7 @@ def curve_figure(curves: Sequence[Curve], over: str) -> "Figure":
 
 
 def as_page(drawing: "Figure", title: str) -> str:
-    """A self-contained HTML page that shows a figure."""
+    """A self-contained HTML page that shows the figure."""
     text = io.StringIO()
     drawing.savefig(text, format="svg")
     picture = text.getvalue()
@@ -116,10 +123,10 @@ def as_page(drawing: "Figure", title: str) -> str:
 
 
 def _plain(piece: str) -> str:
-    """A piece as a label: matplotlib reads dollars as mathematics."""
+    """Escape a label: matplotlib reads text between dollars as a formula."""
     return piece.replace("$", r"\$")
 
 
 def save(drawing: "Figure", path: Path) -> None:
-    """Write a PNG or SVG by the file's name."""
+    """Write a PNG or an SVG, by the ending of the name."""
     drawing.savefig(path, dpi=150)

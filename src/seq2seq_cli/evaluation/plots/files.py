@@ -1,0 +1,71 @@
+"""Attention maps, training curves and scores by length as files, by the ending of their name."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.plots import figures, page
+from seq2seq_cli.text import replace_file
+
+if TYPE_CHECKING:
+    from seq2seq_cli.evaluation.attention_maps import AttentionMap
+    from seq2seq_cli.evaluation.curves import Curve
+    from seq2seq_cli.evaluation.scoring import Bucket
+
+MAP_FORMATS = (".png", ".svg", ".html", ".json")
+CURVE_FORMATS = (".png", ".svg", ".html")
+LENGTH_FORMATS = (".png", ".svg")
+
+
+def check_format(path: Path, formats: Sequence[str]) -> None:
+    """Raise InputError for a name that does not end in one of the formats."""
+    if path.suffix not in formats:
+        *others, last = formats
+        raise InputError(f"{path}: the name must end in {', '.join(others)} or {last}")
+
+
+def save_attention(
+    maps: "Sequence[AttentionMap]",
+    path: Path,
+    title: str,
+    layer: int | None = None,
+    head: int | None = None,
+) -> None:
+    """Write attention maps in one of MAP_FORMATS.
+
+    Figures show one layer and head, both counted from 1, or the mean over all; pages and JSON hold
+    every layer and head. Raises InputError for a layer or head that the model does not have, and
+    where a figure needs matplotlib and it is not installed.
+    """
+    check_format(path, MAP_FORMATS)
+    maps[0].mean(layer, head)  # a layer or head that is missing is an error in any format
+    if path.suffix == ".html":
+        replace_file(path, page.attention_page(maps, title).encode())
+    elif path.suffix == ".json":
+        replace_file(path, json.dumps(page.attention_data(maps), ensure_ascii=False).encode())
+    else:
+        figures.save(figures.attention_figure(maps, layer, head), path)
+
+
+def save_curves(curves: "Sequence[Curve]", over: str, path: Path, title: str) -> None:
+    """Write training curves over `over`, their x axis, in one of CURVE_FORMATS.
+
+    Raises InputError where matplotlib is not installed.
+    """
+    check_format(path, CURVE_FORMATS)
+    drawing = figures.curve_figure(curves, over)
+    if path.suffix == ".html":
+        replace_file(path, figures.as_page(drawing, title).encode())
+    else:
+        figures.save(drawing, path)
+
+
+def save_scores_by_length(systems: "Mapping[str, Sequence[Bucket]]", path: Path) -> None:
+    """Draw the first metric of each system over the length of lines, in one of LENGTH_FORMATS.
+
+    Raises InputError where matplotlib is not installed.
+    """
+    check_format(path, LENGTH_FORMATS)
+    figures.save(figures.length_figure(systems), path)
