@@ -1,4 +1,4 @@
-"""Where tensors live and in which precision, and what makes the machine fast."""
+"""Device, precision and threads, and the memory settings of the process."""
 
 import ctypes
 import gc
@@ -10,13 +10,16 @@ import torch
 
 from seq2seq_cli.errors import InputError
 
-KEPT_PRODUCTS = 256  # shapes
+ONEDNN_CACHE = 256  # shapes of matrix products that oneDNN remembers
 # <malloc.h> of glibc
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """CUDA, else Apple's MPS, else CPU for "auto". Raises InputError for what is not there."""
+    """The device of this name; "auto" is CUDA, else Apple's MPS, else the CPU.
+
+    Raises InputError for a device that the machine does not have.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -34,7 +37,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def gains_from_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for products of bfloat16 matrices."""
+    """Whether the device has instructions for bfloat16 matrix products."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
@@ -51,7 +54,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
-    """A context in which matrix products run in this precision; weights stay float32."""
+    """A context that computes matrix products in this precision; weights stay float32."""
     if precision == torch.bfloat16:
         return torch.autocast(device.type, dtype=precision)
     if torch.is_autocast_enabled(device.type):
@@ -76,17 +79,18 @@ def usable_threads() -> int:
 
 
 def prepare(threads: int | None) -> None:
-    """Set the threads of CPU work (None: as many as the process may use), allocator and collector.
+    """Set the threads of CPU work (None: as many as the process may use) and tune its memory.
 
-    glibc maps every large tensor anew and returns it at once; each mapping is paid for with page
-    faults. Keeping freed memory in the process costs nothing and saves them; what only recurrent
-    models have, tensors of 32 MB and more, would leave large holes (recipes/bench/LOG.md). oneDNN
-    would keep compiled products of the last 1,024 shapes, over 100 MB of them.
+    By default glibc maps memory for every large tensor and unmaps it when the tensor is freed, and
+    each mapping costs page faults. Here freed memory stays in the process, except for tensors of
+    32 MB and more: only recurrent models have them, and they would leave large holes
+    (recipes/bench/LOG.md). By default oneDNN caches its kernels for 1,024 shapes of products,
+    which takes over 100 MB.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_PRODUCTS))
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(ONEDNN_CACHE))
     if threads is not None:
         torch.set_num_threads(threads)
-    gc.freeze()  # what modules hold is never garbage, and no collection need walk through it
+    gc.freeze()  # objects of imported modules are never garbage: collections skip them
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
@@ -96,7 +100,7 @@ def prepare(threads: int | None) -> None:
 
 
 def return_memory() -> None:
-    """Give freed memory back to the system: after work that needs much more than what follows."""
+    """Give freed memory back to the system, after work that needs more memory than the rest."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):

@@ -71,7 +71,7 @@ def test_figures_are_drawn(name, start, seq2seq, trained, tmp_path):
     [
         (("--layer", "9"), "--layer 9: 1 to 1 is allowed for this model"),
         (("--output", "a.pdf"), "a.pdf: the name must end in .png, .svg, .html or .json"),
-        (("--output", "no/a.png"), "no/a.png: cannot be written: no is no writable directory"),
+        (("--output", "no/a.png"), "no/a.png: cannot be written: no is not a writable directory"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(options, message, seq2seq, trained, tmp_path):

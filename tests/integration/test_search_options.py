@@ -195,7 +195,7 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
             ["--weights", "1,2"],
             "one number above 0 for each run is allowed, of a finite sum; runs: 1",
         ),
-        (["--alignment", "no/file"], "no/file: cannot be written: no is no writable directory"),
+        (["--alignment", "no/file"], "no/file: cannot be written: no is not a writable directory"),
         (["--prefix", "lime.en"], "lime.en: no such file"),
         (["--min-ratio", "5"], "--min-ratio 5.0: 0 to 2.0 is allowed, which is --max-ratio"),
         (["--alignment", "out"], "out is given for two outputs; write to another file"),

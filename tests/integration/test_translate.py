@@ -108,7 +108,7 @@ def test_files_in_and_out(seq2seq, trained, tmp_path):
         (["-i", "lime.en"], "lime.en: no such file; did you mean line.en?"),
         (
             ["-i", "line.en", "-o", "no/out"],
-            "no/out: cannot be written: no is no writable directory",
+            "no/out: cannot be written: no is not a writable directory",
         ),
         (["-i", "line.en", "-o", "."], ".: cannot be written: it is a directory"),
         (

@@ -73,7 +73,7 @@ def test_both_engines_give_the_same_probabilities(
     [
         (
             {"norm": "deep"},
-            'model.norm = "deep" cannot be exported: CTranslate2 holds pre and post',
+            'model.norm = "deep" cannot be exported: CTranslate2 supports pre and post',
         ),
         ({"decoder_attention": "ssru"}, 'model.decoder_attention = "ssru" cannot be exported'),
         ({"decoder_attention": "average"}, 'model.decoder_attention = "average" cannot be'),

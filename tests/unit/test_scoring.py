@@ -148,7 +148,7 @@ def test_standard_input_is_not_read_twice() -> None:
         (["--metrics", "blue"], "unknown metric 'blue'; did you mean bleu? allowed are bleu, chrf"),
         (["--metrics", ","], "no metric given; allowed are bleu, chrf, ter"),
         (["--tokenize", "13"], "unknown tokenizer '13'; did you mean 13a? allowed are "),
-        (["--confidence", "1"], "1 bootstrap samples make no interval; give 1000, or 0 for none"),
+        (["--confidence", "1"], "1 bootstrap samples do not make an interval; give 1000, or 0 for"),
         (["--chrf-word-order", "-1"], "chrF word order -1 is below 0; 0 is chrF, 2 is chrF++"),
     ],
 )
@@ -158,9 +158,9 @@ def test_wrong_options_are_refused_before_anything_is_read(
     assert message in failure("--reference", "absent", *options)
 
 
-def test_tokenizer_that_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tokenizer_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
-    with pytest.raises(InputError, match=r"ja-mecab cannot be had: .*pip install sacrebleu\[ja\]"):
+    with pytest.raises(InputError, match=r"is not available: .*pip install sacrebleu\[ja\]"):
         score(["a"], [["a"]], options=ScoreOptions(tokenize="ja-mecab"))
 
 

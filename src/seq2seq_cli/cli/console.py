@@ -1,6 +1,6 @@
-"""What the command line says on stderr. Data goes to stdout, everything else goes through here.
+"""Messages on standard error: data goes to stdout, everything else goes through this file.
 
-Who reads stderr may leave (`2>&1 | head`); that is no reason to stop, and no error of a disk.
+If the reader of stderr goes away, as in `2>&1 | head`, the command goes on without messages.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ def warning(message: str) -> str:
 
 
 def note(message: str) -> None:
-    """Print what a user wants to know and has not to act on."""
+    """Print information that does not ask for an action."""
     _print(message)
 
 

@@ -1,4 +1,4 @@
-"""A command as a pipe: lines in, as many lines out, in order and as soon as they arrive."""
+"""Runs a function over lines as they arrive: as many lines out, in the same order."""
 
 import io
 import os
@@ -20,11 +20,12 @@ Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the 
 def check_paths(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
     """Raise InputError, before anything is loaded, if a path cannot be read or written.
 
-    And if one would be written that is read, or is written already, or a pipe read twice.
+    Also if a path is both input and output or is given for two outputs, and if a pipe or standard
+    input is given for two inputs.
     """
     used: list[Path] = []
-    for place, source in enumerate(inputs):
-        if source in inputs[:place] and (source == text.STDIN or not source.is_file()):
+    for index, source in enumerate(inputs):
+        if source in inputs[:index] and (source == text.STDIN or not source.is_file()):
             raise InputError(f"{text.display_name(source)} is given for two inputs; give a file")
         text.check_input(source)
         if source != text.STDIN:
@@ -43,7 +44,7 @@ def check_paths(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Whether two paths are one file; devices, such as /dev/null, take any number of outputs."""
+    """Whether two paths are one regular file; /dev/null may be given for any number of outputs."""
     if one.exists() and other.exists():
         return one.samefile(other) and one.is_file()
     return one.resolve() == other.resolve()
@@ -58,27 +59,25 @@ def check_output(target: Path) -> None:
     elif target.exists():
         reason = "" if os.access(target, os.W_OK) else "it may not be written"
     elif not folder.is_dir() or not os.access(folder, os.W_OK):
-        reason = f"{folder} is no writable directory"
+        reason = f"{folder} is not a writable directory"
     if reason:
         raise InputError(f"{target}: cannot be written: {reason}")
 
 
 def check_new_folder(path: Path) -> None:
-    """Raise InputError if a folder cannot be written, or holds something already."""
+    """Raise InputError if a folder cannot be made, or exists and is not empty."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} exists already; name a new folder")
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
-        raise InputError(f"{path} cannot be made: {above} is no writable directory")
+        raise InputError(f"{path} cannot be made: {above} is not a writable directory")
 
 
 def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> int:
-    """Convert lines as they arrive, at most so many at once; on a terminal, prompt for them.
+    """Convert lines as they arrive, at most `lines_at_once` together; returns how many there were.
 
-    Returns how many lines there were.
-
-    Ctrl-C, SIGTERM and a reader that goes away, as `head` does, end the process without a
-    traceback, with whole lines written.
+    On a terminal, prompts for each line. Ctrl-C, SIGTERM and a reader of the output that goes
+    away, such as `head`, end the process without a traceback, after a whole line.
     """
     interactive = source == text.STDIN and sys.stdin.isatty() and sys.stdout.isatty()
     with text.open_input(source) as reader, opened_output(target) as stream:
@@ -101,16 +100,17 @@ def _prompt(interactive: bool) -> None:
 
 
 class LineWriter:
-    """Writes whole lines, and ends the process on Ctrl-C and SIGTERM: at once, or after the write.
+    """Writes whole lines, and ends the process on Ctrl-C and SIGTERM, after a write in progress.
 
-    A second signal waits for nothing: neither for a reader that does not read, nor for threads.
+    A second signal ends the process at once, even if the reader of the output does not read or
+    threads are still running.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self.stream = stream
-        self.name = name  # as messages call it
+        self.name = name  # in messages
         self.writing = False
-        self.signal = 0  # that came while lines were written
+        self.signal = 0  # a signal that came during a write
 
     def __enter__(self) -> Self:
         self.before = {
@@ -122,7 +122,7 @@ class LineWriter:
 
     def __exit__(self, *reason: object) -> None:
         for number, handler in self.before.items():
-            if signal.getsignal(number) == self._stop:  # or the process ends by one
+            if signal.getsignal(number) == self._stop:  # else a signal is ending the process
                 signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -132,12 +132,12 @@ class LineWriter:
         self._end(number)
 
     def _end(self, number: int) -> NoReturn:
-        for each in self.before:
-            signal.signal(each, signal.SIG_DFL)
+        for handled in self.before:
+            signal.signal(handled, signal.SIG_DFL)
         raise SystemExit(128 + number)
 
     def write(self, data: bytes) -> None:
-        """Write and flush: whoever waits for the answer to one line gets it now."""
+        """Write and flush, so that a reader gets the answer to each line at once."""
         self.writing = True
         try:
             self.stream.write(data)
@@ -153,12 +153,13 @@ class LineWriter:
             self._end(self.signal)
 
     def _forget(self) -> None:
-        """Let what is flushed once more at the end go nowhere."""
+        """Send what Python flushes at its exit to /dev/null."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 @contextmanager
 def opened_output(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing bytes; `-` is standard output. Raises InputError if it cannot be."""
     if path == text.STDIN:
         if sys.stdout is None:
             raise InputError("standard output is closed; give it a file or a pipe")
@@ -173,9 +174,11 @@ def opened_output(path: Path) -> Iterator[BinaryIO]:
 
 
 def _standard_output() -> BinaryIO:
-    """A buffered stream to stdout: Python's own has no buffer where PYTHONUNBUFFERED is set, and
-    then writes a part only when a signal comes."""
+    """A buffered stream to stdout.
+
+    Python's own has no buffer if PYTHONUNBUFFERED is set, and a signal then cuts a write short.
+    """
     try:
         return open(sys.stdout.fileno(), "wb", closefd=False)
-    except io.UnsupportedOperation:  # no descriptor beneath: a test put text in its place
+    except io.UnsupportedOperation:  # replaced by a stream in memory, as in tests
         return sys.stdout.buffer

@@ -1,4 +1,4 @@
-"""Pictures made of characters: heat maps of attention, curves of training."""
+"""Attention maps and training curves drawn with characters."""
 
 import sys
 from bisect import bisect_right
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from seq2seq_cli.evaluation.curves import Curve
 
 BARS = "▁▂▃▄▅▆▇█"
-COLUMNS = 60  # of a curve
+COLUMNS = 60  # width of a curve
 SHADES = " ░▒▓█"
-STEPS = 23  # of grey in the 256 colours of a terminal
+GREYS = 23  # shades above black among the 256 colours of a terminal
 
 
 def cell_width(text: str) -> int:
-    """Columns that text takes in a terminal."""
+    """How many columns text takes in a terminal."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
@@ -27,7 +27,10 @@ def heat_map(
     *,
     colour: bool,
 ) -> Iterator[str]:
-    """Lines to print; a cell is two columns wide. Source tokens stand upright above theirs."""
+    """Lines to print: a row for each target token, a cell of two columns for each source token.
+
+    Source tokens are written from top to bottom above their cells.
+    """
     margin = max(map(cell_width, target)) + 1
     height = max(map(len, source))
     for level in range(height):
@@ -42,7 +45,7 @@ def heat_map(
 def _cell(weight: float, colour: bool) -> str:
     share = min(1.0, max(0.0, weight))
     if colour:
-        return f"\x1b[48;5;{232 + round(share * STEPS)}m  \x1b[0m"
+        return f"\x1b[48;5;{232 + round(share * GREYS)}m  \x1b[0m"
     return SHADES[round(share * (len(SHADES) - 1))] * 2
 
 
@@ -54,7 +57,7 @@ def shows_colour() -> bool:
 
 
 def curve_lines(curves: "Sequence[Curve]", over: str) -> Iterator[str]:
-    """A block a figure, a line a run: the curve, then its last value.
+    """A block for each figure, in it a line for each run: the curve, then its last value.
 
     All runs of a figure share both axes, so that their lines can be compared.
     """
@@ -72,14 +75,14 @@ def curve_lines(curves: "Sequence[Curve]", over: str) -> Iterator[str]:
 
 
 def _bars(curve: "Curve", end: float, low: float, high: float) -> str:
-    """The last value known at each column, as a bar; blank before the first and after the last."""
+    """The latest value at each column, as a bar; blank before the first and after the last."""
     bars = []
     for column in range(COLUMNS):
         x = end * (column + 1) / COLUMNS
-        known = bisect_right(curve.x, x * (1 + 1e-9))
-        if known == 0 or end * column / COLUMNS > curve.x[-1]:
+        points = bisect_right(curve.x, x * (1 + 1e-9))
+        if points == 0 or end * column / COLUMNS > curve.x[-1]:
             bars.append(" ")
             continue
-        share = (curve.y[known - 1] - low) / ((high - low) or 1.0)
+        share = (curve.y[points - 1] - low) / ((high - low) or 1.0)
         bars.append(BARS[round(share * (len(BARS) - 1))])
     return "".join(bars).rstrip()

@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER as sacreBLEU computes them. A number never travels without its signature.
+"""BLEU, chrF and TER as sacreBLEU computes them, each score with its signature.
 
 Papineni et al. 2002 (BLEU), Popović 2015 and 2017 (chrF, chrF++), Snover et al. 2006 (TER),
 Post 2018 (signatures), Koehn 2004 (bootstrap).
@@ -21,10 +21,10 @@ from seq2seq_cli.errors import InputError
 METRICS = ("bleu", "chrf", "ter")
 TOKENIZERS = tuple(BLEU.TOKENIZERS)
 
-# sacreBLEU warns from this many lines on; in proper text not a single one ends so.
+# sacreBLEU warns if this many lines end in " ."; in plain text not a single line does.
 TOKENIZED_LINES = 100
 
-COMPARISON_SAMPLES = 1000  # of the paired bootstrap where no other number is asked for
+COMPARISON_SAMPLES = 1000  # of the paired bootstrap, unless another number is asked for
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class ScoreOptions:
 
     tokenize: str = "13a"  # BLEU's tokenizer, one of TOKENIZERS
     lowercase: bool = False  # BLEU and chrF ignore case; TER always does
-    chrf_word_order: int = 0  # words; 2 makes chrF++ of chrF
-    bootstrap_samples: int = 0  # for the confidence interval; 0 leaves it out
+    chrf_word_order: int = 0  # longest n-gram of words; 2 is chrF++
+    bootstrap_samples: int = 0  # for the confidence interval; 0: no interval
 
 
 @dataclass(frozen=True)
 class Score:
-    """One figure for a whole text, with all that is needed to compute it again."""
+    """One score of a whole text, with the signature that is needed to compute it again."""
 
     metric: str  # as sacreBLEU writes it: BLEU, chrF2, chrF2++, TER
     value: float  # 0 to 100; TER may exceed that, and lower is better
@@ -57,9 +57,9 @@ def score(
 ) -> list[Score]:
     """Score one hypothesis a line against one or several references, each of as many lines.
 
-    Returns one score for each of the metrics (names out of METRICS), in their order.
-    Raises InputError for unknown names, unequal line counts, no lines, or a tokenizer that cannot
-    be had.
+    Returns one score for each of the metrics (names from METRICS), in their order. Raises
+    InputError for unknown names, unequal line counts, no lines, or a tokenizer that is not
+    installed.
     """
     check_lengths(hypotheses, references)
     options = options or ScoreOptions()
@@ -71,9 +71,9 @@ def score(
 
 @dataclass(frozen=True)
 class Bucket:
-    """The scores of the lines of similar length."""
+    """The scores of lines of similar length."""
 
-    least: int  # words, both ends included
+    least: int  # words; lines with `most` words are included
     most: int
     lines: int
     scores: list[Score]
@@ -87,7 +87,7 @@ def score_by_length(
     options: ScoreOptions | None = None,
     width: int = 10,
 ) -> list[Bucket]:
-    """Score lines in buckets of `width` words of their text in `texts`: 1 to 10, 11 to 20, …
+    """Score lines in buckets by the words of the same line of `texts`: 1 to `width` and so on.
 
     Buckets without lines are left out; a line without words is in the first. Raises InputError as
     `score` does.
@@ -114,12 +114,12 @@ def score_by_length(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two translations of one text under one metric."""
+    """Two translations of one text, compared by one metric."""
 
     metric: str
     value: float
     other: float
-    p_value: float  # how often chance alone would make such a difference
+    p_value: float  # probability of a difference this large by chance
     signature: str
 
 
@@ -145,7 +145,7 @@ def compare(
         n_samples=options.bootstrap_samples or COMPARISON_SAMPLES,
     )
     signatures, results = test()
-    del results["System"]  # the names
+    del results["System"]  # names, not scores
     pairs = cast(dict[str, list[Result]], results)
     return [
         Comparison(
@@ -165,7 +165,7 @@ def check_lengths(
     hypotheses_name: str = "hypotheses",
     reference_names: Sequence[str] = (),
 ) -> None:
-    """Raise InputError, in the inputs' names, unless all have the same number of lines, not 0."""
+    """Raise InputError, with the names, unless all texts have the same number of lines above 0."""
     if not references:
         raise InputError("no references given; scoring needs at least one")
     if not hypotheses:
@@ -184,14 +184,14 @@ def _lines(count: int) -> str:
 
 
 def looks_tokenized(hypotheses: Sequence[str]) -> bool:
-    """Tell whether so many lines end in ` .` that the text was not detokenized, as BLEU wants."""
+    """Whether many lines end in ` .`: the text was not detokenized, which BLEU expects."""
     return sum(line.endswith(" .") for line in hypotheses) >= TOKENIZED_LINES
 
 
 def build_metrics(names: Sequence[str], options: ScoreOptions) -> list[Metric]:
     """The metrics of these names, each once, ready to score any number of texts.
 
-    Raises InputError for unknown names, options out of range, or a tokenizer that cannot be had.
+    Raises InputError for unknown names, options out of range, or a missing tokenizer.
     """
     _check_options(options)
     if not names:
@@ -218,8 +218,8 @@ def _check_options(options: ScoreOptions) -> None:
         )
     if options.bootstrap_samples < 0 or options.bootstrap_samples == 1:
         raise InputError(
-            f"{options.bootstrap_samples} bootstrap samples make no interval; "
-            "give 1000, or 0 for none"
+            f"{options.bootstrap_samples} bootstrap samples do not make an interval; "
+            "give 1000, or 0 for no interval"
         )
 
 
@@ -232,14 +232,14 @@ def _unknown(kind: str, given: str, allowed: Collection[str]) -> str:
 
 def _build_bleu(options: ScoreOptions) -> Metric:
     try:
-        # `force` is about a warning on tokenized text only: see looks_tokenized.
+        # `force` only turns off a warning about tokenized text: see looks_tokenized.
         return BLEU(tokenize=options.tokenize, lowercase=options.lowercase, force=True)
     except (ImportError, RuntimeError, OSError, SystemExit) as error:
         # RuntimeError: MeCab is missing. SystemExit: the download ended in a failed handshake.
         raise InputError(
-            f"the tokenizer {options.tokenize} cannot be had: {' '.join(str(error).split())} "
-            "(ja-mecab and ko-mecab need extra packages; spm, flores and spBLEU a model, which "
-            "sacreBLEU downloads once into ~/.sacrebleu/models)"
+            f"the tokenizer {options.tokenize} is not available: {' '.join(str(error).split())} "
+            "(ja-mecab and ko-mecab need extra packages; spm, flores and spBLEU need a model, "
+            "which sacreBLEU downloads once into ~/.sacrebleu/models)"
         ) from None
 
 
@@ -254,7 +254,7 @@ def _corpus_score(
         value=float(result.score),
         signature=signature,
         details=report.get("verbose_score", ""),
-        # sacreBLEU leaves both out where every sample scores 0.
+        # sacreBLEU leaves both out if every sample scores 0.
         mean=report.get("confidence_mean", 0.0) if samples else None,
         confidence=report.get("confidence_var", 0.0) if samples else None,
     )

@@ -1,4 +1,4 @@
-"""Runs in the formats of other engines: what was trained here can be served there."""
+"""Exports runs as CTranslate2 models (Klein et al. 2020)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,33 +29,34 @@ from seq2seq_cli.text import replace_file
 
 Layer: TypeAlias = EncoderLayer | DecoderLayer
 
-POSITIONS = 1024  # sinusoidal ones that are written; the engine reads no longer sentences
+POSITIONS = 1024  # how many sinusoidal positions are written: the longest sentence it can read
 
 
 def check_ctranslate2(model: TranslationModel) -> TransformerConfig:
-    """Raise InputError, naming the setting, for a model that CTranslate2 cannot hold."""
+    """Raise InputError, with the setting, for a model that CTranslate2 does not support."""
     config = model.config
     if not isinstance(config, TransformerConfig):
         raise InputError(
             f'model.architecture = "{config.architecture}" cannot be exported: CTranslate2 serves '
             "only the transformer"
         )
-    for name, value, held in (
+    for name, value, supported in (
         ("norm", config.norm, ("pre", "post")),
         ("decoder_attention", config.decoder_attention, ("self",)),
     ):
         require(
-            value in held,
-            f'model.{name} = "{value}" cannot be exported: CTranslate2 holds {" and ".join(held)}',
+            value in supported,
+            f'model.{name} = "{value}" cannot be exported: CTranslate2 supports '
+            f"{' and '.join(supported)}",
         )
     return config
 
 
 def export_ctranslate2(run: Path, output: Path, quantization: str = "") -> None:
-    """Write a run as a CTranslate2 model (Klein 2020) with its tokenizers.
+    """Write a run as a CTranslate2 model, with its tokenizers.
 
-    `quantization` is one of CTranslate2's names, such as int8; empty: float32. Raises InputError
-    for a model that it cannot hold, and where the package is missing.
+    `quantization` is one of CTranslate2's types, such as int8; empty: float32. Raises InputError
+    for a model that CTranslate2 does not support, and if the package is not installed.
     """
     folder = RunFolder(run)
     model = folder.load_model()
@@ -65,7 +66,7 @@ def export_ctranslate2(run: Path, output: Path, quantization: str = "") -> None:
         import ctranslate2  # type: ignore[import-untyped]
     except ImportError:
         raise InputError(
-            "the package ctranslate2 is missing; pip install 'seq2seq-cli[bench]' brings it"
+            "the package ctranslate2 is not installed; pip install 'seq2seq-cli[bench]' installs it"
         ) from None
     assert isinstance(model, Transformer)
     with torch.inference_mode():
@@ -84,7 +85,36 @@ def export_ctranslate2(run: Path, output: Path, quantization: str = "") -> None:
 def specification(
     specs: Any, model: Transformer, config: TransformerConfig, tokenizers: Tokenizers
 ) -> Any:
-    """The model in CTranslate2's own description, to be validated and saved."""
+    """The model as a CTranslate2 specification, which can be validated and saved.
+
+    `specs` is the module `ctranslate2.specs`.
+    """
+    result = _empty_specification(specs, config)
+    for side, embedding, layers, norm in (
+        (result.encoder, model.source_embedding, model.encoder, model.encoder_norm),
+        (result.decoder, model.target_embedding, model.decoder, model.decoder_norm),
+    ):
+        embeddings = side.embeddings[0] if isinstance(side.embeddings, list) else side.embeddings
+        embeddings.weight = embedding.weight.numpy()
+        side.scale_embeddings = True
+        if config.positions != "rotary":
+            name = "source_positions" if side is result.encoder else "target_positions"
+            side.position_encodings.encodings = _positions(model, name).numpy()
+        if config.norm == "pre":
+            _norm(side.layer_norm, norm)
+        for written, layer in zip(side.layer, cast(Sequence[Layer], layers), strict=True):
+            _layer(written, layer)
+    result.decoder.projection.weight = model.output.weight.numpy()
+    result.config.unk_token, result.config.bos_token = PIECES[UNK], PIECES[BOS]
+    result.config.eos_token, result.config.decoder_start_token = PIECES[EOS], PIECES[BOS]
+    result.config.add_source_eos = True
+    result.register_source_vocabulary(list(tokenizers.source.vocabulary))
+    result.register_target_vocabulary(list(tokenizers.target.vocabulary))
+    return result
+
+
+def _empty_specification(specs: Any, config: TransformerConfig) -> Any:
+    """A specification of the same layers, without weights."""
     activation = {
         "relu": specs.Activation.RELU,
         "gelu": specs.Activation.GELU,
@@ -99,41 +129,22 @@ def specification(
         "rms_norm": config.normalisation == "rms",
         **rotary,
     }
-    result = specs.TransformerSpec(
-        specs.transformer_spec.TransformerEncoderSpec(
-            config.encoder_layers, config.heads, **common
-        ),
-        specs.transformer_spec.TransformerDecoderSpec(
-            config.decoder_layers, config.heads, **common
-        ),
+    transformer = specs.transformer_spec
+    return specs.TransformerSpec(
+        transformer.TransformerEncoderSpec(config.encoder_layers, config.heads, **common),
+        transformer.TransformerDecoderSpec(config.decoder_layers, config.heads, **common),
     )
-    for side, embedding, layers, norm in (
-        (result.encoder, model.source_embedding, model.encoder, model.encoder_norm),
-        (result.decoder, model.target_embedding, model.decoder, model.decoder_norm),
-    ):
-        embeddings = side.embeddings[0] if isinstance(side.embeddings, list) else side.embeddings
-        embeddings.weight = embedding.weight.numpy()
-        side.scale_embeddings = True
-        if config.positions != "rotary":
-            name = "source_positions" if side is result.encoder else "target_positions"
-            side.position_encodings.encodings = _positions(model, name).numpy()
-        if config.norm == "pre":
-            _norm(side.layer_norm, norm)
-        for written, layer in zip(side.layer, cast(Sequence[Layer], layers), strict=True):
-            if isinstance(layer, EncoderLayer):
-                _self_attention(written.self_attention, layer.attention, layer.attention_sublayer)
-            else:
-                past = cast(CausalAttention, layer.self_attention)
-                _self_attention(written.self_attention, past, layer.self_sublayer)
-                _cross_attention(written.attention, layer.cross_attention, layer.cross_sublayer)
-            _feed_forward(written.ffn, layer.feed_forward, layer.feed_forward_sublayer)
-    result.decoder.projection.weight = model.output.weight.numpy()
-    result.config.unk_token, result.config.bos_token = PIECES[UNK], PIECES[BOS]
-    result.config.eos_token, result.config.decoder_start_token = PIECES[EOS], PIECES[BOS]
-    result.config.add_source_eos = True
-    result.register_source_vocabulary(list(tokenizers.source.vocabulary))
-    result.register_target_vocabulary(list(tokenizers.target.vocabulary))
-    return result
+
+
+def _layer(written: Any, layer: Layer) -> None:
+    """Write the weights of a layer; `written` is the layer of the specification, here and below."""
+    if isinstance(layer, EncoderLayer):
+        _self_attention(written.self_attention, layer.attention, layer.attention_sublayer)
+    else:
+        causal = cast(CausalAttention, layer.self_attention)
+        _self_attention(written.self_attention, causal, layer.self_sublayer)
+        _cross_attention(written.attention, layer.cross_attention, layer.cross_sublayer)
+    _feed_forward(written.ffn, layer.feed_forward, layer.feed_forward_sublayer)
 
 
 def _positions(model: Transformer, name: str) -> Tensor:
@@ -165,16 +176,17 @@ def _self_attention(written: Any, attention: SelfAttention, sublayer: Sublayer) 
 
 def _cross_attention(written: Any, attention: CrossAttention, sublayer: Sublayer) -> None:
     _norm(written.layer_norm, sublayer.norm)
-    for place, part in enumerate((attention.query, attention.key_value, attention.output)):
-        _linear(written.linear[place], part.weight, part.bias)
+    for index, linear in enumerate((attention.query, attention.key_value, attention.output)):
+        _linear(written.linear[index], linear.weight, linear.bias)
 
 
 def _feed_forward(written: Any, layer: FeedForward, sublayer: Sublayer) -> None:
     _norm(written.layer_norm, sublayer.norm)
     weight, bias = layer.inner.weight, layer.inner.bias
-    if layer.gated:  # the gate is the first half here, and what is activated there
-        _linear(written.linear_0, *(part.chunk(2)[0] for part in (weight, bias)))
-        _linear(written.linear_0_noact, *(part.chunk(2)[1] for part in (weight, bias)))
+    if layer.gated:  # the first half is the gate, which CTranslate2 applies the activation to
+        (gate, other), (gate_bias, other_bias) = weight.chunk(2), bias.chunk(2)
+        _linear(written.linear_0, gate, gate_bias)
+        _linear(written.linear_0_noact, other, other_bias)
     else:
         _linear(written.linear_0, weight, bias)
     _linear(written.linear_1, layer.outer.weight, layer.outer.bias)
