@@ -8,6 +8,8 @@ import typer
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.pipe import check_paths, pipe
+from seq2seq_cli.config.documentation import meaning, summary
+from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,9 +54,7 @@ def train(
         str | None,
         typer.Option(
             metavar="auto|N",
-            help="Number of pieces. auto follows the sentences: 2,000 pieces for 5,000 sentences, "
-            "8,000 for a million, 32,000 for 4.5 million "
-            "(Sennrich & Zhang 2019, Gowda & May 2020).",
+            help=meaning(TokenizerSettings, "vocabulary_size"),
             show_default="auto",
             rich_help_panel="Vocabulary",
         ),
@@ -63,7 +63,7 @@ def train(
         str | None,
         typer.Option(
             metavar="unigram|bpe|char|word",
-            help="How text is segmented into pieces.",
+            help=summary(TokenizerSettings, "model_type"),
             show_default="unigram",
             rich_help_panel="Vocabulary",
         ),
@@ -71,8 +71,7 @@ def train(
     coverage: Annotated[
         float | None,
         typer.Option(
-            help="The share of the text's characters that have a piece; "
-            "0.9995 suits Chinese and Japanese.",
+            help=summary(TokenizerSettings, "character_coverage"),
             show_default="1.0",
             rich_help_panel="Vocabulary",
         ),
@@ -81,7 +80,7 @@ def train(
         bool | None,
         typer.Option(
             "--lowercase",
-            help="Fold text to lower case; decoded text is in lower case, too.",
+            help=summary(TokenizerSettings, "lowercase"),
             rich_help_panel="Vocabulary",
         ),
     ] = None,
@@ -95,7 +94,7 @@ def train(
     seed: Annotated[
         int | None,
         typer.Option(
-            help="Chooses the lines to learn from, if there are too many.",
+            help=summary(TokenizerSettings, "seed"),
             show_default="1",
             rich_help_panel="Vocabulary",
         ),
@@ -113,7 +112,6 @@ def train(
       seq2seq tokenizer train corpus.tsv:1 corpus.tsv:2 --output joint.model
     """
     from seq2seq_cli.config.settings import settings_from
-    from seq2seq_cli.config.tokenizer import TokenizerSettings
     from seq2seq_cli.data.tokenizers import train_tokenizer_file
 
     given = {

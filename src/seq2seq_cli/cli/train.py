@@ -9,8 +9,11 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.progress import make_listener
+from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.documentation import summary
 from seq2seq_cli.config.presets import read as read_preset
 from seq2seq_cli.config.settings import Table, merged, parse_assignment, parse_toml
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.text import STDIN, read_lines
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def train(
         str,
         typer.Option(
             metavar="W,…",
-            help="How often pairs of several corpora come, relative to each other.",
+            help=summary(DataConfig, "weights"),
             show_default="equal",
             rich_help_panel=DATA,
         ),
@@ -51,26 +54,26 @@ def train(
         bool | None,
         typer.Option(
             "--stream/--no-stream",
-            help="Read text as it is needed, and store none of it.",
+            help=summary(DataConfig, "stream"),
             show_default="no",
             rich_help_panel=DATA,
         ),
     ] = None,
     valid_source: Annotated[
-        list[str] | None, typer.Option(help="Held-out source text.", rich_help_panel=DATA)
+        list[str] | None,
+        typer.Option(help=summary(DataConfig, "valid_source"), rich_help_panel=DATA),
     ] = None,
     valid_target: Annotated[
-        list[str] | None, typer.Option(help="Its translation.", rich_help_panel=DATA)
+        list[str] | None,
+        typer.Option(help=summary(DataConfig, "valid_target"), rich_help_panel=DATA),
     ] = None,
     source_tokenizer: Annotated[
         str | None,
-        typer.Option(help="Tokenizer to use; without it one is learned.", rich_help_panel=DATA),
+        typer.Option(help=summary(DataConfig, "source_tokenizer"), rich_help_panel=DATA),
     ] = None,
     target_tokenizer: Annotated[
         str | None,
-        typer.Option(
-            help="Tokenizer of the target; the same file for both is joint.", rich_help_panel=DATA
-        ),
+        typer.Option(help=summary(DataConfig, "target_tokenizer"), rich_help_panel=DATA),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Run folder to write.", rich_help_panel=DATA)
@@ -91,7 +94,7 @@ def train(
             "--set",
             metavar="SECTION.KEY=VALUE",
             rich_help_panel=MODEL,
-            help="One setting, over all files; may be repeated.",
+            help="One setting, over all files; may be repeated. See `seq2seq settings`.",
         ),
     ] = None,
     init_from: Annotated[
@@ -105,27 +108,39 @@ def train(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Decides every random draw of training.", rich_help_panel=MODEL),
+        typer.Option(help=summary(TrainingConfig, "seed"), rich_help_panel=MODEL),
     ] = None,
     batch_tokens: Annotated[
         str | None,
         typer.Option(
-            help="Of a batch, padding included; auto: what fits the device.",
+            help=summary(TrainingConfig, "batch_tokens"),
             show_default="the preset's",
             rich_help_panel=MODEL,
         ),
     ] = None,
     max_updates: Annotated[
         int | None,
-        typer.Option(help="0: no limit.", show_default="the preset's", rich_help_panel=LIMITS),
+        typer.Option(
+            help=summary(TrainingConfig, "max_updates"),
+            show_default="the preset's",
+            rich_help_panel=LIMITS,
+        ),
     ] = None,
     max_epochs: Annotated[
         int | None,
-        typer.Option(help="0: no limit.", show_default="the preset's", rich_help_panel=LIMITS),
+        typer.Option(
+            help=summary(TrainingConfig, "max_epochs"),
+            show_default="the preset's",
+            rich_help_panel=LIMITS,
+        ),
     ] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(help="0: no limit.", show_default="the preset's", rich_help_panel=LIMITS),
+        typer.Option(
+            help=summary(TrainingConfig, "max_minutes"),
+            show_default="the preset's",
+            rich_help_panel=LIMITS,
+        ),
     ] = None,
     restart: Annotated[
         bool,

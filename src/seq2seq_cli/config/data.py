@@ -28,16 +28,16 @@ class DataConfig(Section):
     """Held-out source texts, on which training is validated."""
 
     valid_target: tuple[str, ...] = ()
-    """Translations of data.valid_source."""
+    """Translations of the held-out source texts."""
 
     joint_vocabulary: bool = True
     """Whether both sides share one tokenizer and one vocabulary."""
 
     source_tokenizer: str = ""
-    """Tokenizer file to use for the source; if empty, a tokenizer is learned from the data."""
+    """Tokenizer file for the source; without one a tokenizer is learned from the data."""
 
     target_tokenizer: str = ""
-    """Tokenizer file to use for the target. The same file as for the source makes a joint one."""
+    """Tokenizer file for the target; the same file for both sides makes a joint vocabulary."""
 
     alignments: tuple[str, ...] = ()
     """Word alignments of the training corpora, in Pharaoh format and with a line for each pair.
@@ -71,9 +71,10 @@ class DataConfig(Section):
     """
 
     weights: tuple[float, ...] = setting((), above=0, at_most=MOST)
-    """How often pairs of each corpus come up relative to their number, one weight for each corpus.
+    """How often pairs of each corpus come up, relative to those of the other corpora.
 
-    Of streams it is how many pairs come from each. If empty, all corpora have the same weight.
+    There is one weight for each corpus; none at all are equal weights. In streams a weight is for
+    the corpus instead of the pair, since its size is unknown.
     """
 
     temperature: float = setting(1.0, at_least=1)
@@ -83,9 +84,9 @@ class DataConfig(Section):
     """
 
     stream: bool = False
-    """Whether text is read as it is needed and not stored; an epoch is one segment of the stream.
+    """Read text as it is needed instead of storing it first.
 
-    data.stream_pairs says how long a segment is.
+    An epoch is then one segment of the stream, of data.stream_pairs pairs.
     """
 
     stream_pairs: int = setting(500_000, at_least=1)

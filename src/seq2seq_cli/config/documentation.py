@@ -142,6 +142,12 @@ def summary(kind: type[Section], name: str) -> str:
     return _paragraphs(field_docstrings(kind)[name])[0]
 
 
+def meaning(kind: type[Section], name: str) -> str:
+    """All that is said about a setting but the papers, on one line."""
+    paragraphs = _paragraphs(field_docstrings(kind)[name])
+    return " ".join(each for each in paragraphs if not each.startswith(PAPER))
+
+
 def _paragraphs(text: str) -> list[str]:
     """The paragraphs of a docstring, each on one line."""
     return [" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n")]

@@ -30,7 +30,7 @@ class TokenizerSettings(Section):
     """
 
     model_type: Literal["unigram", "bpe", "char", "word"] = "unigram"
-    """How text is cut into pieces.
+    """How text is segmented into pieces.
 
     Paper: Kudo 2018, Subword Regularization (unigram); Sennrich et al. 2016, Neural Machine
     Translation of Rare Words with Subword Units (bpe).
@@ -40,7 +40,7 @@ class TokenizerSettings(Section):
     """Share of the text's characters that have a piece; 0.9995 suits Chinese and Japanese."""
 
     lowercase: bool = False
-    """Whether text is folded to lower case; it is decoded in lower case too."""
+    """Fold text to lower case; decoded text is in lower case too."""
 
     seed: int = 1
     """Seed of the choice of lines to learn from, where there are too many to use all."""

@@ -44,7 +44,7 @@ class TrainingConfig(Section):
     """
 
     activation_checkpointing: bool = False
-    """Whether the backward pass computes activations again instead of keeping them in memory.
+    """Compute activations again in the backward pass instead of keeping them in memory.
 
     It needs less memory for about a third more time.
 
@@ -52,7 +52,7 @@ class TrainingConfig(Section):
     """
 
     torch_compile: bool = False
-    """Whether layers are compiled by torch.compile, which takes a minute and is meant for GPUs."""
+    """Compile layers with torch.compile, which takes a minute and is meant for GPUs."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type of numbers in matrix products; auto chooses what is fast on the device."""
