@@ -231,6 +231,27 @@ def test_a_raised_limit_continues_as_if_it_had_been_that_high_from_the_start(tra
     assert_once(reports(command.run))
 
 
+SCORED = {"stop_metric": "loss", "stop_score": 2.0, "max_updates": 500} | {
+    "checkpoint_every": 7, "validate_every": 10
+}  # fmt: skip
+
+
+def test_a_training_that_ends_at_a_score_ends_there_after_kills_too(train, unbroken):
+    expected, lines = unbroken("transformer", **SCORED)
+    assert lines[-1]["kind"] == "validation"
+    assert lines[-1]["loss"] <= 2.0 < lines[-2]["loss"]
+    assert lines[-1]["update"] < 500
+    command = train("transformer", **SCORED)
+    assert command(writes=40).code == -signal.SIGKILL
+    assert 0 < last_update(command.run) < lines[-1]["update"]
+    done = command()
+    assert done.code == 0, done.stderr
+    reason = f"loss reached {lines[-1]['loss']:.2f} of the 2 wanted"
+    assert f"done: {reason}" in done.stderr
+    assert (result(command.run), reports(command.run)) == (expected, lines)
+    assert RunFolder(command.run).finished() == (lines[-1]["update"], reason)
+
+
 def test_other_settings_are_refused_by_name_until_restart(train):
     command = train()
     assert command().code == 0
