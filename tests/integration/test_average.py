@@ -28,7 +28,7 @@ def assert_mean(run: Path, files: list[Path]) -> None:
 
 @pytest.fixture
 def run(train) -> Path:
-    """Weights of updates 30, 40 and 50, put aside without validation, and of 25 and 50, with."""
+    """Saved weights of updates 30, 40 and 50, not validated, and of 25 and 50, validated."""
     command = train(**SETTINGS, max_updates=50)
     done = command()
     assert done.code == 0, done.stderr
@@ -71,7 +71,7 @@ def test_an_average_stands_alone_and_is_not_trained_further(seq2seq, run):
     again = ["train", "--config", mean / "config.toml", "--output", mean]
     done = seq2seq(*again, "--max-updates", 90, folder=folder)
     assert done.code == 2
-    assert "holds a model but no checkpoint to go on from" in done.stderr
+    assert "holds a model but no checkpoint to continue from" in done.stderr
     assert seq2seq(*again, "--restart", folder=folder).code == 0
 
 
@@ -114,10 +114,10 @@ def test_what_has_no_mean_is_refused_and_nothing_written(seq2seq, train, run):
     for arguments, message in (
         (["run", "narrow"], "different models: model.width is 32 and 16; only equal ones"),
         (["run", "words"], "run and words have different tokenizers"),
-        (["alone"], "alone has put no weights aside"),
-        (["run", "--last", 9], "weights put aside (updates "),
-        (["run", "--best", 9], "validated weights put aside (updates "),
-        (["run", "--updates", "35"], "run has no weights of update 35; those of updates "),
+        (["alone"], "alone has no saved weights to average"),
+        (["run", "--last", 9], "saved weights (updates "),
+        (["run", "--best", 9], "saved validated weights (updates "),
+        (["run", "--updates", "35"], "run has no saved weights of update 35, but those of updates "),
         (["run", "--updates", "35,x"], "--updates 35,x: whole numbers with commas between"),
         (["run", "--last", 1, "--best", 1], "exclude each other"),
         (["nothing"], "nothing: no such run folder"),

@@ -108,7 +108,7 @@ def test_pieces_that_both_vocabularies_have_keep_their_vectors(fine_tune, seq2se
         shared = [piece for piece in now if piece in before]
         assert 4 < len(shared) < len(now)
         said = f"{side} embeddings: {len(shared)} of {len(now)} pieces carried over, "
-        assert f"{said}{len(now) - len(shared)} fresh" in done.stderr
+        assert f"{said}{len(now) - len(shared)} new" in done.stderr
         rows, places = [now.index(p) for p in shared], [before.index(p) for p in shared]
         found = tuned[f"{side}_embedding.weight"][rows]
         expected = origin["target_embedding.weight"][places]  # which is the source's too

@@ -1,4 +1,4 @@
-"""`seq2seq average`: the mean of several weights, as a run of its own."""
+"""`seq2seq average`: the mean of weights, as a new run folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import updates as parse_updates
 from seq2seq_cli.cli.pipe import check_new_folder
 
-CHOICE = "Which of the weights that a run put aside"
+SELECTION = "Which of the saved weights of a run"
 
 
 def average(
@@ -19,14 +19,14 @@ def average(
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to write.")],
     last: Annotated[
         int | None,
-        typer.Option(min=1, help="The last so many.", rich_help_panel=CHOICE, show_default=False),
+        typer.Option(min=1, help="The last N.", rich_help_panel=SELECTION, show_default=False),
     ] = None,
     best: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="The so many best in validation, by training.stop_metric.",
-            rich_help_panel=CHOICE,
+            help="The N best in validation, by training.stop_metric.",
+            rich_help_panel=SELECTION,
             show_default=False,
         ),
     ] = None,
@@ -34,17 +34,17 @@ def average(
         str,
         typer.Option(
             metavar="N,…",
-            help="Those of these updates.",
-            rich_help_panel=CHOICE,
+            help="Those of these updates, separated by commas.",
+            rich_help_panel=SELECTION,
             show_default=False,
         ),
     ] = "",
 ) -> None:
     """Average weights into a new run folder, to translate with (Vaswani 2017).
 
-    Of one run all the weights that training put aside, or those chosen; they are in
-    RUN/training/weights. Of several runs the weights that they translate with, or those chosen of
-    each. Only what began alike has a meaningful mean: one training, or runs that went on from one.
+    Given one run, averages the weights that training saved in RUN/training/weights: all, or those
+    selected. Given several runs, averages the weights they translate with, or those selected of
+    each. Average only what began from the same weights: one training, or runs that continued it.
 
     \b
     seq2seq train … --set training.average=none --set training.average_every=200 \\
@@ -52,16 +52,16 @@ def average(
     seq2seq average runs/en-de --output runs/en-de-average
     seq2seq average runs/en-de --last 5 --output runs/en-de-last-5
     """
-    chosen = parse_updates(updates)
+    selected = parse_updates(updates)
     check_new_folder(output)
-    from seq2seq_cli.training.averaging import Choice, average_runs, began_apart
+    from seq2seq_cli.training.averaging import Selection, average_runs, began_apart
 
-    files = average_runs(runs, output, Choice(last or 0, best or 0, chosen))
+    files = average_runs(runs, output, Selection(last or 0, best or 0, selected))
     if apart := began_apart(runs):
         console.warn(
-            f"{apart[0]} and {apart[1]} began with other random weights, so that their mean is no "
-            "model of either; average one training, or runs that went on from one (--init-from), "
-            "and let others vote: seq2seq translate RUN RUN"
+            f"{apart[0]} and {apart[1]} began with other random weights, so that their mean is not "
+            "a useful model; average one training, or runs that continue one (--init-from), and "
+            "use others as an ensemble: seq2seq translate RUN RUN"
         )
     for file in files:
         console.note(f"  {file}")

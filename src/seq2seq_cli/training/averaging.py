@@ -1,4 +1,4 @@
-"""Means of weights: a moving one in training, of those put aside there, and of whole runs."""
+"""Averages of weights: a moving average in training, of saved weights, and of whole runs."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ Weights = dict[str, Tensor]
 
 
 def average(weights: Iterable[Weights]) -> Weights:
-    """The mean of weights, tensor by tensor; only two of them are in memory at a time."""
+    """The mean of weights, tensor by tensor; at most two sets of weights are in memory."""
     sums: Weights = {}
     count = 0
     for each in weights:
@@ -33,8 +33,8 @@ def average(weights: Iterable[Weights]) -> Weights:
 class MovingAverage:
     """An exponential moving average of a model's weights (Polyak and Juditsky 1992).
 
-    After n updates at most n / 10 of them count: the decay begins low and rises to the one wanted
-    as (1 + n) / (10 + n), so that it soon forgets the weights of the beginning.
+    The decay begins low and rises as (1 + n) / (10 + n), n being the number of updates, until it
+    reaches `decay`; so the average soon forgets the first weights.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -44,13 +44,13 @@ class MovingAverage:
 
     @torch.no_grad()
     def follow(self, updates: int) -> None:
-        """Move towards the model's weights, which have had so many updates."""
+        """Move towards the model's weights after this number of updates."""
         step = 1 - min(self.decay, (1 + updates) / (10 + updates))
         torch._foreach_lerp_(list(self.weights.values()), list(self.parameters.values()), step)
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
-        """Put the average into the model for a while; then its own weights return."""
+        """Let the model have the average in this block; then its own weights return."""
         own = {name: p.detach().clone() for name, p in self.parameters.items()}
         try:
             self._fill(self.weights)
@@ -68,14 +68,14 @@ class MovingAverage:
         return {name: tensor.cpu() for name, tensor in self.weights.items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` gave."""
+        """Restore what `tensors` returned."""
         for name, tensor in self.weights.items():
             tensor.copy_(tensors[name])
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which of the weights that a run put aside are meant; at most one of these, none means all."""
+class Selection:
+    """Which of a run's saved weights are averaged: at most one of these is set, none means all."""
 
     last: int = 0
     best: int = 0
@@ -88,38 +88,38 @@ class Choice:
         )
 
     def __bool__(self) -> bool:
-        return self != Choice()
+        return self != Selection()
 
     def of(self, run: RunFolder) -> list[int]:
-        """The updates chosen, oldest first. Raises InputError for what the run has not."""
-        there = run.saved_weights.updates()
-        if not there:
+        """The selected updates, oldest first. Raises InputError if the run lacks one."""
+        saved = run.saved_weights.updates()
+        if not saved:
             raise InputError(
-                f"{run.path} has put no weights aside; training does with training.average = "
-                '"best" or "last", as many as training.average_count'
+                f"{run.path} has no saved weights to average; training saves as many as "
+                'training.average_count with training.average = "best" or "last"'
             )
         if self.best:
             value = {
                 entry.update: entry.value for entry in run.checkpoints.load_state().saved_weights
             }
-            ranked = sorted((u for u in there if u in value), key=lambda u: -value[u])
+            ranked = sorted((u for u in saved if u in value), key=lambda u: -value[u])
             return sorted(self._enough(run, ranked, self.best, "validated ")[: self.best])
         if self.last:
-            return self._enough(run, there, self.last)[-self.last :]
-        missing = [update for update in self.updates if update not in there]
+            return self._enough(run, saved, self.last)[-self.last :]
+        missing = [update for update in self.updates if update not in saved]
         if missing:
             raise InputError(
-                f"{run.path} has no weights of update {missing[0]:,}; those of {_listed(there)} "
-                "are there"
+                f"{run.path} has no saved weights of update {missing[0]:,}, but those of "
+                f"{_listed(saved)}"
             )
-        return sorted(set(self.updates)) or there
+        return sorted(set(self.updates)) or saved
 
     @staticmethod
     def _enough(run: RunFolder, found: list[int], wanted: int, kind: str = "") -> list[int]:
         require(
             len(found) >= wanted,
-            f"{run.path} has {len(found)} {kind}weights put aside ({_listed(sorted(found))}), "
-            f"{wanted} are asked for; training keeps as many as training.average_count",
+            f"{run.path} has {len(found)} saved {kind}weights ({_listed(sorted(found))}), {wanted} "
+            "are asked for; training saves as many as training.average_count",
         )
         return found
 
@@ -128,21 +128,21 @@ def _listed(updates: Sequence[int]) -> str:
     return "updates " + ", ".join(f"{update:,}" for update in updates) if updates else "none"
 
 
-def average_runs(runs: Sequence[Path], output: Path, choice: Choice) -> list[Path]:
+def average_runs(runs: Sequence[Path], output: Path, selection: Selection) -> list[Path]:
     """Write the mean of weights as a new run folder, which appears when it is whole.
 
-    Of each run the weights chosen that it put aside; without a choice, all of those of a single
-    run, and of several runs the weights that they translate with. Returns the files averaged.
-    Raises InputError where the models or their vocabularies differ.
+    Averages the selected saved weights of each run. Without a selection, averages all saved weights
+    of a single run, or the weights that several runs translate with. Returns the averaged files.
+    Raises InputError if the models or their vocabularies differ.
     """
     folders = [RunFolder(run) for run in runs]
-    for folder in folders:  # the first with itself: so it is one
+    for folder in folders:  # the first with itself too: it must be a run
         check_same_model(folders[0], folder)
-    if len(folders) > 1 and not choice:
+    if len(folders) > 1 and not selection:
         files = [folder.path / WEIGHTS for folder in folders]
     else:
-        files = [f.saved_weights.path(update) for f in folders for update in choice.of(f)]
-    mean = average(_alike(files))
+        files = [f.saved_weights.path(update) for f in folders for update in selection.of(f)]
+    mean = average(_with_same_shapes(files))
     temporary = output.absolute().with_name(f".{output.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -155,9 +155,9 @@ def average_runs(runs: Sequence[Path], output: Path, choice: Choice) -> list[Pat
 
 
 def began_apart(runs: Sequence[Path]) -> tuple[Path, Path] | None:
-    """Two runs that began with other random weights and none with the other's, if there are such.
+    """Two runs that began with different random weights, neither with those of the other, or None.
 
-    A mean of weights that never were the same means nothing.
+    The mean of weights that were never the same is not a useful model.
     """
     folders = [RunFolder(run) for run in runs]
     for one, other in combinations(folders, 2):
@@ -171,7 +171,7 @@ def began_apart(runs: Sequence[Path]) -> tuple[Path, Path] | None:
 
 
 def check_same_model(one: RunFolder, other: RunFolder) -> None:
-    """Raise InputError, naming the setting, where weights of two runs do not mean the same."""
+    """Raise InputError, naming the setting, if two runs hold different models."""
     model = one.load_config().model
     for name, value, others in model.differences(other.load_config().model):
         raise InputError(
@@ -180,7 +180,7 @@ def check_same_model(one: RunFolder, other: RunFolder) -> None:
         )
     require(
         _hashes(one) == _hashes(other),
-        f"{one.path} and {other.path} have different tokenizers, so that their embeddings are of "
+        f"{one.path} and {other.path} have different tokenizers, so that their embeddings are for "
         "different words; only runs that share theirs can be averaged",
     )
 
@@ -189,8 +189,8 @@ def _hashes(run: RunFolder) -> dict[str, str]:
     return {name: each.sha256 for name, each in run.load_tokenizers().files().items()}
 
 
-def _alike(files: Sequence[Path]) -> Iterable[Weights]:
-    """Read weights one after the other; raises InputError where names or shapes differ."""
+def _with_same_shapes(files: Sequence[Path]) -> Iterable[Weights]:
+    """Read weights one file after the other; raises InputError if names or shapes differ."""
     shapes = None
     for file in files:
         weights = load_tensors(file)
@@ -204,10 +204,10 @@ def _alike(files: Sequence[Path]) -> Iterable[Weights]:
 
 
 def _write(run: RunFolder, like: RunFolder, weights: Weights, files: Sequence[Path]) -> None:
-    """A run folder to translate with; metrics.jsonl says what it is the average of."""
+    """Write a run folder to translate with; metrics.jsonl names the averaged files."""
     run.create(like.load_config(), like.load_tokenizers())
     run.metrics.append({"kind": "average", "weights": [str(file) for file in files]})
     if (like.path / SHORTLIST).is_file():
         run.save_shortlist(*like.load_shortlist())
     run.save_model(weights)
-    run.load_model()  # refuses what would not load
+    run.load_model()  # raises InputError if it cannot be loaded

@@ -25,7 +25,7 @@ class PretrainedRun:
 
     @classmethod
     def at(cls, path: str, output: Path) -> "PretrainedRun":
-        """The run at a path. Raises InputError if it is the one to be written, or not there."""
+        """The run at a path. Raises InputError if there is none or it is the run to be written."""
         run = RunFolder(Path(path))
         run.load_config()
         require(
@@ -42,10 +42,10 @@ class PretrainedRun:
         return str(read_label(path)["sha256"])
 
     def initialise(self, model: TranslationModel, tokenizers: Tokenizers) -> Iterator[str]:
-        """Copy the weights into a fresh model, and say in sentences what was copied.
+        """Copy the weights into a new model; yields sentences that say what was copied.
 
-        Vectors of pieces that both vocabularies have are carried over; the others stay fresh.
-        Raises InputError where the models differ in a setting, or the run is damaged.
+        Vectors of pieces that both vocabularies have are carried over; the others stay random.
+        Raises InputError if the models differ in a setting, or if the run is damaged.
         """
         old = self.run.load_model()
         _check_same_shapes(old.config, model.config, self.run.path)
@@ -55,25 +55,33 @@ class PretrainedRun:
                 if model.group(name) != "embeddings":
                     parameter.copy_(weights[name])
         yield f"weights begin as those of {self.run.path}"
-        before = self.run.load_tokenizers()
-        source = (before.source.vocabulary, old.source_embedding.weight)
-        target = (before.target.vocabulary, old.target_embedding.weight)
+        pretrained = self.run.load_tokenizers()
+        source = (pretrained.source.vocabulary, old.source_embedding.weight)
+        target = (pretrained.target.vocabulary, old.target_embedding.weight)
         if model.source_embedding is model.target_embedding:
-            yield _carried("", model.target_embedding.weight, tokenizers.target, [target, source])
+            yield _carry_over_and_report(
+                "", model.target_embedding.weight, tokenizers.target, [target, source]
+            )
             return
-        yield _carried("source ", model.source_embedding.weight, tokenizers.source, [source])
-        yield _carried("target ", model.target_embedding.weight, tokenizers.target, [target])
+        yield _carry_over_and_report(
+            "source ", model.source_embedding.weight, tokenizers.source, [source]
+        )
+        yield _carry_over_and_report(
+            "target ", model.target_embedding.weight, tokenizers.target, [target]
+        )
 
 
 Vectors = tuple[Sequence[str], Tensor]  # the pieces of a vocabulary, and their vectors (V, D)
 
 
-def _carried(side: str, fresh: Tensor, tokenizer: Tokenizer, pretrained: Sequence[Vectors]) -> str:
+def _carry_over_and_report(
+    side: str, fresh: Tensor, tokenizer: Tokenizer, pretrained: Sequence[Vectors]
+) -> str:
     """Carry pretrained embeddings over, and say how many."""
     carried = carry_over(fresh, tokenizer.vocabulary, pretrained)
     return (
         f"{side}embeddings: {carried:,} of {len(tokenizer):,} pieces carried over, "
-        f"{len(tokenizer) - carried:,} fresh"
+        f"{len(tokenizer) - carried:,} new"
     )
 
 

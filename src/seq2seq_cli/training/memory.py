@@ -1,4 +1,4 @@
-"""How many tokens of a batch fit a device, and less memory for the same gradients."""
+"""How large a batch fits a device, and how to compute the same gradients in less memory."""
 
 import os
 from collections.abc import Callable
@@ -15,19 +15,20 @@ from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training.objective import Objective
 
-USABLE = 0.4  # share of the free memory that a batch may keep; backward needs some more on top
+USABLE = 0.4  # share of the free memory for saved tensors; the backward pass needs more on top
 LEAST_TOKENS = 256
-# More tokens a batch make no processor faster, and learn less from as many pairs.
+# Larger batches are not faster on any processor, and learn less from the same pairs.
 MOST_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 32768}
 
 
 def fitting_batch_tokens(
     model: TranslationModel, pairs: TokenPairs, objective: Objective, device: torch.device
 ) -> int:
-    """Padded tokens of a batch, a power of two, whose tensors fit what memory is free now.
+    """Padded tokens of a batch, a power of two, whose saved tensors fit the memory that is free.
 
-    Measured is the longest pair, of whose tokens most is kept: by how much more is kept of two of
-    them than of one, since of the weights some is kept too. Changes no random state.
+    Measures how many more bytes two copies of the longest pair save for the backward pass than one:
+    a token of it saves most, and the bytes saved for the weights cancel out. Leaves random states
+    as they are.
     """
     longest = int((pairs.source.lengths + pairs.target.lengths).argmax())
     length = 1 + max(int(pairs.source.lengths[longest]), int(pairs.target.lengths[longest]))
@@ -43,23 +44,23 @@ def fitting_batch_tokens(
 
 
 def saved_bytes(forward: Callable[[], object]) -> int:
-    """Bytes that a forward pass keeps for the gradients, each storage counted once."""
+    """Bytes that a forward pass saves for the backward pass, each storage counted once."""
     sizes: dict[int, int] = {}
-    held: list[Tensor] = []  # or a storage's address could be given out again
+    held: list[Tensor] = []  # so that no address is used a second time
 
-    def keep(tensor: Tensor) -> Tensor:
+    def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         sizes[storage.data_ptr()] = storage.nbytes()
         held.append(tensor)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         forward()
     return sum(sizes.values())
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that may still be taken."""
+    """Bytes of memory that are free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
@@ -68,12 +69,12 @@ def free_memory(device: torch.device) -> int:
         with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
             available = next(line for line in file if line.startswith("MemAvailable:"))
         return 1024 * int(available.split()[1])
-    except (OSError, StopIteration):  # no Linux: half of all there is
+    except (OSError, StopIteration):  # not Linux: assume half of all memory
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is short: CUDA's has a type, a CPU's only words."""
+    """Whether an error means out of memory: CUDA has a type for it, a CPU only the message."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(
@@ -82,7 +83,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give the device's unused memory back, so that other shapes find room."""
+    """Free the device's unused cached memory, so that tensors of other shapes fit."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -90,17 +91,19 @@ def release_memory(device: torch.device) -> None:
 
 
 def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
-    """A batch in parts of about as many rows, of some `tokens` padded tokens or a single pair.
+    """Split a batch into micro-batches of about equal rows and about `tokens` padded tokens.
 
-    They hold the same pairs, and so, added up, their gradients are the same.
+    A micro-batch has at least one pair. The sum of their gradients is that of the whole batch.
     """
     length = max(batch.source.size(1), batch.target.size(1))
-    count = round(len(batch.source) * length / tokens)  # BOS and EOS are beyond the batch's budget
+    count = round(
+        len(batch.source) * length / tokens
+    )  # the batch's budget does not count BOS and EOS
     return _split(batch, max(1, min(len(batch.source), count)))
 
 
 def split_in_two(batch: Batch) -> list[Batch]:
-    """A batch in two parts."""
+    """Split a batch in two."""
     return _split(batch, 2)
 
 
@@ -108,21 +111,21 @@ def _split(batch: Batch, count: int) -> list[Batch]:
     if count == 1:
         return [batch]
     alignments = batch.alignment.tensor_split(count) if batch.alignment is not None else None
-    parts = []
+    pieces = []
     for i, (source, target) in enumerate(
         zip(batch.source.tensor_split(count), batch.target.tensor_split(count), strict=True)
     ):
         read = int((source != PAD).sum(dim=1).max())
         written = int((target != PAD).sum(dim=1).max())
         alignment = alignments[i][:, : written - 1, :read] if alignments is not None else None
-        parts.append(Batch(source[:, :read], target[:, :written], alignment))
-    return parts
+        pieces.append(Batch(source[:, :read], target[:, :written], alignment))
+    return pieces
 
 
 def recompute_layers(model: TranslationModel) -> None:
-    """Let the layers of a model be computed again when gradients are, and keep only their inputs.
+    """Save only the inputs of layers, and compute the layers again in the backward pass.
 
-    As Chen et al. 2016: memory for some third more time, with the same gradients.
+    Less memory and the same gradients for about a third more time (Chen et al. 2016).
     """
     for layer in model.layers():
         layer.forward = _recomputed(layer.forward)

@@ -1,4 +1,4 @@
-"""What training minimises: from a batch to its loss."""
+"""The loss that training minimises, from a batch on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from seq2seq_cli.symbols import PAD, PIECES, UNK
 from seq2seq_cli.training.cross_entropy import cross_entropy
 from seq2seq_cli.training.r_drop import r_drop
 
-LEAST_ATTENTION = 1e-6  # of which a logarithm is taken: what is out of sight has none
+LEAST_ATTENTION = 1e-6  # before the logarithm: masked positions have zero attention
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of a batch as the settings want it; the model's products run in `precision`."""
+    """The loss of a batch by the settings; the model's products run in `precision`."""
 
     config: TrainingConfig
     precision: torch.dtype
-    tags: tuple[int, ...] = ()  # ids of the tags of languages, which word dropout leaves
+    tags: tuple[int, ...] = ()  # token ids of language tags, which word dropout leaves alone
 
     def __call__(self, model: TranslationModel, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, which has gradients, and the plain negative log-likelihood, which has none.
@@ -32,7 +32,7 @@ class Objective:
         """
         config = self.config
         passes = 2 if config.r_drop else 1
-        hidden, captured = self._features(model, batch, passes)
+        hidden, captured = self._hidden(model, batch, passes)
         predicted, weight = batch.target[:, 1:], model.output.weight
         if config.r_drop:
             loss, plain = r_drop(hidden, weight, predicted, config.label_smoothing, config.r_drop)
@@ -43,14 +43,14 @@ class Objective:
             loss = loss + config.guided_alignment * misalignment(captured, alignment)
         return loss, plain
 
-    def _features(
+    def _hidden(
         self, model: TranslationModel, batch: Batch, passes: int
     ) -> tuple[Tensor, list[list[Tensor]]]:
-        """Hidden states (passes x tokens, D) of a batch; each layer's attention if guided.
+        """Hidden states (passes x tokens, D) of a batch; each layer's attention if it is guided.
 
-        The passes differ by what is dropped.
+        The passes differ by what dropout leaves out.
         """
-        # What nothing is predicted after is not computed: EOS of all but the longest targets.
+        # EOS is the input of no prediction: it is replaced by PAD, so that it is not computed.
         read = batch.target[:, :-1].masked_fill(batch.target[:, 1:] == PAD, PAD)
         source, read = batch.source.repeat(passes, 1), read.repeat(passes, 1)
         if self.config.word_dropout:

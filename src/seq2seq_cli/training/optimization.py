@@ -1,4 +1,4 @@
-"""The optimizer, and the learning rate as a pure function of the update."""
+"""The optimizer, and the learning rate as a function of the update alone."""
 
 import math
 
@@ -25,9 +25,9 @@ def learning_rate(config: TrainingConfig, update: int) -> float:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019); biases and norms are not decayed.
+    """AdamW (Loshchilov and Hutter 2019) without weight decay of biases and norms.
 
-    Of frozen parameters it knows nothing.
+    Frozen parameters are left out.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trained if p.dim() >= 2]
@@ -45,7 +45,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter group this learning rate."""
+    """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
@@ -63,10 +63,10 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def load_optimizer_tensors(
     model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` took."""
+    """Restore what `optimizer_tensors` returned."""
     parameters = dict(model.named_parameters())
     for full_name, value in tensors.items():
         key, name = full_name.split("/", 1)
         parameter = parameters[name]
-        place = value if key == "step" else value.to(parameter.device)
-        optimizer.state[parameter][key] = place
+        restored = value if key == "step" else value.to(parameter.device)
+        optimizer.state[parameter][key] = restored

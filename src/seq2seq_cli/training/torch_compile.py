@@ -1,7 +1,7 @@
-"""A model's layers through torch.compile, which makes few kernels of their many operations.
+"""Layers through torch.compile, which fuses their many operations into few kernels.
 
-For GPUs, which otherwise wait for each operation to be launched; it works on every device that
-torch.compile works on. On CPUs this package's own functions are faster.
+It is meant for GPUs, which otherwise wait for each operation to be launched, and works on every
+device that torch.compile supports. On CPUs the kernels of this package are faster.
 """
 
 from collections.abc import Callable
@@ -15,25 +15,25 @@ from seq2seq_cli.models import TranslationModel
 
 
 def compile_layers(model: TranslationModel, device: torch.device) -> int:
-    """Let the layers of a model be compiled for training; returns how many these are.
+    """Pass the layers of a model through torch.compile for training; returns how many there are.
 
-    Compiled is a kind of layer, not each layer, and for symbols in the place of sizes, so that no
-    batch is compiled anew but for sizes of 1. Search goes on uncompiled. Raises InputError where
-    nothing can be compiled.
+    Layers of one kind share their code, which is compiled for symbolic sizes, so that only sizes of
+    1 compile it again. Search uses the layers as they were. Raises InputError if there is nothing
+    to compile, or no compiler.
     """
-    # An RNN's layer is one call to a library that has all its steps in it.
+    # A layer of an RNN is one call of a library that computes all steps.
     found = [layer for layer in model.layers() if not isinstance(layer, nn.RNNBase)]
     if not found:
         raise InputError(
             f"training.torch_compile = true: the architecture {model.config.architecture} has no "
             "layers to compile, since each is one call of the library for RNNs; leave it out"
         )
-    # Not imported before they are wanted: that takes a second.
+    # Imported only if needed: this takes a second.
     from torch._inductor import config as inductor
     from torch.fx.experimental import _config as symbols
 
-    symbols.use_duck_shape = False  # sizes that are equal by chance are two
-    # Kernels chosen by timing them would differ from one sitting of a training to the next.
+    symbols.use_duck_shape = False  # sizes that are equal by chance stay two symbols
+    # Kernels chosen by timing them would differ from one session of a training to the next.
     inductor.deterministic = True
     _try(device)
     for layer in found:
@@ -52,12 +52,12 @@ def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _try(device: torch.device) -> None:
-    """Compile something small, to know that there is all it takes. Raises InputError."""
+    """Compile a small function. Raises InputError if torch.compile does not work here."""
     try:
         torch.compile(torch.nn.functional.softplus)(torch.ones(2, device=device))
-    except Exception as error:  # whatever a compiler, or one that is missing, comes up with
+    except Exception as error:  # a missing compiler raises errors of many types
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             f"training.torch_compile = true: torch.compile does not work here ({reason[0]}); it "
-            "wants a C++ compiler, and Triton for a GPU. Install what is missing, or leave it out"
+            "needs a C++ compiler, and Triton for a GPU. Install what is missing, or leave it out"
         ) from None

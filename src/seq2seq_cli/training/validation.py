@@ -1,4 +1,4 @@
-"""What training asks about a model between updates: its loss, and scores from real decoding."""
+"""Validation of a model between updates: its loss, and scores of its translations."""
 
 import math
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ from seq2seq_cli.translation import Translator
 
 @dataclass(frozen=True)
 class Validator:
-    """Validates a model on held-out pairs; made once, called with the model of the moment."""
+    """Validates a model on held-out pairs; called with the model at each validation."""
 
     text: ParallelText
     pairs: TokenPairs
-    translator: Translator  # its model takes turns with the one validated
+    translator: Translator  # its model is replaced by the one validated
     batch_tokens: int
-    samples: int  # translations to show
+    samples: int  # number of translations to show
 
     def __call__(self, model: TranslationModel) -> Validation:
         translator = replace(self.translator, predictor=Predictor([model]))
@@ -58,7 +58,7 @@ def _signatures(scores: Sequence[Score]) -> tuple[str, ...]:
 def data_statistics(
     pairs: TokenPairs, valid_pairs: TokenPairs, valid: ParallelText, vocabulary: Vocabulary
 ) -> DataStatistics:
-    """What diagnosis wants to know of training pairs, validation pairs and validation text."""
+    """Statistics of training pairs, validation pairs and validation text, for the diagnosis."""
     return DataStatistics(
         source=_side(pairs.source, valid_pairs.source, vocabulary.source),
         target=_side(pairs.target, valid_pairs.target, vocabulary.target),
@@ -73,7 +73,9 @@ def _side(sentences: Sentences, valid: Sentences, size: int) -> SideStatistics:
     return SideStatistics(
         unknown=float(counts[UNK] / tokens),
         valid_unknown=float(valid_counts[UNK] / valid_tokens),
-        rare=float(counts[known & (counts <= RARE)].sum() / tokens),  # a token not counting itself
+        rare=float(
+            counts[known & (counts <= RARE)].sum() / tokens
+        ),  # the token itself is not counted
         valid_rare=float(valid_counts[known & (counts < RARE)].sum() / valid_tokens),
         length=float(tokens / len(sentences)),
         valid_length=float(valid_tokens / len(valid)),
@@ -83,21 +85,21 @@ def _side(sentences: Sentences, valid: Sentences, size: int) -> SideStatistics:
 
 
 def _word_loss(counts: Indices, valid_counts: Indices) -> float:
-    """The loss, in nats a token, of predicting by training's frequencies alone."""
-    probabilities = (counts + 1) / (counts + 1).sum()  # one more of each: none is impossible
+    """The validation loss, in nats per token, of a model that knows only token frequencies."""
+    probabilities = (counts + 1) / (counts + 1).sum()  # add-one smoothing
     return float(-(valid_counts * np.log(probabilities)).sum() / max(1, valid_counts.sum()))
 
 
 @torch.inference_mode()
 def mean_loss(model: TranslationModel, pairs: TokenPairs, batch_tokens: int) -> float:
-    """Negative log-likelihood of all target tokens, EOS included, in nats a token."""
+    """Negative log-likelihood of all target tokens, EOS included, in nats per token."""
     device = next(model.parameters()).device
     lengths: Indices = np.maximum(pairs.source.lengths, pairs.target.lengths) + 1
     order = np.argsort(lengths, kind="stable")
     total = 0.0
     tokens = 0
-    for part in split_by_tokens(lengths[order], batch_tokens):
-        batch = pairs.batch(order[part]).to(device)
+    for rows in split_by_tokens(lengths[order], batch_tokens):
+        batch = pairs.batch(order[rows]).to(device)
         tokens += batch.target_tokens()
         hidden = model(batch.source, batch.target[:, :-1])
         total += float(cross_entropy(hidden, model.output.weight, batch.target[:, 1:])[1])
