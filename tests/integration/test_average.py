@@ -117,7 +117,7 @@ def test_what_has_no_mean_is_refused_and_nothing_written(seq2seq, train, run):
         (["alone"], "alone has no saved weights to average"),
         (["run", "--last", 9], "saved weights (updates "),
         (["run", "--best", 9], "saved validated weights (updates "),
-        (["run", "--updates", "35"], "run has no saved weights of update 35, but those of updates "),
+        (["run", "--updates", "35"], "run has no saved weights of update 35, but those of "),
         (["run", "--updates", "35,x"], "--updates 35,x: whole numbers with commas between"),
         (["run", "--last", 1, "--best", 1], "exclude each other"),
         (["nothing"], "nothing: no such run folder"),
