@@ -1,5 +1,6 @@
 """Every command, option, setting, link and path that the documentation names exists."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,11 +15,17 @@ import typer
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.config import presets
 from seq2seq_cli.config.data import DataConfig
-from seq2seq_cli.config.settings import merged, parse_assignment, parse_toml, settings_from
+from seq2seq_cli.config.models import MODEL_CONFIGS, model_config
+from seq2seq_cli.config.settings import (
+    RENAMED,
+    merged,
+    parse_assignment,
+    parse_toml,
+    settings_from,
+)
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import ARCHITECTURES, model_config
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "seq2seq_cli"
@@ -35,7 +42,7 @@ SECTIONS: dict[str, list[type[Any]]] = {
     "data": [DataConfig],
     "tokenizer": [TokenizerSettings],
     "training": [TrainingConfig],
-    "model": [architecture.Config for architecture in ARCHITECTURES.values()],
+    "model": [*MODEL_CONFIGS.values()],
 }
 SETTING = re.compile(rf"\b({'|'.join(SECTIONS)})\.([a-z][a-z0-9_]*)\b(?![/(.])")
 SUFFIXES = {"py", "cpp", "h", "toml", "safetensors", "model", "jsonl", "md", "sh", "html"}
@@ -45,9 +52,6 @@ VALUE = "8"  # of a shell variable; a number, since that may be asked for
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|cpp|h|sh|md|toml|html)")
-
-# A setting of an earlier version, which only the changelog names.
-RENAMED: set[tuple[str, str]] = set()
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # of all errors of parsing
 INCOMPLETE = ("MissingParameter", "BadOptionUsage")  # a required option, a value of an option
@@ -112,7 +116,7 @@ def shell_commands(text: str) -> Iterator[Command]:
     text = re.sub(r'"?\$(@|\{\w+\[@\][^}]*\}|\(.*?\))"?', ELLIPSIS, text)  # any number of words
     text = re.sub(r"\$(\{[^}]*\}|\w+)", VALUE, text)
     for line in text.splitlines():
-        if re.search(r"\bseq2seq\b", line):
+        if "import" not in line and re.search(r"\bseq2seq\b", line):
             yield from commands_of_line(line)
 
 
@@ -247,7 +251,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_settings_exist(path: Path) -> None:
     code = [path.read_text(encoding="utf-8")] if path in SCRIPTS else code_of(path)
     for section, key in SETTING.findall("\n".join(code)):
-        if key not in SUFFIXES and (section, key) not in RENAMED:
+        if key not in SUFFIXES and f"{section}.{key}" not in RENAMED:
             check_setting(section, key)
 
 
@@ -293,6 +297,17 @@ def test_named_files_exist(page: Path) -> None:
         for name in NAMED_FILE.findall(code) if " " not in code else []:
             places = (ROOT, PACKAGE, page.parent, ROOT / "recipes")
             assert any((place / name).exists() for place in places), f"{name} does not exist"
+
+
+@pages
+def test_python_code_imports_what_exists(page: Path) -> None:
+    for block in prose_and_blocks(page.read_text(encoding="utf-8"))[1]:
+        if "from seq2seq_cli" in block:
+            statements = ast.parse(block).body
+            imports: list[ast.stmt] = [
+                each for each in statements if isinstance(each, ast.ImportFrom)
+            ]
+            exec(compile(ast.Module(imports, []), str(page), "exec"), {})
 
 
 def test_readme_is_short() -> None:
