@@ -314,6 +314,13 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
+def test_recipes_of_contributing_are_short() -> None:
+    sections = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## Add ")[1:]
+    assert len(sections) == 5
+    for section in sections:
+        assert len(section.strip().splitlines()[1:]) <= 16, section  # the first is blank
+
+
 def test_every_page_of_docs_is_in_its_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     for page in (ROOT / "docs").glob("*.md"):
