@@ -1,4 +1,4 @@
-"""`seq2seq export`: a run in the format of another engine."""
+"""`seq2seq export`: writes a run in the format of another engine."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,10 +16,11 @@ def export(
         Literal["ctranslate2"], typer.Option("--format", help="The engine to export for.")
     ] = "ctranslate2",
     quantization: Annotated[
-        str, typer.Option(help="Type of the weights there, such as int8.", show_default="float32")
+        str,
+        typer.Option(help="Type of the exported weights, such as int8.", show_default="float32"),
     ] = "",
 ) -> None:
-    """Write a run in the format of another engine: CTranslate2 serves Transformers.
+    """Write a run in the format of another engine: CTranslate2, for Transformers.
 
     \b
     seq2seq export runs/en-de models/en-de --format ctranslate2
@@ -29,4 +30,4 @@ def export(
     from seq2seq_cli.interop.ctranslate2 import export_ctranslate2
 
     export_ctranslate2(run, output, quantization)
-    console.note(f"{output} is a model for {format_}, with its tokenizers")
+    console.note(f"{output}: a model for {format_}, with its tokenizers")

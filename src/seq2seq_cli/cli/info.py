@@ -1,4 +1,4 @@
-"""`seq2seq info`: what a run folder holds."""
+"""`seq2seq info`: the size and cost of the model in a run folder."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,10 +12,14 @@ def info(
         Literal["text", "json"], typer.Option("--format", help="A table to read, or JSON.")
     ] = "text",
     length: Annotated[
-        int, typer.Option(min=1, help="Tokens a side of the sentences that cost is counted for.")
+        int,
+        typer.Option(
+            min=1,
+            help="Length in tokens, on each side, of the sentences that the cost is computed for.",
+        ),
     ] = 20,
 ) -> None:
-    """Show a model's parameters, its size, and what a token costs.
+    """Show the parameters of a model and the cost of a token.
 
     \b
     seq2seq info runs/en-de

@@ -1,4 +1,4 @@
-"""`seq2seq inspect`: see what a model looks at, and how it learned."""
+"""`seq2seq inspect`: shows the attention of a model and the course of its training."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -23,15 +23,17 @@ from seq2seq_cli.text import STDIN, check_line_counts, display_name, read_lines
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
 
-app = typer.Typer(no_args_is_help=True, help="See what a model looks at, and how it learned.")
+app = typer.Typer(
+    no_args_is_help=True, help="Show the attention of a model, or the course of its training."
+)
 
 WHAT, FILES, SEARCH, MACHINE = "What to show", "Files", "Search", "Machine"
-MOST_LINES = 1000  # in one file: a page holds all weights
+MOST_LINES = 1000  # of input: a page holds the weights of all of them
 
 
 @app.callback()
 def inspect() -> None:
-    """See what a model looks at, and how it learned."""
+    """Show the attention of a model, or the course of its training."""
 
 
 @app.command()
@@ -43,7 +45,7 @@ def attention(
     target: Annotated[
         Path | None,
         typer.Option(
-            help="Its translation, line by line, instead of the model's own.",
+            help="Translation to use instead of the model's own, line by line.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -59,25 +61,39 @@ def attention(
     layer: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of the decoder.", show_default="mean of all", rich_help_panel=WHAT
+            min=1,
+            help="Layer of the decoder, from 1.",
+            show_default="mean of all",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     head: Annotated[
-        int | None, typer.Option(min=1, show_default="mean of all", rich_help_panel=WHAT)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Attention head, from 1.",
+            show_default="mean of all",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     beam: Annotated[
-        int, typer.Option(min=1, help="Hypotheses kept; 1 is greedy.", rich_help_panel=SEARCH)
+        int,
+        typer.Option(min=1, help="Width of the beam; 1 is greedy search.", rich_help_panel=SEARCH),
     ] = 5,
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1024, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE
+            min=1,
+            max=1024,
+            help="Threads for CPU work.",
+            show_default="all",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
 ) -> None:
-    """Show where a model looks in the source for each token it writes.
+    """Show how much each token of a translation attends to each source token.
 
-    A row is a target token, a column a source token. Pages and JSON hold all layers and heads.
+    Each row is a target token, each column a source token. HTML and JSON have all layers and heads.
 
     \b
     echo "A man rides a bicycle." | seq2seq inspect attention runs/en-de
@@ -113,11 +129,12 @@ def attention(
 @app.command()
 def curves(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN", help="Run folders; those of running ones too.")
+        list[Path],
+        typer.Argument(metavar="RUN", help="Run folders, also of trainings in progress."),
     ],
     over: Annotated[
         Literal["updates", "tokens", "minutes"],
-        typer.Option(help="What to draw over; tokens are of the target.", rich_help_panel=WHAT),
+        typer.Option(help="The x axis; tokens are target tokens.", rich_help_panel=WHAT),
     ] = "updates",
     output: Annotated[
         Path | None,
@@ -129,7 +146,7 @@ def curves(
         ),
     ] = None,
 ) -> None:
-    """Show how training went: loss, perplexity, BLEU, chrF and learning rate of one or more runs.
+    """Show the course of training: loss, perplexity, BLEU, chrF and learning rate of runs.
 
     \b
     seq2seq inspect curves runs/en-de

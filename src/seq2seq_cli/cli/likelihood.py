@@ -1,4 +1,4 @@
-"""`seq2seq likelihood`: how likely a model finds given translations."""
+"""`seq2seq likelihood`: how likely given translations are by a model."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,9 @@ FILES, MACHINE = "Files", "Machine"
 def likelihood(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folder of `seq2seq train`; several vote."),
+        typer.Argument(
+            metavar="RUN...", help="Run folder of `seq2seq train`; several are an ensemble."
+        ),
     ],
     source: Annotated[Path, typer.Option(help="Source text.", rich_help_panel=FILES)],
     target: Annotated[
@@ -30,7 +32,8 @@ def likelihood(
         Literal["tsv", "jsonl"],
         typer.Option(
             "--format",
-            help="tsv: log-probability, tokens (EOS counted), perplexity. jsonl: each token too.",
+            help="tsv: log-probability, number of tokens with EOS, perplexity. jsonl: also each "
+            "token.",
             rich_help_panel=FILES,
         ),
     ] = "tsv",
@@ -38,26 +41,30 @@ def likelihood(
         bool,
         typer.Option(
             "--pieces",
-            help="The target is in pieces with spaces between, as `tokenizer encode` writes them.",
+            help="The target is tokenized already: pieces with spaces between, as "
+            "`seq2seq tokenizer encode` writes them.",
             rich_help_panel=FILES,
         ),
     ] = False,
     target_language: Annotated[
         str,
         typer.Option(
-            help="Language of the target, of a run with several; as for `translate`.",
+            help="Language of the target, for runs with several, as for `seq2seq translate`.",
             show_default=False,
         ),
     ] = "",
     weights: Annotated[
-        str, typer.Option(metavar="W,…", help="Of several runs' votes.", show_default="equal")
+        str,
+        typer.Option(
+            metavar="W,…", help="Weight of each run in an ensemble.", show_default="equal"
+        ),
     ] = "",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
-        typer.Option(help="Of matrix products.", rich_help_panel=MACHINE),
+        typer.Option(help="Type of matrix products.", rich_help_panel=MACHINE),
     ] = "auto",
     batch_tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens read at a time.", rich_help_panel=MACHINE)
+        int, typer.Option(min=1, help="Tokens scored at a time.", rich_help_panel=MACHINE)
     ] = 4096,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
@@ -65,17 +72,21 @@ def likelihood(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1024, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE
+            min=1,
+            max=1024,
+            help="Threads for CPU work.",
+            show_default="all",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
 ) -> None:
-    """Tell how likely a model finds given translations: a line for each pair, the whole on stderr.
+    """Compute how likely given translations are: a line for each pair, the total on stderr.
 
-    Log-probabilities are natural ones, over all tokens and EOS, as `translate --format jsonl` has
-    them in float32 and without --shortlist. Of text they are those of the pieces that the tokenizer
-    cuts it into, of which search may have chosen others: its tokens are read with --pieces. A pair
-    of two blank lines counts as nothing, and a line that is longer than the model reads is read as
-    a whole, with a warning.
+    A log-probability is the natural logarithm, summed over all tokens and EOS, as in
+    `seq2seq translate --format jsonl` with float32 and without --shortlist. Text is split into
+    pieces by the tokenizer, while search may have chosen others; give its own tokens with
+    --pieces. A pair of two blank lines counts as 0 tokens. A source that is longer than the model
+    has learned to read is read as a whole, with a warning.
 
     \b
     seq2seq likelihood runs/en-de --source test.en --target test.de

@@ -24,27 +24,25 @@ def score(
             "-r",
             metavar="FILE",
             rich_help_panel=FILES,
-            help="What the translation should be. Give it again for further references.",
+            help="Reference translation. Give the option again for further references.",
         ),
     ],
     hypothesis: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", rich_help_panel=FILES, help="The translation; - is standard input."
+            metavar="FILE", rich_help_panel=FILES, help="Translation to score; - is standard input."
         ),
     ] = STDIN,
     metrics: Annotated[
         str,
-        typer.Option(
-            metavar="NAME,…", rich_help_panel=METRICS, help="Which of bleu, chrf and ter."
-        ),
+        typer.Option(metavar="NAME,…", rich_help_panel=METRICS, help="Any of bleu, chrf and ter."),
     ] = "bleu,chrf",
     tokenize: Annotated[
         str,
         typer.Option(
             metavar="NAME",
             rich_help_panel=METRICS,
-            help="BLEU's tokenizer: 13a, intl, char, zh, none, or another one of sacreBLEU's.",
+            help="Tokenizer of BLEU: 13a, intl, char, zh, none or another of sacreBLEU's.",
         ),
     ] = "13a",
     lowercase: Annotated[
@@ -58,7 +56,9 @@ def score(
     chrf_word_order: Annotated[
         int,
         typer.Option(
-            metavar="WORDS", rich_help_panel=METRICS, help="0 is chrF; 2 makes chrF++ of it."
+            metavar="WORDS",
+            rich_help_panel=METRICS,
+            help="Longest n-gram of words in chrF: 0 is chrF, 2 is chrF++.",
         ),
     ] = 0,
     compare: Annotated[
@@ -66,7 +66,7 @@ def score(
         typer.Option(
             metavar="FILE",
             rich_help_panel=FILES,
-            help="Another translation; tells whether the difference can be chance.",
+            help="Another translation; tests whether the difference can be chance.",
         ),
     ] = None,
     by_length: Annotated[
@@ -74,7 +74,7 @@ def score(
         typer.Option(
             "--by-length",
             rich_help_panel=LENGTH,
-            help="Also score lines of similar length by themselves.",
+            help="Also score groups of lines of similar length.",
         ),
     ] = False,
     source: Annotated[
@@ -82,17 +82,20 @@ def score(
         typer.Option(
             metavar="FILE",
             rich_help_panel=LENGTH,
-            help="Source text, whose words count.",
-            show_default="the first reference's count",
+            help="Source text, for its lengths.",
+            show_default="lengths of the first reference",
         ),
     ] = None,
     bucket: Annotated[
-        int, typer.Option(min=1, metavar="WORDS", rich_help_panel=LENGTH, help="Width of a bucket.")
+        int,
+        typer.Option(min=1, metavar="WORDS", rich_help_panel=LENGTH, help="Lengths in each group."),
     ] = 10,
     plot: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", rich_help_panel=LENGTH, help="Draw it too, as FILE.png or FILE.svg."
+            metavar="FILE",
+            rich_help_panel=LENGTH,
+            help="Also draw the scores by length, as FILE.png or FILE.svg.",
         ),
     ] = None,
     confidence: Annotated[
@@ -100,7 +103,7 @@ def score(
         typer.Option(
             metavar="SAMPLES",
             rich_help_panel=METRICS,
-            help="Add the 95 % interval, from this many bootstrap samples; 1000 is usual, 0 none.",
+            help="Add a 95 % interval from this many bootstrap samples; 1000 is usual, 0: none.",
         ),
     ] = 0,
     output_format: Annotated[
@@ -110,9 +113,9 @@ def score(
 ) -> None:
     """Score a translation, line by line, against one or several references.
 
-    The figures are sacreBLEU's, each with the signature that tells how to get it.
+    Scores are those of sacreBLEU, each with the signature that is needed to reproduce it.
 
-    Give plain text: sacreBLEU tokenizes by itself.
+    Give plain text: sacreBLEU tokenizes it.
 
     \b
     seq2seq translate runs/demo < valid.en | seq2seq score --reference valid.de

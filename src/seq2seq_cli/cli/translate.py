@@ -1,4 +1,4 @@
-"""`seq2seq translate`: lines in, as many lines out, in order and at once."""
+"""`seq2seq translate`: as many lines out as in, in the same order, as soon as they arrive."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,14 +24,16 @@ from seq2seq_cli.translation.results import Format
 if TYPE_CHECKING:
     from seq2seq_cli.translation import Translator
 
-SEARCH, DRAWING, FILES, MACHINE = "Search", "Drawing at random", "Files", "Machine"
-WINDOW_LINES = 1024  # lines read ahead, and sorted by length among each other
+SEARCH, SAMPLING, FILES, MACHINE = "Search", "Sampling", "Files", "Machine"
+WINDOW_LINES = 1024  # translated together at most: sorted by length, then batched
 
 
 def translate(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folder of `seq2seq train`; several vote."),
+        typer.Argument(
+            metavar="RUN...", help="Run folder of `seq2seq train`; several are an ensemble."
+        ),
     ],
     input_: Annotated[
         Path, typer.Option("--input", "-i", help="Text to translate.", rich_help_panel=FILES)
@@ -43,30 +45,34 @@ def translate(
         Format,
         typer.Option(
             "--format",
-            help="text: the best translation. tsv: line number, rank, score, translation. "
-            "jsonl: all that is known, a line for each line.",
+            help="text: the best translation. tsv: line number, rank, score and text of each "
+            "translation. jsonl: an object for each line, with tokens, their log-probabilities "
+            "and, if the models have attention, word alignments.",
             rich_help_panel=FILES,
         ),
     ] = "text",
     alignment: Annotated[
         Path | None,
         typer.Option(
-            help="File for alignments: i-j, source word i gave word j (Pharaoh).",
+            help="File for word alignments in Pharaoh format: i-j means that word j of the "
+            "translation comes from source word i, counted from 0.",
             rich_help_panel=FILES,
         ),
     ] = None,
     prefix: Annotated[
         Path | None,
         typer.Option(
-            help="File with what each translation begins with, line by line; a blank line is none.",
+            help="File with the beginning of each translation, line by line; a blank line leaves "
+            "it free.",
             rich_help_panel=FILES,
         ),
     ] = None,
     target_language: Annotated[
         str,
         typer.Option(
-            help="Language to translate into, of a run with several (trained with --target "
-            "de=train.de fr=train.fr); a line may choose for itself with <2de>.",
+            help="Language to translate into, for runs with several (trained with --target "
+            "de=train.de fr=train.fr). A line that begins with a tag such as <2de> chooses its "
+            "own.",
             show_default=False,
             rich_help_panel=SEARCH,
         ),
@@ -75,7 +81,7 @@ def translate(
         str,
         typer.Option(
             metavar="W,…",
-            help="Of several runs' votes.",
+            help="Weight of each run in an ensemble.",
             show_default="equal",
             rich_help_panel=SEARCH,
         ),
@@ -83,98 +89,108 @@ def translate(
     beam: Annotated[
         int,
         typer.Option(
-            min=1, max=MOST_BEAM, help="Hypotheses kept; 1 is greedy.", rich_help_panel=SEARCH
+            min=1,
+            max=MOST_BEAM,
+            help="Width of the beam; 1 is greedy search.",
+            rich_help_panel=SEARCH,
         ),
     ] = 5,
     n_best: Annotated[
         int,
         typer.Option(
             min=1,
-            help="Translations of a line, in tsv or jsonl; they differ in their pieces, and may "
-            "read the same.",
+            help="Translations of each line, for tsv or jsonl. They differ in their tokens, but "
+            "may read the same.",
             rich_help_panel=SEARCH,
         ),
     ] = 1,
     length_penalty: Annotated[
         Literal["gnmt", "power", "none"],
         typer.Option(
-            help="What log-probabilities are divided by: ((5+L)/6)^alpha (Wu 2016), L^alpha or 1.",
+            help="Divisor of the log-probability of a hypothesis of L tokens: ((5+L)/6)^alpha "
+            "(Wu 2016), L^alpha or 1.",
             rich_help_panel=SEARCH,
         ),
     ] = "gnmt",
     alpha: Annotated[
         float,
-        typer.Option(help="More favours longer translations (-10 to 10).", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Higher values favour longer translations; -10 to 10.", rich_help_panel=SEARCH
+        ),
     ] = 1.0,
     coverage_penalty: Annotated[
         float,
         typer.Option(
-            help="Beta of Wu 2016: how much it counts that source words were not looked at; 0 to "
-            "100.",
+            help="Penalty for source tokens that get little attention: beta of Wu 2016, 0 to 100.",
             rich_help_panel=SEARCH,
         ),
     ] = 0.0,
     repetition_penalty: Annotated[
         float,
         typer.Option(
-            help="What repeated words' log-probabilities are multiplied with (Keskar 2019); 1 to "
-            "100.",
+            help="Factor on the log-probabilities of tokens that were written before "
+            "(Keskar 2019); 1 to 100.",
             rich_help_panel=SEARCH,
         ),
     ] = 1.0,
     no_repeat_ngram: Annotated[
         int,
-        typer.Option(help="Tokens in a row that come only once; 0: any.", rich_help_panel=SEARCH),
+        typer.Option(
+            help="No sequence of this many tokens occurs twice; 0: off.", rich_help_panel=SEARCH
+        ),
     ] = 0,
     min_ratio: Annotated[
         float,
-        typer.Option(help="Least length, in source lengths (tokens).", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Shortest translation, in tokens per source token.", rich_help_panel=SEARCH
+        ),
     ] = 0.0,
     max_ratio: Annotated[
         float,
-        typer.Option(help="Greatest length, in source lengths …", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Longest translation, in tokens per source token …", rich_help_panel=SEARCH
+        ),
     ] = 2.0,
     max_extra: Annotated[
-        int, typer.Option(help="… and this many tokens more.", rich_help_panel=SEARCH)
+        int, typer.Option(help="… plus this many tokens.", rich_help_panel=SEARCH)
     ] = 20,
     sample: Annotated[
         bool,
         typer.Option(
             "--sample",
-            help="Draw each word, instead of keeping a beam; the same for the same line and seed. "
-            "Several are in the order drawn.",
-            rich_help_panel=DRAWING,
+            help="Draw each token at random instead of beam search. The same line and seed give "
+            "the same translation; with --n-best, translations come in the order drawn.",
+            rich_help_panel=SAMPLING,
         ),
     ] = False,
     temperature: Annotated[
         float,
-        typer.Option(
-            help="Above 0; below 1, likely words become likelier.", rich_help_panel=DRAWING
-        ),
+        typer.Option(help="Above 0; lower values favour likely tokens.", rich_help_panel=SAMPLING),
     ] = 1.0,
     top_k: Annotated[
         int,
         typer.Option(
-            help="Draw among this many likeliest words (Fan 2018).",
+            help="Draw from this many most likely tokens (Fan 2018).",
             show_default="all",
-            rich_help_panel=DRAWING,
+            rich_help_panel=SAMPLING,
         ),
     ] = 0,
     top_p: Annotated[
         float,
         typer.Option(
-            help="Draw among the fewest words of this probability (Holtzman 2020); above 0 to 1.",
-            rich_help_panel=DRAWING,
+            help="Draw from the fewest tokens whose probabilities sum to this (Holtzman 2020); "
+            "above 0 to 1.",
+            rich_help_panel=SAMPLING,
         ),
     ] = 1.0,
     seed: Annotated[
-        int, typer.Option(min=0, help="Another draws other words.", rich_help_panel=DRAWING)
+        int, typer.Option(min=0, help="Of the random draws.", rich_help_panel=SAMPLING)
     ] = 1,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
         typer.Option(
-            help="Of matrix products; auto: float32 on CPUs, bfloat16 on GPUs that have it. int8 "
-            "is for CPUs: faster, and nearly as good; bfloat16 is neither there.",
+            help="Type of matrix products. auto: float32 on CPUs, bfloat16 on GPUs that have it. "
+            "int8 is for CPUs: faster and nearly as good. bfloat16 is not faster on CPUs.",
             rich_help_panel=MACHINE,
         ),
     ] = "auto",
@@ -182,7 +198,7 @@ def translate(
         bool,
         typer.Option(
             "--shortlist",
-            help="Choose only among likely translations of the line's words: faster.",
+            help="Choose only among likely translations of the words of a line, which is faster.",
             rich_help_panel=MACHINE,
         ),
     ] = False,
@@ -200,7 +216,7 @@ def translate(
         typer.Option(
             min=1,
             max=1024,
-            help="Batches searched side by side, with the threads divided.",
+            help="Batches searched side by side; the threads are divided among them.",
             show_default=f"one a thread, at most {MOST_WORKERS}",
             rich_help_panel=MACHINE,
         ),
@@ -211,11 +227,15 @@ def translate(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1024, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE
+            min=1,
+            max=1024,
+            help="Threads for CPU work.",
+            show_default="all",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
 ) -> None:
-    """Translate text, line by line: N lines in are N lines out, as soon as they arrive.
+    """Translate text line by line, as the lines arrive: N lines in are N lines out.
 
     \b
     echo "A man rides a bicycle." | seq2seq translate runs/en-de
