@@ -159,7 +159,7 @@ def test_a_part_that_is_none_is_refused_before_text_is_read(fine_tune):
 def test_settings_of_tokenizers_that_are_given_are_said_to_do_nothing(fine_tune):
     done = fine_tune(*STILL, "--set", "data.joint_vocabulary=false", "--set", "tokenizer.seed=2")
     for name in ("data.joint_vocabulary", "tokenizer.seed"):
-        assert f"{name} does nothing: the tokenizers are those of --init-from" in done.stderr
+        assert f"{name} has no effect: the tokenizers are those of --init-from" in done.stderr
 
 
 def test_a_run_without_weights_yet_is_no_beginning(fine_tune, corpus):

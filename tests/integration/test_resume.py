@@ -196,7 +196,7 @@ def test_a_signal_saves_first(number, where, train, unbroken, corpus):
     process.send_signal(number)
     done = process.finish()
     assert done.code == 128 + number
-    assert f"stopped by {number.name}, all saved; the same command goes on" in done.stderr
+    assert f"stopped by {number.name}, all saved; the same command continues" in done.stderr
     assert "Traceback" not in done.stderr
     update = last_update(command.run)
     assert update == 50 if where == "validation" else 50 < update < 100

@@ -235,7 +235,7 @@ def test_bfloat16_learns_as_float32_does(architecture, train):
 
 
 def test_batches_can_be_as_large_as_fits(train):
-    """What was found when the run began stands in its settings, and the same command goes on."""
+    """What was found when the run began stands in its settings, and the same command continues."""
     command = train(max_updates=5, validate_every=5)
     begun = command("--batch-tokens", "auto")
     assert begun.code == 0, begun.stderr

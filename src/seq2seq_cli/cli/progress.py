@@ -1,4 +1,4 @@
-"""How training shows itself on stderr: a live line on a terminal, plain lines in a log, nothing."""
+"""Progress of training on stderr: a live line on a terminal, plain lines in a log, or nothing."""
 
 import sys
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def remaining_seconds(config: TrainingConfig, progress: "Progress") -> float | None:
-    """Seconds to the nearest limit at the speed so far, or None if only patience ends training."""
+    """Seconds to the nearest limit at the speed so far, or None if no limit is set."""
     shares = [
         done / limit
         for done, limit in (
@@ -37,14 +37,14 @@ def duration(seconds: float | None) -> str:
 
 
 def _perplexity(validation: "Validation") -> str:
-    """In few digits, however great it is."""
+    """The perplexity in few digits, however large it is."""
     value = validation.perplexity
     return f"{value:.2f}" if value < 1e6 else f"{value:.1e}"
 
 
 @dataclass
 class PlainListener:
-    """One line a report; for logs and pipes."""
+    """Prints one line for each report; for logs and pipes."""
 
     config: TrainingConfig
 
@@ -53,7 +53,7 @@ class PlainListener:
         console.note(self.line(progress))
 
     def ticked(self, progress: "Progress") -> None:
-        """A log gets no lines between reports."""
+        """Print nothing: a log has lines for reports only."""
 
     def line(self, progress: "Progress") -> str:
         """The figures of the last updates in one line."""
@@ -82,16 +82,16 @@ class PlainListener:
         console.note(message)
 
     def warned(self, message: str) -> None:
-        """Print what the user should look into."""
+        """Print a warning."""
         console.warn(message)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is open."""
 
 
 @dataclass
 class QuietListener(PlainListener):
-    """Says nothing; everything still goes to metrics.jsonl."""
+    """Prints only warnings; everything still goes to metrics.jsonl."""
 
     def progressed(self, progress: "Progress") -> None:
         """Stay silent."""
@@ -102,7 +102,7 @@ class QuietListener(PlainListener):
 
 @dataclass
 class TerminalListener(PlainListener):
-    """A live line at the bottom; messages scroll above it."""
+    """Shows a live line at the bottom; messages scroll above it."""
 
     bar: "Bar | None" = field(default=None)
 
@@ -121,7 +121,7 @@ class TerminalListener(PlainListener):
         from rich.progress import Progress as Bar
         from rich.progress import SpinnerColumn, TextColumn
 
-        # The description is the whole line: a bar would say the ETA once more.
+        # The description is the whole line; a bar would repeat the ETA.
         bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -150,7 +150,7 @@ class TerminalListener(PlainListener):
 
 
 def make_listener(config: TrainingConfig, *, quiet: bool) -> PlainListener:
-    """The listener that fits stderr and the user's wish."""
+    """The listener for this stderr, or the quiet one."""
     if quiet:
         return QuietListener(config)
     if sys.stderr.isatty():

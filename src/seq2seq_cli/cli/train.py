@@ -86,7 +86,9 @@ def train(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="TOML file of settings, over the preset's.", rich_help_panel=MODEL),
+        typer.Option(
+            help="TOML file of settings, which override the preset's.", rich_help_panel=MODEL
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -101,8 +103,8 @@ def train(
         str | None,
         typer.Option(
             metavar="RUN",
-            help="Begin with another run's weights, its settings of the model and, unless others "
-            "are given, its tokenizers.",
+            help="Begin with the weights of another run, its model settings and, unless others are "
+            "given, its tokenizers.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -145,14 +147,14 @@ def train(
     restart: Annotated[
         bool,
         typer.Option(
-            "--restart", help="Remove the run in --output and begin anew.", rich_help_panel=LIMITS
+            "--restart", help="Remove the run in --output and begin again.", rich_help_panel=LIMITS
         ),
     ] = False,
     cache: Annotated[
         Path | None,
         typer.Option(
             envvar="SEQ2SEQ_CACHE",
-            help="Folder for tokenised text, which is kept from run to run.",
+            help="Folder where tokenised text is cached for later runs.",
             show_default="~/.cache/seq2seq-cli, for large corpora",
             rich_help_panel=MACHINE,
         ),
@@ -163,16 +165,16 @@ def train(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1024, help="Of CPU work.", show_default="all", rich_help_panel=MACHINE
+            min=1, max=1024, help="CPU threads.", show_default="all", rich_help_panel=MACHINE
         ),
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
+        bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")
     ] = False,
 ) -> None:
     """Train a translator from two text files, one sentence a line.
 
-    The same command again goes on from the last checkpoint. Ctrl-C saves first.
+    The same command again continues from the last checkpoint. Ctrl-C saves first.
 
     \b
     seq2seq train --source train.en --target train.de \\
@@ -202,13 +204,13 @@ def train(
         },
     }
     if output is None:
-        raise typer.BadParameter("a run folder to write is wanted", param_hint="--output")
+        raise typer.BadParameter("name the run folder to write", param_hint="--output")
     tables = settings(preset, config, set_ or [], options, None if restart else output)
     run(tables, output, device, threads, quiet, restart, cache)
 
 
 def _number(given: str | None) -> int | str | None:
-    """What an option that takes a number or a word was given."""
+    """The value of an option that takes a number or a word."""
     return int(given) if given and given.removeprefix("-").isdecimal() else given
 
 
@@ -219,10 +221,10 @@ def settings(
     options: dict[str, Table],
     resumed: Path | None = None,
 ) -> "RunConfig":
-    """Lay preset, --config, --set and named options over each other, the later the stronger.
+    """Merge preset, --config, --set and named options; later ones override earlier ones.
 
-    Without a preset a run that begins from another one takes the model of that one, or, where it
-    goes on in the folder `resumed`, of its own.
+    Without a preset, a run that begins from another one takes its model settings, or its own if it
+    continues in the folder `resumed`.
     """
     from seq2seq_cli.runs.run_config import RunConfig
 
@@ -236,19 +238,21 @@ def settings(
         for section, table in options.items()
     }
     layers = merged(from_file, assigned, given)
-    origin = layers.get("training", {}).get("init_from")
-    whole = "architecture" in from_file.get("model", {})  # such a file needs no preset
-    if preset or not (whole or origin):
+    pretrained = layers.get("training", {}).get("init_from")
+    is_complete = "architecture" in from_file.get("model", {})  # such a file needs no preset
+    if preset or not (is_complete or pretrained):
         name = preset or DEFAULT_PRESET
         base = parse_toml(read_preset(name), f"preset {name}")
     else:
-        base = _model_of(str(origin), resumed) if origin and not whole else {}
-    _say_what_is_not_used(assigned, layers)
+        base = _model_of(str(pretrained), resumed) if pretrained and not is_complete else {}
+    _warn_of_unused_settings(assigned, layers)
     return RunConfig.from_tables(merged(base, layers))
 
 
-def _say_what_is_not_used(assigned: dict[str, dict[str, Any]], settings: dict[str, Table]) -> None:
-    """Warn of settings that were assigned and do nothing beside the others."""
+def _warn_of_unused_settings(
+    assigned: dict[str, dict[str, Any]], settings: dict[str, Table]
+) -> None:
+    """Warn of assigned settings that have no effect beside the others."""
     data, training = settings.get("data", {}), settings.get("training", {})
     reason = ""
     if data.get("source_tokenizer"):
@@ -259,28 +263,30 @@ def _say_what_is_not_used(assigned: dict[str, dict[str, Any]], settings: dict[st
             "--target-tokenizer"
         )
     if reason:
-        idle = [f"tokenizer.{key}" for key in assigned.get("tokenizer", {})]
-        idle += ["data.joint_vocabulary"] * ("joint_vocabulary" in assigned.get("data", {}))
-        for name in idle:
-            console.warn(f"{name} does nothing: {reason}")
+        unused = [f"tokenizer.{key}" for key in assigned.get("tokenizer", {})]
+        unused += ["data.joint_vocabulary"] * ("joint_vocabulary" in assigned.get("data", {}))
+        for name in unused:
+            console.warn(f"{name} has no effect: {reason}")
     if training.get("freeze") and not training.get("init_from"):
-        console.warn("training.freeze without --init-from keeps these weights as they are drawn")
+        console.warn(
+            "training.freeze without --init-from leaves these weights as they were drawn at random"
+        )
 
 
-def _model_of(origin: str, resumed: Path | None) -> dict[str, Table]:
-    """The section [model] of the run that goes on, or else of the one to begin from."""
+def _model_of(pretrained: str, resumed: Path | None) -> dict[str, Table]:
+    """The section [model] of the run that continues, or else of the pretrained one."""
     from seq2seq_cli.runs.run_folder import RunFolder
 
     own = RunFolder(resumed) if resumed else None
-    run = own if own and own.exists() else RunFolder(Path(origin))
+    run = own if own and own.exists() else RunFolder(Path(pretrained))
     return {"model": run.load_config().tables()["model"]}
 
 
 def _settings_file(path: Path) -> dict[str, Table]:
     text = "\n".join(read_lines(path, console.warn))
     tables = parse_toml(text, "standard input" if path == STDIN else str(path))
-    # The config.toml of a run folder can be given as it is; what it says of its tokenizers is not
-    # a setting.
+    # The config.toml of a run folder can be given as it is; its facts about tokenizers are
+    # not settings.
     return {name: table for name, table in tables.items() if name not in ("vocabulary", "sha256")}
 
 
@@ -293,7 +299,7 @@ def run(
     restart: bool,
     cache: Path | None,
 ) -> None:
-    """Train, and turn how it ends into what the user sees."""
+    """Train, and tell the user how it ended."""
     from seq2seq_cli.devices import choose_device, prepare
     from seq2seq_cli.training.resuming import AlreadyFinishedError
     from seq2seq_cli.training.run import train_run
@@ -318,12 +324,12 @@ def run(
         number = interrupted.args[0]
         listener.close()
         console.note(
-            f"stopped by {signal.Signals(number).name}, all saved; the same command goes on"
+            f"stopped by {signal.Signals(number).name}, all saved; the same command continues"
         )
         raise typer.Exit(128 + number) from None
     except KeyboardInterrupt:
         listener.close()
-        console.note("stopped at once; the last checkpoint, if there is one, is whole")
+        console.note("stopped at once; the last checkpoint, if there is one, is complete")
         raise typer.Exit(128 + signal.SIGINT) from None
     finally:
         listener.close()

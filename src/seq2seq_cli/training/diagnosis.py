@@ -1,4 +1,4 @@
-"""What a training's own figures say is wrong with it, each in a sentence with a remedy.
+"""Faults that the figures of a training reveal, each in a sentence with a remedy.
 
 Everything here is a pure function of figures and text. Shares are from 0 to 1.
 """
@@ -7,28 +7,28 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-RARE = 5  # a piece that the rest of training has less often than this is hardly known
+RARE = 5  # a piece that comes less often than this in the rest of training is hardly known
 
-# From where on something is said. On Multi30k and the demo corpus validation has no unknown tokens,
-# fewer rare ones than training and lengths within a twentieth of training's.
-UNKNOWN = 0.01  # of the tokens of a side
-FOREIGN = 0.05  # of valid's tokens, beyond what training's own share is: hardly known pieces
-LENGTHS = 2.0  # valid's sentences over training's, either way
-RATIOS = 1.5  # target to source lengths, valid's over training's, either way
+# Thresholds. On Multi30k and the demo corpus, validation text has no unknown tokens, fewer rare
+# tokens than training text, and lengths within a twentieth of those of training text.
+UNKNOWN = 0.01  # share of a side's tokens
+FOREIGN = 0.05  # share of hardly known pieces in validation, minus that in training
+LENGTHS = 2.0  # ratio of sentence lengths in validation and training, either way
+RATIOS = 1.5  # the same for the ratio of target to source lengths
 GAP = 1.0  # nats: validation loss over training loss, before any pair was seen twice
-FEW_TOKENS = 1000  # of validation text: fewer say too little
-FEW_VALIDATIONS = 4  # fewer show no history
+FEW_TOKENS = 1000  # validation text with fewer tokens is too small to judge by
+FEW_VALIDATIONS = 4  # fewer do not show how training goes
 NEAR_ZERO = 2.0  # BLEU
-WORDLESS = 25.0  # chrF that no text gets whose BLEU is near zero, if its words are apart
-REPEATED = 0.10  # of translations, beyond the references' share
-COPIED = 0.20  # of translations, beyond the references' share
-MOSTLY_COPIED = 0.5  # which needs no settled loss to be a sign
-DIVERGED = 2.0  # times the loss of knowing only how often each token comes; random weights: 1.5
-# Of the best loss at half the updates: a loss above this falls slowly by now. On a demo corpus with
-# shuffled lines, where only the language can be learned, it went from 0.86 to 0.89 between updates
-# 600 and 1,200; on the demo corpus as it is it was 0.54 at BLEU 40.
+WORDLESS = 25.0  # chrF that text with spaces between words never has while BLEU is near zero
+REPEATED = 0.10  # share of translations, minus that of references
+COPIED = 0.20  # share of translations, minus that of references
+MOSTLY_COPIED = 0.5  # a fault even before the loss has settled
+DIVERGED = 2.0  # times the loss of token frequencies alone; random weights have 1.5 times
+# Times the best loss at half the updates: a higher loss falls slowly by now. On a demo corpus with
+# shuffled lines, where only the target language can be learned, the factor rose from 0.86 to 0.89
+# between updates 600 and 1,200; on the demo corpus itself it was 0.54 at BLEU 40.
 SETTLED = 0.88
-WORDS_ALONE = 0.9  # of the loss of knowing only how often each token comes: no language is learned
+WORDS_ALONE = 0.9  # times the loss of token frequencies alone: a higher loss learned no more
 
 # The same four characters or more three times in a row, or one character six times.
 LOOP = re.compile(r"(.{4,60}?)\1{2,}|([^\s])\2{5,}")
@@ -36,27 +36,27 @@ LOOP = re.compile(r"(.{4,60}?)\1{2,}|([^\s])\2{5,}")
 
 @dataclass(frozen=True)
 class TranslationStatistics:
-    """What translations of some lines do that they should not. Shares of lines."""
+    """Faults in the translations of a text, as shares of its lines."""
 
-    repeated: float  # go round in a loop
-    copied: float  # are made of the words of their source
+    repeated: float  # lines that repeat themselves in a loop
+    copied: float  # lines made of the words of their source
 
 
 def translation_statistics(
     sources: Sequence[str], translations: Sequence[str]
 ) -> TranslationStatistics:
-    """Compare translations with their sources, line by line."""
+    """Count loops and copies in translations, line by line."""
     count = max(1, len(translations))
     pairs = zip(sources, translations, strict=True)
     return TranslationStatistics(
-        # a loop of words ends with a space, which a line does not
+        # a loop of words ends with a space, a line does not
         repeated=sum(bool(LOOP.search(f"{line} ")) for line in translations) / count,
         copied=sum(_is_copied(source, line) for source, line in pairs) / count,
     )
 
 
 def _is_copied(source: str, translation: str) -> bool:
-    """Whether four of five words of a translation of three or more are the source's own."""
+    """Whether a translation of three or more words has four of five words from its source."""
     words, known = translation.lower().split(), set(source.lower().split())
     return len(words) >= 3 and sum(word in known for word in words) >= 0.8 * len(words)
 
@@ -67,21 +67,21 @@ class SideStatistics:
 
     unknown: float
     valid_unknown: float
-    rare: float  # which the rest of training has less than RARE times
-    valid_rare: float  # which training has less than RARE times
-    length: float  # of a sentence
+    rare: float  # tokens that come less than RARE times in the rest of training
+    valid_rare: float  # tokens that come less than RARE times in training
+    length: float  # mean length of a sentence
     valid_length: float
     valid_tokens: int
-    word_loss: float  # nats a token of valid, of who knows only how often each comes in training
+    word_loss: float  # nats per validation token of a model that knows only token frequencies
 
 
 @dataclass(frozen=True)
 class DataStatistics:
-    """What is known before training."""
+    """Statistics of training and validation text, known before training."""
 
     source: SideStatistics
     target: SideStatistics
-    references: TranslationStatistics  # of validation's own translations
+    references: TranslationStatistics  # of the validation references
 
     def sides(self) -> Iterator[tuple[str, SideStatistics]]:
         """Both sides with their names."""
@@ -91,18 +91,18 @@ class DataStatistics:
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """How training went up to a validation. Losses are in nats a target token."""
+    """The figures of training up to a validation. Losses are in nats per target token."""
 
     epoch: float
     warmup_updates: int
     losses: tuple[tuple[int, float], ...]  # updates and loss of each validation, this one last
-    train_loss: float | None  # of the updates before this validation
+    train_loss: float | None  # in the updates before this validation
     bleu: float
     chrf: float
     translations: TranslationStatistics
 
     def is_settled(self) -> bool:
-        """Whether the loss falls slowly by now: early on every model repeats itself."""
+        """Whether the loss falls slowly by now. Early in training every model repeats itself."""
         update, loss = self.losses[-1]
         if len(self.losses) < FEW_VALIDATIONS or update < 2 * self.warmup_updates:
             return False
@@ -116,16 +116,16 @@ class TrainingHistory:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Something that is wrong, by its name, and a sentence for the user with a remedy."""
+    """A fault by its name, and a sentence for the user with a remedy."""
 
     name: str
     sentence: str
 
 
 def diagnose(data: DataStatistics, history: TrainingHistory) -> Iterator[Diagnosis]:
-    """Everything that the figures say is wrong; nothing, for a healthy training."""
+    """Yield every fault that the figures reveal; a healthy training has none."""
     divergence, copying = _divergence(data, history), _copying(data, history)
-    # What is the cause of another is said alone.
+    # If one fault causes another, only the cause is reported.
     no_translation = None if divergence or copying else _no_translation(data, history)
     repetition = None if divergence or no_translation else _repetition(data, history)
     checks = {
@@ -175,7 +175,7 @@ def _differences(data: DataStatistics, history: TrainingHistory) -> Iterator[str
         if side.valid_rare - side.rare > FOREIGN:
             yield (
                 f"{side.valid_rare:.0%} of validation's {name} tokens are pieces that training "
-                f"hardly has ({side.rare:.0%} of its own)"
+                f"hardly has ({side.rare:.0%} of its own tokens)"
             )
         if _factor(side.valid_length, side.length) > LENGTHS:
             yield (
@@ -188,7 +188,7 @@ def _differences(data: DataStatistics, history: TrainingHistory) -> Iterator[str
     if enough and _factor(valid_ratio, ratio) > RATIOS:
         yield f"target to source length is {valid_ratio:.2f} in validation, {ratio:.2f} in training"
     loss = history.losses[-1][1]
-    # Later a gap may as well be pairs that are known by heart.
+    # Later, a gap may also come from training pairs learned by heart.
     if history.train_loss is not None and history.epoch <= 1 and loss - history.train_loss > GAP:
         yield f"the loss is {loss:.2f} in validation, {history.train_loss:.2f} in training"
 
@@ -205,7 +205,7 @@ def _divergence(data: DataStatistics, history: TrainingHistory) -> str | None:
     if min(losses) < DIVERGED * data.target.word_loss:
         return None
     return (
-        f"the loss is {losses[0]:.4g}, where who knows only how often each word comes has "
+        f"the loss is {losses[0]:.4g}; a model that knows only the frequencies of words has "
         f"{data.target.word_loss:.1f}: training has diverged; try a tenth of "
         "training.learning_rate and a longer training.warmup_updates"
     )
@@ -218,7 +218,7 @@ def _no_translation(data: DataStatistics, history: TrainingHistory) -> str | Non
     if history.chrf >= WORDLESS:
         return (
             f"BLEU is {history.bleu:.1f} while chrF is {history.chrf:.1f}: perhaps this language "
-            "does not write its words apart, and BLEU counts words; set training.stop_metric = "
+            "does not separate words by spaces, and BLEU counts words; set training.stop_metric = "
             '"chrf", and score with --tokenize zh, ja-mecab or char'
         )
     if loss > SETTLED * history.first_loss():
@@ -228,13 +228,13 @@ def _no_translation(data: DataStatistics, history: TrainingHistory) -> str | Non
         )
     if loss > WORDS_ALONE * data.target.word_loss:
         return (
-            f"the loss stays at {loss:.2f} and BLEU at {history.bleu:.1f}: hardly more is learned "
-            "than how often each word comes; try a third of training.learning_rate and a longer "
+            f"the loss stays at {loss:.2f} and BLEU at {history.bleu:.1f}: only the "
+            "frequencies of words are learned; try a third of training.learning_rate and a longer "
             "training.warmup_updates"
         )
     return (
         f"the loss has fallen to {loss:.2f}, but BLEU is {history.bleu:.1f}: the model writes the "
-        "language without heeding its input; check that line k of the target is the translation of "
+        "language but ignores its input; check that line k of the target is the translation of "
         "line k of the source (paste train.en train.de | less), in training and validation"
     )
 
