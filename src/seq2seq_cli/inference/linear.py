@@ -1,4 +1,4 @@
-"""Models whose linear and recurrent layers are compiled, for search on a CPU."""
+"""Linear and recurrent layers with packed weights in a model that PyTorch runs."""
 
 import copy
 from typing import cast
@@ -16,39 +16,22 @@ from seq2seq_cli.models.recurrent import Encoder as RecurrentEncoder
 
 
 def with_packed_layers(model: TranslationModel, *, eight_bits: bool) -> TranslationModel:
-    """A copy for inference whose linear layers are compiled, or FBGEMM's where nothing is.
+    """Copy a model for inference, with packed linear and recurrent layers.
 
-    So are recurrent layers. Embeddings and norms stay as they are.
+    Without kernels, 8-bit linear layers are FBGEMM's and all others stay as they are. Embeddings
+    and norms always do.
     """
     result = copy.deepcopy(model)
+    has_kernels = kernels.can_compute()
     for module in list(result.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Linear):
                 setattr(module, name, _linear(child, eight_bits))
-        if isinstance(module, RecurrentDecoder) and kernels.can_compute():
-            module.layers = nn.ModuleList(_cell(each, eight_bits) for each in module.layers)
-        if isinstance(module, RecurrentEncoder) and kernels.can_compute():
-            module.layers = nn.ModuleList(_layer(each, eight_bits) for each in module.layers)
+        if isinstance(module, RecurrentDecoder) and has_kernels:
+            module.layers = nn.ModuleList(_cell(layer, eight_bits) for layer in module.layers)
+        if isinstance(module, RecurrentEncoder) and has_kernels:
+            module.layers = nn.ModuleList(_layer(layer, eight_bits) for layer in module.layers)
     return result
-
-
-def _layer(layer: nn.Module, eight_bits: bool) -> CompiledLayer:
-    if isinstance(layer, CompiledLayer):
-        return layer
-    own = cast(nn.RNNBase, layer)
-    endings = ("l0", "l0_reverse") if own.bidirectional else ("l0",)
-    cells = [_cell(own, eight_bits, ending) for ending in endings]
-    return CompiledLayer(cells, own.hidden_size, 2 if isinstance(own, nn.LSTM) else 1)
-
-
-def _cell(layer: nn.Module, eight_bits: bool, ending: str = "l0") -> Cell:
-    if isinstance(layer, Cell):
-        return layer
-    named = dict(layer.named_parameters())
-    weights = [
-        (named[f"weight_{part}_{ending}"], named[f"bias_{part}_{ending}"]) for part in ("ih", "hh")
-    ]
-    return Cell(*(Linear.pack(*each, eight_bits=eight_bits) for each in weights))
 
 
 def _linear(layer: nn.Linear, eight_bits: bool) -> nn.Module:
@@ -57,21 +40,50 @@ def _linear(layer: nn.Linear, eight_bits: bool) -> nn.Module:
     return Int8Linear(layer.weight, layer.bias) if eight_bits else layer
 
 
+def _layer(layer: nn.Module, eight_bits: bool) -> CompiledLayer:
+    """Pack a layer of an encoder, in one direction or in both."""
+    if isinstance(layer, CompiledLayer):
+        return layer
+    rnn = cast(nn.RNNBase, layer)
+    suffixes = ("l0", "l0_reverse") if rnn.bidirectional else ("l0",)
+    cells = [_cell(rnn, eight_bits, suffix) for suffix in suffixes]
+    return CompiledLayer(cells, rnn.hidden_size, 2 if isinstance(rnn, nn.LSTM) else 1)
+
+
+def _cell(layer: nn.Module, eight_bits: bool, suffix: str = "l0") -> Cell:
+    """Pack one direction of a layer of nn.LSTM or nn.GRU, whose weights end in `suffix`."""
+    if isinstance(layer, Cell):
+        return layer
+    weights = dict(layer.named_parameters())
+    from_input, from_state = (
+        Linear.pack(
+            weights[f"weight_{side}_{suffix}"],
+            weights[f"bias_{side}_{suffix}"],
+            eight_bits=eight_bits,
+        )
+        for side in ("ih", "hh")
+    )
+    return Cell(from_input, from_state)
+
+
 def select_outputs(layer: nn.Module, outputs: Tensor) -> nn.Module:
-    """A linear layer of the same kind with only some of its outputs, in their order; no bias."""
+    """Make a linear layer of the same kind with some of its outputs (any,), in their order.
+
+    The layer has no bias.
+    """
     if isinstance(layer, Linear):
         return layer.select_outputs(outputs)
     assert getattr(layer, "bias", None) is None, "an output layer has no bias"
     weight = cast(Tensor, layer.weight).index_select(0, outputs)
     if isinstance(layer, Int8Linear):
         return Int8Linear(weight, None)
-    narrow = nn.Linear(weight.size(1), weight.size(0), bias=False, device="meta")
-    narrow.weight = nn.Parameter(weight, requires_grad=False)
-    return narrow
+    selected = nn.Linear(weight.size(1), weight.size(0), bias=False, device="meta")
+    selected.weight = nn.Parameter(weight, requires_grad=False)
+    return selected
 
 
 def pack(layer: nn.Module) -> Linear:
-    """A layer as compiled encoders and decoders take it."""
+    """Pack a linear layer for the encoders and decoders in kernels, unless it is packed."""
     if isinstance(layer, Linear):
         return layer
     linear = cast(nn.Linear, layer)

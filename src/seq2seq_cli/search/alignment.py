@@ -1,4 +1,4 @@
-"""Which source token each target token comes from, read from a model's attention."""
+"""Attention to the source by given targets, which alignments are made of."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from seq2seq_cli.models import TranslationModel, capture_attention, check_attend
 def attention_to_source(
     models: Sequence[TranslationModel], source: Tensor, target: Tensor
 ) -> Tensor:
-    """Where models look in (B, S) ids when they predict what follows each of (B, T), BOS first.
+    """Compute the attention to (B, S) ids when models predict what follows targets (B, T).
 
-    Returns (B, T, S), the mean over models, layers and heads. Raises InputError for models without
-    attention to the source.
+    Targets begin with BOS. Returns (B, T, S), the mean over models, layers and heads. Raises
+    InputError for models without attention to the source.
     """
     total = torch.zeros((), device=source.device)
     count = 0

@@ -1,4 +1,4 @@
-"""What search returns."""
+"""A finished translation, and the error if there is none."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ class Hypothesis:
     """A finished translation."""
 
     tokens: tuple[int, ...]  # ids without BOS and EOS
-    score: float  # what hypotheses are ranked by, see `SearchOptions`
-    # The model's natural log-probability of each token, then EOS; with a shortlist, among its words
+    score: float  # ranks hypotheses, see `SearchOptions`
+    # The model's natural log-probability of each token, then EOS; with a shortlist, of its words
     token_scores: tuple[float, ...]
 
     @property
     def log_probability(self) -> float:
-        """The model's natural log-probability of the whole, EOS included."""
+        """The model's natural log-probability of all tokens, EOS included."""
         return sum(self.token_scores, 0.0)
 
 
 class NoNumbersError(Seq2seqError):
-    """What a model predicts cannot be ranked."""
+    """The model predicts NaN, by which hypotheses cannot be ranked."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""What search is asked for."""
+"""Options of search: beam, scores, limits, drawing."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ LengthPenalty = Literal["gnmt", "power", "none"]
 class SearchOptions:
     """How to search. Lengths are in tokens, the final EOS counted.
 
-    A hypothesis' score is its log-probability over the divisor of its length, less the coverage
-    penalty. With `sample` there is no beam: each hypothesis is drawn word by word.
+    A hypothesis' score is its log-probability divided by the length penalty, less the coverage
+    penalty. With `sample` there is no beam: each hypothesis is drawn token by token.
     """
 
     beam: int = 5  # hypotheses kept; 1 is greedy search
@@ -39,6 +39,19 @@ class SearchOptions:
     seed: int = 1  # of drawing
 
     def __post_init__(self) -> None:
+        self._check_beam()
+        self._check_ranges()
+        self._check_sampling()
+        require(
+            not (self.sample and self.coverage_penalty),
+            "--coverage-penalty ranks hypotheses of a beam; --sample draws them, leave one out",
+        )
+        require(
+            self.length_penalty != "none" or self.alpha == 1.0,
+            f"--alpha {self.alpha} does nothing with --length-penalty none; leave one out",
+        )
+
+    def _check_beam(self) -> None:
         require(1 <= self.beam <= MOST_BEAM, f"--beam {self.beam}: 1 to {MOST_BEAM:,} is allowed")
         require(
             self.n_best >= 1 and (self.sample or self.n_best <= self.beam),
@@ -49,6 +62,8 @@ class SearchOptions:
                 else f"1 to {self.beam} is allowed with --beam {self.beam}; a wider beam finds more"
             ),
         )
+
+    def _check_ranges(self) -> None:
         for name, low, high in (
             ("alpha", -10, 10),
             ("coverage_penalty", 0, 100),
@@ -66,6 +81,8 @@ class SearchOptions:
                 f"--{name.replace('_', '-')} {value}: {low} to {high:,} is allowed"
                 + (", which is --max-ratio" if name == "min_ratio" else ""),
             )
+
+    def _check_sampling(self) -> None:
         require(
             0 < self.temperature < math.inf,
             f"--temperature {self.temperature}: a number above 0 is allowed",
@@ -78,17 +95,9 @@ class SearchOptions:
             ("seed", self.seed, 1),
         ):
             require(self.sample or value == off, f"--{name} {value} is for drawing; add --sample")
-        require(
-            not (self.sample and self.coverage_penalty),
-            "--coverage-penalty ranks hypotheses of a beam; --sample draws them, leave one out",
-        )
-        require(
-            self.length_penalty != "none" or self.alpha == 1.0,
-            f"--alpha {self.alpha} does nothing with --length-penalty none; leave one out",
-        )
 
     def length_penalty_for(self, length: int) -> float:
-        """What a log-probability is divided by."""
+        """Compute what the log-probability of a hypothesis with this length is divided by."""
         if self.length_penalty == "gnmt":
             return float(((5 + length) / 6) ** self.alpha)
         if self.length_penalty == "power":
@@ -96,21 +105,24 @@ class SearchOptions:
         return 1.0
 
     def min_length(self, source_length: int) -> int:
-        """The least length of a hypothesis for a source of this length."""
+        """Compute the least length of a hypothesis for a source of this length."""
         return max(
             1, min(math.ceil(self.min_ratio * source_length), self.max_length(source_length))
         )
 
     def max_length(self, source_length: int, prefix_length: int = 0) -> int:
-        """The greatest length of a hypothesis for a source of this length; a prefix always fits."""
+        """Compute the greatest length of a hypothesis for a source of this length.
+
+        A prefix always fits.
+        """
         most = int(self.max_ratio * source_length) + self.max_extra
         return max(1, most, prefix_length + 1)
 
     def best_reachable_score(self, log_probability: float, length: int, longest: int) -> float:
-        """The best score that a hypothesis of this length can still reach by growing.
+        """Compute the best score that a hypothesis of this length can still reach by growing.
 
-        Its log-probability can only fall, and so can what coverage takes off; the divisor is
-        monotonic, so greatest at an end.
+        Its log-probability can only fall, and constraints only take from its score. The length
+        penalty is monotonic, so it is greatest at an end.
         """
         return log_probability / max(
             self.length_penalty_for(length + 1), self.length_penalty_for(longest)

@@ -1,6 +1,6 @@
-"""Predicting only words that can translate the source: a fraction of the output products.
+"""A shortlist of the words that can translate the source, which makes the output layer cheaper.
 
-A sentence's list depends on the sentence alone, so its translation does not depend on the batch.
+A sentence's list depends only on the sentence, so its translation does not depend on the batch.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,17 @@ from seq2seq_cli.symbols import PAD
 
 @dataclass(frozen=True)
 class Shortlist:
-    """The likeliest translations of each source token (Jean 2015), and words that any target has.
+    """The likeliest translations of each source token (Jean 2015), and the commonest words."""
 
-    `translations` (source vocabulary, n) holds target ids, `common` those on every list, the
-    control symbols 0, 1, … first.
-    """
-
-    translations: Tensor
-    common: Tensor
+    translations: Tensor  # (source vocabulary, n) target ids
+    common: Tensor  # (any,) target ids on every list, the control symbols 0, 1, … first
     size: int  # of the target vocabulary
 
     def of(self, source: Tensor, forced: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """For (B, S) ids: the tokens on any list (V,), ascending; and (B, V), which are not on a
-        sentence's own list. `forced` (B, any), PAD where there is none, is on the list anyway.
+        """Look up the lists for (B, S) ids; `forced` (B, any), PAD-padded, are on them anyway.
+
+        Returns the tokens on any list (V,), ascending, and which of them are not on a sentence's
+        own list (B, V).
         """
         batch = source.size(0)
         own = self.translations[source].long()  # (B, S, n)
