@@ -255,13 +255,17 @@ def test_settings_exist(path: Path) -> None:
             check_setting(section, key)
 
 
-@pages
-def test_options_exist(page: Path) -> None:
+@pytest.mark.parametrize("path", [*PAGES, *SCRIPTS], ids=name_of)
+def test_options_exist(path: Path) -> None:
+    """Within the text of a page, and in a script's arrays of options."""
+    if name_of(path) in OWN_OPTIONS:
+        return
     known = {option for command in all_commands(root_command) for option in options_of(command)}
-    for code in spans(prose_and_blocks(page.read_text(encoding="utf-8"))[0]):
-        if name_of(page) not in OWN_OPTIONS:
-            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
-                assert option in known, f"no command has {option}"
+    text = path.read_text(encoding="utf-8")
+    arrays = re.findall(r"(?m)^\s*\w+=\(([^)]*)\)", text)
+    for code in arrays if path in SCRIPTS else spans(prose_and_blocks(text)[0]):
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
+            assert option in known, f"no command has {option}"
 
 
 def options_of(command: Any) -> Iterator[str]:
