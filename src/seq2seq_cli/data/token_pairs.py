@@ -162,6 +162,7 @@ class TokenPairs:
         self,
         source: Sentences,
         target: Sentences,
+        *,
         fingerprint: str = "",
         line_numbers: Sequence[Indices] = (),
         mixture: Mixture | None = None,
@@ -191,7 +192,7 @@ class TokenPairs:
         return cls(
             Sentences.concatenate([each.source for each in corpora]),
             Sentences.concatenate([each.target for each in corpora]),
-            hashlib.sha256(prints.encode()).hexdigest(),
+            fingerprint=hashlib.sha256(prints.encode()).hexdigest(),
             mixture=mixture,
         )
 

@@ -97,7 +97,7 @@ def _pairs(buffer: Any, release: Callable[[], None], fingerprint: str = "") -> T
         for side in ("source", "target")
     )
     line_numbers = [batch.column("line").to_numpy() for batch in batches]
-    return TokenPairs(source, target, fingerprint, line_numbers)
+    return TokenPairs(source, target, fingerprint=fingerprint, line_numbers=line_numbers)
 
 
 def _sentences(column: "pyarrow.ListArray") -> SentenceArray:
