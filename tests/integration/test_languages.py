@@ -110,18 +110,21 @@ def test_blank_long_and_untagged_lines_have_a_language_too(folder, seq2seq):
         stdin=f"\n<2back>\n{long}\none two\n".encode(),
         folder=folder,
     )
-    blank, only_tag, parts, short = map(json.loads, done.stdout.splitlines())
+    blank, only_tag, split, short = map(json.loads, done.stdout.splitlines())
     assert blank["hypotheses"][0]["text"] == only_tag["hypotheses"][0]["text"] == ""
-    assert "translated in 3 parts" in done.stderr
-    assert "names no language" not in done.stderr
-    assert parts["line"] == 3
+    assert "split into 3 segments" in done.stderr
+    assert "which language to translate into" not in done.stderr
+    assert split["line"] == 3
     assert short["hypotheses"][0]["text"] == "one two"
     assert all(source < 2 for source, _ in short["hypotheses"][0]["alignment"])
     untagged = seq2seq("translate", "run", stdin=b"one two\n", folder=folder)
-    assert "line 1 names no language to translate into; begin it with <2same>" in untagged.stderr
+    assert (
+        "line 1 does not say which language to translate into; begin it with <2same>"
+        in untagged.stderr
+    )
     assert untagged.stdout.count(b"\n") == 1
     unknown = seq2seq("translate", "run", stdin=b"<2fr> one two\n", folder=folder)
-    assert "line 1 names fr to translate into, which the run does not know" in unknown.stderr
+    assert "line 1 asks for fr, which the run does not translate into" in unknown.stderr
 
 
 def test_likelihood_is_of_a_language(folder, seq2seq):
@@ -134,7 +137,7 @@ def test_likelihood_is_of_a_language(folder, seq2seq):
             stdin=b"three two one\n",
             folder=folder,
         )
-        assert "names no language" not in done.stderr
+        assert "which language to translate into" not in done.stderr
         return float(done.stdout.split()[0])
 
     right = likelihood("asked", "--target-language", "back")

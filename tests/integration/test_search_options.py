@@ -42,7 +42,7 @@ def test_tsv_has_a_row_for_each_rank(seq2seq, trained):
 
 
 def test_a_word_is_aligned_with_its_translation(seq2seq, trained, tmp_path):
-    """The toy language is translated word by word; a line in parts is counted on."""
+    """The toy language is translated word by word; a split line counts words on."""
     lines = LINES + b"one two three . " * 7 + b"\n"
     done = seq2seq("translate", trained, "--alignment", "pairs", folder=tmp_path, stdin=lines)
     assert done.code == 0

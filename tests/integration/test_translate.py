@@ -73,7 +73,7 @@ def test_the_translation_of_a_line_depends_on_no_other(seq2seq, trained):
     assert together.stdout.splitlines() == backwards.stdout.splitlines()[::-1]
 
 
-def test_a_line_that_is_too_long_is_translated_in_parts_with_a_warning(seq2seq, trained):
+def test_a_line_that_is_too_long_is_translated_in_segments_with_a_warning(seq2seq, trained):
     lines = [
         (
             "one two three . " * 7,
@@ -82,17 +82,17 @@ def test_a_line_that_is_too_long_is_translated_in_parts_with_a_warning(seq2seq, 
         ("four five six " * 9, ["four five six " * 4, "four five six " * 4, "four five six "]),
         ("seven" * 8, ["seven" * 2] * 4),
     ]
-    given = [line for line, _ in lines] + [part for _, parts in lines for part in parts]
+    given = [line for line, _ in lines] + [text for _, segments in lines for text in segments]
     done = seq2seq("translate", trained, stdin="\n".join(given).encode())
     translations = iter(done.stdout.decode().splitlines())
     joined = [next(translations) for _ in lines]
-    for line, (_, parts) in zip(joined, lines, strict=True):
-        assert line == " ".join(next(translations) for _ in parts)
-    for number, ((_, parts), warning) in enumerate(
+    for line, (_, segments) in zip(joined, lines, strict=True):
+        assert line == " ".join(next(translations) for _ in segments)
+    for number, ((_, segments), warning) in enumerate(
         zip(lines, done.stderr.splitlines(), strict=True), start=1
     ):
         assert f"line {number} has " in warning
-        assert f" tokens, the model reads 12: translated in {len(parts)} parts" in warning
+        assert f" tokens, the model reads 12: split into {len(segments)} segments" in warning
 
 
 def test_files_in_and_out(seq2seq, trained, tmp_path):

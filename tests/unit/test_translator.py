@@ -1,4 +1,4 @@
-"""The translator: order kept, nothing lost, long lines in parts that fit."""
+"""The translator: order kept, nothing lost, long lines in segments that fit."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,7 +84,7 @@ def test_translations_come_in_the_order_of_the_lines(lines, batch_tokens, beam, 
 
 @given(lines=st.lists(LONG, max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_a_long_line_loses_nothing_and_no_part_is_too_long(lines, make, tokenizer):
+def test_a_long_line_loses_nothing_and_no_segment_is_too_long(lines, make, tokenizer):
     translator = make()
     found = texts(translator.translate(lines))
     assert [line.replace(" ", "") for line in found] == [
@@ -97,7 +97,7 @@ def test_only_lines_that_are_too_long_are_warned_of_with_their_number(make):
     warnings = []
     lines = ["a", "a b c d " * 4, "", "b"]
     make().translate(lines, warn=warnings.append, first_number=101)
-    assert warnings == ["line 102 has 16 tokens, the model reads 12: translated in 2 parts"]
+    assert warnings == ["line 102 has 16 tokens, the model reads 12: split into 2 segments"]
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\t", "\0", "\u2028", "\x85\x0c"])
@@ -109,15 +109,15 @@ def test_the_model_is_not_asked_about_blank_lines(blank, make):
 
 @given(line=st.one_of(ANY, LONG), max_length=st.integers(1, 20))
 @settings(max_examples=200, deadline=None)
-def test_parts_fit_and_hold_all_characters_in_order(line, max_length, tokenizer):
-    parts = split_line(line, tokenizer, max_length)
-    assert "".join("".join(parts).split()) == "".join(line.split())
-    for part in parts:
-        assert len(tokenizer.encode([part])[0]) <= max_length or len(part) == 1
+def test_segments_fit_and_hold_all_characters_in_order(line, max_length, tokenizer):
+    segments = split_line(line, tokenizer, max_length)
+    assert "".join("".join(segments).split()) == "".join(line.split())
+    for text in segments:
+        assert len(tokenizer.encode([text])[0]) <= max_length or len(text) == 1
 
 
 @pytest.mark.parametrize(
-    ("line", "parts"),
+    ("line", "segments"),
     [
         ("a b. c d! a b? c d.", ["a b. c d!", "a b? c d."]),  # as many sentences as fit
         ('a b c." d a b c.', ['a b c."', "d a b c."]),  # the quotation mark stays with its sentence
@@ -126,8 +126,8 @@ def test_parts_fit_and_hold_all_characters_in_order(line, max_length, tokenizer)
         ("a. b c d a b c d a", ["a.", "b c d a b c", "d a"]),  # only where it must be
     ],
 )
-def test_lines_are_split_at_sentence_ends_else_at_spaces(line, parts, tokenizer):
-    assert split_line(line, tokenizer, 6) == parts
+def test_lines_are_split_at_sentence_ends_else_at_spaces(line, segments, tokenizer):
+    assert split_line(line, tokenizer, 6) == segments
 
 
 @pytest.mark.parametrize(

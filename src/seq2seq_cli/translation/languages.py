@@ -39,8 +39,10 @@ def missing_language(line: str, ids: Sequence[int], number: int, tags: Tags) -> 
     if not tags or not ids or ids[0] in tags.values():
         return ""
     asked = language_of(line)
+    fault = f"asks for {asked}, which the run does not translate into"
+    if not asked:
+        fault = "does not say which language to translate into"
     return (
-        f"line {number} names {asked or 'no language'} to translate into"
-        f"{', which the run does not know' if asked else ''}; begin it with "
-        f"{' or '.join(map(language_tag, tags))}, or give --target-language"
+        f"line {number} {fault}; begin it with {' or '.join(map(language_tag, tags))}, "
+        "or give --target-language"
     )

@@ -92,58 +92,54 @@ class Translator:
             Prefixes(prefixes, "prefixes").check_count(len(lines), "the text")
         translations = [Translation(line) for line in lines]
         segments = list(self._segments(translations, prefixes, warn, first_number))
-        batches = self._batches(segments)
-        results = self._search_all([[segments[row] for row in batch] for batch in batches])
-        found: list[list[Candidate]] = [[] for _ in segments]
-        for batch, result in zip(batches, results, strict=True):
-            for row, candidates in zip(batch, result, strict=True):
-                found[row] = candidates
-        segments_of: dict[int, list[list[Candidate]]] = {}
-        for segment, candidates in zip(segments, found, strict=True):
-            segments_of.setdefault(segment.line, []).append(candidates)
+        candidates: list[list[list[Candidate]]] = [[] for _ in lines]  # of each segment of a line
+        for segment, ranked in zip(segments, self._search_segments(segments), strict=True):
+            candidates[segment.line].append(ranked)
         blank = Candidate("", alignment=() if self.aligns else None)
-        for index, translation in enumerate(translations):
-            translation.candidates = join_segments(segments_of.get(index, [[blank]]))
+        for translation, segments_of_line in zip(translations, candidates, strict=True):
+            translation.candidates = join_segments(segments_of_line or [[blank]])
         return translations
 
     def _segments(
         self,
-        translations: list[Translation],
+        translations: Sequence[Translation],
         prefixes: Sequence[str] | None,
         warn: Warn,
         first_number: int,
     ) -> Iterator[Segment]:
         """Tokenise lines and split those that are too long; warnings go to `translations` too."""
-        source = self.tokenizers.source
-        begun = None
+        begun: Sequence[list[int]] = [[]] * len(translations)
         if prefixes is not None:
             begun = encode_prefixes(
                 prefixes, self.tokenizers.target, self.max_length, first_number=first_number
             )
         tagged = [self.tagged(translation.source) for translation in translations]
-        encoded = source.encode(tagged)
+        encoded = self.tokenizers.source.encode(tagged)
         for index, (translation, ids) in enumerate(zip(translations, encoded, strict=True)):
-            prefix = begun[index] if begun is not None else []
             if not ids:
                 continue
             number = first_number + index
-            if message := self.missing_language(translation.source, ids, number):
+            segments = [ids]
+            messages = [self.missing_language(translation.source, ids, number)]
+            if len(ids) > self.max_length:
+                segments = self._split(tagged[index])
+                messages.append(
+                    f"line {number} has {len(ids):,} tokens, the model reads "
+                    f"{self.max_length:,}: split into {len(segments):,} segments"
+                )
+            for message in filter(None, messages):
                 translation.warnings.append(message)
                 warn(message)
-            if len(ids) <= self.max_length:
-                yield Segment(index, number, ids, prefix)
-                continue
-            begin, line = split_tag(tagged[index]) if source.tags else ("", tagged[index])
-            room = max(1, self.max_length - bool(begin))
-            texts = [begin + text for text in split_line(line, source, room)]
-            message = (
-                f"line {number} has {len(ids):,} tokens, the model reads "
-                f"{self.max_length:,}: translated in {len(texts):,} parts"
-            )
-            translation.warnings.append(message)
-            warn(message)
-            for order, tokens in enumerate(source.encode(texts)):
-                yield Segment(index, number + (order << 40), tokens, prefix if order == 0 else [])
+            for order, tokens in enumerate(segments):
+                prefix = begun[index] if order == 0 else []
+                yield Segment(index, number + (order << 40), tokens, prefix)
+
+    def _split(self, line: str) -> list[list[int]]:
+        """The tokens of the segments of a long line; each begins with the tag of the line."""
+        source = self.tokenizers.source
+        tag, text = split_tag(line) if source.tags else ("", line)
+        room = max(1, self.max_length - bool(tag))
+        return source.encode([tag + segment for segment in split_line(text, source, room)])
 
     def tagged(self, line: str) -> str:
         """The line with the tag of the language asked for, unless it has one."""
@@ -161,60 +157,70 @@ class Translator:
         rows = max(USUAL_BEAM, hypotheses)  # of a sentence; memory grows with them
         return self.settings.batch_tokens or fastest * USUAL_BEAM // rows
 
-    def _batches(self, segments: Sequence[Segment]) -> list[list[int]]:
-        """Indices of segments of similar length, the longest first."""
+    def _search_segments(self, segments: Sequence[Segment]) -> list[list[Candidate]]:
+        """Search in batches of segments of similar length; the candidates of each segment."""
         if not segments:
             return []
         lengths = np.array([len(segment.tokens) + 1 for segment in segments])
-        order = np.argsort(-lengths, kind="stable")
-        rows = split_by_tokens(lengths[order], self.batch_budget())
-        return [order[batch].tolist() for batch in rows]
+        order = np.argsort(-lengths, kind="stable")  # the longest first
+        batches = [order[rows] for rows in split_by_tokens(lengths[order], self.batch_budget())]
+        results = self._search_batches([[segments[row] for row in batch] for batch in batches])
+        candidates: list[list[Candidate]] = [[] for _ in segments]
+        for batch, result in zip(batches, results, strict=True):
+            for row, ranked in zip(batch, result, strict=True):
+                candidates[row] = ranked
+        return candidates
 
-    def _search_all(self, batches: Sequence[Sequence[Segment]]) -> list[list[list[Candidate]]]:
-        """Search batches, `workers` at the same time; the candidates of each segment of each."""
+    def _search_batches(self, batches: Sequence[Sequence[Segment]]) -> list[list[list[Candidate]]]:
+        """Search batches, `workers` side by side; the candidates of each segment of each batch."""
         if self.settings.workers == 1 or len(batches) <= 1:
             return [self._search(self.predictor, batch) for batch in batches]
-        self.predictor.search_models()  # made once, and not by each worker
+        self.predictor.search_models()  # made once, before workers would each make their own
         predictor = self.predictor.stoppable()
         pool = ThreadPoolExecutor(self.settings.workers)
         try:
             return list(pool.map(partial(self._search, predictor), batches))
-        except BaseException:  # Ctrl-C waits for a few steps of the batches that have begun
+        except BaseException:  # on Ctrl-C, batches in progress end after a few steps
             predictor.stop()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _search(self, predictor: Predictor, segments: Sequence[Segment]) -> list[list[Candidate]]:
+        """Search one batch; the candidates of each segment, the best first."""
         source = pad([[*segment.tokens, EOS] for segment in segments]).to(self.predictor.device)
         prefixes = [segment.prefix for segment in segments]
-        with autocast(self.predictor.device, self.precision):  # a thread's own, so not outside
-            found = search(
+        with autocast(self.predictor.device, self.precision):  # of this thread
+            hypotheses = search(
                 predictor,
                 source,
                 self.settings.search,
                 prefixes if any(prefixes) else (),
                 [segment.number for segment in segments],
             )
-        flat = [(row, hypothesis) for row, ranked in enumerate(found) for hypothesis in ranked]
-        texts = self.tokenizers.target.decode([hypothesis.tokens for _, hypothesis in flat])
+        flat = [(row, hypothesis) for row, ranked in enumerate(hypotheses) for hypothesis in ranked]
+        target = self.tokenizers.target
+        texts = target.decode([hypothesis.tokens for _, hypothesis in flat])
         alignments: Sequence[WordAlignment | None] = [None] * len(flat)
         if self.aligns:
-            sentences = [segment.tokens for segment in segments]
-            hypotheses = [(row, hypothesis.tokens) for row, hypothesis in flat]
-            models = self.predictor.models
-            alignments = align_words(models, self.tokenizers, source, sentences, hypotheses)
-        candidates: list[list[Candidate]] = [[] for _ in found]
+            alignments = align_words(
+                self.predictor.models,
+                self.tokenizers,
+                source,
+                [segment.tokens for segment in segments],
+                [(row, hypothesis.tokens) for row, hypothesis in flat],
+            )
+        candidates: list[list[Candidate]] = [[] for _ in segments]
         for (row, hypothesis), text, alignment in zip(flat, texts, alignments, strict=True):
             candidates[row].append(
                 Candidate(
-                    text,
-                    hypothesis.score,
-                    tuple(self.tokenizers.target.ids_to_pieces([*hypothesis.tokens, EOS])),
-                    hypothesis.token_scores,
-                    alignment.pairs if alignment else None,
-                    alignment.source_words if alignment else 0,
-                    alignment.target_words if alignment else 0,
+                    text=text,
+                    score=hypothesis.score,
+                    pieces=tuple(target.ids_to_pieces([*hypothesis.tokens, EOS])),
+                    token_scores=hypothesis.token_scores,
+                    alignment=alignment.pairs if alignment else None,
+                    source_words=alignment.source_words if alignment else 0,
+                    target_words=alignment.target_words if alignment else 0,
                 )
             )
         return candidates
