@@ -86,7 +86,7 @@ class DataConfig(Section):
     stream: bool = False
     """Read text as it is needed instead of storing it first.
 
-    An epoch is then one segment of the stream, of data.stream_pairs pairs.
+    An epoch is then one portion of the stream, of data.stream_pairs pairs.
     """
 
     stream_pairs: int = setting(500_000, at_least=1)
