@@ -186,8 +186,8 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
     [
         (["--n-best", "2"], "--n-best is for --format tsv or jsonl"),
         (["--n-best", "9", "--format", "tsv"], "--n-best 9: 1 to 5 is allowed with --beam 5"),
-        (["--top-k", "3"], "--top-k 3 is for drawing; add --sample"),
-        (["--seed", "3"], "--seed 3 is for drawing; add --sample"),
+        (["--top-k", "3"], "--top-k 3 is for sampling; add --sample"),
+        (["--seed", "3"], "--seed 3 is for sampling; add --sample"),
         (["--max-extra", "-1"], "--max-extra -1: 0 to 1,000,000 is allowed"),
         (["--prefix", "-"], "standard input is given for two inputs; give a file"),
         (["--weights", "1,x"], "--weights 1,x: numbers with commas between are allowed"),

@@ -9,11 +9,14 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
+from seq2seq_cli.config.documentation import summary
 from seq2seq_cli.config.search import (
     GREEDY_BATCH_TOKENS,
     MOST_BEAM,
     MOST_WORKERS,
     SEARCH_BATCH_TOKENS,
+    LengthPenalty,
+    SearchOptions,
 )
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import check_run_folder
@@ -91,10 +94,10 @@ def translate(
         typer.Option(
             min=1,
             max=MOST_BEAM,
-            help="Width of the beam; 1 is greedy search.",
+            help=summary(SearchOptions, "beam"),
             rich_help_panel=SEARCH,
         ),
-    ] = 5,
+    ] = SearchOptions.beam,
     n_best: Annotated[
         int,
         typer.Option(
@@ -103,57 +106,47 @@ def translate(
             "may read the same.",
             rich_help_panel=SEARCH,
         ),
-    ] = 1,
+    ] = SearchOptions.n_best,
     length_penalty: Annotated[
-        Literal["gnmt", "power", "none"],
+        LengthPenalty,
         typer.Option(
-            help="Divisor of the log-probability of a hypothesis of L tokens: ((5+L)/6)^alpha "
-            "(Wu 2016), L^alpha or 1.",
+            help=summary(SearchOptions, "length_penalty"),
             rich_help_panel=SEARCH,
         ),
-    ] = "gnmt",
+    ] = SearchOptions.length_penalty,
     alpha: Annotated[
         float,
-        typer.Option(
-            help="Higher values favour longer translations; -10 to 10.", rich_help_panel=SEARCH
-        ),
-    ] = 1.0,
+        typer.Option(help=summary(SearchOptions, "alpha"), rich_help_panel=SEARCH),
+    ] = SearchOptions.alpha,
     coverage_penalty: Annotated[
         float,
         typer.Option(
-            help="Penalty for source tokens that get little attention: beta of Wu 2016, 0 to 100.",
+            help=summary(SearchOptions, "coverage_penalty"),
             rich_help_panel=SEARCH,
         ),
-    ] = 0.0,
+    ] = SearchOptions.coverage_penalty,
     repetition_penalty: Annotated[
         float,
         typer.Option(
-            help="Factor on the log-probabilities of tokens that were written before "
-            "(Keskar 2019); 1 to 100.",
+            help=summary(SearchOptions, "repetition_penalty"),
             rich_help_panel=SEARCH,
         ),
-    ] = 1.0,
+    ] = SearchOptions.repetition_penalty,
     no_repeat_ngram: Annotated[
         int,
-        typer.Option(
-            help="No sequence of this many tokens occurs twice; 0: off.", rich_help_panel=SEARCH
-        ),
-    ] = 0,
+        typer.Option(help=summary(SearchOptions, "no_repeat_ngram"), rich_help_panel=SEARCH),
+    ] = SearchOptions.no_repeat_ngram,
     min_ratio: Annotated[
         float,
-        typer.Option(
-            help="Shortest translation, in tokens per source token.", rich_help_panel=SEARCH
-        ),
-    ] = 0.0,
+        typer.Option(help=summary(SearchOptions, "min_ratio"), rich_help_panel=SEARCH),
+    ] = SearchOptions.min_ratio,
     max_ratio: Annotated[
         float,
-        typer.Option(
-            help="Longest translation, in tokens per source token …", rich_help_panel=SEARCH
-        ),
-    ] = 2.0,
+        typer.Option(help=summary(SearchOptions, "max_ratio"), rich_help_panel=SEARCH),
+    ] = SearchOptions.max_ratio,
     max_extra: Annotated[
-        int, typer.Option(help="… plus this many tokens.", rich_help_panel=SEARCH)
-    ] = 20,
+        int, typer.Option(help=summary(SearchOptions, "max_extra"), rich_help_panel=SEARCH)
+    ] = SearchOptions.max_extra,
     sample: Annotated[
         bool,
         typer.Option(
@@ -162,30 +155,29 @@ def translate(
             "the same translation; with --n-best, translations come in the order drawn.",
             rich_help_panel=SAMPLING,
         ),
-    ] = False,
+    ] = SearchOptions.sample,
     temperature: Annotated[
         float,
-        typer.Option(help="Above 0; lower values favour likely tokens.", rich_help_panel=SAMPLING),
-    ] = 1.0,
+        typer.Option(help=summary(SearchOptions, "temperature"), rich_help_panel=SAMPLING),
+    ] = SearchOptions.temperature,
     top_k: Annotated[
         int,
         typer.Option(
-            help="Draw from this many most likely tokens (Fan 2018).",
+            help=summary(SearchOptions, "top_k"),
             show_default="all",
             rich_help_panel=SAMPLING,
         ),
-    ] = 0,
+    ] = SearchOptions.top_k,
     top_p: Annotated[
         float,
         typer.Option(
-            help="Draw from the fewest tokens whose probabilities sum to this (Holtzman 2020); "
-            "above 0 to 1.",
+            help=summary(SearchOptions, "top_p"),
             rich_help_panel=SAMPLING,
         ),
-    ] = 1.0,
+    ] = SearchOptions.top_p,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the random draws.", rich_help_panel=SAMPLING)
-    ] = 1,
+        int, typer.Option(min=0, help=summary(SearchOptions, "seed"), rich_help_panel=SAMPLING)
+    ] = SearchOptions.seed,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
         typer.Option(
@@ -253,7 +245,6 @@ def translate(
         check_run_folder(run)
     prefixes = None if prefix is None else _read_prefixes(prefix, input_)
     from seq2seq_cli.devices import choose_device
-    from seq2seq_cli.search import SearchOptions
     from seq2seq_cli.translation import TranslationSettings, Translator, share_threads
 
     search = SearchOptions(

@@ -6,6 +6,6 @@
 - `models`: the section [model], for each architecture
 - `training`: the section [training]
 - `documentation`: what users read about each setting
-- `search`: how much search does at a time
+- `search`: options of search, and how much it does at a time
 - `presets`: settings to begin with
 """

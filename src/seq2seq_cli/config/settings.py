@@ -108,6 +108,11 @@ class Section:
 
     SECTION: ClassVar[str] = ""
 
+    @classmethod
+    def assignment(cls, name: str, value: object) -> str:
+        """How messages write a setting with its value, as in `training.seed = 1`."""
+        return f"{cls.SECTION}.{name} = {toml_value(value)}"
+
     def __post_init__(self) -> None:
         """Raise InputError for a number that its field does not allow."""
         for each in fields(self):
@@ -116,8 +121,8 @@ class Section:
             numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if _number(v)]
             require(
                 allowed is None or all(number in allowed for number in numbers),
-                f"{self.SECTION}.{each.name} = {toml_value(value)}: "
-                f"{allowed_values(type(self), each.name)} is allowed",
+                f"{self.assignment(each.name, value)}: {allowed_values(type(self), each.name)} "
+                "is allowed",
             )
 
 

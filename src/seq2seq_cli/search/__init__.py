@@ -1,6 +1,5 @@
 """Source ids to scored hypotheses, with any model. To read it, begin with `torch_beam`.
 
-- `options`: beam, scores, limits, drawing
 - `request`: a batch with the limits of each sentence
 - `hypothesis`: a finished translation
 - `shortlist`: the likely target words of a source
@@ -18,10 +17,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.search.alignment import attention_to_source
 from seq2seq_cli.search.beam import beam_search
 from seq2seq_cli.search.hypothesis import Hypothesis
-from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.sampling import sample
 from seq2seq_cli.search.shortlist import Shortlist

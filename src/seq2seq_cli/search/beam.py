@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.inference import has_kernels
 from seq2seq_cli.search.constraints import Constraint, constraints_for
 from seq2seq_cli.search.decoding import Decoding
 from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
 from seq2seq_cli.search.kernel_beam import search_in_kernels
-from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.request import Request
 from seq2seq_cli.search.torch_beam import search_in_torch

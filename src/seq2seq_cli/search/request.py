@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.padding import pad
-from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.symbols import PAD
 
 

@@ -12,10 +12,10 @@ from random import Random
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step
 from seq2seq_cli.search.decoding import Decoding
 from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
-from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.request import Request, Sentence
 from seq2seq_cli.symbols import BOS, EOS

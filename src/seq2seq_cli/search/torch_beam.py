@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.inference.candidates import best_extensions
 from seq2seq_cli.search.constraints import Constraint, next_step
 from seq2seq_cli.search.decoding import Decoding
 from seq2seq_cli.search.hypothesis import Hypothesis
-from seq2seq_cli.search.options import SearchOptions
 from seq2seq_cli.search.request import Request, Sentence
 from seq2seq_cli.symbols import BOS, EOS
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from seq2seq_cli.search.options import SearchOptions
+from seq2seq_cli.config.search import SearchOptions
 
 Alignments = Literal["off", "if-possible", "required"]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
