@@ -5,7 +5,7 @@ Measured in recipes/bench/LOG.md.
 - `packing`: sentences without padding
 - `dropout`: dropout, alone and with a sum or ReLU
 - `norms`: layer and RMS normalisation
-- `linear`: linear layers in bfloat16
+- `products`: linear layers in bfloat16
 - `feed_forward`: feed-forward layers
 - `attention`: attention with its softmax and dropout
 - `lstm`: the cells of an LSTM
@@ -14,8 +14,8 @@ Measured in recipes/bench/LOG.md.
 from seq2seq_cli.kernels.autograd.attention import attention, packs, parts
 from seq2seq_cli.kernels.autograd.dropout import LEVELS, dropout, dropped_relu, dropped_sum
 from seq2seq_cli.kernels.autograd.feed_forward import feed_forward
-from seq2seq_cli.kernels.autograd.linear import linear, product_over_rows, rounds
 from seq2seq_cli.kernels.autograd.norms import norm
+from seq2seq_cli.kernels.autograd.products import linear, product_over_rows, rounds
 
 __all__ = [
     "LEVELS",

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2seq_cli.kernels import training
-from seq2seq_cli.kernels.autograd.linear import rounds
 from seq2seq_cli.kernels.autograd.packing import Pairs
+from seq2seq_cli.kernels.autograd.products import rounds
 
 # Fewer queries, as in a step of search, cost the fused kernel more than plain products on a CPU.
 FEW_QUERIES = 16

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from seq2seq_cli.kernels import training
 from seq2seq_cli.kernels.autograd.dropout import dropped_relu, scale_of
-from seq2seq_cli.kernels.autograd.linear import rounds, weight_gradients
+from seq2seq_cli.kernels.autograd.products import rounds, weight_gradients
 
 
 class _FeedForward(torch.autograd.Function):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq_cli.kernels import training
-from seq2seq_cli.kernels.autograd.linear import linear, product_over_rows, rounds
+from seq2seq_cli.kernels.autograd.products import linear, product_over_rows, rounds
 
 FEW_ROWS = 32  # of sentences: their number is a multiple of it, as in `training.FEW_ROWS`
 
