@@ -1,4 +1,4 @@
-"""Fused parts of a training step equal the lines of PyTorch they stand for, gradients too."""
+"""Each operation of a training step equals the lines of PyTorch it stands for, gradients too."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2seq_cli.kernels import autograd as fused
-from seq2seq_cli.kernels import training
-from seq2seq_cli.kernels.autograd.attention import _Attention
-from seq2seq_cli.kernels.autograd.packing import Layout, Pairs
+from seq2seq_cli.kernels import autograd, training
+from seq2seq_cli.kernels.autograd.attention import _BfloatAttention
+from seq2seq_cli.kernels.autograd.packing import Pairs, layouts
 from seq2seq_cli.models.layers import Linear
 from seq2seq_cli.padding import pad
 from seq2seq_cli.symbols import EOS
@@ -42,22 +41,22 @@ def relative_error(found: Tensor, exact: Tensor) -> float:
 def drawn_mask(shape: tuple[int, ...]) -> Tensor:
     """What a part draws after `with_gradients` set the seed: 1 where an element is kept."""
     torch.manual_seed(2)
-    return (fused.dropout(torch.ones(shape), THRESHOLD) > 0).float()
+    return (autograd.dropout(torch.ones(shape), THRESHOLD) > 0).float()
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_dropped_parts_equal_plain_ones(dtype: torch.dtype) -> None:
+def test_dropout_with_a_sum_or_relu_equals_plain_lines(dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     residual, x = (torch.randn(3, 5, 16).to(dtype) for _ in range(2))
     mask = drawn_mask((3, 5, 16)).to(dtype)
     assert 0 < int(mask.sum()) < mask.numel()
     for found, expected in (
         (
-            with_gradients(lambda r, y: fused.dropped_sum(r, y, THRESHOLD), (residual, x)),
+            with_gradients(lambda r, y: autograd.dropout_add(r, y, THRESHOLD), (residual, x)),
             with_gradients(lambda r, y: r + y * mask * SCALE, (residual, x)),
         ),
         (
-            with_gradients(lambda y: fused.dropped_relu(y, THRESHOLD), (x,)),
+            with_gradients(lambda y: autograd.relu_dropout(y, THRESHOLD), (x,)),
             with_gradients(lambda y: F.relu(y) * mask * SCALE, (x,)),
         ),
     ):
@@ -67,7 +66,7 @@ def test_dropped_parts_equal_plain_ones(dtype: torch.dtype) -> None:
 
 
 def test_a_sum_has_the_type_of_its_residual() -> None:
-    result = fused.dropped_sum(torch.ones(2, 3), torch.ones(2, 3).bfloat16(), THRESHOLD)
+    result = autograd.dropout_add(torch.ones(2, 3), torch.ones(2, 3).bfloat16(), THRESHOLD)
     assert result.dtype == torch.float32
 
 
@@ -91,7 +90,7 @@ def test_attention_of_bfloat16_equals_the_exact_one(visible: str) -> None:
         inputs = (inputs[0], inputs[1][:, :, :5], inputs[2][:, :, :5])
 
     def attend(*x: Tensor) -> Tensor:
-        return fused.attention(*x, given, causal=causal)
+        return autograd.attention(*x, given, causal=causal)
 
     exact = with_gradients(attend, inputs)
     rounded = with_gradients(attend, tuple(x.bfloat16() for x in inputs))
@@ -119,7 +118,7 @@ def test_attention_of_any_length_equals_the_exact_one(
         mask[..., 0], mask[0, ..., keys // 2 + 1 :] = True, False
 
     def attend(*x: Tensor) -> Tensor:
-        return fused.attention(*x, mask, causal=kind == "causal")
+        return autograd.attention(*x, mask, causal=kind == "causal")
 
     exact = with_gradients(attend, tuple(x.double() for x in inputs))
     for ours, plain in zip(with_gradients(attend, inputs), exact, strict=True):
@@ -135,19 +134,21 @@ def test_attention_of_packed_sentences_is_that_of_each_alone(
     lengths = [[3, 1, 40, 17, 33], [7, 33, 1, 16, 70]]
     if causal:
         lengths[1] = lengths[0]
-    queries, keys = (Layout.of(pad([[EOS] * length for length in of_side])) for of_side in lengths)
+    ids = [pad([[EOS] * length for length in side]) for side in lengths]
     inputs = tuple(
         torch.randn(1, sum(lengths[side]), 2, 64).to(dtype).transpose(1, 2) for side in (0, 1, 1)
     )
-    if not fused.packs(inputs[0]):
-        pytest.skip("nothing is compiled")
+    packed_layouts = layouts(inputs[0], *ids)
+    if packed_layouts is None:
+        pytest.skip("only the kernel takes packed sentences")
+    queries, keys = packed_layouts
 
     def alone(*packed: Tensor) -> Tensor:
         each = zip(*(x.split(lengths[i > 0], 2) for i, x in enumerate(packed)), strict=True)
-        return torch.cat([fused.attention(*x, causal=causal) for x in each], dim=2)
+        return torch.cat([autograd.attention(*x, causal=causal) for x in each], dim=2)
 
     def together(*packed: Tensor) -> Tensor:
-        return fused.attention(*packed, Pairs(queries, keys), causal=causal)
+        return autograd.attention(*packed, Pairs(queries, keys), causal=causal)
 
     for ours, plain in zip(
         with_gradients(together, inputs), with_gradients(alone, inputs), strict=True
@@ -159,7 +160,7 @@ def test_gradients_of_attention_are_exact_but_for_rounding() -> None:
     """The same formulas in float32 are as exact as PyTorch's."""
     inputs, mask = attention_inputs()
     bias = torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
-    found = with_gradients(lambda *x: _Attention.apply(*x, bias, 8**-0.5), inputs)
+    found = with_gradients(lambda *x: _BfloatAttention.apply(*x, bias, 8**-0.5), inputs)
     expected = with_gradients(lambda *x: F.scaled_dot_product_attention(*x, mask), inputs)
     for ours, plain in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, plain, **EXACT)
@@ -178,7 +179,7 @@ def test_norms_equal_plain_ones(dtype: torch.dtype, biased: bool, shape: tuple[i
         return F.rms_norm(y, shape[-1:], w, 1e-5) + 0 * b.sum()
 
     def ours(y: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        result = fused.norm(y.to(dtype), w, b if biased else None, 1e-5)
+        result = autograd.norm(y.to(dtype), w, b if biased else None, 1e-5)
         assert result.dtype == dtype
         return result.float() if biased else result.float() + 0 * b.sum()
 
@@ -197,7 +198,7 @@ def test_linear_layers_in_bfloat16_equal_plain_ones(rows: int) -> None:
     torch.manual_seed(1)
     inputs = torch.randn(1, rows, 8), torch.randn(5, 8), torch.randn(5)
     with torch.autocast("cpu", torch.bfloat16):
-        found = with_gradients(lambda *x: fused.linear(*x).float(), inputs)
+        found = with_gradients(lambda *x: autograd.linear(*x).float(), inputs)
     expected = with_gradients(F.linear, inputs)
     for ours, plain in zip(found, expected, strict=True):
         assert ours.dtype == plain.dtype
@@ -214,7 +215,7 @@ def test_products_of_any_size_equal_plain_ones(rows: int, shape: tuple[int, int]
     torch.manual_seed(1)
     inputs = torch.randn(rows, shape[1]), torch.randn(shape), torch.randn(shape[0])
     with torch.autocast("cpu", torch.bfloat16):
-        found = with_gradients(lambda *x: fused.linear(*x).float(), inputs)
+        found = with_gradients(lambda *x: autograd.linear(*x).float(), inputs)
     exact = with_gradients(F.linear, inputs)
     for ours, plain in zip(found[:3], exact[:3], strict=True):  # the bias's sums cancel out
         assert relative_error(ours, plain) < 0.02
@@ -224,13 +225,13 @@ def test_products_of_any_size_equal_plain_ones(rows: int, shape: tuple[int, int]
 def test_products_with_a_vocabulary_of_any_size_equal_plain_ones(rows: int) -> None:
     torch.manual_seed(1)
     hidden, weight = torch.randn(rows, 64).bfloat16(), torch.randn(1003, 64)
-    if not training.multiplies(hidden, 64):
+    if not training.multiplies_bfloat16():
         pytest.skip("these are torch's own here")
     gradient = torch.randn(rows, 1003).bfloat16()
-    of_weight, of_bias = training.linear_weight(gradient, hidden, biased=True)
+    grad_weight, grad_bias = training.linear_grad_weight(gradient, hidden, biased=True)
     expected = gradient.float().t() @ hidden.float()
-    torch.testing.assert_close(of_weight, expected, rtol=1e-4, atol=1e-3)
-    torch.testing.assert_close(of_bias, gradient.float().sum(dim=0), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(grad_weight, expected, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(grad_bias, gradient.float().sum(dim=0), rtol=1e-4, atol=1e-3)
     logits, plain = training.linear(hidden, weight, None), hidden.float() @ weight.t()
     torch.testing.assert_close(logits.float(), plain, rtol=0.02, atol=0.2)
 
@@ -256,7 +257,7 @@ def test_feed_forward_layers_equal_plain_ones(
 
     def feed_forward(x: Tensor, w: Tensor, b: Tensor, v: Tensor, c: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-            return fused.feed_forward(x, layer_of(w, b), layer_of(v, c), threshold).float()
+            return autograd.feed_forward(x, layer_of(w, b), layer_of(v, c), threshold).float()
 
     # As seen where the outer layer changes nothing; what is dropped depends on the seed alone.
     seen, *_ = with_gradients(feed_forward, (x, w, b, torch.eye(160), torch.zeros(160)))
@@ -284,21 +285,21 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
     def products(y: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return fused.feed_forward(y[:, :64], *layers, THRESHOLD).float()
+            return autograd.feed_forward(y[:, :64], *layers, THRESHOLD).float()
 
     results = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
         parts: list[Callable[..., Tensor]] = [
-            lambda y: fused.dropout(y, THRESHOLD),
-            lambda y: fused.dropped_relu(y, THRESHOLD),
-            lambda y: fused.norm(y, weight, bias, 1e-5),
-            lambda y: fused.attention(*(3 * [y.view(6, 50, 2, 65).transpose(1, 2)])),
+            lambda y: autograd.dropout(y, THRESHOLD),
+            lambda y: autograd.relu_dropout(y, THRESHOLD),
+            lambda y: autograd.norm(y, weight, bias, 1e-5),
+            lambda y: autograd.attention(*(3 * [y.view(6, 50, 2, 65).transpose(1, 2)])),
             products,
         ]
         results.append([each for part in parts for each in with_gradients(part, (x,))])
         logits = x.clone()
-        losses = training.cross_entropy_slopes(logits, torch.zeros(300, dtype=torch.int64), 0.1)
+        losses = training.cross_entropy_gradient(logits, torch.zeros(300, dtype=torch.int64), 0.1)
         results[-1] += [logits, losses]
     for first, second in zip(*results, strict=True):
         assert torch.equal(first, second)
@@ -307,7 +308,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
 def test_dropping_is_as_frequent_as_asked_and_never_twice_the_same() -> None:
     torch.manual_seed(1)
     ones = torch.ones(100_003)  # no multiple of a vector
-    masks = [fused.dropout(ones, THRESHOLD) > 0 for _ in range(2)]
+    masks = [autograd.dropout(ones, THRESHOLD) > 0 for _ in range(2)]
     share = THRESHOLD / 256
     for mask in masks:
         assert abs(float((~mask).float().mean()) - share) < 0.006
@@ -328,7 +329,7 @@ def test_gradients_of_linear_layers_may_have_any_layout(use: str) -> None:
         "turned": lambda y: (y.t() * torch.arange(320).to(y)).sum() / 320,
     }
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = fused.linear(*leaves)
+        rounded = autograd.linear(*leaves)
     found = torch.autograd.grad(uses[use](rounded), leaves)
     expected = torch.autograd.grad(uses[use](F.linear(*leaves)), leaves)
     for ours, exact in zip(found, expected, strict=True):
@@ -340,5 +341,7 @@ def test_what_is_no_number_stays_none(size: int) -> None:
     """Or training would not notice that it has diverged."""
     x = torch.full((size,), torch.nan)
     torch.manual_seed(1)
-    assert fused.dropped_relu(x.repeat(40), THRESHOLD).isnan().any()
-    assert fused.norm(x.requires_grad_(), torch.ones(size), torch.zeros(size), 1e-5).isnan().all()
+    assert autograd.relu_dropout(x.repeat(40), THRESHOLD).isnan().any()
+    assert (
+        autograd.norm(x.requires_grad_(), torch.ones(size), torch.zeros(size), 1e-5).isnan().all()
+    )

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.kernels.autograd import lstm as fused_lstm
-from seq2seq_cli.models.recurrent import _read
+from seq2seq_cli.kernels.autograd import lstm
 
 pytestmark = pytest.mark.usefixtures("_each_build")
 
@@ -33,8 +32,8 @@ def test_states_and_gradients_are_those_of_the_exact_layer(rows: int) -> None:
     h, c = (torch.randn(rows, UNITS, requires_grad=True) for _ in range(2))
     exact, (h_after, c_after) = layer(x, (h[None], c[None]))
     with torch.autocast("cpu", torch.bfloat16):
-        assert fused_lstm.serves(layer, x)
-        found, (own_h, own_c) = fused_lstm.lstm(layer, x, (h, c))
+        assert lstm._has_kernel(layer, x)
+        found, (own_h, own_c) = lstm._lstm(layer, x, (h, c))
     found = found.float()
     assert_near([found, own_h, own_c], [exact, h_after[0], c_after[0]])
     results = (
@@ -51,9 +50,9 @@ def test_sentences_of_any_length_are_read_from_both_ends(bidirectional: bool) ->
     layer = nn.LSTM(WIDTH, UNITS, batch_first=True, bidirectional=bidirectional)
     x = torch.randn(4, 6, WIDTH, requires_grad=True)
     lengths = torch.tensor([3, 6, 1, 5])
-    exact = torch.cat([part.flatten(1) for part in _read(layer, x, lengths)], dim=1)
+    exact = torch.cat([part.flatten(1) for part in lstm.read_sentences(layer, x, lengths)], dim=1)
     with torch.autocast("cpu", torch.bfloat16):
-        outputs, last = _read(layer, x, lengths)
+        outputs, last = lstm.read_sentences(layer, x, lengths)
     assert not outputs[0, 3:].any()
     found = torch.cat((outputs.flatten(1), last.flatten(1)), dim=1).float()
     assert_near([found.detach()], [exact.detach()])
@@ -65,10 +64,10 @@ def test_one_token_at_a_time_is_as_all_at_once() -> None:
     layer = nn.LSTM(WIDTH, UNITS, batch_first=True)
     x, state = torch.randn(3, 5, WIDTH), None
     with torch.autocast("cpu", torch.bfloat16):
-        whole, after = fused_lstm.lstm(layer, x)
+        whole, after = lstm._lstm(layer, x)
         parts = []
         for token in x.split(1, dim=1):
-            part, state = fused_lstm.lstm(layer, token, state)
+            part, state = lstm._lstm(layer, token, state)
             parts.append(part)
     assert state is not None
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0.02, atol=0.02)
@@ -78,5 +77,5 @@ def test_one_token_at_a_time_is_as_all_at_once() -> None:
 def test_what_is_no_number_stays_none() -> None:
     layer = nn.LSTM(WIDTH, UNITS, batch_first=True)
     with torch.autocast("cpu", torch.bfloat16):
-        hidden, _ = fused_lstm.lstm(layer, torch.full((2, 3, WIDTH), torch.nan))
+        hidden, _ = lstm._lstm(layer, torch.full((2, 3, WIDTH), torch.nan))
     assert hidden.isnan().all()

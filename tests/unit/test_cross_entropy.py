@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq_cli.kernels import training
+from seq2seq_cli.kernels import autograd
+from seq2seq_cli.kernels.autograd import products
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training import cross_entropy as loss
 
@@ -47,7 +48,7 @@ def test_loss_and_gradients_equal_the_plain_ones(
     chunk_bytes: int,
 ) -> None:
     monkeypatch.setattr(loss, "CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(training, "FEW_ROWS", few_rows)
+    monkeypatch.setattr(products, "FEW_ROWS", few_rows)
     fused, _ = loss.cross_entropy(*inputs, target, smoothing)
     plain = loss.plain_cross_entropy(*inputs, target, smoothing)
     torch.testing.assert_close(fused, plain)
@@ -66,7 +67,7 @@ def test_the_second_value_is_the_unsmoothed_likelihood(
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 8 << 20])
-def test_bfloat16_features_meet_float32_weights(
+def test_bfloat16_hidden_states_meet_float32_weights(
     monkeypatch: pytest.MonkeyPatch, inputs: tuple[Tensor, Tensor], target: Tensor, chunk_bytes: int
 ) -> None:
     """Under autocast hidden states may be bfloat16; weights and their gradients stay float32."""
@@ -76,23 +77,23 @@ def test_bfloat16_features_meet_float32_weights(
     fused, _ = loss.cross_entropy(rounded, weight, target, 0.1)
     plain = loss.plain_cross_entropy(hidden, weight, target, 0.1)
     torch.testing.assert_close(fused, plain, rtol=0.03, atol=0.03)
-    of_features, of_weight = gradients(fused, (rounded, weight))
-    assert (of_features.dtype, of_weight.dtype) == (torch.bfloat16, torch.float32)
+    grad_hidden, grad_weight = gradients(fused, (rounded, weight))
+    assert (grad_hidden.dtype, grad_weight.dtype) == (torch.bfloat16, torch.float32)
     expected = gradients(plain, inputs)
-    torch.testing.assert_close(of_features.float(), expected[0], rtol=0.05, atol=0.03)
-    torch.testing.assert_close(of_weight, expected[1], rtol=0.05, atol=0.03)
+    torch.testing.assert_close(grad_hidden.float(), expected[0], rtol=0.05, atol=0.03)
+    torch.testing.assert_close(grad_weight, expected[1], rtol=0.05, atol=0.03)
 
 
 def test_chunks_are_never_larger_than_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The logits of the whole batch are never there at once."""
-    sizes, slopes = [], loss._slopes
+    sizes, gradient = [], autograd.cross_entropy_gradient
 
     def spy(logits: Tensor, *arguments: object) -> object:
         sizes.append(logits.numel() * logits.element_size())
-        return slopes(logits, *arguments)
+        return gradient(logits, *arguments)
 
-    monkeypatch.setattr(loss, "_slopes", spy)
+    monkeypatch.setattr(autograd, "cross_entropy_gradient", spy)
     monkeypatch.setattr(loss, "CHUNK_BYTES", 3 * ROW_BYTES)
-    monkeypatch.setattr(training, "FEW_ROWS", 1)
+    monkeypatch.setattr(products, "FEW_ROWS", 1)
     loss.cross_entropy(torch.randn(2, 4, D), torch.randn(V, D), torch.full((2, 4), 5))
     assert sizes == [3 * ROW_BYTES, 3 * ROW_BYTES, 2 * ROW_BYTES]

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
-from seq2seq_cli.kernels import training
+from seq2seq_cli.kernels import autograd
+from seq2seq_cli.kernels.autograd import products
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.search import attention_to_source
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
-from seq2seq_cli.training import r_drop
+from seq2seq_cli.training import cross_entropy, r_drop
 from seq2seq_cli.training.cross_entropy import plain_cross_entropy
 from seq2seq_cli.training.objective import Objective, without_words
 
@@ -40,8 +41,8 @@ def test_r_drop_and_its_gradients_equal_the_plain_ones(
     few_rows: int,
     chunk_bytes: int,
 ) -> None:
-    monkeypatch.setattr(r_drop, "CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(training, "FEW_ROWS", few_rows)
+    monkeypatch.setattr(cross_entropy, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(products, "FEW_ROWS", few_rows)
     fused, likelihood = r_drop.r_drop(*inputs, TARGET, smoothing, alpha)
     plain = r_drop.plain_r_drop(*inputs, TARGET, smoothing, alpha)
     torch.testing.assert_close(fused, plain)
@@ -58,31 +59,31 @@ def test_r_drop_of_equal_passes_is_the_cross_entropy(inputs: tuple[Tensor, Tenso
 
 
 @pytest.mark.usefixtures("_compiled_or_not")
-def test_r_drop_takes_bfloat16_features(inputs: tuple[Tensor, Tensor]) -> None:
+def test_r_drop_takes_bfloat16_hidden_states(inputs: tuple[Tensor, Tensor]) -> None:
     hidden, weight = inputs
     rounded = hidden.detach().bfloat16().requires_grad_()
     loss, _ = r_drop.r_drop(rounded, weight, TARGET, 0.1, 5.0)
     plain = r_drop.plain_r_drop(hidden, weight, TARGET, 0.1, 5.0)
     torch.testing.assert_close(loss, plain, rtol=0.03, atol=0.03)
-    of_features, of_weight = torch.autograd.grad(loss, (rounded, weight))
-    assert (of_features.dtype, of_weight.dtype) == (torch.bfloat16, torch.float32)
+    grad_hidden, grad_weight = torch.autograd.grad(loss, (rounded, weight))
+    assert (grad_hidden.dtype, grad_weight.dtype) == (torch.bfloat16, torch.float32)
     expected = torch.autograd.grad(plain, (hidden, weight))
-    torch.testing.assert_close(of_features.float(), expected[0], rtol=0.05, atol=0.1)
-    torch.testing.assert_close(of_weight, expected[1], rtol=0.05, atol=0.1)
+    torch.testing.assert_close(grad_hidden.float(), expected[0], rtol=0.05, atol=0.1)
+    torch.testing.assert_close(grad_weight, expected[1], rtol=0.05, atol=0.1)
 
 
 def test_the_logits_of_a_whole_batch_are_never_there(
     monkeypatch: pytest.MonkeyPatch, inputs: tuple[Tensor, Tensor]
 ) -> None:
-    sizes, slopes = [], r_drop._slopes
+    sizes, gradient = [], autograd.r_drop_gradient
 
     def spy(logits: Tensor, *arguments: object) -> object:
         sizes.append(logits.numel() * logits.element_size())
-        return slopes(logits, *arguments)
+        return gradient(logits, *arguments)
 
-    monkeypatch.setattr(r_drop, "_slopes", spy)
-    monkeypatch.setattr(r_drop, "CHUNK_BYTES", 3 * ROW_BYTES)
-    monkeypatch.setattr(training, "FEW_ROWS", 1)
+    monkeypatch.setattr(autograd, "r_drop_gradient", spy)
+    monkeypatch.setattr(cross_entropy, "CHUNK_BYTES", 3 * ROW_BYTES)
+    monkeypatch.setattr(products, "FEW_ROWS", 1)
     r_drop.r_drop(*inputs, TARGET, 0.1, 5.0)  # of 8 tokens
     assert sizes == [3 * ROW_BYTES, 3 * ROW_BYTES, 2 * ROW_BYTES]
 
@@ -108,8 +109,8 @@ class Recorder:
 
     def hidden(self, source: Tensor, read: Tensor) -> Tensor:
         self.source, self.read = source, read
-        self.features: Tensor = self.model(source, read)
-        return self.features[read != PAD]
+        self.hidden_states: Tensor = self.model(source, read)
+        return self.hidden_states[read != PAD]
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_words_are_dropped_where_they_are_read_and_never_where_predicted(
         assert 300 < int(changed.sum()) < 700
         assert (read[changed] == UNK).all()
     predicted = plain_cross_entropy(
-        recorder.features, recorder.output.weight, given.target[:, 1:], 0.1
+        recorder.hidden_states, recorder.output.weight, given.target[:, 1:], 0.1
     )
     torch.testing.assert_close(loss, predicted)
 
@@ -151,10 +152,10 @@ def test_the_two_passes_of_r_drop_read_the_same_and_differ_in_what_is_dropped(
     given = batch()
     loss, _ = objective(r_drop=5.0)(recorder, given)
     assert torch.equal(recorder.source, torch.cat((given.source, given.source)))
-    first, second = recorder.features.chunk(2)
+    first, second = recorder.hidden_states.chunk(2)
     assert not torch.allclose(first, second)
     plain = r_drop.plain_r_drop(
-        recorder.features, recorder.output.weight, given.target[:, 1:], 0.1, 5.0
+        recorder.hidden_states, recorder.output.weight, given.target[:, 1:], 0.1, 5.0
     )
     torch.testing.assert_close(loss, plain)
 

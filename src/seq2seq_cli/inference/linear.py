@@ -1,16 +1,18 @@
 """Linear and recurrent layers with packed weights in a model that PyTorch runs."""
 
 import copy
+from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from torch import Tensor, nn
 
 from seq2seq_cli.inference.quantization import Int8Linear
 from seq2seq_cli.kernels import library as kernels
+from seq2seq_cli.kernels.autograd.lstm import read_in_directions
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.inference.recurrent import Cell
 from seq2seq_cli.models.base import TranslationModel
-from seq2seq_cli.models.recurrent import CompiledLayer
 from seq2seq_cli.models.recurrent import Decoder as RecurrentDecoder
 from seq2seq_cli.models.recurrent import Encoder as RecurrentEncoder
 
@@ -34,20 +36,39 @@ def with_packed_layers(model: TranslationModel, *, eight_bits: bool) -> Translat
     return result
 
 
+class PackedRecurrentLayer(nn.Module):
+    """A recurrent layer of an encoder as packed cells, one for each direction."""
+
+    def __init__(self, cells: Sequence[Cell], units: int, state_size: int) -> None:
+        super().__init__()
+        self.cells = nn.ModuleList(cells)
+        self.units, self.state_size = units, state_size  # of a direction; tensors of its state
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """As `read_in_directions`."""
+        return read_in_directions([partial(self._read, cell) for cell in self.cells], x, lengths)
+
+    def _read(self, cell: nn.Module, x: Tensor) -> Tensor:
+        """(B, S, D) -> outputs (B, S, units), from left to right."""
+        state = tuple(x.new_zeros(1, x.size(0), self.units) for _ in range(self.state_size))
+        outputs, _ = cell(x, state if self.state_size > 1 else state[0])
+        return cast(Tensor, outputs)
+
+
 def _linear(layer: nn.Linear, eight_bits: bool) -> nn.Module:
     if kernels.can_compute():
         return Linear.pack(layer.weight, layer.bias, eight_bits=eight_bits)
     return Int8Linear(layer.weight, layer.bias) if eight_bits else layer
 
 
-def _layer(layer: nn.Module, eight_bits: bool) -> CompiledLayer:
+def _layer(layer: nn.Module, eight_bits: bool) -> PackedRecurrentLayer:
     """Pack a layer of an encoder, in one direction or in both."""
-    if isinstance(layer, CompiledLayer):
+    if isinstance(layer, PackedRecurrentLayer):
         return layer
     rnn = cast(nn.RNNBase, layer)
     suffixes = ("l0", "l0_reverse") if rnn.bidirectional else ("l0",)
     cells = [_cell(rnn, eight_bits, suffix) for suffix in suffixes]
-    return CompiledLayer(cells, rnn.hidden_size, 2 if isinstance(rnn, nn.LSTM) else 1)
+    return PackedRecurrentLayer(cells, rnn.hidden_size, 2 if isinstance(rnn, nn.LSTM) else 1)
 
 
 def _cell(layer: nn.Module, eight_bits: bool, suffix: str = "l0") -> Cell:

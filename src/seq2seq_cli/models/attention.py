@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq_cli.config.models import ScopeName, ScoreName
-from seq2seq_cli.kernels.autograd import attention
+from seq2seq_cli.kernels import autograd
 from seq2seq_cli.models.layers import Linear, SourceAttention, join_heads, split_heads
 
 
@@ -142,7 +142,7 @@ class DotAttention(Attention):
     ) -> Tensor:
         if self.window is not None:
             return super().forward(query, keys, values, mask, position)
-        return attention(
+        return autograd.attention(
             query[:, None], keys[:, None], values[:, None], mask[:, None, None, :], scale=self.scale
         )[:, 0]
 
@@ -220,7 +220,7 @@ class MultiHeadAttention(Attention):
     ) -> Tensor:
         value_heads = split_heads(values, self.heads)
         if self.window is None:
-            context = attention(
+            context = autograd.attention(
                 split_heads(self.query_weight(query), self.heads),
                 split_heads(keys, self.heads),
                 value_heads,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq_cli.config.models import ConvConfig
-from seq2seq_cli.kernels import autograd as fused
+from seq2seq_cli.kernels import autograd
 from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
 from seq2seq_cli.models.layers import (
     Dropout,
@@ -60,7 +60,7 @@ class ConvAttention(SourceAttention):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """As `weights`, and values (B, S, D) -> (B, Q, D)."""
-        return fused.attention(
+        return autograd.attention(
             query[:, None], key[:, None], value[:, None], mask[:, None, None, :], scale=1.0
         )[:, 0]
 

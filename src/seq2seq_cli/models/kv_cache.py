@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq_cli.kernels.autograd import attention
+from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd.packing import Layout, Pairs
 from seq2seq_cli.models.layers import rotations
 
@@ -77,7 +77,7 @@ class Cache:
         return Cache(keys, self.values.selected(self.length, rows), self.length)
 
     def rotations(self, count: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Of the places of as many new tokens, see `layers.rotations`."""
+        """Of the positions of as many new tokens, see `layers.rotations`."""
         return rotations(self.length, count, width, device)
 
     def attend(
@@ -101,7 +101,7 @@ class Cache:
         mask = None
         if self.length and count > 1:
             mask = query.new_ones(count, length, dtype=torch.bool).tril(self.length)
-        seen = attention(
+        seen = autograd.attention(
             query,
             keys.permute(1, 2, 0, 3),
             values.permute(1, 2, 0, 3),
@@ -122,7 +122,7 @@ class Whole:
     def rotations(
         self, count: int, width: int, device: torch.device
     ) -> tuple[Tensor, Tensor] | None:
-        """Of the places of all tokens."""
+        """Of the positions of all tokens."""
         return self.rotation
 
     def attend(
@@ -130,7 +130,7 @@ class Whole:
     ) -> tuple[Tensor, "Whole"]:
         """Let all tokens (1, H, N, D) look at those before them in their sentence."""
         pairs = Pairs(self.layout, self.layout)
-        return attention(query, key, value, pairs, dropout, causal=True), self
+        return autograd.attention(query, key, value, pairs, dropout, causal=True), self
 
     def select(self, rows: Tensor) -> "Whole":
         raise NotImplementedError("nothing can follow a whole target")

@@ -11,16 +11,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.kernels import autograd as fused
+from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd.packing import Pairs
 from seq2seq_cli.symbols import PAD
 
 
 class Linear(nn.Linear):
-    """A linear layer whose products in bfloat16 on a CPU have few shapes, see `fused`."""
+    """A linear layer whose products in bfloat16 on a CPU have few shapes, see `products`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return fused.linear(x, self.weight, self.bias)
+        return autograd.linear(x, self.weight, self.bias)
 
 
 class Dropout(nn.Module):
@@ -32,21 +32,21 @@ class Dropout(nn.Module):
 
     def __init__(self, probability: float) -> None:
         super().__init__()
-        self.threshold = min(fused.LEVELS - 1, round(fused.LEVELS * probability))
+        self.threshold = min(autograd.LEVELS - 1, round(autograd.LEVELS * probability))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.threshold == 0:
             return x
-        return fused.dropout(x, self.threshold)
+        return autograd.dropout(x, self.threshold)
 
     def added(self, residual: Tensor, x: Tensor) -> Tensor:
         """residual + dropout(x), in the type of the residual."""
         if not self.training or self.threshold == 0:
             return residual + x.to(residual)
-        return fused.dropped_sum(residual, x, self.threshold)
+        return autograd.dropout_add(residual, x, self.threshold)
 
     def extra_repr(self) -> str:
-        return f"probability={self.threshold / fused.LEVELS:.3f}"
+        return f"probability={self.threshold / autograd.LEVELS:.3f}"
 
 
 class SourceAttention(nn.Module, ABC):
@@ -81,7 +81,7 @@ class HeadedSourceAttention(SourceAttention):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Pairs) -> Tensor:
         """As `weights` -> (B, H, Q, D / H)."""
         dropout = self.dropout if self.training else 0.0
-        return fused.attention(query, key, value, mask, dropout)
+        return autograd.attention(query, key, value, mask, dropout)
 
 
 def nothing_read(encoded: Tensor) -> Tensor:

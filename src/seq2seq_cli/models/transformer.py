@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq_cli.config.models import TransformerConfig
-from seq2seq_cli.kernels import autograd as fused
-from seq2seq_cli.kernels.autograd import attention, norm
-from seq2seq_cli.kernels.autograd.packing import Layout, Pairs
+from seq2seq_cli.kernels import autograd
+from seq2seq_cli.kernels.autograd.packing import Layout, Pairs, layouts
 from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
 from seq2seq_cli.models.kv_cache import Cache, Whole
@@ -63,7 +62,7 @@ class SelfAttention(nn.Module):
     def project(self, x: Tensor, rotation: Rotations | None) -> tuple[Tensor, Tensor, Tensor]:
         """(N, T, D) -> queries, keys and values, each (N, H, T, D / H)."""
         query, key, value = (
-            split_heads(part, self.heads) for part in fused.parts(self.query_key_value(x), 3)
+            split_heads(part, self.heads) for part in autograd.split(self.query_key_value(x), 3)
         )
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
@@ -76,7 +75,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, mask: Mask, rotation: Rotations | None) -> Tensor:
         """Every position sees every token: (B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
         query, key, value = self.project(x, rotation)
-        attended = attention(query, key, value, mask, self.dropout())
+        attended = autograd.attention(query, key, value, mask, self.dropout())
         return self.joined(attended)
 
 
@@ -115,7 +114,9 @@ class CrossAttention(nn.Module):
 
     def memory(self, encoded: Tensor) -> State:
         """(B, S, D) -> keys and values, each (B, H, S, D / H)."""
-        key, value = (split_heads(x, self.heads) for x in fused.parts(self.key_value(encoded), 2))
+        key, value = (
+            split_heads(x, self.heads) for x in autograd.split(self.key_value(encoded), 2)
+        )
         if torch.is_grad_enabled():
             return key, value
         return key.contiguous(), value.contiguous()  # they are read once a token
@@ -144,7 +145,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.activation is F.relu:
             threshold = self.dropout.threshold if self.training else 0
-            return fused.feed_forward(x, self.inner, self.outer, threshold)
+            return autograd.feed_forward(x, self.inner, self.outer, threshold)
         inner = self.inner(x)
         if self.gated:
             gate, inner = inner.chunk(2, dim=-1)
@@ -158,14 +159,14 @@ class LayerNorm(nn.LayerNorm):
     """LayerNorm (Ba 2016)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return norm(x, self.weight, self.bias, self.eps)
+        return autograd.norm(x, self.weight, self.bias, self.eps)
 
 
 class RootMeanSquareNorm(nn.RMSNorm):
     """RMSNorm (Zhang 2019)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return norm(x, self.weight, None, cast(float, self.eps))
+        return autograd.norm(x, self.weight, None, cast(float, self.eps))
 
 
 def normalisation(config: TransformerConfig) -> nn.Module:
@@ -384,41 +385,45 @@ class Transformer(TranslationModel):
         return self.decoder_norm(x), after
 
     def hidden(self, source: Tensor, target: Tensor) -> Tensor:
-        """Of packed sentences, where there is attention for them: 7 % of a batch are padding."""
-        if not self._packs():
+        """Packs sentences where there is attention for them: about 7 % of a batch are padding."""
+        packed = None
+        if self._may_pack():
+            queries = as_computed(self.target_embedding.weight[:1])
+            packed = layouts(queries, source, target)
+        if packed is None:
             return super().hidden(source, target)
-        read, asked = Layout.of(source), Layout.of(target)
-        encoded = self._encoded(
-            self._embed_packed("source", source, read),
-            Pairs(read, read),
-            self._packed_rotations(read, source.device),
-        )
-        whole = Whole(asked, self._packed_rotations(asked, target.device))
-        x = self._embed_packed("target", target, asked)
-        states = [whole] * len(self.decoder)
-        x, _ = self._decoded(x, states, self._memories(encoded), Pairs(asked, read))
-        return x[0]
+        return self._hidden_packed(source, target, *packed)
 
-    def _packs(self) -> bool:
-        """Whether there is attention for packed sentences now."""
-        config = self.config
-        drops = self.training and config.attention_dropout > 0
-        plain = config.decoder_attention == "self" and not drops
-        return (
-            plain
-            and not self.torch_compile
-            and fused.packs(as_computed(self.target_embedding.weight[:1]))
+    def _may_pack(self) -> bool:
+        """Whether nothing in the settings needs padded sentences."""
+        drops_weights = self.training and self.config.attention_dropout > 0
+        attends_to_past = self.config.decoder_attention == "self"
+        return attends_to_past and not drops_weights and not self.torch_compile
+
+    def _hidden_packed(
+        self, source: Tensor, target: Tensor, source_layout: Layout, target_layout: Layout
+    ) -> Tensor:
+        encoded = self._encoded(
+            self._embed_packed("source", source, source_layout),
+            Pairs(source_layout, source_layout),
+            self._packed_rotations(source_layout, source.device),
         )
+        rotation = self._packed_rotations(target_layout, target.device)
+        x = self._embed_packed("target", target, target_layout)
+        states = [Whole(target_layout, rotation)] * len(self.decoder)
+        mask = Pairs(target_layout, source_layout)
+        x, _ = self._decoded(x, states, self._memories(encoded), mask)
+        return x[0]
 
     def _embed_packed(self, side: Side, ids: Tensor, layout: Layout) -> Tensor:
         positions = self.position_vectors(side, 0, ids.size(1))
         if positions is not None:
-            positions = positions[layout.places]
+            positions = positions[layout.positions]
         return self._embed(side, layout.packed(ids), positions)
 
     def _packed_rotations(self, layout: Layout, device: torch.device) -> Rotations | None:
         tables = self.rotations(0, layout.shape[1], device)
-        return tables and (tables[0][layout.places], tables[1][layout.places])
+        return tables and (tables[0][layout.positions], tables[1][layout.positions])
 
 
 def _scale_weights(module: nn.Module, factor: float) -> None:

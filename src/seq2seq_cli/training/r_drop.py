@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2seq_cli.kernels import training
+from seq2seq_cli.kernels import autograd
+from seq2seq_cli.kernels.autograd import products
 from seq2seq_cli.symbols import PAD
-from seq2seq_cli.training.cross_entropy import CHUNK_BYTES, Projection, plain_cross_entropy
+from seq2seq_cli.training.cross_entropy import chunk_size, logits_buffer, plain_cross_entropy
 
 
 class _FusedRDrop(torch.autograd.Function):
@@ -21,80 +22,38 @@ class _FusedRDrop(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
     ) -> tuple[Tensor, Tensor]:
-        """features (2, tokens, D), weight (V, D), target (tokens,)."""
+        """Hidden states (2, tokens, D), output weights (V, D), target ids (tokens,)."""
         size, rows = weight.size(0), target.size(0)
-        step = training.FEW_ROWS  # products have few shapes
-        chunk = max(1, CHUNK_BYTES // (2 * size * hidden.element_size() * step)) * step
-        all_features = F.pad(hidden, (0, 0, 0, -rows % step))
+        chunk = chunk_size(2 * size * hidden.element_size())
+        padded = F.pad(hidden, (0, 0, 0, -rows % products.FEW_ROWS))
         losses = torch.zeros(3, dtype=torch.float32, device=hidden.device)
-        feature_gradient = torch.empty_like(all_features)
-        weight_gradient = torch.zeros_like(weight)
-        projection = Projection(weight, hidden)
+        grad_hidden = torch.empty_like(padded)
+        grad_weight = torch.zeros_like(weight)
+        projection = autograd.OutputProjection(weight, hidden)
         for start in range(0, rows, chunk):
-            part = all_features[:, start : start + chunk].reshape(-1, hidden.size(2))
+            tokens = padded[:, start : start + chunk].reshape(-1, hidden.size(2))
             gold = target[start : start + chunk]
-            logits = projection.logits(part).view(2, -1, size)
-            slope, own_losses = _slopes(logits, gold, smoothing, alpha)
-            losses += own_losses
-            slope = slope.flatten(0, 1)
-            of_part = projection.of_features(slope).view(2, -1, part.size(1))
-            feature_gradient[:, start : start + chunk] = of_part
-            weight_gradient += projection.of_weight(slope, part)
+            logits = projection.logits(tokens, logits_buffer(len(tokens), size, hidden))
+            grad_logits, chunk_losses = autograd.r_drop_gradient(
+                logits.view(2, -1, size), gold, smoothing, alpha
+            )
+            losses += chunk_losses
+            grad_logits = grad_logits.flatten(0, 1)
+            grad_tokens = projection.grad_hidden(grad_logits).view(2, -1, tokens.size(1))
+            grad_hidden[:, start : start + chunk] = grad_tokens
+            grad_weight += projection.grad_weight(grad_logits, tokens)
         plain, uniform, divergence = losses
         loss = (1 - smoothing) * plain + smoothing * uniform + 0.25 * alpha * divergence
-        feature_gradient = feature_gradient[:, :rows]
-        ctx.save_for_backward(feature_gradient, weight_gradient)
+        grad_hidden = grad_hidden[:, :rows]
+        ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.mark_non_differentiable(plain)
         return loss, plain
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        feature_gradient, weight_gradient = ctx.saved_tensors
-        scale = gradients[0]  # in place: autograd refuses a second time by itself
-        return feature_gradient.mul_(scale), weight_gradient.mul_(scale), None, None, None
-
-
-def _slopes(logits: Tensor, gold: Tensor, smoothing: float, alpha: float) -> tuple[Tensor, Tensor]:
-    """The slopes of the loss in logits (2, any, V), which they may overwrite, and the sums (3,) of
-    the plain loss, of that against a uniform distribution, and of both divergences.
-
-    Logits beyond the tokens `gold` (rows,) fill up the shape, and have no slopes.
-    """
-    kind, size, rows, filled = logits.dtype, logits.size(2), gold.size(0), logits.size(1)
-    if training.serves(logits):
-        gold = F.pad(gold, (0, filled - rows))
-        losses = training.r_drop_slopes(logits, gold, smoothing, alpha)[:, :rows].sum(dim=1)
-        logits[:, rows:] = 0
-        return logits, losses
-    logits = logits[:, :rows].float()
-    gold = gold[:, None].expand(2, -1, 1)
-    p = logits.softmax(dim=2)
-    # The greatest probability is at least 1 / V, so its logarithm is exact enough.
-    greatest, place = logits.max(dim=2, keepdim=True)
-    normaliser = greatest - p.gather(2, place).log()
-    plain = 0.5 * (normaliser - logits.gather(2, gold)).sum()
-    uniform = 0.5 * (normaliser.sum() - logits.sum() / size)
-    # Of p log p/q + q log q/p, whose slopes in the logits of p are
-    # p (log p/q - KL(p, q)) + p - q, and the same of q.
-    share = 0.25 * alpha  # of each divergence
-    gap = (logits[0] - logits[1]).sub_(normaliser[0] - normaliser[1])
-    slope = logits  # no longer needed: its room is
-    divergences = []
-    for own, other, sign in ((0, 1, 1.0), (1, 0, -1.0)):
-        divergence = sign * _dot(p[own], gap)
-        divergences.append(divergence.sum())
-        torch.add(0.5 + share * (1 - divergence), gap, alpha=sign * share, out=slope[own])
-        slope[own].mul_(p[own]).sub_(p[other], alpha=share)
-    if smoothing:
-        slope.sub_(0.5 * smoothing / size)
-    slope.scatter_add_(2, gold, slope.new_full(gold.shape, 0.5 * (smoothing - 1)))
-    slope = F.pad(slope.to(kind), (0, 0, 0, filled - rows))
-    return slope, torch.stack((plain, uniform, divergences[0] + divergences[1]))
-
-
-def _dot(x: Tensor, y: Tensor) -> Tensor:
-    """The product (rows, 1) of each row of x and of y, both (rows, V), and no matrix between."""
-    return torch.bmm(x[:, None], y[:, :, None])[:, :, 0]
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        scale = grad_outputs[0]  # in place: autograd itself refuses a second backward pass
+        return grad_hidden.mul_(scale), grad_weight.mul_(scale), None, None, None
 
 
 def r_drop(
@@ -102,11 +61,12 @@ def r_drop(
 ) -> tuple[Tensor, Tensor]:
     """The loss of R-Drop (Liang et al. 2021), summed over tokens that are not PAD, in nats.
 
-    hidden (2B, T, D), or of those tokens alone (2 tokens, D): both passes, one after the other;
-    weight (V, D), target (B, T) ids. Half of the paper's, so that it is as large as the
-    cross-entropy of one pass: the mean of both smoothed cross-entropies and alpha / 2 times the
-    mean of both Kullback-Leibler divergences. Also returns the mean negative log-likelihood, which
-    has no gradients.
+    Hidden states (2 B, T, D), or (2 tokens, D) of those tokens alone, are those of the first pass
+    and then of the second; output weights (V, D), target ids (B, T).
+
+    The loss is half of the paper's, so that it is as large as the cross-entropy of one pass: the
+    mean of both smoothed cross-entropies, and alpha / 2 times the mean of both Kullback-Leibler
+    divergences. Also returns the mean negative log-likelihood, which has no gradients.
     """
     real = target != PAD
     both = hidden.view(2, -1, *hidden.shape[1:])
@@ -121,10 +81,11 @@ def r_drop(
 def plain_r_drop(
     hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float, alpha: float
 ) -> Tensor:
-    """The same loss, as one would write it; what the fused one is tested against."""
-    losses = [plain_cross_entropy(part, weight, target, smoothing) for part in hidden.chunk(2)]
+    """The same loss by PyTorch's own functions: what `r_drop` is tested against."""
+    passes = hidden.chunk(2)
+    losses = [plain_cross_entropy(each, weight, target, smoothing) for each in passes]
     log_p, log_q = (
-        (part @ weight.t()).float().log_softmax(dim=2)[target != PAD] for part in hidden.chunk(2)
+        (each @ weight.t()).float().log_softmax(dim=2)[target != PAD] for each in passes
     )
     there = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
     back = F.kl_div(log_p, log_q, reduction="sum", log_target=True)

@@ -1,4 +1,8 @@
-"""Dropout on a CPU: alone, before a sum, and after ReLU."""
+"""Dropout (Srivastava 2014) alone, before a sum, and after ReLU.
+
+On a CPU drawing random numbers is most of its cost, so one random byte decides about an element:
+probabilities are multiples of 1 / 256, `threshold` / 256.
+"""
 
 from typing import Any, cast
 
@@ -7,16 +11,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2seq_cli.kernels import training
+from seq2seq_cli.kernels.autograd.dispatch import engine
 
-LEVELS = 256  # of a random byte: dropout's probabilities are multiples of 1 / 256
+LEVELS = 256  # values of a random byte
 
 
-def _drawn(x: Tensor) -> Tensor:
-    """What says which elements are dropped: a seed for the compiled functions, else random bytes.
+def scale_of(threshold: int) -> float:
+    """The factor for the elements that remain, so that the expected value stays exact."""
+    return LEVELS / (LEVELS - threshold)
 
-    It is what the backward pass keeps.
+
+def _draw(x: Tensor) -> Tensor:
+    """What decides which elements of x are dropped: a seed for the kernel, else random bytes.
+
+    The backward pass needs nothing else, so this is what is saved for it.
     """
-    if training.serves(x):
+    if engine(x) == "kernel":
         return torch.empty((), dtype=torch.int64).random_()
     words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
     return words.view(torch.uint8)[: x.numel()]
@@ -26,100 +36,92 @@ def _is_seed(random: Tensor) -> bool:
     return random.dim() == 0
 
 
-def _kept(random: Tensor, like: Tensor, threshold: int) -> Tensor:
-    """1 where the random byte lets an element through, 0 where not.
+def _mask(random: Tensor, like: Tensor, threshold: int) -> Tensor:
+    """1 where a random byte lets an element through, 0 where it does not.
 
-    In the type of what it is multiplied with: of two types, PyTorch would convert one, element by
-    element, in five to ten times the time.
+    The mask has the dtype of what it is multiplied with: PyTorch takes five to ten times as long to
+    multiply two dtypes, since it converts one of them element by element.
     """
     return torch.ge(random.view(like.shape), threshold, out=torch.empty_like(like))
 
 
-def scale_of(threshold: int) -> float:
-    """What is let through is scaled by, so that the expected value stays exact."""
-    return LEVELS / (LEVELS - threshold)
-
-
-def _dropped(x: Tensor, random: Tensor, threshold: int) -> Tensor:
-    if _is_seed(random):
-        return training.dropped(x, threshold, int(random))
-    return _kept(random, x, threshold).mul_(x).mul_(scale_of(threshold))
+def _drop(x: Tensor, random: Tensor, threshold: int) -> Tensor:
+    if not _is_seed(random):
+        return _mask(random, x, threshold).mul_(x).mul_(scale_of(threshold))
+    return training.dropout(x, threshold, int(random))
 
 
 class _Dropout(torch.autograd.Function):
-    """Drops an element where its random byte is below the threshold."""
-
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:
-        random = _drawn(x)
+        random = _draw(x)
         ctx.save_for_backward(random)
         ctx.threshold = threshold
-        return _dropped(x, random, threshold)
+        return _drop(x, random, threshold)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         (random,) = ctx.saved_tensors
-        return _dropped(gradients[0], random, ctx.threshold), None
-
-
-class _DroppedSum(torch.autograd.Function):
-    """residual + dropout(x); the sum costs nothing on top."""
-
-    @staticmethod
-    def forward(ctx: Any, residual: Tensor, x: Tensor, threshold: int) -> Tensor:
-        random = _drawn(x)
-        ctx.save_for_backward(random)
-        ctx.threshold = threshold
-        if _is_seed(random):
-            return training.dropped_sum(residual, x, threshold, int(random))
-        return torch.addcmul(residual, x, _kept(random, x, threshold), value=scale_of(threshold))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        (random,) = ctx.saved_tensors
-        return gradients[0], _dropped(gradients[0], random, ctx.threshold), None
-
-
-class _DroppedRelu(torch.autograd.Function):
-    """dropout(relu(x)); its gradients need nothing but its own result."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:
-        random = _drawn(x)
-        if _is_seed(random):
-            result = training.dropped_relu(x, threshold, int(random))
-        else:
-            result = _kept(random, x, threshold).mul_(x).relu_().mul_(scale_of(threshold))
-        ctx.save_for_backward(result)
-        ctx.scale = scale_of(threshold)
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (result,) = ctx.saved_tensors
-        if training.serves(result):
-            return training.passed(gradients[0], result, ctx.scale), None
-        passed = torch.ops.aten.threshold_backward(gradients[0], result, 0)
-        return passed.mul_(ctx.scale), None
+        return _drop(grad_outputs[0], random, ctx.threshold), None
 
 
 def dropout(x: Tensor, threshold: int) -> Tensor:
-    """Drop threshold / 256 of the elements, scale up the others."""
-    if training.computes(x):
-        return cast(Tensor, _Dropout.apply(x, threshold))  # type: ignore[no-untyped-call]
-    return F.dropout(x, threshold / LEVELS)
+    """Drop threshold / 256 of the elements and scale up the rest."""
+    if engine(x) == "torch":
+        return F.dropout(x, threshold / LEVELS)
+    return cast(Tensor, _Dropout.apply(x, threshold))  # type: ignore[no-untyped-call]
 
 
-def dropped_sum(residual: Tensor, x: Tensor, threshold: int) -> Tensor:
-    """residual + dropout(x), in the type of the residual."""
+class _DropoutAdd(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, residual: Tensor, x: Tensor, threshold: int) -> Tensor:
+        random = _draw(x)
+        ctx.save_for_backward(random)
+        ctx.threshold = threshold
+        if not _is_seed(random):
+            mask = _mask(random, x, threshold)
+            return torch.addcmul(residual, x, mask, value=scale_of(threshold))
+        return training.dropout_add(residual, x, threshold, int(random))
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        (random,) = ctx.saved_tensors
+        return grad_outputs[0], _drop(grad_outputs[0], random, ctx.threshold), None
+
+
+def dropout_add(residual: Tensor, x: Tensor, threshold: int) -> Tensor:
+    """residual + dropout(x), in the dtype of the residual."""
     x = x.to(residual)
-    if training.computes(x):
-        return cast(Tensor, _DroppedSum.apply(residual, x, threshold))  # type: ignore[no-untyped-call]
-    return residual + F.dropout(x, threshold / LEVELS)
+    if engine(x) == "torch":
+        return residual + F.dropout(x, threshold / LEVELS)
+    return cast(Tensor, _DropoutAdd.apply(residual, x, threshold))  # type: ignore[no-untyped-call]
 
 
-def dropped_relu(x: Tensor, threshold: int) -> Tensor:
+class _ReluDropout(torch.autograd.Function):
+    """The backward pass needs only the result: it is zero where nothing was let through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:
+        random = _draw(x)
+        if not _is_seed(random):
+            result = _mask(random, x, threshold).mul_(x).relu_().mul_(scale_of(threshold))
+        else:
+            result = training.relu_dropout(x, threshold, int(random))
+        ctx.save_for_backward(result)
+        ctx.scale, ctx.in_kernel = scale_of(threshold), _is_seed(random)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (result,) = ctx.saved_tensors
+        if not ctx.in_kernel:
+            grad_input = torch.ops.aten.threshold_backward(grad_outputs[0], result, 0)
+            return grad_input.mul_(ctx.scale), None
+        return training.relu_dropout_backward(grad_outputs[0], result, ctx.scale), None
+
+
+def relu_dropout(x: Tensor, threshold: int) -> Tensor:
     """dropout(relu(x))."""
-    if training.computes(x):
-        return cast(Tensor, _DroppedRelu.apply(x, threshold))  # type: ignore[no-untyped-call]
-    return F.dropout(F.relu(x), threshold / LEVELS)
+    if engine(x) == "torch":
+        return F.dropout(F.relu(x), threshold / LEVELS)
+    return cast(Tensor, _ReluDropout.apply(x, threshold))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Two linear layers with ReLU and dropout between them, as one function."""
+"""Feed-forward layers with ReLU: two linear layers with ReLU and dropout between them."""
 
 from typing import Any, cast
 
@@ -7,12 +7,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq_cli.kernels import training
-from seq2seq_cli.kernels.autograd.dropout import dropped_relu, scale_of
-from seq2seq_cli.kernels.autograd.products import rounds, weight_gradients
+from seq2seq_cli.kernels.autograd.dispatch import engine, trains_in_bfloat16
+from seq2seq_cli.kernels.autograd.dropout import relu_dropout, scale_of
+from seq2seq_cli.kernels.autograd.products import weight_gradients
+
+
+def _reference(x: Tensor, inner: nn.Module, outer: nn.Module, threshold: int) -> Tensor:
+    between = inner(x)
+    between = relu_dropout(between, threshold) if threshold else F.relu(between)
+    return cast(Tensor, outer(between))
 
 
 class _FeedForward(torch.autograd.Function):
-    """linear(dropped_relu(linear(x))); what stands between is part of the products, or in place."""
+    """By the kernels, with ReLU and dropout as part of the first product, or in place after it."""
 
     @staticmethod
     def forward(
@@ -27,52 +34,56 @@ class _FeedForward(torch.autograd.Function):
         flat = x.reshape(-1, x.size(-1))
         seed = int(torch.empty((), dtype=torch.int64).random_()) if threshold else 0
         if x.dtype == torch.bfloat16:
-            between = training.linear_dropped_relu(flat, inner, inner_bias, threshold, seed)
+            between = training.linear_relu_dropout(flat, inner, inner_bias, threshold, seed)
             result = training.linear(between, outer, outer_bias)
         else:
-            between = training.dropped_relu_(flat @ inner.t(), inner_bias, threshold, seed)
+            between = training.bias_relu_dropout_(flat @ inner.t(), inner_bias, threshold, seed)
             result = torch.addmm(outer_bias, between, outer.t())
         ctx.save_for_backward(flat, inner, between, outer)
         ctx.shape, ctx.scale = x.shape, scale_of(threshold)
         return result.view(*x.shape[:-1], outer.size(0))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         x, inner, between, outer = ctx.saved_tensors
-        wants = ctx.needs_input_grad
-        slope = gradients[0].reshape(len(x), outer.size(0)).contiguous()
-        of_outer = weight_gradients(slope, between, *wants[3:5])
-        if not any(wants[:3]):
-            return None, None, None, *of_outer, None
-        if x.dtype == torch.bfloat16:
-            slope = training.linear_input_passed(slope, outer, between, ctx.scale)
+        needs = ctx.needs_input_grad  # not all, where parameters are frozen
+        grad_output = grad_outputs[0].reshape(len(x), outer.size(0)).contiguous()
+        grads_outer = weight_gradients(grad_output, between, *needs[3:5])
+        if not any(needs[:3]):
+            return None, None, None, *grads_outer, None
+        rounds, grad_input = x.dtype == torch.bfloat16, None
+        if rounds:
+            grad_between = training.linear_grad_input_relu_dropout(
+                grad_output, outer, between, ctx.scale
+            )
         else:
-            slope = training.passed_(slope @ outer, between, ctx.scale)
-        of_x = None
-        if wants[0]:
-            rounds = x.dtype == torch.bfloat16
-            of_x = training.linear_input(slope, inner) if rounds else slope @ inner
-            of_x = of_x.view(ctx.shape)
-        return of_x, *weight_gradients(slope, x, *wants[1:3]), *of_outer, None
+            grad_between = training.relu_dropout_backward_(grad_output @ outer, between, ctx.scale)
+        if needs[0]:
+            if rounds:
+                grad_input = training.linear_grad_input(grad_between, inner).view(ctx.shape)
+            else:
+                grad_input = (grad_between @ inner).view(ctx.shape)
+        return grad_input, *weight_gradients(grad_between, x, *needs[1:3]), *grads_outer, None
 
 
-def _feeds_forward(x: Tensor, inner: nn.Module, outer: nn.Module) -> bool:
-    """Whether both layers are one function: no layers of 8 bits, and weights of float32."""
+def _has_kernel(x: Tensor, inner: nn.Module, outer: nn.Module) -> bool:
+    """Whether both layers are one kernel call: float32 weights, of sizes that the kernels take."""
     if not (isinstance(inner, nn.Linear) and isinstance(outer, nn.Linear)):
-        return False
+        return False  # layers made ready for inference
     if x.dtype == torch.bfloat16:
-        return training.multiplies(x, *inner.weight.shape, len(outer.weight))
-    learns = torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type)
+        return engine(x, products=(*inner.weight.shape, len(outer.weight))) == "kernel"
+    trains = torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type)
     fits = len(inner.weight) % training.SIDE == 0 and x.numel() > 0
-    return learns and fits and training.serves(x, inner.weight, outer.weight)
+    return trains and fits and engine(x, inner.weight, outer.weight) == "kernel"
 
 
-def feed_forward(x: Tensor, inner: nn.Linear, outer: nn.Linear, threshold: int) -> Tensor:
-    """The outer layer of what ReLU and dropout leave of the inner one's results (…, D)."""
-    x = x.bfloat16() if rounds(x) else x
-    if _feeds_forward(x, inner, outer):
-        weights = inner.weight, inner.bias, outer.weight, outer.bias
-        return cast(Tensor, _FeedForward.apply(x, *weights, threshold))  # type: ignore[no-untyped-call]
-    between = inner(x)
-    between = dropped_relu(between, threshold) if threshold else F.relu(between)
-    return cast(Tensor, outer(between))
+def feed_forward(x: Tensor, inner: nn.Module, outer: nn.Module, threshold: int) -> Tensor:
+    """outer(dropout(relu(inner(x)))) of x (…, D) with two linear layers (Vaswani 2017).
+
+    Dropout has the probability threshold / 256.
+    """
+    x = x.bfloat16() if trains_in_bfloat16(x) else x
+    if not _has_kernel(x, inner, outer):
+        return _reference(x, inner, outer, threshold)
+    weights = inner.weight, inner.bias, outer.weight, outer.bias
+    return cast(Tensor, _FeedForward.apply(x, *weights, threshold))  # type: ignore[no-untyped-call]

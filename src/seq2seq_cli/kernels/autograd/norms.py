@@ -1,4 +1,4 @@
-"""LayerNorm and RMSNorm on a CPU."""
+"""LayerNorm (Ba 2016) and RMSNorm (Zhang 2019)."""
 
 from typing import Any, cast
 
@@ -7,10 +7,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2seq_cli.kernels import training
+from seq2seq_cli.kernels.autograd.dispatch import engine
+
+
+def _reference(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
+    if bias is None:  # PyTorch's fused RMSNorm needs weights of the dtype of x
+        return F.rms_norm(x, weight.shape, weight.to(x.dtype), epsilon)
+    return F.layer_norm(x, weight.shape, weight, bias, epsilon)
 
 
 class _Norm(torch.autograd.Function):
-    """LayerNorm, or RMSNorm without a bias, with weights of float32 whatever the type of x."""
+    """By the kernel, with weights in float32 whatever the dtype of x."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
@@ -21,19 +28,17 @@ class _Norm(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
         x, weight, statistics = ctx.saved_tensors
-        of_x, of_weights = training.norm_backward(
-            gradients[0], x, weight, statistics, centred=ctx.centred
+        grad_input, (grad_weight, grad_bias) = training.norm_backward(
+            grad_outputs[0], x, weight, statistics, centred=ctx.centred
         )
-        return of_x, of_weights[0], of_weights[1] if ctx.centred else None, None
+        return grad_input, grad_weight, grad_bias if ctx.centred else None, None
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
-    """LayerNorm over the last dimension, or RMSNorm without a bias."""
-    exact = all(each is None or each.dtype == torch.float32 for each in (weight, bias))
-    if torch.is_grad_enabled() and exact and training.serves(x):
+    """LayerNorm over the last dimension of x (…, D), or RMSNorm without a bias."""
+    in_float32 = all(each is None or each.dtype == torch.float32 for each in (weight, bias))
+    if torch.is_grad_enabled() and in_float32 and engine(x) == "kernel":
         return cast(Tensor, _Norm.apply(x, weight, bias, epsilon))  # type: ignore[no-untyped-call]
-    if bias is None:  # its fused kernel asks for weights rounded as x is
-        return F.rms_norm(x, weight.shape, weight.to(x.dtype), epsilon)
-    return F.layer_norm(x, weight.shape, weight, bias, epsilon)
+    return _reference(x, weight, bias, epsilon)

@@ -1,5 +1,6 @@
-"""Linear layers on a CPU, of which those in bfloat16 have products of their own."""
+"""Linear layers, and the projection to the vocabulary."""
 
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -7,107 +8,146 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2seq_cli.kernels import training
+from seq2seq_cli.kernels.autograd.dispatch import engine, trains_in_bfloat16
 
-
-def rounds(x: Tensor) -> bool:
-    """Whether this is training on a CPU whose products are in bfloat16."""
-    if not (training.computes(x) and torch.is_grad_enabled()):
-        return False
-    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-
-
-def weight_gradients(
-    gradient: Tensor, x: Tensor, wants_weight: bool, wants_bias: bool
-) -> tuple[Tensor | None, Tensor | None]:
-    """Those of a layer's weights and bias, as far as they are wanted: not where it is frozen."""
-    if wants_weight and x.dtype == torch.bfloat16:
-        return training.linear_weight(gradient, x, biased=wants_bias)
-    of_weight = gradient.t() @ x if wants_weight else None
-    return of_weight, training.column_sums(gradient) if wants_bias else None
-
-
-def _column_sums(x: Tensor) -> Tensor:
-    if not training.serves(x):
-        return x.sum(dim=0, dtype=torch.float32)
-    return training.column_sums(x.contiguous())  # a gradient may be a view of any layout
+# PyTorch's bfloat16 products have a multiple of this many rows. oneDNN compiles a product for each
+# number of rows, which takes 5 to 10 times as long as the product, and hardly two batches have the
+# same number of tokens.
+FEW_ROWS = 128
 
 
 def _product(x: Tensor, y: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
     return torch.mm(x, y, out=out) if bias is None else torch.addmm(bias, x, y, out=out)
 
 
-class Rows:
-    """A matrix (rows, columns): a multiple of FEW_ROWS, and the rest with zeros up to as many."""
+class PaddedRows:
+    """A matrix (rows, columns) in two blocks, both with a multiple of FEW_ROWS rows.
 
-    def __init__(self, whole: Tensor) -> None:
-        self.whole = whole
-        rest = whole.size(0) % training.FEW_ROWS
-        self.main = whole.size(0) - rest
-        self.rest = F.pad(whole[self.main :], (0, 0, 0, training.FEW_ROWS - rest)) if rest else None
+    The second one holds the rest of the rows, if any, and zeros.
+    """
 
-    def times(self, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix = matrix
+        rest = matrix.size(0) % FEW_ROWS
+        self.main = matrix.size(0) - rest
+        self.rest = F.pad(matrix[self.main :], (0, 0, 0, FEW_ROWS - rest)) if rest else None
+
+    def times(self, other: Tensor, bias: Tensor | None = None) -> Tensor:
         """The product (rows, outputs) with a matrix (columns, outputs), plus a bias (outputs,)."""
-        result = self.whole.new_empty(self.whole.size(0), matrix.size(1))
+        result = self.matrix.new_empty(self.matrix.size(0), other.size(1))
         if self.main:
-            _product(self.whole[: self.main], matrix, bias, out=result[: self.main])
+            _product(self.matrix[: self.main], other, bias, out=result[: self.main])
         if self.rest is not None:
-            rest = _product(self.rest, matrix, bias)
-            result[self.main :] = rest[: self.whole.size(0) - self.main]
+            rest = _product(self.rest, other, bias)
+            result[self.main :] = rest[: self.matrix.size(0) - self.main]
         return result
 
-    def turned_times(self, other: "Rows") -> Tensor:
-        """The product (columns, other's columns) of the transpose with as many other rows."""
-        result = self.whole[: self.main].t() @ other.whole[: self.main]
+    def transposed_times(self, other: "PaddedRows") -> Tensor:
+        """The product (columns, other's columns) of the transpose with a matrix of as many rows."""
+        result = self.matrix[: self.main].t() @ other.matrix[: self.main]
         if self.rest is not None and other.rest is not None:
             result += self.rest.t() @ other.rest
         return result
 
 
-class _Linear(torch.autograd.Function):
-    """A linear layer in bfloat16 whose products have few shapes.
+def _column_sums(x: Tensor) -> Tensor:
+    if engine(x) != "kernel":
+        return x.sum(dim=0, dtype=torch.float32)
+    return training.column_sums(x.contiguous())  # a gradient may be a view of any layout
 
-    The rows of products are multiples of `training.FEW_ROWS`, which says why.
-    """
+
+class _Linear(torch.autograd.Function):
+    """A linear layer whose product and gradients are in bfloat16."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if training.multiplies(x, *weight.shape):
-            ctx.save_for_backward(x, weight)
-            result = training.linear(x.reshape(-1, x.size(-1)), weight, bias)
-            return result.view(*x.shape[:-1], weight.size(0))
-        weight = weight.bfloat16()
-        rows = Rows(x.reshape(-1, x.size(-1)))
-        result = rows.times(weight.t(), None if bias is None else bias.bfloat16())
+        ctx.in_kernel = engine(x, products=weight.shape) == "kernel"
+        weight = weight if ctx.in_kernel else weight.bfloat16()
         ctx.save_for_backward(x, weight)
-        return result.view(*x.shape[:-1], -1)
+        flat = x.reshape(-1, x.size(-1))
+        if not ctx.in_kernel:
+            result = PaddedRows(flat).times(weight.t(), None if bias is None else bias.bfloat16())
+        else:
+            result = training.linear(flat, weight, bias)
+        return result.view(*x.shape[:-1], weight.size(0))
 
     @staticmethod
     def backward(
-        ctx: Any, *gradients: Tensor
+        ctx: Any, *grad_outputs: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        wants_x, wants_weight, wants_bias = ctx.needs_input_grad  # not all, where parts are frozen
-        if training.multiplies(x, *weight.shape):
-            gradient = gradients[0].reshape(-1, weight.size(0)).contiguous()
-            flat = x.reshape(-1, x.size(-1))
-            of_x = training.linear_input(gradient, weight).view_as(x) if wants_x else None
-            return of_x, *weight_gradients(gradient, flat, wants_weight, wants_bias)
-        rows, of_weight = Rows(gradients[0].reshape(-1, weight.size(0))), None
-        of_x = rows.times(weight).view_as(x) if wants_x else None
-        if wants_weight:
-            of_weight = rows.turned_times(Rows(x.reshape(-1, x.size(-1)))).float()
-        return of_x, of_weight, _column_sums(rows.whole) if wants_bias else None
+        needs_input, needs_weight, needs_bias = ctx.needs_input_grad  # not all, where frozen
+        grad_output, flat = grad_outputs[0].reshape(-1, weight.size(0)), x.reshape(-1, x.size(-1))
+        grad_input: Tensor | None = None
+        grad_weight: Tensor | None = None
+        if ctx.in_kernel:
+            grad_output = grad_output.contiguous()
+            if needs_input:
+                grad_input = training.linear_grad_input(grad_output, weight).view_as(x)
+            return grad_input, *weight_gradients(grad_output, flat, needs_weight, needs_bias)
+        rows = PaddedRows(grad_output)
+        if needs_input:
+            grad_input = rows.times(weight).view_as(x)
+        if needs_weight:
+            grad_weight = rows.transposed_times(PaddedRows(flat)).float()
+        return grad_input, grad_weight, _column_sums(grad_output) if needs_bias else None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(…, inputs) -> (…, outputs), with weights (outputs, inputs)."""
-    if rounds(x) and x.numel() >= training.FEW_ROWS * x.size(-1):
+    """A linear layer with weights (O, I) and a bias (O,): (…, I) -> (…, O)."""
+    if trains_in_bfloat16(x) and x.numel() >= FEW_ROWS * x.size(-1):
         return cast(Tensor, _Linear.apply(x.bfloat16(), weight, bias))  # type: ignore[no-untyped-call]
     return F.linear(x, weight, bias)
 
 
+def weight_gradients(
+    grad_output: Tensor, x: Tensor, needs_weight: bool, needs_bias: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of weights (O, I) and bias (O,) from those of outputs (N, O), on the kernel's path.
+
+    Each is None where it is not needed, since it is frozen.
+    """
+    if needs_weight and x.dtype == torch.bfloat16:
+        return training.linear_grad_weight(grad_output, x, biased=needs_bias)
+    grad_weight = grad_output.t() @ x if needs_weight else None
+    return grad_weight, training.column_sums(grad_output) if needs_bias else None
+
+
 def product_over_rows(x: Tensor, y: Tensor) -> Tensor:
-    """The product (I, J) of the transpose of x (rows, I) with y (rows, J), both bfloat16."""
-    if training.multiplies(x):
-        return training.linear_weight(x, y)[0]
-    return Rows(x).turned_times(Rows(y)).float()
+    """The product (I, J) of the transpose of x (rows, I) with y (rows, J), both in bfloat16."""
+    if engine(x, products=()) != "kernel":
+        return PaddedRows(x).transposed_times(PaddedRows(y)).float()
+    return training.linear_grad_weight(x, y)[0]
+
+
+class OutputProjection:
+    """The product of hidden states (rows, D) with the output weights (V, D), and its gradients.
+
+    The number of rows is a multiple of FEW_ROWS.
+    """
+
+    def __init__(self, weight: Tensor, hidden: Tensor) -> None:
+        self.weight = weight
+        self.dtype = hidden.dtype
+        self.in_kernel = engine(hidden, products=(weight.size(1),)) == "kernel"
+
+    @cached_property
+    def rounded(self) -> Tensor:
+        """The weights in the dtype of the hidden states, which autocast may have made bfloat16."""
+        return self.weight.to(self.dtype)
+
+    def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
+        """Write the logits (rows, V)."""
+        if not self.in_kernel:
+            return torch.mm(hidden, self.rounded.t(), out=out)
+        return training.linear(hidden, self.weight, None, out=out)
+
+    def grad_hidden(self, grad_logits: Tensor, out: Tensor | None = None) -> Tensor:
+        """The gradient of the hidden states (rows, D), from that of the logits (rows, V)."""
+        return torch.mm(grad_logits, self.rounded, out=out)
+
+    def grad_weight(self, grad_logits: Tensor, hidden: Tensor) -> Tensor:
+        """The gradient of the weights (V, D), in float32 or the dtype of the hidden states."""
+        if not self.in_kernel:
+            return grad_logits.t() @ hidden
+        return training.linear_grad_weight(grad_logits, hidden)[0]

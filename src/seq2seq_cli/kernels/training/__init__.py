@@ -1,9 +1,11 @@
-"""Compiled parts of a training step on a CPU, between torch's matrix products: a .cpp a subject.
+"""The ctypes face of the kernels of a training step, which run on a CPU between torch's products.
 
-All work on float32 and bfloat16, in as many threads as torch has, with the same results for any
-number of them. Random numbers come from a seed that is drawn from torch's generator.
+All of them work on float32 and bfloat16, in as many threads as torch has, with the same results for
+any number of them. Random numbers come from a seed that is drawn from torch's generator. Whether a
+kernel can be called is decided in `kernels.autograd.dispatch`, and nowhere else.
 
-Dimensions: N rows, T tokens, H heads, Q queries, S keys, D width of a head, V columns of logits.
+Dimensions: N rows, T tokens, H heads, Q queries, S keys, D width of a head, V columns of logits;
+I inputs and O outputs of a linear layer.
 """
 
 import ctypes
@@ -17,11 +19,9 @@ from torch import Tensor
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.prototypes import POINTER, Prototypes, fields
 
-# Rows of products in bfloat16 are a multiple of it: oneDNN compiles a product for each number of
-# rows, 5 to 10 times as long as it takes, and hardly two batches have as many tokens.
-FEW_ROWS = 128
-NORM_ROWS = 64  # as norms.cpp has it
-SERIAL = 1 << 15  # numbers below which another thread would cost more than it does
+NORM_ROWS = 64  # the same as in norms.cpp
+SIDE = 32  # of a block of bfloat16 products, the same as in products.cpp
+SERIAL = 1 << 15  # with fewer numbers than these, a second thread costs more than it gains
 
 
 class _Heads(ctypes.Structure):
@@ -99,11 +99,9 @@ _PROTOTYPES = Prototypes("""
     void use_threads(void *parallel);
 """)
 
-SIDE = 32  # of a block of products, as products.cpp has it
-
 
 def library() -> SimpleNamespace | None:
-    """The functions of the library in use, or None if there is none."""
+    """The functions of the library in use; None if there is none for this processor."""
     loaded = kernels.library()
     return None if loaded is None else _prepared(loaded)
 
@@ -117,118 +115,93 @@ def _prepared(loaded: ctypes.CDLL) -> SimpleNamespace:
     return functions
 
 
-def computes(x: Tensor) -> bool:
-    """Whether work on x is this package's: on CPUs, but not in what torch.compile makes of lines
-    of PyTorch (see `compiling`), which it fuses by itself.
-    """
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
-def serves(*tensors: Tensor) -> bool:
-    """Whether compiled functions can work on these tensors, all of one type."""
-    return (
-        all(
-            computes(tensor)
-            and tensor.dtype in (torch.float32, torch.bfloat16)
-            and tensor.dtype == tensors[0].dtype
-            for tensor in tensors
-        )
-        and library() is not None
-    )
+def multiplies_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in the kernels `linear…`."""
+    return (loaded := library()) is not None and bool(loaded.train_multiplies())
 
 
 def _call(name: str, like: Tensor, *arguments: object, size: int | None = None) -> None:
-    """Call a function for numbers as those of `like`, of which it reads `size`.
+    """Call a kernel in the version for the dtype of `like`; tensors are passed by their addresses.
 
-    Of tensors it gets the addresses.
+    `size` is how many numbers it reads, by default those of `like`.
     """
     loaded = library()
-    assert loaded is not None, "whoever calls this has asked serves() before"
+    assert loaded is not None, "callers have asked autograd.dispatch.engine"
     size = like.numel() if size is None else size
     threads = 1 if size < SERIAL else torch.get_num_threads()
-    given = (x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)
-    getattr(loaded, name)(like.dtype == torch.bfloat16, *given, threads)
+    passed = (x.data_ptr() if isinstance(x, Tensor) else x for x in arguments)
+    getattr(loaded, name)(like.dtype == torch.bfloat16, *passed, threads)
 
 
-def multiplies(x: Tensor, *sizes: int) -> bool:
-    """Whether there are compiled products of x with weights of these sizes.
-
-    `sizes` are those that must be multiples of SIDE: I for `linear`, O for `linear_input`, both for
-    what goes through ReLU and dropout, and none for `linear_weight`.
-    """
-    return (
-        computes(x)
-        and x.dtype == torch.bfloat16
-        and all(size % SIDE == 0 for size in sizes)
-        and (loaded := library()) is not None
-        and bool(loaded.train_multiplies())
-    )
-
-
-def _exact(weight: Tensor) -> Tensor:
-    """Weights as compiled products read them; nothing is done to what is such already."""
+def _float32(weight: Tensor) -> Tensor:
+    """Weights as the kernels of linear layers read them; no copy if they are already so."""
     return weight.float().contiguous()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
-    """x (N, I) in bfloat16 times weights (O, I), plus a bias (O,): (N, O)."""
+    """x (N, I) in bfloat16 times weights (O, I), plus a bias (O,) -> (N, O). I is k * SIDE."""
     (outputs, inputs), rows = weight.shape, x.size(0)
     out = x.new_empty(rows, outputs) if out is None else out
-    x, weight, bias = x.contiguous(), _exact(weight), None if bias is None else _exact(bias)
+    x, weight, bias = x.contiguous(), _float32(weight), None if bias is None else _float32(bias)
     _call("train_linear", x, x, rows, inputs, weight, bias, outputs, out)
     return out
 
 
-def linear_dropped_relu(
+def linear_relu_dropout(
     x: Tensor, weight: Tensor, bias: Tensor | None, threshold: int, seed: int
 ) -> Tensor:
-    """As `dropped_relu` of `linear`, with other random numbers."""
+    """relu_dropout(linear(x)), although with other random numbers. I and O are k * SIDE."""
     (outputs, inputs), rows = weight.shape, x.size(0)
     out = x.new_empty(rows, outputs)
-    x, weight, bias = x.contiguous(), _exact(weight), None if bias is None else _exact(bias)
-    given = x, rows, inputs, weight, bias, outputs, out, threshold, seed
-    _call("train_linear_dropped_relu", x, *given)
+    x, weight, bias = x.contiguous(), _float32(weight), None if bias is None else _float32(bias)
+    arguments = x, rows, inputs, weight, bias, outputs, out, threshold, seed
+    _call("train_linear_dropped_relu", x, *arguments)
     return out
 
 
-def linear_input(gradient: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
-    """The gradient of x (N, I), from that of `linear` (N, O)."""
-    (outputs, inputs), rows = weight.shape, gradient.size(0)
-    out = gradient.new_empty(rows, inputs) if out is None else out
-    gradient, weight = gradient.contiguous(), _exact(weight)
-    _call("train_linear_input", gradient, gradient, rows, inputs, weight, outputs, out)
+def linear_grad_input(grad_output: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+    """The gradient of x (N, I) in `linear`, from that of its output (N, O). O is k * SIDE."""
+    (outputs, inputs), rows = weight.shape, grad_output.size(0)
+    out = grad_output.new_empty(rows, inputs) if out is None else out
+    grad_output, weight = grad_output.contiguous(), _float32(weight)
+    _call("train_linear_input", grad_output, grad_output, rows, inputs, weight, outputs, out)
     return out
 
 
-def linear_input_passed(gradient: Tensor, weight: Tensor, result: Tensor, scale: float) -> Tensor:
-    """As `passed` of `linear_input`, where `linear` read a result (N, I) of `dropped_relu`."""
-    (outputs, inputs), rows = weight.shape, gradient.size(0)
-    out = gradient.new_empty(rows, inputs)
-    gradient, weight = gradient.contiguous(), _exact(weight)
-    given = gradient, rows, inputs, weight, outputs, result, scale, out
-    _call("train_linear_input_passed", gradient, *given)
-    return out
+def linear_grad_input_relu_dropout(
+    grad_output: Tensor, weight: Tensor, result: Tensor, scale: float
+) -> Tensor:
+    """relu_dropout_backward(linear_grad_input(…)), where x was a result (N, I) of `relu_dropout`.
 
-
-def linear_weight(
-    gradient: Tensor, x: Tensor, *, biased: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """The gradients of weights (O, I) and bias (O,), from that of `linear` (N, O) and x (N, I).
-
-    They are float32; without a bias there is none.
+    I and O are k * SIDE.
     """
-    rows, outputs, inputs = gradient.size(0), gradient.size(1), x.size(1)
-    of_weight, of_bias = torch.empty(outputs, inputs), torch.empty(outputs) if biased else None
-    gradient, x = gradient.contiguous(), x.contiguous()
-    given = gradient, rows, inputs, x, outputs, of_weight, of_bias
-    _call("train_linear_weight", gradient, *given)
-    return of_weight, of_bias
+    (outputs, inputs), rows = weight.shape, grad_output.size(0)
+    out = grad_output.new_empty(rows, inputs)
+    grad_output, weight = grad_output.contiguous(), _float32(weight)
+    arguments = grad_output, rows, inputs, weight, outputs, result, scale, out
+    _call("train_linear_input_passed", grad_output, *arguments)
+    return out
 
 
-def cross_entropy_slopes(logits: Tensor, gold: Tensor, smoothing: float) -> Tensor:
-    """Turn logits (rows, V) into the slopes of the smoothed loss of the columns `gold` (rows,).
+def linear_grad_weight(
+    grad_output: Tensor, x: Tensor, *, biased: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of weights (O, I) and bias (O,) in `linear`, from that of its output (N, O).
 
-    Returns (2, rows): the plain loss, and that against a uniform distribution, in nats.
+    They are float32; without a bias the second is None.
+    """
+    rows, outputs, inputs = grad_output.size(0), grad_output.size(1), x.size(1)
+    grad_weight, grad_bias = torch.empty(outputs, inputs), torch.empty(outputs) if biased else None
+    grad_output, x = grad_output.contiguous(), x.contiguous()
+    arguments = grad_output, rows, inputs, x, outputs, grad_weight, grad_bias
+    _call("train_linear_weight", grad_output, *arguments)
+    return grad_weight, grad_bias
+
+
+def cross_entropy_gradient(logits: Tensor, gold: Tensor, smoothing: float) -> Tensor:
+    """Overwrite logits (rows, V) by the gradient of the smoothed loss; `gold` (rows,) are columns.
+
+    Returns (2, rows): the plain loss, and the loss against a uniform distribution, in nats.
     """
     rows, columns = logits.shape
     losses = torch.empty(2, rows)
@@ -236,10 +209,10 @@ def cross_entropy_slopes(logits: Tensor, gold: Tensor, smoothing: float) -> Tens
     return losses
 
 
-def r_drop_slopes(logits: Tensor, gold: Tensor, smoothing: float, alpha: float) -> Tensor:
-    """Turn logits (2, rows, V) of two passes into the slopes of R-Drop's loss, see `r_drop`.
+def r_drop_gradient(logits: Tensor, gold: Tensor, smoothing: float, alpha: float) -> Tensor:
+    """Overwrite logits (2, rows, V) of two passes by the gradient of R-Drop's loss.
 
-    Returns (3, rows): as `cross_entropy_slopes`, and the sum of both divergences.
+    Returns (3, rows): the losses as in `cross_entropy_gradient`, and the sum of both divergences.
     """
     _, rows, columns = logits.shape
     losses = torch.empty(3, rows)
@@ -247,58 +220,56 @@ def r_drop_slopes(logits: Tensor, gold: Tensor, smoothing: float, alpha: float) 
     return losses
 
 
-def dropped(x: Tensor, threshold: int, seed: int) -> Tensor:
-    """Drop threshold / 256 of the elements, scale up the others; the same ones for a seed."""
+def dropout(x: Tensor, threshold: int, seed: int) -> Tensor:
+    """Drop threshold / 256 of the elements and scale up the rest; a seed drops the same ones."""
     x = x.contiguous()
     out = torch.empty_like(x)
     _call("train_dropped", x, x, out, x.numel(), threshold, seed)
     return out
 
 
-def dropped_sum(residual: Tensor, x: Tensor, threshold: int, seed: int) -> Tensor:
-    """residual + dropped(x)."""
+def dropout_add(residual: Tensor, x: Tensor, threshold: int, seed: int) -> Tensor:
+    """residual + dropout(x)."""
     residual, x = residual.contiguous(), x.contiguous()
     out = torch.empty_like(x)
     _call("train_dropped_sum", x, residual, x, out, x.numel(), threshold, seed)
     return out
 
 
-def dropped_relu(x: Tensor, threshold: int, seed: int) -> Tensor:
-    """dropped(relu(x))."""
+def relu_dropout(x: Tensor, threshold: int, seed: int) -> Tensor:
+    """dropout(relu(x))."""
     x = x.contiguous()
     out = torch.empty_like(x)
     _call("train_dropped_relu", x, x, None, 0, out, x.numel(), threshold, seed)
     return out
 
 
-def dropped_relu_(x: Tensor, bias: Tensor, threshold: int, seed: int) -> Tensor:
-    """As `dropped_relu` of x plus a bias (D,), in the place of x (…, D); both contiguous.
-
-    D is a multiple of SIDE.
-    """
-    given = x, _exact(bias), bias.numel(), x, x.numel(), threshold, seed
-    _call("train_dropped_relu", x, *given)
+def bias_relu_dropout_(x: Tensor, bias: Tensor, threshold: int, seed: int) -> Tensor:
+    """relu_dropout(x + bias), in place; x (…, O) and bias (O,) are contiguous. O is k * SIDE."""
+    arguments = x, _float32(bias), bias.numel(), x, x.numel(), threshold, seed
+    _call("train_dropped_relu", x, *arguments)
     return x
 
 
-def passed(gradient: Tensor, result: Tensor, scale: float) -> Tensor:
-    """gradient * scale where the result of `dropped_relu` is not zero."""
-    gradient = gradient.contiguous()
-    out = torch.empty_like(gradient)
-    _call("train_passed", gradient, gradient, result, out, gradient.numel(), scale)
+def relu_dropout_backward(grad_output: Tensor, result: Tensor, scale: float) -> Tensor:
+    """grad_output * scale where the result of `relu_dropout` is not zero, otherwise 0."""
+    grad_output = grad_output.contiguous()
+    out = torch.empty_like(grad_output)
+    _call("train_passed", grad_output, grad_output, result, out, grad_output.numel(), scale)
     return out
 
 
-def passed_(gradient: Tensor, result: Tensor, scale: float) -> Tensor:
-    """As `passed`, in the place of the gradient; both contiguous."""
-    _call("train_passed", gradient, gradient, result, gradient, gradient.numel(), scale)
-    return gradient
+def relu_dropout_backward_(grad_output: Tensor, result: Tensor, scale: float) -> Tensor:
+    """`relu_dropout_backward` in place; both are contiguous."""
+    arguments = grad_output, result, grad_output, grad_output.numel(), scale
+    _call("train_passed", grad_output, *arguments)
+    return grad_output
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> tuple[Tensor, Tensor]:
     """LayerNorm over the last dimension, or RMSNorm without a bias; and its statistics (rows, 2).
 
-    x contiguous, weight and bias float32.
+    x is contiguous, weight and bias are float32.
     """
     out, width = torch.empty_like(x), x.size(-1)
     rows = x.numel() // width
@@ -308,21 +279,20 @@ def norm(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> tupl
 
 
 def norm_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, statistics: Tensor, *, centred: bool
+    grad_output: Tensor, x: Tensor, weight: Tensor, statistics: Tensor, *, centred: bool
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of x, and of weight and bias: (2, width) float32."""
-    gradient = gradient.contiguous()
+    """The gradient of x in `norm`, and those of weight and bias: (2, width) in float32."""
+    grad_output = grad_output.contiguous()
     out, width = torch.empty_like(x), x.size(-1)
     rows = x.numel() // width
     sums = torch.empty(-(-rows // NORM_ROWS), 2, width)
-    _call(
-        "train_norm_backward", x, gradient, x, weight, statistics, centred, out, sums, rows, width
-    )
+    arguments = grad_output, x, weight, statistics, centred, out, sums, rows, width
+    _call("train_norm_backward", x, *arguments)
     return out, sums.sum(dim=0)
 
 
 def column_sums(x: Tensor) -> Tensor:
-    """Sums of the columns of a contiguous matrix (rows, width), in float32."""
+    """The sums of the columns of a contiguous matrix (rows, width), in float32."""
     rows, width = x.shape
     sums = torch.empty(-(-rows // NORM_ROWS), width)
     _call("train_column_sums", x, x, sums, rows, width)
@@ -332,10 +302,10 @@ def column_sums(x: Tensor) -> Tensor:
 def lstm_cell(
     gates: Tensor, inputs: Tensor, cell: Tensor, cell_after: Tensor, hidden: Tensor
 ) -> None:
-    """One token of an LSTM: gates and inputs (rows, 4 units), whose sums are the gates' inputs.
+    """One token of an LSTM: gates and inputs (rows, 4 units) add up to what its gates read.
 
-    Writes the cell after it, float32, and the hidden state, (rows, units); gates become what they
-    let through. All contiguous.
+    Writes the cell after the token, in float32, and the hidden state, (rows, units) each; gates are
+    overwritten by their activations. All are contiguous.
     """
     _call("train_lstm", gates, gates, inputs, cell, cell_after, hidden, *hidden.shape)
 
@@ -344,31 +314,32 @@ def lstm_cell_backward(
     gates: Tensor,
     cell: Tensor,
     cell_after: Tensor,
-    above: Tensor,
-    carried: Tensor,
-    of_cell: Tensor,
-    slopes: Tensor,
+    grad_above: Tensor,
+    grad_carried: Tensor,
+    grad_cell: Tensor,
+    grad_gates: Tensor,
 ) -> None:
-    """Write the slopes (rows, 4 units) of `lstm_cell`'s sums, and change those of the cell.
+    """Write the gradient (rows, 4 units) of what the gates of `lstm_cell` read.
 
-    `above` and `carried` (rows, units) add up to the gradients of the hidden state.
+    The gradients from above and from the next token, (rows, units), add up to that of the hidden
+    state; the gradient of the cell is updated in place.
     """
-    given = gates, cell, cell_after, above, carried, of_cell, slopes
-    _call("train_lstm_backward", gates, *given, *above.shape)
+    arguments = gates, cell, cell_after, grad_above, grad_carried, grad_cell, grad_gates
+    _call("train_lstm_backward", gates, *arguments, *grad_above.shape)
 
 
 @dataclass(frozen=True)
-class Keys:
+class VisibleKeys:
     """Which keys a query sees: all of its row, or fewer.
 
-    `seen` (N, S) is a contiguous mask of booleans, at least one of each row True. `causal` is up to
-    the query's own place, with as many keys as queries, and does not go with a mask.
+    `mask` (N, S) is contiguous and boolean, with at least one True in each row. `causal` lets query
+    i see the keys up to i, of which there are as many as queries; it does not go with a mask.
 
-    Where tensors are packed, (1, H, tokens of all rows, D), row n has the queries from `starts[n]`
-    to `starts[n + 1]`, at least one, and as many keys as `key_starts` says: int32, (N + 1,) each.
+    In packed tensors (1, H, tokens of all rows, D), row n has the queries from `starts[n]` to
+    `starts[n + 1]`, at least one, and its keys by `key_starts` likewise: int32, (N + 1,) each.
     """
 
-    seen: Tensor | None = None
+    mask: Tensor | None = None
     causal: bool = False
     starts: Tensor | None = None
     key_starts: Tensor | None = None
@@ -380,52 +351,67 @@ def _heads(x: Tensor, starts: Tensor | None) -> _Heads:
     return _Heads(x.data_ptr(), row, head, token, x.size(2), address)
 
 
-def _attention(
-    name: str, scale: float, keys: Keys, of_queries: list[Tensor], of_keys: list[Tensor], order: str
+def _call_attention(
+    name: str,
+    scale: float,
+    visible: VisibleKeys,
+    by_query: list[Tensor],
+    by_key: list[Tensor],
+    order: str,
 ) -> None:
-    """Call a function of attention with tensors in this order: q and k, the next of either."""
-    query = of_queries[0]
-    rows = query.size(0) if keys.starts is None else len(keys.starts) - 1
-    assert not keys.causal or of_keys[0].size(2) == query.size(2), "a query at each key"
-    address = None if keys.seen is None else keys.seen.data_ptr()
-    shape = _AttentionShape(rows, query.size(1), query.size(3), keys.causal, scale, address)
+    """Call an attention kernel on tensors in this order: q and k, the next of either list."""
+    query = by_query[0]
+    rows = query.size(0) if visible.starts is None else len(visible.starts) - 1
+    assert not visible.causal or by_key[0].size(2) == query.size(2), "a query for each key"
+    mask = None if visible.mask is None else visible.mask.data_ptr()
+    shape = _AttentionShape(rows, query.size(1), query.size(3), visible.causal, scale, mask)
     sides = {
-        "q": iter([_heads(x, keys.starts) for x in of_queries]),
-        "k": iter([_heads(x, keys.key_starts) for x in of_keys]),
+        "q": iter([_heads(x, visible.starts) for x in by_query]),
+        "k": iter([_heads(x, visible.key_starts) for x in by_key]),
     }
     heads = [next(sides[side]) for side in order]
     _call(name, query, ctypes.byref(shape), *map(ctypes.byref, heads))
 
 
-def _side_by_side(x: Tensor) -> Tensor:
-    """With the numbers of a head side by side, as compiled functions want them."""
+def _contiguous_heads(x: Tensor) -> Tensor:
+    """x (N, H, T, D) with the numbers of a head next to each other, as the kernels read them."""
     return x if x.stride(3) == 1 else x.contiguous()
 
 
-def _as(x: Tensor, count: int = 1) -> list[Tensor]:
-    """Room for tensors as x (N, H, T, D); the heads of all of them stand side by side."""
+def _empty_like(x: Tensor, count: int = 1) -> list[Tensor]:
+    """Tensors like x (N, H, T, D), in one block of memory that holds all of them token by token."""
     rows, heads, tokens, width = x.shape
-    room = x.new_empty(rows, tokens, count, heads, width)
-    return [each.transpose(1, 2) for each in room.unbind(dim=2)]
+    block = x.new_empty(rows, tokens, count, heads, width)
+    return [each.transpose(1, 2) for each in block.unbind(dim=2)]
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, keys: Keys, scale: float) -> Tensor:
-    """Dot-product attention, scores times `scale`, of (N, H, Q, D) to keys, values (N, H, S, D)."""
-    query, key, value = map(_side_by_side, (query, key, value))
-    (out,) = _as(query)
-    _attention("train_attention", scale, keys, [query, out], [key, value], "qkkq")
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, visible: VisibleKeys, scale: float
+) -> Tensor:
+    """Attention of queries (N, H, Q, D) to keys and values (N, H, S, D), with scaled scores."""
+    query, key, value = map(_contiguous_heads, (query, key, value))
+    (out,) = _empty_like(query)
+    _call_attention("train_attention", scale, visible, [query, out], [key, value], "qkkq")
     return out
 
 
 def attention_backward(
-    query: Tensor, key: Tensor, value: Tensor, gradient: Tensor, keys: Keys, scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    grad_output: Tensor,
+    visible: VisibleKeys,
+    scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of query, key and value, side by side where their shapes are the same."""
-    query, key, value, gradient = map(_side_by_side, (query, key, value, gradient))
+    """The gradients of query, key and value in `attention`.
+
+    They lie in one block of memory if their shapes are the same, otherwise key's and value's do.
+    """
+    query, key, value, grad_output = map(_contiguous_heads, (query, key, value, grad_output))
     if query.shape == key.shape:
-        of_query, of_key, of_value = _as(query, 3)
+        grad_query, grad_key, grad_value = _empty_like(query, 3)
     else:
-        (of_query,), (of_key, of_value) = _as(query), _as(key, 2)
-    of_queries, of_keys = [query, gradient, of_query], [key, value, of_key, of_value]
-    _attention("train_attention_backward", scale, keys, of_queries, of_keys, "qkkqqkk")
-    return of_query, of_key, of_value
+        (grad_query,), (grad_key, grad_value) = _empty_like(query), _empty_like(key, 2)
+    by_query, by_key = [query, grad_output, grad_query], [key, value, grad_key, grad_value]
+    _call_attention("train_attention_backward", scale, visible, by_query, by_key, "qkkqqkk")
+    return grad_query, grad_key, grad_value
