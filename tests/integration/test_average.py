@@ -1,4 +1,4 @@
-"""`seq2seq average`: the mean of weights is a run like others, and what has no mean is refused."""
+"""`seq2seq average`: the mean of weights is a run like others; other weights are refused."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def run(train) -> Path:
     return command.run
 
 
-def test_weights_are_put_aside_every_so_many_updates_and_averaged(seq2seq, run):
+def test_weights_are_saved_at_an_interval_and_averaged(seq2seq, run):
     for options, updates in (
         (["--last", 2], [40, 50]),
         (["--updates", "50,30"], [30, 50]),
@@ -102,7 +102,7 @@ def test_runs_that_differ_only_in_what_training_uses_are_averaged(seq2seq, train
     assert done.code == 0, done.stderr
 
 
-def test_what_has_no_mean_is_refused_and_nothing_written(seq2seq, train, run):
+def test_weights_that_cannot_be_averaged_are_refused_and_nothing_written(seq2seq, train, run):
     command = train(max_updates=1)
     assert command("--output", "narrow", "--set", "model.width=16").code == 0
     assert command("--output", "alone", "--set", "training.average=none").code == 0

@@ -151,18 +151,18 @@ def test_what_it_cannot_begin_from_is_refused_before_anything_is_written(
     assert sorted(corpus.rglob("*")) == before
 
 
-def test_a_part_that_is_none_is_refused_before_text_is_read(fine_tune):
+def test_an_unknown_group_to_freeze_is_refused_before_text_is_read(fine_tune):
     done = fine_tune(*STILL, "--set", "training.freeze=attention")
     assert "training pairs:" not in done.stderr
 
 
-def test_settings_of_tokenizers_that_are_given_are_said_to_do_nothing(fine_tune):
+def test_settings_of_tokenizers_that_are_given_are_said_to_have_no_effect(fine_tune):
     done = fine_tune(*STILL, "--set", "data.joint_vocabulary=false", "--set", "tokenizer.seed=2")
     for name in ("data.joint_vocabulary", "tokenizer.seed"):
         assert f"{name} has no effect: the tokenizers are those of --init-from" in done.stderr
 
 
-def test_a_run_without_weights_yet_is_no_beginning(fine_tune, corpus):
+def test_a_run_without_weights_is_refused(fine_tune, corpus):
     (corpus / "origin" / "model.safetensors").unlink()
     done = fine_tune(*STILL)
     assert done.code == 2

@@ -276,13 +276,13 @@ def test_a_disk_that_is_full_from_the_start_is_an_error_and_no_traceback(largest
     assert command().code == 0
 
 
-def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_whole(train):
+def test_a_loss_that_is_not_finite_stops_with_the_last_checkpoint_complete(train):
     command = train(learning_rate=1e30, warmup_updates=0, checkpoint_every=1000)
     done = command()
     assert done.code == 1
     error = done.stderr.splitlines()[-1]
-    assert error.startswith("seq2seq: error: the loss of update 2 is no finite number")
-    assert "the checkpoint of update 0 is whole" in error
+    assert error.startswith("seq2seq: error: the loss of update 2 is not finite")
+    assert "the checkpoint of update 0 is complete" in error
     assert "lower training.learning_rate (now 1e+30)" in error
     checkpoint = RunFolder(command.run).checkpoints.load()
     assert checkpoint is not None

@@ -98,7 +98,7 @@ def test_what_cannot_be_trained_is_refused_with_a_message(files, options, messag
     assert sorted(command.folder.rglob("*")) == before
 
 
-def test_without_output_it_says_what_is_wanted(seq2seq):
+def test_without_output_it_names_the_missing_option(seq2seq):
     done = seq2seq("train", "--source", "a", "--target", "b")
     assert done.code == 2
     assert "--output" in done.stderr
@@ -152,7 +152,7 @@ def test_quiet_says_nothing_and_metrics_say_all(train):
     assert [signature.split("|")[0] for signature in validation["signatures"]] == ["BLEU", "chrF2"]
 
 
-def test_what_is_wrong_is_said_once_and_noted_at_each_validation(train):
+def test_a_fault_is_reported_once_and_noted_at_each_validation(train):
     command = train(validate_every=20)
     for language in ("en", "de"):
         (command.folder / f"valid.{language}").write_text("ж ж ж\n" * 300)
@@ -234,7 +234,7 @@ def test_bfloat16_learns_as_float32_does(architecture, train):
     assert rounded == pytest.approx(exact, abs=ROUNDING)
 
 
-def test_batches_can_be_as_large_as_fits(train):
+def test_auto_batches_are_as_large_as_fits(train):
     """What was found when the run began stands in its settings, and the same command continues."""
     command = train(max_updates=5, validate_every=5)
     begun = command("--batch-tokens", "auto")
@@ -243,7 +243,7 @@ def test_batches_can_be_as_large_as_fits(train):
     assert "batch_tokens = 4096" in (command.run / "config.toml").read_text()
     gone_on = command("--batch-tokens", "auto", "--max-updates", "7")
     assert gone_on.code == 0, gone_on.stderr
-    assert "going on from update 5" in gone_on.stderr
+    assert "continuing from update 5" in gone_on.stderr
 
 
 def test_batch_tokens_are_a_number_or_auto(train):
@@ -252,7 +252,7 @@ def test_batch_tokens_are_a_number_or_auto(train):
     assert 'training.batch_tokens = "many": a whole number or "auto" is allowed' in done.stderr
 
 
-def test_recomputed_layers_change_nothing_but_memory(train):
+def test_checkpointed_layers_change_nothing_but_memory(train):
     weights = []
     for recomputed in ("false", "true"):
         command = train(max_updates=12, validate_every=12)

@@ -1,4 +1,4 @@
-"""Means of weights are the means that they are said to be."""
+"""Averages of weights are what they should be."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def test_a_mean_is_rounded_once() -> None:
 
 
 def moved(model: nn.Linear, moving: MovingAverage, steps: int) -> torch.Tensor:
-    """Shake the model so often; returns the average as one would write it."""
+    """Shake the model `steps` times; returns the average by its formula."""
     expected = model.weight.detach().clone()
     for update in range(1, steps + 1):
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Each thing that goes wrong is said with a remedy, and a healthy training hears nothing."""
+"""Each fault of a training is reported with a remedy, and a healthy training has none."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,17 +38,17 @@ COURSE = TrainingHistory(
     chrf=57.0,
     translations=TranslationStatistics(repeated=0.02, copied=0.02),
 )
-FAILED: dict[str, Any] = {"bleu": 0.7, "chrf": 14.0}  # scores of what is no translation
+FAILED: dict[str, Any] = {"bleu": 0.7, "chrf": 14.0}  # scores of text that is not a translation
 STUCK = ((700, 5.0), (1400, 4.2), (2100, 4.1), (2800, 4.1), (4200, 4.1))
 
 
 def said(side: Mapping[str, Any] | None = None, **history: Any) -> dict[str, str]:
-    """What is said of a source side and a history that differ so from healthy ones."""
+    """The diagnoses of a source side and a history that differ from healthy ones."""
     data = replace(DATA, source=replace(SIDE, **(side or {})))
     return {f.name: f.sentence for f in diagnose(data, replace(COURSE, **history))}
 
 
-def test_healthy_training_hears_nothing_at_any_time() -> None:
+def test_healthy_training_has_no_fault_at_any_time() -> None:
     assert said() == {}
     early = {"epoch": 0.4, "losses": ((100, 7.9), (200, 6.6)), "train_loss": 6.9}
     assert (
@@ -102,7 +102,7 @@ def test_a_loss_far_above_that_of_word_frequencies_is_divergence_and_nothing_els
     assert said(losses=((200, 9.0),), train_loss=9.5, epoch=1.2, **FAILED) == {}
 
 
-def test_a_cause_is_said_without_what_follows_from_it() -> None:
+def test_a_cause_is_reported_without_its_effects() -> None:
     copies = TranslationStatistics(repeated=0.0, copied=0.98)
     assert said(losses=STUCK, train_loss=0.5, **FAILED, translations=copies).keys() == {"copying"}
     loops = TranslationStatistics(repeated=1.0, copied=0.0)
@@ -115,7 +115,7 @@ def test_translations_that_are_mostly_copies_wait_for_no_settled_loss() -> None:
     assert said(losses=falling, translations=TranslationStatistics(0.0, 0.6)).keys() == {"copying"}
 
 
-def test_words_that_are_not_written_apart_point_to_another_metric() -> None:
+def test_words_without_spaces_point_to_another_metric() -> None:
     sentence = said(losses=STUCK, bleu=0.7, chrf=31.0)["no-translation"]
     assert 'training.stop_metric = "chrf"' in sentence
 
@@ -163,7 +163,7 @@ def test_other_text_in_validation_is_told_by_figures(
     assert "hold out lines of the training text" in sentence
 
 
-def test_what_is_no_sign_of_other_text() -> None:
+def test_small_differences_are_not_a_sign_of_other_text() -> None:
     few = {"valid_unknown": 0.2, "valid_rare": 0.3, "valid_length": 40.0, "valid_tokens": 90}
     assert said(few) == {}
     by_heart = {"epoch": 20.0, "train_loss": 0.4}

@@ -41,7 +41,7 @@ def some_pairs(longest: int = 9) -> TokenPairs:
 
 
 class Listener:
-    """Writes down what is said."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -54,7 +54,7 @@ class Listener:
 
 
 class Small:
-    """An objective on a device that holds so many pairs and no more.
+    """An objective on a device with memory for `most` pairs.
 
     Memory runs out at the end of the backward pass, when most gradients are added already.
     """
@@ -116,8 +116,8 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_a_batch_that_memory_does_not_hold_is_split(error: Exception, tmp_path: Path) -> None:
-    """The gradients are those of the whole batch, however far the failed passes came."""
+def test_a_batch_that_runs_out_of_memory_is_split(error: Exception, tmp_path: Path) -> None:
+    """The gradients are those of the whole batch, however far the failed passes got."""
     whole, nothing, _ = updated(100, error, tmp_path)
     split, said, sizes = updated(4, error, tmp_path)
     assert nothing == []
@@ -129,32 +129,32 @@ def test_a_batch_that_memory_does_not_hold_is_split(error: Exception, tmp_path: 
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_batch_computed_in_parts_has_the_gradients_of_the_whole(tmp_path: Path) -> None:
+def test_micro_batches_have_the_gradients_of_the_whole_batch(tmp_path: Path) -> None:
     whole, _, once = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=0)
-    parts, said, sizes = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=40)
+    split, said, sizes = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=40)
     assert len(once) == 1
     assert len(sizes) > 2
     assert sum(sizes) == sum(once)
     assert max(sizes) - min(sizes) <= 1
     assert said == []
-    for ours, expected in zip(parts, whole, strict=True):
+    for ours, expected in zip(split, whole, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_two_passes_at_once_are_of_parts_half_as_large(tmp_path: Path) -> None:
+def test_two_passes_at_once_have_micro_batches_half_as_large(tmp_path: Path) -> None:
     """As R-Drop computes them."""
     _, _, once = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=80)
     _, _, twice = updated(100, ERRORS[0], tmp_path, micro_batch_tokens=80, r_drop=1.0)
     assert max(twice) == max(once) // 2
 
 
-def test_parts_of_a_batch_have_no_padding_of_their_own() -> None:
+def test_micro_batches_are_padded_to_their_own_length() -> None:
     batch = some_pairs().batch(range(12))
-    parts = memory.micro_batches(batch, 1)
-    assert len(parts) == 12
-    for part, source, target in zip(parts, batch.source, batch.target, strict=True):
-        assert torch.equal(part.source[0], source[source != PAD])
-        assert torch.equal(part.target[0], target[target != PAD])
+    pieces = memory.micro_batches(batch, 1)
+    assert len(pieces) == 12
+    for piece, source, target in zip(pieces, batch.source, batch.target, strict=True):
+        assert torch.equal(piece.source[0], source[source != PAD])
+        assert torch.equal(piece.target[0], target[target != PAD])
 
 
 def test_a_single_pair_that_does_not_fit_is_an_error_with_remedy(tmp_path: Path) -> None:
@@ -162,14 +162,14 @@ def test_a_single_pair_that_does_not_fit_is_an_error_with_remedy(tmp_path: Path)
         updated(0, ERRORS[0], tmp_path)
 
 
-def test_other_errors_are_no_lack_of_memory(tmp_path: Path) -> None:
+def test_other_errors_do_not_mean_out_of_memory(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         updated(4, RuntimeError("shapes do not fit"), tmp_path)
 
 
 @pytest.mark.parametrize("table", LAYERED.values(), ids=LAYERED)
-def test_recomputed_layers_have_the_same_gradients(table: dict[str, object]) -> None:
-    """With dropout, which draws the same again, and from less kept memory."""
+def test_checkpointed_layers_have_the_same_gradients(table: dict[str, object]) -> None:
+    """With dropout, which draws the same again, and from fewer saved bytes."""
     objective = Objective(TrainingConfig(), torch.float32)
     batch = some_pairs().batch(range(12))
     found = []
@@ -180,8 +180,8 @@ def test_recomputed_layers_have_the_same_gradients(table: dict[str, object]) -> 
         loss, _ = objective(model, batch)
         loss.backward()
         torch.manual_seed(2)
-        kept = memory.saved_bytes(lambda model=model: objective(model, batch))
-        found.append((kept, loss.detach(), *(p.grad for p in model.parameters())))
+        saved = memory.saved_bytes(lambda model=model: objective(model, batch))
+        found.append((saved, loss.detach(), *(p.grad for p in model.parameters())))
     (much, *expected), (little, *gradients) = found
     torch.testing.assert_close(gradients, expected)
     assert little < 0.8 * much

@@ -97,7 +97,7 @@ def test_word_dropout_reads_unknown_words_and_leaves_all_else() -> None:
     assert not changed[:, [0, 4, 5]].any()
     assert abs(float(changed[:, 1:4].float().mean()) - 0.25) < 0.02
     assert torch.equal(without_words(ids, 0.0), ids)
-    assert not (without_words(ids, 0.9, kept=[5]) != ids)[:, 2].any()  # a tag of a language
+    assert not (without_words(ids, 0.9, spared=[5]) != ids)[:, 2].any()  # a tag of a language
 
 
 class Recorder:

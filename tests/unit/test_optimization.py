@@ -1,4 +1,4 @@
-"""The learning rate is what the formulas say; the optimizer goes on as if it had never stopped."""
+"""Learning rates follow their formulas; the optimizer continues as if it had never stopped."""
 
 import pytest
 import torch
@@ -70,7 +70,7 @@ def copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def test_stopping_and_going_on_equals_never_stopping() -> None:
+def test_stopping_and_continuing_equals_never_stopping() -> None:
     straight, straight_optimizer = fresh()
     train(straight, straight_optimizer, range(1, 7))
 

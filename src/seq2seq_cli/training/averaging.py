@@ -129,7 +129,7 @@ def _listed(updates: Sequence[int]) -> str:
 
 
 def average_runs(runs: Sequence[Path], output: Path, selection: Selection) -> list[Path]:
-    """Write the mean of weights as a new run folder, which appears when it is whole.
+    """Write the mean of weights as a new run folder, which appears when it is complete.
 
     Averages the selected saved weights of each run. Without a selection, averages all saved weights
     of a single run, or the weights that several runs translate with. Returns the averaged files.

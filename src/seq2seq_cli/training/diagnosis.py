@@ -153,7 +153,7 @@ def _unknown(data: DataStatistics) -> str | None:
     return (
         f"{share:.1%} of {where} tokens are unknown to the vocabulary, so the model can neither "
         "read nor write them; learn the tokenizer from this text, with "
-        "tokenizer.character_coverage = 1 and no tokenizer.model_type of whole words"
+        "tokenizer.character_coverage = 1 and a tokenizer.model_type of subwords or characters"
     )
 
 

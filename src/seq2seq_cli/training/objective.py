@@ -78,11 +78,11 @@ def misalignment(captured: list[list[Tensor]], alignment: Tensor) -> Tensor:
     return -(alignment * mean.clamp_min(LEAST_ATTENTION).log()).sum()
 
 
-def without_words(ids: Tensor, probability: float, kept: Sequence[int] = ()) -> Tensor:
-    """Replace tokens at random by UNK, but no BOS, EOS and PAD (Bowman et al. 2016), nor `kept`."""
+def without_words(ids: Tensor, probability: float, spared: Sequence[int] = ()) -> Tensor:
+    """Replace tokens at random by UNK (Bowman et al. 2016), except BOS, EOS, PAD and `spared`."""
     # Drawn on the CPU wherever the ids are, and so the same on every device.
     dropped = (torch.rand(ids.shape) < probability).to(ids.device)
     words = ids >= len(PIECES)
-    if kept:
-        words &= ~torch.isin(ids, torch.tensor(kept, device=ids.device))
+    if spared:
+        words &= ~torch.isin(ids, torch.tensor(spared, device=ids.device))
     return ids.masked_fill(dropped & words, UNK)

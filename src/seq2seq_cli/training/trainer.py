@@ -97,7 +97,7 @@ class Trainer:
         """Train to the end; returns why it ended.
 
         Raises InterruptedTrainingError after a signal, and Seq2seqError if the loss is not finite
-        or the disk is full; the last checkpoint stays whole.
+        or the disk is full; the last checkpoint stays complete.
         """
         try:
             self._resume()
@@ -148,7 +148,7 @@ class Trainer:
         return self.config.stop_score > 0 and value >= sign * self.config.stop_score
 
     def update(self) -> None:
-        """One step of the optimizer over `accumulate` batches."""
+        """Take one step of the optimizer over `accumulate` batches."""
         state, processes = self.state, self.processes
         batches = self._next_batches()
         tokens = processes.sum(sum(batch.target_tokens() for batch in batches))
@@ -186,16 +186,16 @@ class Trainer:
         If a batch runs out of memory it is split in two and the update restarts, since the failed
         pass may have added some of its gradients.
         """
-        parts, losses = self._micro_batches(batches), list[Tensor]()
-        while len(losses) < len(parts):
-            batch = parts[len(losses)]
+        pending, losses = self._micro_batches(batches), list[Tensor]()
+        while len(losses) < len(pending):
+            batch = pending[len(losses)]
             loss = self._accumulate_if_it_fits(batch, tokens)
             if loss is not None:
                 losses.append(loss)
                 continue
             release_memory(self.experiment.device)
             self._report_split(batch)
-            parts[len(losses) : len(losses) + 1] = split_in_two(batch)
+            pending[len(losses) : len(losses) + 1] = split_in_two(batch)
             losses.clear()
             self.optimizer.zero_grad()
         return float(sum(torch.stack(losses).tolist()))  # the one wait for the device
@@ -248,7 +248,7 @@ class Trainer:
         last = self.saved.update if self.saved else 0
         raise Seq2seqError(
             f"the loss of update {self.state.update + 1:,} is not finite (loss {loss}, gradient "
-            f"norm {norm}); the checkpoint of update {last:,} is whole. Try a lower "
+            f"norm {norm}); the checkpoint of update {last:,} is complete. Try a lower "
             f"training.learning_rate (now {self.config.learning_rate}), a longer "
             "training.warmup_updates, or training.precision = float32"
         )
@@ -333,6 +333,6 @@ class Trainer:
             )
             self.run.metrics.truncate(self.state.update, self.state.last_validation)
             self.losses = self.run.metrics.validation_losses()
-            self.reporter.said(f"going on from update {self.state.update:,}")
+            self.reporter.said(f"continuing from update {self.state.update:,}")
         self.model.train()
         self.reporter.start_clock()
