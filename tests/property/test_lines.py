@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq_cli.text import arriving_lines, read_lines, write_lines
+from seq2seq_cli.text import arriving_lines, ignore_warning, read_lines, write_lines
 
 # Characters that other tools take for line ends, or that tempt a reader to drop something.
 TRAPS = "\n\r\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\x00\x1a\ufeff \t"
@@ -35,15 +35,11 @@ class Dribble(io.BytesIO):
         return super().read1(self.block_size)
 
 
-def ignore(message: str) -> None:
-    """Take a warning that is not the subject here."""
-
-
 def lines_of_file(data: bytes) -> list[str]:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "file"
         path.write_bytes(data)
-        return list(read_lines(path, ignore))
+        return list(read_lines(path, ignore_warning))
 
 
 @given(odd_bytes)
@@ -67,7 +63,7 @@ def test_arriving_lines_are_the_lines_of_the_file(
     data: bytes, block_size: int, limit: int, compressed: bool
 ) -> None:
     data = gzip.compress(data) if compressed else b"x" + data
-    arrived = list(arriving_lines(Dribble(data, block_size), "pipe", limit, ignore))
+    arrived = list(arriving_lines(Dribble(data, block_size), "pipe", limit, ignore_warning))
     assert [line for lines in arrived for line in lines] == lines_of_file(data)
     assert all(1 <= len(lines) <= limit for lines in arrived)
 
@@ -78,4 +74,4 @@ def test_written_lines_are_read_back(lines: list[str]) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "file"
         write_lines(path, lines)
-        assert list(read_lines(path, ignore)) == lines
+        assert list(read_lines(path, ignore_warning)) == lines

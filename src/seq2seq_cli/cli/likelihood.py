@@ -7,7 +7,7 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
-from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output
+from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, check_line_counts, display_name, read_lines
 
@@ -116,7 +116,7 @@ def likelihood(
     translator = Translator.load(runs, settings)
     total, tokens = 0.0, 0
     scored = likelihoods(translator, sources, targets, in_pieces=pieces, warn=console.warn)
-    with opened_output(STDIN) as stream, LineWriter(stream, "standard output") as writer:
+    with open_output(STDIN) as stream, LineWriter(stream, "standard output") as writer:
         for each in scored:
             line = each.as_tsv() if format_ == "tsv" else each.as_jsonl()
             writer.write(f"{line}\n".encode())

@@ -80,7 +80,7 @@ def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> in
     away, such as `head`, end the process without a traceback, after a whole line.
     """
     interactive = source == text.STDIN and sys.stdin.isatty() and sys.stdout.isatty()
-    with text.open_input(source) as reader, opened_output(target) as stream:
+    with text.open_input(source) as reader, open_output(target) as stream:
         number = 1
         name = text.display_name(source)
         with LineWriter(stream, text.display_name(target, "standard output")) as writer:
@@ -158,7 +158,7 @@ class LineWriter:
 
 
 @contextmanager
-def opened_output(path: Path) -> Iterator[BinaryIO]:
+def open_output(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing bytes; `-` is standard output. Raises InputError if it cannot be."""
     if path == text.STDIN:
         if sys.stdout is None:

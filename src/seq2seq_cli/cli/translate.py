@@ -8,7 +8,7 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import numbers
-from seq2seq_cli.cli.pipe import LineWriter, check_paths, opened_output, pipe
+from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output, pipe
 from seq2seq_cli.config.documentation import summary
 from seq2seq_cli.config.search import (
     GREEDY_BATCH_TOKENS,
@@ -308,7 +308,7 @@ def _translate_files(
     with ExitStack() as files:
         pairs = None
         if alignment is not None:
-            stream = files.enter_context(opened_output(alignment))
+            stream = files.enter_context(open_output(alignment))
             pairs = files.enter_context(LineWriter(stream, str(alignment)))
 
         def convert(lines: list[str], first: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Loads run folders, several as an ensemble, as what a translator is made of."""
+"""Loads run folders, several as an ensemble, for a translator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from seq2seq_cli.translation.settings import TranslationSettings
 
 @dataclass(frozen=True)
 class LoadedRuns:
-    """Models that vote, the tokenizers they share, and what settings come to for these models."""
+    """Models, the tokenizers that they share, and the settings resolved for them."""
 
     predictor: Predictor
     tokenizers: Tokenizers
@@ -35,6 +35,7 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
     Raises InputError for folders that are not runs or are damaged, for runs that do not share
     their tokenizers, and for settings that do not fit them.
     """
+    require(len(runs) > 0, "name at least one run folder to load")
     device = choose_device(settings.device)
     precision = choose_search_precision(settings.precision, device)
     folders = [RunFolder(run) for run in runs]
@@ -69,8 +70,8 @@ def _shared_tokenizers(runs: Sequence[Path], folders: Sequence[RunFolder]) -> To
         for side in ("source", "target"):
             require(
                 getattr(other, side).sha256 == getattr(tokenizers, side).sha256,
-                f"{runs[0]} and {run} have different {side} tokenizers; only models that share "
-                "theirs (train with --source-tokenizer and --target-tokenizer) can vote on "
-                "the same words",
+                f"{runs[0]} and {run} have different {side} tokenizers; only runs with the same "
+                "tokenizers (train with --source-tokenizer and --target-tokenizer) can be an "
+                "ensemble",
             )
     return tokenizers
