@@ -1,8 +1,7 @@
 """The translator: order kept, nothing lost, long lines in segments that fit."""
 
-import inspect
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seq2seq_cli.cli.translate import translate
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
@@ -173,12 +171,3 @@ def test_a_failed_batch_stops_no_later_call(
             translator.translate(["ab", "abc", "a b c"], warn=unexpected)
     found = translator.translate(["ab", "abc", "a b c"], warn=unexpected)
     assert [each.text for each in found] == ["ab", "abc", "a b c"]
-
-
-def test_the_defaults_of_the_command_are_those_of_the_settings() -> None:
-    options = inspect.signature(translate).parameters
-    defaults = asdict(TranslationSettings())
-    defaults |= defaults.pop("search")
-    # Threads are divided and alignments chosen by the command; --weights is text.
-    for name in defaults.keys() - {"workers", "alignments", "weights"}:
-        assert options[name].default == defaults[name], name

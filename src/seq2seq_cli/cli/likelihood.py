@@ -10,6 +10,7 @@ from seq2seq_cli.cli.options import numbers
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, check_line_counts, display_name, read_lines
+from seq2seq_cli.translation.settings import Precision, TranslationSettings
 
 FILES, MACHINE = "Files", "Machine"
 
@@ -52,7 +53,7 @@ def likelihood(
             help="Language of the target, for runs with several, as for `seq2seq translate`.",
             show_default=False,
         ),
-    ] = "",
+    ] = TranslationSettings.target_language,
     weights: Annotated[
         str,
         typer.Option(
@@ -60,15 +61,15 @@ def likelihood(
         ),
     ] = "",
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "int8"],
+        Precision,
         typer.Option(help="Type of matrix products.", rich_help_panel=MACHINE),
-    ] = "auto",
+    ] = TranslationSettings.precision,
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens scored at a time.", rich_help_panel=MACHINE)
     ] = 4096,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
-    ] = "auto",
+    ] = TranslationSettings.device,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -103,7 +104,7 @@ def likelihood(
     targets = list(read_lines(target, console.warn))
     check_line_counts(display_name(source), len(sources), display_name(target), len(targets))
     from seq2seq_cli.devices import prepare
-    from seq2seq_cli.translation import TranslationSettings, Translator, likelihoods, perplexity
+    from seq2seq_cli.translation import Translator, likelihoods, perplexity
 
     prepare(threads)
     settings = TranslationSettings(

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, display_name, ignore_warning, read_lines
 from seq2seq_cli.translation.prefixes import Prefixes
 from seq2seq_cli.translation.results import Format
+from seq2seq_cli.translation.settings import Alignments, Precision, TranslationSettings
 
 if TYPE_CHECKING:
     from seq2seq_cli.translation import Translator
@@ -79,7 +80,7 @@ def translate(
             show_default=False,
             rich_help_panel=SEARCH,
         ),
-    ] = "",
+    ] = TranslationSettings.target_language,
     weights: Annotated[
         str,
         typer.Option(
@@ -179,13 +180,13 @@ def translate(
         int, typer.Option(min=0, help=summary(SearchOptions, "seed"), rich_help_panel=SAMPLING)
     ] = SearchOptions.seed,
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "int8"],
+        Precision,
         typer.Option(
             help="Type of matrix products. auto: float32 on CPUs, bfloat16 on GPUs that have it. "
             "int8 is for CPUs: faster and nearly as good. bfloat16 is not faster on CPUs.",
             rich_help_panel=MACHINE,
         ),
-    ] = "auto",
+    ] = TranslationSettings.precision,
     shortlist: Annotated[
         bool,
         typer.Option(
@@ -193,7 +194,7 @@ def translate(
             help="Choose only among likely translations of the words of a line, which is faster.",
             rich_help_panel=MACHINE,
         ),
-    ] = False,
+    ] = TranslationSettings.shortlist,
     batch_tokens: Annotated[
         int | None,
         typer.Option(
@@ -202,7 +203,7 @@ def translate(
             show_default=f"{SEARCH_BATCH_TOKENS:,}, with a beam of 1 {GREEDY_BATCH_TOKENS:,}",
             rich_help_panel=MACHINE,
         ),
-    ] = None,
+    ] = TranslationSettings.batch_tokens,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -215,7 +216,7 @@ def translate(
     ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
-    ] = "auto",
+    ] = TranslationSettings.device,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -245,7 +246,7 @@ def translate(
         check_run_folder(run)
     prefixes = None if prefix is None else _read_prefixes(prefix, input_)
     from seq2seq_cli.devices import choose_device
-    from seq2seq_cli.translation import TranslationSettings, Translator, share_threads
+    from seq2seq_cli.translation import Translator, share_threads
 
     search = SearchOptions(
         beam=beam,
@@ -264,7 +265,7 @@ def translate(
         top_p=top_p,
         seed=seed,
     )
-    alignments: Literal["off", "if-possible", "required"]
+    alignments: Alignments
     if alignment is not None:
         alignments = "required"
     else:
