@@ -1,25 +1,25 @@
-"""Errors that are the user's to mend: the command line prints their message, never a traceback.
+"""Errors that the user can mend: the command line prints their message instead of a traceback.
 
-A message names what was given, what is allowed and how to mend it.
+A message says what was given, what is allowed and how to mend it.
 """
 
 from pathlib import Path
 
 
 class Seq2seqError(Exception):
-    """The work began and failed: a full disk, a loss that is no number."""
+    """A failure of work that had begun, such as a full disk or a loss that is not finite."""
 
     exit_code = 1
 
 
 class InputError(Seq2seqError):
-    """Wrong usage or wrong input: a missing file, an unknown key, a damaged run folder."""
+    """Wrong usage or wrong input, such as a missing file or a damaged run folder."""
 
     exit_code = 2
 
 
 def nearby(path: Path) -> str:
-    """What was probably meant by a path where nothing is, as the end of a message."""
+    """The end of a message about a path that does not exist: the nearest name that does."""
     import difflib
 
     if not path.parent.is_dir():

@@ -190,7 +190,7 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
         (["--seed", "3"], "--seed 3 is for sampling; add --sample"),
         (["--max-extra", "-1"], "--max-extra -1: 0 to 1,000,000 is allowed"),
         (["--prefix", "-"], "standard input is given for two inputs; give a file"),
-        (["--weights", "1,x"], "--weights 1,x: numbers with commas between are allowed"),
+        (["--weights", "1,x"], "--weights 1,x: numbers separated by commas are allowed"),
         (
             ["--weights", "1,2"],
             "one number above 0 for each run is allowed, of a finite sum; runs: 1",

@@ -44,7 +44,7 @@ REFUSED_OPTIONS = {
         ["--set", "modle.width=5"],
         "unknown setting [modle]; did you mean [model]?",
     ),
-    "no section": (["--set", "width=5"], "--set width=5: section.key=value is wanted"),
+    "no section": (["--set", "width=5"], "--set width=5: give section.key=value"),
     "wrong type": (
         ["--set", "training.max_updates=many"],
         'training.max_updates = "many": a whole number is allowed',

@@ -233,7 +233,7 @@ def test_assignments(assignment: str, parsed: tuple[str, str, object]) -> None:
 
 @pytest.mark.parametrize("assignment", ["", "training", "seed=1", "training.=1", ".seed=1", "=1"])
 def test_assignments_that_are_none(assignment: str) -> None:
-    with pytest.raises(InputError, match=r"section\.key=value is wanted"):
+    with pytest.raises(InputError, match=r"give section\.key=value"):
         parse_assignment(assignment)
 
 
@@ -266,7 +266,7 @@ def test_broken_toml_is_named_with_its_file_and_line() -> None:
 
 
 def test_a_setting_outside_a_section_is_refused() -> None:
-    with pytest.raises(InputError, match=r"my\.toml: width stands outside a section"):
+    with pytest.raises(InputError, match=r"my\.toml: width is outside of a section"):
         parse_toml("width = 1\n", "my.toml")
 
 

@@ -1,13 +1,13 @@
 """Options that take several values at once."""
 
-from seq2seq_cli.cli.options import spread
+from seq2seq_cli.cli.options import repeat_options
 
 
 def test_values_after_a_repeatable_option_each_get_it() -> None:
     given = ["--source", "a", "b", "-", "--output", "run", "--source", "c"]
     wanted = ["--source", "a", "--source", "b", "--source", "-", "--output", "run", "--source", "c"]
-    assert spread(given, {"--source", "--target"}) == wanted
+    assert repeat_options(given, {"--source", "--target"}) == wanted
 
 
 def test_other_options_keep_their_one_value() -> None:
-    assert spread(["--output", "run", "rest"], {"--source"}) == ["--output", "run", "rest"]
+    assert repeat_options(["--output", "run", "rest"], {"--source"}) == ["--output", "run", "rest"]

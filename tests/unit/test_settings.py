@@ -139,8 +139,8 @@ def test_a_bare_name_finds_the_settings_of_every_section_and_architecture() -> N
     assert "training.seed\n" in settings("seed")
     heads = settings("heads")
     assert heads.count("model.heads\n") == 2
-    assert "  of       attention-rnn\n" in heads
-    assert "  of       transformer\n" in heads
+    assert "  models   attention-rnn\n" in heads
+    assert "  models   transformer\n" in heads
 
 
 @pytest.mark.parametrize("key", ["model", "[model]"])

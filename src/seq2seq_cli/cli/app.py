@@ -1,4 +1,4 @@
-"""The tree of commands, and how each error becomes a message and an exit code."""
+"""All commands together, and the message and exit code of each error."""
 
 import os
 import sys
@@ -25,6 +25,8 @@ from seq2seq_cli.cli import (
 from seq2seq_cli.cli.options import ManyValuesCommand
 from seq2seq_cli.errors import Seq2seqError
 
+PIPE, OTHERS = "The pipe", "Other commands"
+
 app = typer.Typer(
     name="seq2seq",
     no_args_is_help=True,
@@ -32,18 +34,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(train.train)
-app.command(rich_help_panel="The pipe")(translate.translate)
-app.command(rich_help_panel="The pipe", cls=ManyValuesCommand)(score.score)
-app.command(rich_help_panel="Around it")(likelihood.likelihood)
-app.add_typer(inspect.app, name="inspect", rich_help_panel="Around it")
-app.command(rich_help_panel="Around it")(info.info)
-app.command(rich_help_panel="Around it")(average.average)
-app.command(rich_help_panel="Around it")(export.export)
-app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Around it")
-app.add_typer(data.app, name="data", rich_help_panel="Around it")
-app.command(rich_help_panel="Around it")(presets.presets)
-app.command(rich_help_panel="Around it")(settings.settings)
+app.command(rich_help_panel=PIPE, cls=ManyValuesCommand)(train.train)
+app.command(rich_help_panel=PIPE)(translate.translate)
+app.command(rich_help_panel=PIPE, cls=ManyValuesCommand)(score.score)
+app.command(rich_help_panel=OTHERS)(likelihood.likelihood)
+app.add_typer(inspect.app, name="inspect", rich_help_panel=OTHERS)
+app.command(rich_help_panel=OTHERS)(info.info)
+app.command(rich_help_panel=OTHERS)(average.average)
+app.command(rich_help_panel=OTHERS)(export.export)
+app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel=OTHERS)
+app.add_typer(data.app, name="data", rich_help_panel=OTHERS)
+app.command(rich_help_panel=OTHERS)(presets.presets)
+app.command(rich_help_panel=OTHERS)(settings.settings)
 
 
 def _show_version(wanted: bool) -> None:
@@ -71,10 +73,10 @@ def seq2seq(
 
 def run() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or input."""
-    # Threads that spin for long while they wait take the cores from other programs, and from each
-    # other where two trainings share a machine; threads that sleep at once cost a third of the
-    # speed. So they spin for some 100 microseconds. Read once, when torch is loaded.
-    if "OMP_WAIT_POLICY" not in os.environ:  # whoever set one of the two knows better
+    # Threads that spin for long while they wait take cores from other programs, and from each other
+    # if two trainings share a machine; threads that sleep at once cost a third of the speed. These
+    # spin for about 100 microseconds. OpenMP reads this once, when torch is loaded.
+    if "OMP_WAIT_POLICY" not in os.environ:  # the user's own choice goes first
         os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     try:
         app()

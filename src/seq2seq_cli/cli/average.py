@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import updates as parse_updates
+from seq2seq_cli.cli.options import parse_updates
 from seq2seq_cli.cli.pipe import check_new_folder
 
 SELECTION = "Which of the saved weights of a run"

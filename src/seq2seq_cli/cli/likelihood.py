@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import numbers
+from seq2seq_cli.cli.options import parse_weights
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, check_line_counts, display_name, read_lines
@@ -96,7 +96,7 @@ def likelihood(
         jq -r '.hypotheses[0].tokens | join(" ")' |
         seq2seq likelihood runs/en-de --source test.en --pieces
     """
-    votes = numbers(weights)
+    votes = parse_weights(weights)
     check_paths([source, target], [])
     for run in runs:
         check_run_folder(run)

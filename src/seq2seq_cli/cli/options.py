@@ -7,10 +7,10 @@ from typer.core import TyperCommand
 from seq2seq_cli.errors import InputError
 
 
-def spread(arguments: list[str], names: set[str]) -> list[str]:
-    """Write `--source a b` as `--source a --source b`, for the options named.
+def repeat_options(arguments: list[str], names: set[str]) -> list[str]:
+    """Write `--source a b` as `--source a --source b`, for the options with these names.
 
-    A value ends where the next option begins; `-` alone, standard input, is a value.
+    A value ends where the next option begins; `-` alone is a value: standard input.
     """
     result: list[str] = []
     current = ""  # the option whose values are being read
@@ -27,23 +27,23 @@ def spread(arguments: list[str], names: set[str]) -> list[str]:
     return result
 
 
-def numbers(weights: str) -> list[float]:
-    """The value of --weights; none for none given. Raises InputError for what is no number."""
+def parse_weights(weights: str) -> list[float]:
+    """The numbers of --weights, none if it is empty. Raises InputError for anything else."""
     try:
         return [float(weight) for weight in weights.split(",")] if weights else []
     except ValueError:
         raise InputError(
-            f"--weights {weights}: numbers with commas between are allowed, as in 2,1"
+            f"--weights {weights}: numbers separated by commas are allowed, as in 2,1"
         ) from None
 
 
-def updates(text: str) -> tuple[int, ...]:
-    """The value of --updates. Raises InputError for what is no whole number."""
+def parse_updates(text: str) -> tuple[int, ...]:
+    """The numbers of --updates, none if it is empty. Raises InputError for anything else."""
     try:
         return tuple(int(update) for update in text.split(",")) if text else ()
     except ValueError:
         raise InputError(
-            f"--updates {text}: whole numbers with commas between are allowed, as in 4000,4500"
+            f"--updates {text}: whole numbers separated by commas are allowed, as in 4000,4500"
         ) from None
 
 
@@ -51,6 +51,6 @@ class ManyValuesCommand(TyperCommand):
     """A command without arguments whose repeatable options also take several values at once."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Spread the values of repeatable options before they are parsed."""
+        """Repeat the name of a repeatable option before each of its values, then parse."""
         many = {name for option in self.params if option.multiple for name in option.opts}
-        return list(super().parse_args(ctx, spread(args, many)))
+        return list(super().parse_args(ctx, repeat_options(args, many)))

@@ -29,7 +29,7 @@ def settings(
 ) -> None:
     """List all settings, or show the type, default, allowed values, meaning and paper of one.
 
-    They go into a file for `seq2seq train --config`, or behind `--set`.
+    A setting is given in a file with `seq2seq train --config`, or with `--set`.
 
     \b
     seq2seq settings
@@ -105,7 +105,7 @@ def _described(setting: "Setting", columns: int | None) -> str:
     """All about one setting."""
     lines = [_bold(setting.key)]
     facts = {
-        "of": ", ".join(setting.architectures),
+        "models": ", ".join(setting.architectures),
         "type": setting.type,
         "default": setting.default,
         "allowed": setting.allowed,

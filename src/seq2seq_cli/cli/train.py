@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import numbers
+from seq2seq_cli.cli.options import parse_weights
 from seq2seq_cli.cli.progress import make_listener
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.documentation import summary
@@ -187,7 +187,7 @@ def train(
         "data": {
             "source": source,
             "target": target,
-            "weights": numbers(weights) or None,
+            "weights": parse_weights(weights) or None,
             "stream": stream,
             "valid_source": valid_source,
             "valid_target": valid_target,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import numbers
+from seq2seq_cli.cli.options import parse_weights
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output, pipe
 from seq2seq_cli.config.documentation import summary
 from seq2seq_cli.config.search import (
@@ -239,7 +239,7 @@ def translate(
     """
     if n_best > 1 and format_ == "text":
         raise InputError("--n-best is for --format tsv or jsonl: text has one line for each line")
-    votes = numbers(weights)
+    votes = parse_weights(weights)
     outputs = [output] if alignment is None else [output, alignment]
     check_paths([input_] if prefix is None else [input_, prefix], outputs)
     for run in runs:

@@ -1,7 +1,7 @@
-"""Settings as frozen dataclasses, and their way from and to TOML.
+"""Settings as frozen dataclasses, read from and written to strict TOML.
 
-A setting's default, its allowed numbers and its documentation stand in its dataclass and nowhere
-else. Keys are strict: an unknown key is an error that names the nearest valid one.
+The default of a setting, the numbers that it allows and its documentation are in its dataclass and
+nowhere else. An unknown key is an error that names the nearest valid one.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from typing import (
 from seq2seq_cli.errors import InputError
 
 RANGE = "range"  # key of a field's metadata
-MOST = 10**12  # of any number: what is greater is a mistake, and may not fit where it is used
+MOST = 10**12  # a greater number is a mistake, and may not fit where it is used
 
 # Names of settings in files that older versions wrote -> their names of today.
 RENAMED = {
@@ -74,11 +74,7 @@ class Range:
             return f"at least {self.at_least:,} and below {self.below:,}"
         if self.at_most is not None:
             return f"{self.at_least:,} to {self.at_most:,}"
-        return (
-            f"an odd number, {self.at_least:,} or more"
-            if self.odd
-            else f"{self.at_least:,} or more"
-        )
+        return f"{'an odd number, ' if self.odd else ''}{self.at_least:,} or more"
 
 
 def setting(
@@ -116,18 +112,14 @@ class Section:
     def __post_init__(self) -> None:
         """Raise InputError for a number that its field does not allow."""
         for each in fields(self):
-            value = getattr(self, each.name)
-            allowed = each.metadata.get(RANGE)
-            numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if _number(v)]
-            require(
-                allowed is None or all(number in allowed for number in numbers),
-                f"{self.assignment(each.name, value)}: {allowed_values(type(self), each.name)} "
-                "is allowed",
-            )
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float)
+            value, allowed = getattr(self, each.name), each.metadata.get(RANGE)
+            items = value if isinstance(value, tuple) else (value,)
+            numbers = [item for item in items if isinstance(item, int | float)]
+            if allowed is not None and any(number not in allowed for number in numbers):
+                raise InputError(
+                    f"{self.assignment(each.name, value)}: "
+                    f"{allowed_values(type(self), each.name)} is allowed"
+                )
 
 
 def allowed_values(kind: type[Section], name: str) -> str:
@@ -179,12 +171,12 @@ def _checked(name: str, value: object, hint: Any) -> Any:
                 f"{name} = {value}: at most {MOST:,} is allowed",
             )
             return value
-    wanted = " or ".join(map(_describe, _alternatives(hint)))
+    expected = " or ".join(map(_describe, _alternatives(hint)))
     guess = ""
     choices = [c for a in _alternatives(hint) if get_origin(a) is Literal for c in get_args(a)]
     if isinstance(value, str) and (close := difflib.get_close_matches(value, choices, n=1)):
         guess = f'; did you mean "{close[0]}"?'
-    raise InputError(f"{name} = {toml_value(value)}: {wanted} is allowed{guess}")
+    raise InputError(f"{name} = {toml_value(value)}: {expected} is allowed{guess}")
 
 
 def _fits(value: object, hint: type) -> bool:
@@ -206,11 +198,11 @@ def _describe(hint: Any) -> str:
 
 
 def _unknown(name: str, valid: Iterable[str]) -> str:
-    """The message for an unknown key."""
+    """The message for an unknown setting, with its new name or the nearest valid one."""
     if name in RENAMED:
         return f"the setting {name} was renamed; write {RENAMED[name]}"
     valid = list(valid)
-    # Keys are compared without their section, or anything of the section would be near.
+    # Keys are compared without their section, or every key of the section would be near.
     keys = {each.rpartition(".")[2]: each for each in valid}
     near = difflib.get_close_matches(name.rpartition(".")[2], keys, n=1, cutoff=0.5)
     close = [keys[key] for key in near]
@@ -228,19 +220,19 @@ def parse_toml(text: str, name: str) -> dict[str, Table]:
     for section, table in parsed.items():
         if not isinstance(table, dict):
             raise InputError(
-                f"{name}: {section} stands outside a section; write it below [training], [model], "
+                f"{name}: {section} is outside of a section; write it below [training], [model], "
                 "[tokenizer] or [data]"
             )
     return parsed
 
 
 def parse_assignment(assignment: str) -> tuple[str, str, object]:
-    """Split `section.key=value` of --set; a value that is no TOML value is taken as a string."""
+    """Split `section.key=value` of --set; a value that is not TOML is taken as a string."""
     name, equals, text = assignment.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot and section and key):
         raise InputError(
-            f"--set {assignment}: section.key=value is wanted, as in training.max_updates=2000"
+            f"--set {assignment}: give section.key=value, as in training.max_updates=2000"
         )
     try:
         parsed = tomllib.loads(f"value = {text}")
@@ -289,10 +281,10 @@ def to_toml(sections: Mapping[str, Mapping[str, object]]) -> str:
 
 
 def toml_value(value: object) -> str:
-    """A setting as a settings file has it."""
+    """Write a value as TOML."""
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
     if isinstance(value, str):
-        # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+        # A JSON string is a TOML basic string, except for DEL, which TOML requires to be escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value) if isinstance(value, bool) else repr(value)

@@ -1,6 +1,6 @@
 """Settings files that come with the program, one for each published model or size.
 
-A preset is a TOML file of this directory; its first comment line says what it is.
+A preset is a TOML file in this directory; its first comment line says what it is.
 """
 
 import difflib
@@ -32,7 +32,7 @@ def read(name: str) -> str:
 
 
 def description(text: str) -> str:
-    """What a preset is, by its own words: the first comment line, empty if there is none."""
+    """The first comment line of a preset, which says what it is; empty if there is none."""
     for line in text.splitlines():
         if line.startswith("#"):
             return line.lstrip("#").strip()
