@@ -15,13 +15,12 @@ from seq2seq_cli.kernels.inference import transformer as kernels
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.layers import source_mask
-from seq2seq_cli.models.transformer import (
+from seq2seq_cli.models.transformer import Side, Transformer
+from seq2seq_cli.models.transformer_layers import (
     CausalAttention,
     DecoderLayer,
     EncoderLayer,
     Scaling,
-    Side,
-    Transformer,
 )
 
 

@@ -12,7 +12,8 @@ from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.models.layers import LearnedPositions, sinusoids
-from seq2seq_cli.models.transformer import (
+from seq2seq_cli.models.transformer import Transformer
+from seq2seq_cli.models.transformer_layers import (
     CausalAttention,
     CrossAttention,
     DecoderLayer,
@@ -20,7 +21,6 @@ from seq2seq_cli.models.transformer import (
     FeedForward,
     SelfAttention,
     Sublayer,
-    Transformer,
 )
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers

@@ -10,6 +10,7 @@
 - `rnn`: the fixed context vector
 - `attention_rnn`: attention as a combination of all hidden states
 - `conv`: convolution
+- `transformer_layers`: the layers of the Transformer
 - `transformer`: self-attention
 """
 
