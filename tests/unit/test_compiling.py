@@ -11,7 +11,7 @@ from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
-from seq2seq_cli.training.memory import recompute_layers
+from seq2seq_cli.training.memory import checkpoint_activations
 from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.torch_compile import compile_layers
 
@@ -61,11 +61,11 @@ def test_compiled_layers_have_the_same_gradients_whatever_the_sizes(table) -> No
 def test_compiled_layers_draw_the_same_dropout_when_computed_again() -> None:
     """And when training goes on with the random numbers that a checkpoint holds."""
     found = []
-    for recomputed in (False, True, True):
+    for checkpointed in (False, True, True):
         model = model_of(COMPILED["transformer"] | {"dropout": 0.3})
         compile_layers(model, CPU)
-        if recomputed:
-            recompute_layers(model)
+        if checkpointed:
+            checkpoint_activations(model)
         found.append(gradients(model, 12, 9))
     torch.testing.assert_close(found[1], found[0])
     assert all(torch.equal(*each) for each in zip(found[1], found[2], strict=True))

@@ -173,10 +173,10 @@ def test_checkpointed_layers_have_the_same_gradients(table: dict[str, object]) -
     objective = Objective(TrainingConfig(), torch.float32)
     batch = some_pairs().batch(range(12))
     found = []
-    for recomputed in (False, True):
+    for checkpointed in (False, True):
         model = model_of(table | {"dropout": 0.3})
-        if recomputed:
-            memory.recompute_layers(model)
+        if checkpointed:
+            memory.checkpoint_activations(model)
         loss, _ = objective(model, batch)
         loss.backward()
         torch.manual_seed(2)

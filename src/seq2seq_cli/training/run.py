@@ -22,7 +22,11 @@ from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn
 from seq2seq_cli.training.diagnosis import diagnose
-from seq2seq_cli.training.memory import fitting_batch_tokens, is_out_of_memory, recompute_layers
+from seq2seq_cli.training.memory import (
+    checkpoint_activations,
+    fitting_batch_tokens,
+    is_out_of_memory,
+)
 from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.preparation import PreparedData, prepare_data
 from seq2seq_cli.training.progress import Listener
@@ -91,7 +95,7 @@ def build_model(
         number = compile_layers(model.to(machine.device), machine.device)
         listener.said(f"compiled: {number} layers, at the first update")
     if training.activation_checkpointing:
-        recompute_layers(model)
+        checkpoint_activations(model)
     return model
 
 
