@@ -17,6 +17,15 @@ ScopeName = Literal["global", "local-m", "local-p"]
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """Vocabulary sizes; a joint one is the same pieces on both sides."""
+
+    source: int
+    target: int
+    joint: bool
+
+
+@dataclass(frozen=True)
 class ModelConfig(Section):
     """The settings that all architectures share."""
 

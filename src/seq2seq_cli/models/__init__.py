@@ -14,11 +14,11 @@
 - `transformer`: self-attention
 """
 
-from seq2seq_cli.config.models import ModelConfig, model_config
+from seq2seq_cli.config.models import ModelConfig, Vocabulary, model_config
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.models.attention_capture import capture_attention, source_attentions
 from seq2seq_cli.models.attention_rnn import AttentionRnn
-from seq2seq_cli.models.base import State, TranslationModel, Vocabulary, Weight, reorder_state
+from seq2seq_cli.models.base import State, TranslationModel, Weight, reorder_state
 from seq2seq_cli.models.conv import Conv
 from seq2seq_cli.models.rnn import Rnn
 from seq2seq_cli.models.transformer import Transformer

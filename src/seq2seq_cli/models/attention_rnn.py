@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.models import AttentionRnnConfig
+from seq2seq_cli.config.models import AttentionRnnConfig, Vocabulary
 from seq2seq_cli.models.attention import SCORES
-from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
+from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, initialise
 

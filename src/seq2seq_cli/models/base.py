@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias, cast
 
 from torch import Tensor, nn
 
-from seq2seq_cli.config.models import ModelConfig
+from seq2seq_cli.config.models import ModelConfig, Vocabulary
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.symbols import PAD
 
@@ -37,15 +37,6 @@ def reorder_state(state: State, rows: Tensor) -> State:
     if isinstance(state, tuple):
         return tuple(reorder_state(each, rows) for each in state)
     return state.select(rows)
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Vocabulary sizes; a joint one is the same pieces on both sides."""
-
-    source: int
-    target: int
-    joint: bool
 
 
 Role = Literal["embedding", "positions", "linear", "recurrent", "norm", "bias"]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.config.models import ConvConfig
+from seq2seq_cli.config.models import ConvConfig, Vocabulary
 from seq2seq_cli.kernels import autograd
-from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
+from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.layers import (
     Dropout,
     LearnedPositions,

@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.models import RnnConfig
-from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
+from seq2seq_cli.config.models import RnnConfig, Vocabulary
+from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.layers import Dropout, Linear, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, initialise
 

@@ -10,9 +10,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.kernels.autograd.packing import Layout, Pairs, layouts
-from seq2seq_cli.models.base import State, TranslationModel, Vocabulary
+from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.kv_cache import Whole
 from seq2seq_cli.models.layers import (
     Dropout,

@@ -8,7 +8,8 @@
 - `run_config`: the settings of a run, in config.toml
 - `run_folder`: the folder as a whole
 
-`layout` is free of torch, so that a command can tell a wrong path at once. Nothing is pickled:
-reading a stranger's folder runs none of its code. A file or a checkpoint appears in one step
-(temporary name, fsync, rename), so that a kill leaves either the old or the new one.
+`layout` and `run_config` are free of torch, so that a command can refuse a wrong path or setting at
+once. Nothing is pickled: reading a stranger's folder runs none of its code. A file or a checkpoint
+appears in one step (temporary name, fsync, rename), so that a kill leaves either the old or the new
+one.
 """

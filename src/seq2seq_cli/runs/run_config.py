@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.models import ModelConfig, Vocabulary, model_config
 from seq2seq_cli.config.settings import (
     Table,
     check_sections,
@@ -19,7 +21,6 @@ from seq2seq_cli.config.settings import (
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import ModelConfig, Vocabulary, model_config
 from seq2seq_cli.runs.layout import (
     JOINT_TOKENIZER,
     RUN_CONFIG,
@@ -27,9 +28,10 @@ from seq2seq_cli.runs.layout import (
     TARGET_TOKENIZER,
     check_run_folder,
 )
-from seq2seq_cli.runs.tensors import read_label
-from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import replace_file
+
+if TYPE_CHECKING:
+    from seq2seq_cli.runs.tokenizers import Tokenizers
 
 SECTIONS = ("data", "tokenizer", "model", "training")
 RECORDED = ("vocabulary", "sha256")  # sections of config.toml that are not settings
@@ -81,7 +83,7 @@ class ConfigFile:
         self.folder = folder
         self.path = folder / RUN_CONFIG
 
-    def write(self, config: RunConfig, tokenizers: Tokenizers) -> None:
+    def write(self, config: RunConfig, tokenizers: "Tokenizers") -> None:
         """Write the settings, and sizes and hashes of the tokenizers."""
         vocabulary = dataclasses.asdict(tokenizers.vocabulary)
         # File names as TOML keys are quoted, since they contain a dot.
@@ -140,21 +142,3 @@ class ConfigFile:
             yield
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
-
-
-def check_trained_settings(config: ModelConfig, path: Path) -> None:
-    """Raise InputError where config.toml differs from the settings that weights were trained with.
-
-    Shapes do not tell all of them, such as the number of heads. `path` is the file of the weights,
-    whose label holds the settings. Those that only training uses may differ.
-    """
-    try:
-        label = with_todays_names({"model": read_label(path)["model"] or {}})
-        trained = model_config(label["model"])
-    except InputError as error:
-        raise InputError(f"{path} does not fit config.toml: {error}") from None
-    for name, value, given in trained.differences(config):
-        raise InputError(
-            f"{path} does not fit config.toml: the weights were trained with model.{name} = "
-            f"{value!r}, the file says {given!r}; put it back"
-        )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from seq2seq_cli.config.models import ModelConfig, model_config
+from seq2seq_cli.config.settings import with_todays_names
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, build
 from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
@@ -22,8 +24,8 @@ from seq2seq_cli.runs.layout import (
     WEIGHTS,
 )
 from seq2seq_cli.runs.metrics import Metrics
-from seq2seq_cli.runs.run_config import ConfigFile, RunConfig, check_trained_settings
-from seq2seq_cli.runs.tensors import load_tensors, load_weights, save_tensors
+from seq2seq_cli.runs.run_config import ConfigFile, RunConfig
+from seq2seq_cli.runs.tensors import load_tensors, load_weights, read_label, save_tensors
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import replace_file
 
@@ -148,3 +150,21 @@ class RunFolder:
             return int(values["update"]), str(values["reason"])
         except (OSError, ValueError, KeyError):
             return None
+
+
+def check_trained_settings(config: ModelConfig, path: Path) -> None:
+    """Raise InputError where config.toml differs from the settings that weights were trained with.
+
+    Shapes do not tell all of them, such as the number of heads. `path` is the file of the weights,
+    whose label holds the settings. Those that only training uses may differ.
+    """
+    try:
+        label = with_todays_names({"model": read_label(path)["model"] or {}})
+        trained = model_config(label["model"])
+    except InputError as error:
+        raise InputError(f"{path} does not fit config.toml: {error}") from None
+    for name, value, given in trained.differences(config):
+        raise InputError(
+            f"{path} does not fit config.toml: the weights were trained with model.{name} = "
+            f"{value!r}, the file says {given!r}; put it back"
+        )
