@@ -39,10 +39,7 @@ __all__ = [
 ]
 
 ARCHITECTURES: dict[str, type[TranslationModel]] = {
-    "rnn": Rnn,
-    "attention-rnn": AttentionRnn,
-    "conv": Conv,
-    "transformer": Transformer,
+    kind.Config.architecture: kind for kind in (Rnn, AttentionRnn, Conv, Transformer)
 }
 
 

@@ -6,32 +6,15 @@ units, H heads.
 """
 
 import math
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.config.models import ScopeName, ScoreName
+from seq2seq_cli.config.models import AttentionRnnConfig, ScoreName
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.models.layers import Linear, SourceAttention, join_heads, split_heads
-
-
-class AttentionConfig(Protocol):
-    """The settings that attention is built from; see `attention_rnn.AttentionRnnConfig`."""
-
-    @property
-    def units(self) -> int: ...
-    @property
-    def score(self) -> ScoreName: ...
-    @property
-    def scope(self) -> ScopeName: ...
-    @property
-    def window(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def location_length(self) -> int: ...
 
 
 class Window(nn.Module):
@@ -41,7 +24,7 @@ class Window(nn.Module):
     from there as a Gaussian. The centre stays inside the sentence, so a window is never empty.
     """
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__()
         self.reach = config.window
         self.predictive = config.scope == "local-p"
@@ -71,7 +54,7 @@ class Window(nn.Module):
 class Attention(SourceAttention):
     """Weighs the encoder's outputs by a score and sums them."""
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__()
         self.window = None if config.scope == "global" else Window(config)
 
@@ -113,7 +96,7 @@ class Attention(SourceAttention):
 class AdditiveAttention(Attention):
     """v . tanh(W query + U key) (Bahdanau 2015)."""
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__(config)
         self.query_weight = Linear(config.units, config.units)
         self.key_weight = Linear(config.units, config.units, bias=False)
@@ -130,7 +113,7 @@ class AdditiveAttention(Attention):
 class DotAttention(Attention):
     """query . key (Luong 2015), or that over the root of the width (Vaswani 2017)."""
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__(config)
         self.scale = config.units**-0.5 if config.score == "scaled-dot" else 1.0
 
@@ -150,7 +133,7 @@ class DotAttention(Attention):
 class GeneralAttention(DotAttention):
     """query . W key (Luong 2015); W is applied to the keys, once a sentence."""
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__(config)
         self.weight = Linear(config.units, config.units, bias=False)
 
@@ -164,7 +147,7 @@ class LocationAttention(Attention):
     Places beyond `location_length` are never looked at.
     """
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__(config)
         self.weight = Linear(config.units, config.location_length, bias=False)
 
@@ -180,7 +163,7 @@ class LocationAttention(Attention):
 class ContentAttention(Attention):
     """The cosine of query and key, times a strength read from the query (Graves 2014)."""
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__(config)
         self.strength = Linear(config.units, 1)
 
@@ -196,7 +179,7 @@ class ContentAttention(Attention):
 class MultiHeadAttention(Attention):
     """Scaled dot products in several projections at once (Vaswani 2017)."""
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__(config)
         self.heads = config.heads
         self.query_weight = Linear(config.units, config.units)
