@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.models.kv_cache import Cache
-from seq2seq_cli.models.layers import HeadedSourceAttention
+from seq2seq_cli.models.layers import MultiHeadSourceAttention
 from seq2seq_cli.symbols import BOS, EOS
 
 S = 8  # tokens, and width of a head: so values can be the identity, and what is seen the weights
@@ -34,7 +34,7 @@ def test_attention_weights_are_dropped_and_the_rest_scaled(kind: str) -> None:
     def weights(dropout: float) -> Tensor:
         if kind == "past":
             return Cache.empty(query, 4, S).attend(query, key, identity, dropout)[0]
-        attention = HeadedSourceAttention(dropout).train()
+        attention = MultiHeadSourceAttention(dropout).train()
         return attention(query, key, identity, torch.ones(50, 1, 1, S, dtype=torch.bool))
 
     whole, dropped = weights(0.0), weights(0.25)

@@ -42,7 +42,7 @@ class AttentionRnnInference(InferenceModel):
         settings = RecurrentSettings(
             width=config.width,
             units=config.units,
-            cell_states=model.decoder.parts,
+            cell_states=model.decoder.state_size,
             input_feeding=config.input_feeding,
             dtype=self.dtype,
             scale=cast(DotAttention, model.attention).scale,

@@ -4,11 +4,11 @@
 - `layers`: layers that more than one architecture is built from
 - `kv_cache`: keys and values of the tokens decoded so far
 - `attention`: the score functions and scopes of attention to the source
-- `attention_capture`: attention weights, recorded while a model runs
+- `attention_capture`: attention weights, captured while a model runs
 - `recurrent`: recurrent encoders and decoders
-- `fast_decoders`: average attention and SSRU, in place of decoder self-attention
+- `fast_decoders`: average attention and SSRU instead of decoder self-attention
 - `rnn`: the fixed context vector
-- `attention_rnn`: attention as a combination of all hidden states
+- `attention_rnn`: attention to all encoder outputs
 - `conv`: convolution
 - `transformer_layers`: the layers of the Transformer
 - `transformer`: self-attention

@@ -1,8 +1,9 @@
-"""Attention of an RNN's decoder to the source: score functions, and which positions are in sight.
+"""Attention of an RNN's decoder to the source: score functions, and local attention.
 
-Each has `keys` and `values`, done once a sentence, and `forward`, done for every target position.
-Rows of one sentence are further queries: B sentences, Q queries of each, S source positions, U
-units, H heads.
+Each kind has `keys` and `values`, computed once for each sentence, and `forward`, computed for
+every target position. The decoder rows of a sentence are more queries of it.
+
+Dimensions: B sentences, Q queries of each, S source positions, U units, H heads.
 """
 
 import math
@@ -18,10 +19,10 @@ from seq2seq_cli.models.layers import Linear, SourceAttention, join_heads, split
 
 
 class Window(nn.Module):
-    """Local attention (Luong 2015): only positions around a centre are in sight.
+    """Local attention (Luong 2015): only positions around a centre can be attended to.
 
-    local-m takes the target position as the centre, local-p predicts it and lets weights fall off
-    from there as a Gaussian. The centre stays inside the sentence, so a window is never empty.
+    local-m takes the target position as the centre; local-p predicts the centre, and multiplies
+    weights by a Gaussian around it. The centre is inside the sentence, so a window is never empty.
     """
 
     def __init__(self, config: AttentionRnnConfig) -> None:
@@ -33,7 +34,7 @@ class Window(nn.Module):
             self.outer = Linear(config.units, 1, bias=False)
 
     def distance(self, query: Tensor, mask: Tensor, position: Tensor) -> Tensor:
-        """How far each source position is from the centre, (B, Q, S).
+        """The distance of each source position from the centre, (B, Q, S).
 
         Queries (B, Q, U), mask (B, S), target positions (Q,).
         """
@@ -43,31 +44,31 @@ class Window(nn.Module):
             centre = last * share.float()
         else:
             centre = torch.minimum(position.float()[None, :], last)
-        places = torch.arange(mask.size(1), device=mask.device)
-        return places - centre[..., None]
+        positions = torch.arange(mask.size(1), device=mask.device)
+        return positions - centre[..., None]
 
-    def fall_off(self, distance: Tensor) -> Tensor:
-        """What weights are multiplied with; the deviation is half the reach (Luong 2015)."""
+    def gaussian(self, distance: Tensor) -> Tensor:
+        """The factors of weights; the standard deviation is half the reach (Luong 2015)."""
         return torch.exp(-2.0 * (distance / self.reach) ** 2)
 
 
 class Attention(SourceAttention):
-    """Weighs the encoder's outputs by a score and sums them."""
+    """A sum of the encoder's outputs, weighted by the softmax of a score."""
 
     def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__()
         self.window = None if config.scope == "global" else Window(config)
 
     def keys(self, encoded: Tensor) -> Tensor:
-        """(B, S, U) -> what scores compare queries with."""
+        """Encoder outputs (B, S, U) -> the keys that `scores` compares queries with."""
         return encoded
 
     def values(self, encoded: Tensor) -> Tensor:
-        """(B, S, U) -> what is summed."""
+        """Encoder outputs (B, S, U) -> the values that are summed."""
         return encoded
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Queries (B, Q, U) -> (B, H, Q, S); one head but for multi-head."""
+        """Queries (B, Q, U) -> (B, H, Q, S); there is one head, except in multi-head attention."""
         raise NotImplementedError
 
     def weights(
@@ -82,7 +83,7 @@ class Attention(SourceAttention):
         visible = visible & (distance.abs() <= self.window.reach)
         weights = scores.masked_fill(~visible, -torch.inf).softmax(dim=3)
         if self.window.predictive:
-            weights = weights * self.window.fall_off(distance).to(weights)
+            weights = weights * self.window.gaussian(distance).to(weights)
         return weights
 
     def forward(
@@ -111,7 +112,7 @@ class AdditiveAttention(Attention):
 
 
 class DotAttention(Attention):
-    """query . key (Luong 2015), or that over the root of the width (Vaswani 2017)."""
+    """query . key (Luong 2015), or divided by the square root of the width (Vaswani 2017)."""
 
     def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__(config)
@@ -131,7 +132,7 @@ class DotAttention(Attention):
 
 
 class GeneralAttention(DotAttention):
-    """query . W key (Luong 2015); W is applied to the keys, once a sentence."""
+    """query . W key (Luong 2015); W is applied to the keys, once for each sentence."""
 
     def __init__(self, config: AttentionRnnConfig) -> None:
         super().__init__(config)
@@ -142,9 +143,9 @@ class GeneralAttention(DotAttention):
 
 
 class LocationAttention(Attention):
-    """W query, a score for each place in the source, whatever stands there (Luong 2015).
+    """W query: a score for each source position, whatever token is there (Luong 2015).
 
-    Places beyond `location_length` are never looked at.
+    Positions beyond `location_length` are never attended to.
     """
 
     def __init__(self, config: AttentionRnnConfig) -> None:
@@ -152,12 +153,12 @@ class LocationAttention(Attention):
         self.weight = Linear(config.units, config.location_length, bias=False)
 
     def keys(self, encoded: Tensor) -> Tensor:
-        return encoded[..., :0]  # only the number of places counts
+        return encoded[..., :0]  # only the number of positions counts
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         scores = self.weight(query)[:, None]
         beyond = keys.size(1) - scores.size(3)
-        return F.pad(scores, (0, beyond), value=-torch.inf)  # a negative number cuts
+        return F.pad(scores, (0, beyond), value=-torch.inf)  # a negative number cuts off
 
 
 class ContentAttention(Attention):

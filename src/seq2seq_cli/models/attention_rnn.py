@@ -1,4 +1,4 @@
-"""The recurrent encoder-decoder with attention: every output looks at all hidden states.
+"""The recurrent encoder-decoder with attention: every output attends to all encoder outputs.
 
 Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; see `base`.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from seq2seq_cli.config.models import AttentionRnnConfig, Vocabulary
 from seq2seq_cli.models.attention import SCORES
 from seq2seq_cli.models.base import State, TranslationModel
-from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more, source_mask
+from seq2seq_cli.models.layers import Dropout, Linear, count_more, no_tokens_read, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, initialise
 
 
@@ -43,7 +43,7 @@ class AttentionRnn(TranslationModel):
         encoded, last = self.encoder(self.source_embedding(source), mask.sum(dim=1))
         encoded = self.dropout(encoded)
         memory = (self.attention.keys(encoded), self.attention.values(encoded), mask)
-        read = nothing_read(encoded) if self.counts else ()
+        read = no_tokens_read(encoded) if self.counts else ()
         feed = encoded.new_zeros(encoded.size(0), self.features.out_features)
         return memory, (self.decoder.start(last), read, feed if self.input_feeding else ())
 
@@ -56,16 +56,16 @@ class AttentionRnn(TranslationModel):
         else:
             decoder_hidden, before = self.decoder(x, before)
             hidden = self._attend(decoder_hidden, memory, first)
-        return hidden, (before, read_more(read, target.size(1)) if self.counts else (), feed)
+        return hidden, (before, count_more(read, target.size(1)) if self.counts else (), feed)
 
     def _feed(
         self, x: Tensor, before: State, feed: Tensor, memory: State, first: int
     ) -> tuple[Tensor, State, Tensor]:
-        """Read (N, T, D) token by token, each with the hidden state of the one before."""
+        """Read (N, T, D) token by token, each with the hidden state of the token before."""
         steps = []
-        for place, token in enumerate(torch.split(x, 1, dim=1)):
+        for index, token in enumerate(torch.split(x, 1, dim=1)):
             decoder_hidden, before = self.decoder(torch.cat((token, feed[:, None]), dim=2), before)
-            step = self._attend(decoder_hidden, memory, first + place)
+            step = self._attend(decoder_hidden, memory, first + index)
             feed = step[:, 0]
             steps.append(step)
         return torch.cat(steps, dim=1), before, feed
@@ -74,7 +74,7 @@ class AttentionRnn(TranslationModel):
         """Decoder outputs (N, T, U) at positions first, first + 1, … -> hidden states (N, T, D)."""
         keys, values, mask = cast(tuple[Tensor, Tensor, Tensor], memory)
         rows, length, units = decoder_hidden.shape
-        query = decoder_hidden.reshape(keys.size(0), -1, units)  # beams are further queries
+        query = decoder_hidden.reshape(keys.size(0), -1, units)  # rows of a beam are more queries
         position = torch.arange(first, first + length, device=decoder_hidden.device)
         position = position.repeat(rows // keys.size(0))
         context = self.attention(query, keys, values, mask, position)

@@ -1,4 +1,4 @@
-"""The one interface that every architecture has, and that training and search use.
+"""The interface of every architecture, which training and search use.
 
 Dimensions, here and in every file of this package: B sentences, N decoder rows (B, or B x beams),
 S source tokens, T target tokens, D width, V vocabulary, H heads.

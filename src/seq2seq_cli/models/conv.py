@@ -19,18 +19,18 @@ from seq2seq_cli.models.layers import (
     LearnedPositions,
     Linear,
     SourceAttention,
-    nothing_read,
-    read_more,
+    count_more,
+    no_tokens_read,
     source_mask,
 )
 
-HALF = math.sqrt(0.5)  # keeps the variance of a sum of two
+HALF = math.sqrt(0.5)  # keeps the variance of a sum of two vectors
 
 
 class Convolution(nn.Module):
     """K tokens in, one out, through a gated linear unit (Dauphin 2017).
 
-    The weights lie as one matrix, (2 C, K x C), so that one token costs a product with it.
+    The weights are one matrix (2 C, K x C), so that a token costs one product.
     """
 
     def __init__(self, config: ConvConfig) -> None:
@@ -51,7 +51,7 @@ class Convolution(nn.Module):
 
 
 class ConvAttention(SourceAttention):
-    """Dot products with the encoder's outputs, one head; a layer of the decoder has one each."""
+    """Attention by dot products with one head; each layer of the decoder has its own."""
 
     def weights(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """Queries (B, Q, D), keys (B, S, D), mask (B, S) -> (B, 1, Q, S)."""
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Embedded tokens (B, S, D), mask (B, S) -> keys and values, each (B, S, D).
 
-        A mean of m vectors has 1 / m of their variance: values are scaled so that it has all.
+        A mean of m vectors has 1 / m of their variance; values are scaled to make up for it.
         """
         embedded = self.embed(tokens, 0)
         padding = ~mask[..., None]
@@ -101,7 +101,7 @@ class Encoder(nn.Module):
         for layer in self.layers:
             read = cast(Convolution, layer).dropout(
                 x.masked_fill(padding, 0.0)
-            )  # PAD is as what is outside: nothing
+            )  # PAD counts as zero, like positions outside
             x = (layer(F.pad(read, (0, 0, self.side, self.side))) + x) * HALF
         keys = self.output(x)
         if keys.requires_grad:
@@ -162,13 +162,13 @@ class Conv(TranslationModel):
         mask = source_mask(source)
         keys, values = self.encoder(self.source_embedding(source), mask)
         empty = keys.new_zeros(keys.size(0), *self.history)
-        return (keys, values, mask), (nothing_read(keys), *(empty for _ in self.decoder))
+        return (keys, values, mask), (no_tokens_read(keys), *(empty for _ in self.decoder))
 
     def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
         read, *histories = cast(tuple[Tensor, ...], state)
         embedded = self.embed(self.target_embedding(target), read.size(1))
         x = self.input(embedded)
-        after = [read_more(read, target.size(1))]
+        after = [count_more(read, target.size(1))]
         for layer, history in zip(self.decoder, histories, strict=True):
             x, history = layer(x, embedded, history, memory)
             after.append(history)

@@ -1,7 +1,9 @@
-"""What can stand in for the self-attention of a Transformer's decoder.
+"""Constant-time replacements for decoder self-attention: average attention and SSRU.
 
-Both carry a state of fixed size, so that a step costs the same however long the target is, and
-have the interface of `transformer.CausalAttention`. Dimensions: N decoder rows, T target, D width.
+Their state has a fixed size, so that a step costs the same however long the target is. Both have
+the interface of `transformer_layers.CausalAttention`.
+
+Dimensions: N decoder rows, T target, D width; see `base`.
 """
 
 from typing import cast
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.models.base import State
-from seq2seq_cli.models.layers import Dropout, Linear, nothing_read, read_more
+from seq2seq_cli.models.layers import Dropout, Linear, count_more, no_tokens_read
 
 
 class AverageAttention(nn.Module):
@@ -28,7 +30,7 @@ class AverageAttention(nn.Module):
 
     def start(self, encoded: Tensor) -> State:
         """The state before the first token, for the encoder's outputs (B, S, D)."""
-        return _zeros(encoded), nothing_read(encoded)
+        return _zeros(encoded), no_tokens_read(encoded)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(N, T, D) -> (N, T, D), and the state after it."""
@@ -39,19 +41,19 @@ class AverageAttention(nn.Module):
         average = sums / counts[:, None]
         past = self.outer(self.dropout(torch.relu(self.inner(average))))
         keep, take = torch.sigmoid(self.gates(torch.cat((x, past), dim=2))).chunk(2, dim=2)
-        return keep * x + take * past, (sums[:, -1], read_more(read, x.size(1)))
+        return keep * x + take * past, (sums[:, -1], count_more(read, x.size(1)))
 
 
 def _zeros(encoded: Tensor) -> Tensor:
-    """(N, D) for the encoder's outputs (B, S, D); sums stay exact though tokens are bfloat16."""
+    """(N, D) for the encoder's outputs (B, S, D); in float32, so that sums stay exact."""
     return encoded.new_zeros(encoded.size(0), encoded.size(2), dtype=torch.float32)
 
 
 class SimplerRecurrentUnit(nn.Module):
-    """The simpler simple recurrent unit, SSRU (Kim 2019): one gate, no product with the past.
+    """The simpler simple recurrent unit, SSRU (Kim 2019): one gate, and no product with the past.
 
-    State: the cell (N, D). Both products run over all positions at once; only a sum a position is
-    left to the recurrence.
+    State: the cell (N, D). Both products run over all positions at once; the recurrence is left
+    with one sum for each position.
     """
 
     def __init__(self, width: int) -> None:
@@ -67,9 +69,9 @@ class SimplerRecurrentUnit(nn.Module):
         """(N, T, D) -> (N, T, D), and the state after it."""
         cell = cast(Tensor, state)
         forget = torch.sigmoid(self.forget(x).to(cell))
-        fed = (1 - forget) * self.input(x)
+        new = (1 - forget) * self.input(x)
         cells = []
-        for kept, new in zip(forget.unbind(dim=1), fed.unbind(dim=1), strict=True):
-            cell = kept * cell + new
+        for forget_token, new_token in zip(forget.unbind(dim=1), new.unbind(dim=1), strict=True):
+            cell = forget_token * cell + new_token
             cells.append(cell)
         return torch.relu(torch.stack(cells, dim=1)), cell

@@ -15,25 +15,25 @@ from seq2seq_cli.models.layers import rotations
 
 
 class Buffer:
-    """Rows of tokens (T, N, H, D), time first: so growing moves nothing and selecting copies once.
+    """Keys or values (T, N, H, D), time first: appending moves nothing, and selecting copies once.
 
-    Room beyond `filled` belongs to whoever is first to write it, and to no other: growing what has
-    grown already, in another branch, copies. So a cache is a value, although it shares memory.
+    Memory beyond `filled` belongs to the first buffer that appends there. Appending a second time
+    to the same buffer copies it, so that a cache is a value although it shares memory.
     """
 
     def __init__(self, tensor: Tensor, filled: int) -> None:
         self.tensor = tensor
         self.filled = filled
 
-    def grown(self, length: int, new: Tensor) -> "Buffer":
-        """With the tokens `new` (any, N, H, D) after the first `length`."""
+    def append(self, length: int, new: Tensor) -> "Buffer":
+        """A buffer with the tokens `new` (any, N, H, D) after the first `length`."""
         end = length + new.size(0)
         if length == 0:
             return Buffer(new, end)
         if torch.is_grad_enabled():
             return Buffer(torch.cat((self.tensor[:length], new)), end)
         if self.filled != length or end > self.tensor.size(0):
-            larger = Buffer(self._room(2 * end, new.size(1)), end)
+            larger = Buffer(self._empty(2 * end, new.size(1)), end)
             larger.tensor[:length] = self.tensor[:length]
         else:
             larger = self
@@ -42,24 +42,24 @@ class Buffer:
         return larger
 
     def first(self, length: int) -> Tensor:
-        """The first `length` tokens; all of them without a copy of their gradients."""
+        """The first `length` tokens; if these are all, without a copy of their gradients."""
         return self.tensor if self.tensor.size(0) == length else self.tensor[:length]
 
-    def selected(self, length: int, rows: Tensor) -> "Buffer":
-        """The first `length` tokens of some rows."""
+    def select(self, length: int, rows: Tensor) -> "Buffer":
+        """A buffer with the first `length` tokens of these rows."""
         if torch.is_grad_enabled():
             return Buffer(self.tensor[:length].index_select(1, rows), length)
-        room = self._room(max(length + 1, self.tensor.size(0)), rows.size(0))
-        torch.index_select(self.tensor[:length], 1, rows, out=room[:length])
-        return Buffer(room, length)
+        selected = self._empty(max(length + 1, self.tensor.size(0)), rows.size(0))
+        torch.index_select(self.tensor[:length], 1, rows, out=selected[:length])
+        return Buffer(selected, length)
 
-    def _room(self, length: int, rows: int) -> Tensor:
+    def _empty(self, length: int, rows: int) -> Tensor:
         return self.tensor.new_empty(length, rows, *self.tensor.shape[2:])
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Growing and selecting make a new one."""
+    """Keys and values of self-attention. Appending and selecting rows make a new cache."""
 
     keys: Buffer
     values: Buffer
@@ -67,17 +67,17 @@ class Cache:
 
     @classmethod
     def empty(cls, like: Tensor, heads: int, width: int) -> "Cache":
-        """Before the first token, for rows and type of a tensor (N, …)."""
+        """The cache before the first token, with the rows, dtype and device of a tensor (N, …)."""
         nothing = like.new_empty(0, like.size(0), heads, width)
         return cls(Buffer(nothing, 0), Buffer(nothing, 0))
 
     def select(self, rows: Tensor) -> "Cache":
         """Gather rows."""
-        keys = self.keys.selected(self.length, rows)
-        return Cache(keys, self.values.selected(self.length, rows), self.length)
+        keys = self.keys.select(self.length, rows)
+        return Cache(keys, self.values.select(self.length, rows), self.length)
 
     def rotations(self, count: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Of the positions of as many new tokens, see `layers.rotations`."""
+        """The rotations of so many new tokens, see `layers.rotations`."""
         return rotations(self.length, count, width, device)
 
     def attend(
@@ -91,8 +91,8 @@ class Cache:
         count = query.size(2)
         length = self.length + count
         after = Cache(
-            self.keys.grown(self.length, key.permute(2, 0, 1, 3)),
-            self.values.grown(self.length, value.permute(2, 0, 1, 3)),
+            self.keys.append(self.length, key.permute(2, 0, 1, 3)),
+            self.values.append(self.length, value.permute(2, 0, 1, 3)),
             length,
         )
         keys, values = after.keys.first(length), after.values.first(length)
@@ -113,8 +113,8 @@ class Cache:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """In the place of a cache, where whole packed targets are read at once."""
+class PackedTarget:
+    """Stands for a cache when whole packed targets are read at once, in training."""
 
     layout: Layout
     rotation: tuple[Tensor, Tensor] | None
@@ -122,25 +122,25 @@ class Whole:
     def rotations(
         self, count: int, width: int, device: torch.device
     ) -> tuple[Tensor, Tensor] | None:
-        """Of the positions of all tokens."""
+        """The rotations of all tokens."""
         return self.rotation
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, dropout: float
-    ) -> tuple[Tensor, "Whole"]:
-        """Let all tokens (1, H, N, D) look at those before them in their sentence."""
+    ) -> tuple[Tensor, "PackedTarget"]:
+        """Let each token (1, H, N, D) attend to the tokens up to it in its sentence."""
         pairs = Pairs(self.layout, self.layout)
         return autograd.attention(query, key, value, pairs, dropout, causal=True), self
 
-    def select(self, rows: Tensor) -> "Whole":
-        raise NotImplementedError("nothing can follow a whole target")
+    def select(self, rows: Tensor) -> "PackedTarget":
+        raise NotImplementedError("a whole target is read at once; search uses Cache")
 
 
 def _attend_once(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """One token (N, H, 1, D) looks at keys and values (T, N, H, D).
+    """Attention of one token (N, H, 1, D) to keys and values (T, N, H, D).
 
-    Products of vectors and matrices: on a CPU half the time of the fused kernel, which is made for
-    many queries.
+    By products of vectors and matrices, which take half the time of the fused kernel on a CPU: that
+    is made for many queries.
     """
     rows, heads, _, width = query.shape
     each = rows * heads

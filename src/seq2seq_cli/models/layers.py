@@ -17,17 +17,16 @@ from seq2seq_cli.symbols import PAD
 
 
 class Linear(nn.Linear):
-    """A linear layer whose products in bfloat16 on a CPU have few shapes, see `products`."""
+    """A linear layer, through `kernels.autograd`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return autograd.linear(x, self.weight, self.bias)
 
 
 class Dropout(nn.Module):
-    """Dropout (Srivastava 2014) that on a CPU draws one random byte an element.
+    """Dropout (Srivastava 2014) with a probability that is rounded to a multiple of 1/256.
 
-    Random numbers are most of dropout's cost there. The probability is rounded to 1/256 and the
-    scale follows the rounded one, so that the expected value stays exact.
+    The scale follows the rounded probability, so that the expected value stays exact.
     """
 
     def __init__(self, probability: float) -> None:
@@ -39,8 +38,8 @@ class Dropout(nn.Module):
             return x
         return autograd.dropout(x, self.threshold)
 
-    def added(self, residual: Tensor, x: Tensor) -> Tensor:
-        """residual + dropout(x), in the type of the residual."""
+    def add(self, residual: Tensor, x: Tensor) -> Tensor:
+        """residual + dropout(x), in the dtype of the residual."""
         if not self.training or self.threshold == 0:
             return residual + x.to(residual)
         return autograd.dropout_add(residual, x, self.threshold)
@@ -50,11 +49,11 @@ class Dropout(nn.Module):
 
 
 class SourceAttention(nn.Module, ABC):
-    """What looks at the encoder's outputs. Inspection finds it by this type.
+    """Attention to the encoder's outputs. `attention_capture` finds it by this type.
 
-    `weights` takes what `forward` takes and returns the weights (B, H, Q, S) that `forward` sums
-    with, without needing to compute them: forward may use a fused kernel, which never has them.
-    Rows of one sentence are further queries Q.
+    `weights` takes the inputs of `forward` and returns the attention weights (B, H, Q, S) that
+    `forward` uses but need not compute, as a fused kernel does not. The decoder rows of one
+    sentence are more queries Q of it.
     """
 
     @abstractmethod
@@ -62,12 +61,12 @@ class SourceAttention(nn.Module, ABC):
         """The weights (B, H, Q, S) for the inputs of `forward`."""
 
 
-class HeadedSourceAttention(SourceAttention):
-    """Scaled dot-product attention with heads (Vaswani 2017), through the fused kernel."""
+class MultiHeadSourceAttention(SourceAttention):
+    """Multi-head attention by scaled dot products (Vaswani 2017)."""
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
-        self.dropout = dropout  # of weights, in training
+        self.dropout = dropout  # of attention weights, in training
 
     def weights(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Pairs) -> Tensor:
         """Queries (B, H, Q, D / H), keys and values (B, H, S, D / H), mask (B, 1, 1, S)."""
@@ -84,21 +83,21 @@ class HeadedSourceAttention(SourceAttention):
         return autograd.attention(query, key, value, mask, dropout)
 
 
-def nothing_read(encoded: Tensor) -> Tensor:
-    """The count of target tokens read so far, as part of a state: rows (B, 0, 0) of no size.
+def no_tokens_read(encoded: Tensor) -> Tensor:
+    """The count of target tokens read so far, zero, as part of a state: an empty tensor (B, 0, 0).
 
-    The count is the second dimension. So it is known without asking the device, and takes no room.
+    The count is the second dimension, so that it is known without waiting for the device.
     """
     return encoded.new_empty(encoded.size(0), 0, 0)
 
 
-def read_more(read: Tensor, length: int) -> Tensor:
+def count_more(read: Tensor, length: int) -> Tensor:
     """The count after `length` more tokens."""
     return read.new_empty(read.size(0), read.size(1) + length, 0)
 
 
 class LearnedPositions(nn.Module):
-    """A learned vector for each position (Gehring 2017); those beyond the last share its vector."""
+    """A learned vector for each position (Gehring 2017); all beyond the last share its vector."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
@@ -107,14 +106,14 @@ class LearnedPositions(nn.Module):
     def forward(self, start: int, length: int) -> Tensor:
         """(length, D) of positions start, start + 1, …"""
         weight = self.embedding.weight
-        places = torch.arange(start, start + length, device=weight.device)
-        return cast(Tensor, self.embedding(places.clamp(max=weight.size(0) - 1)))
+        positions = torch.arange(start, start + length, device=weight.device)
+        return cast(Tensor, self.embedding(positions.clamp(max=weight.size(0) - 1)))
 
 
-def as_computed(x: Tensor) -> Tensor:
-    """Vectors in the type of products under autocast: rounded once, not by each that reads them."""
-    kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+def to_autocast_dtype(x: Tensor) -> Tensor:
+    """x in the dtype of products under autocast: rounded once, not by every layer that reads it."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def source_mask(source: Tensor) -> Tensor:
@@ -124,8 +123,8 @@ def source_mask(source: Tensor) -> Tensor:
 
 def sinusoids(start: int, length: int, width: int, device: torch.device) -> Tensor:
     """Sinusoidal position encodings (length, D) of positions start, start + 1, … (Vaswani 2017)."""
-    most = 1 << max(6, start + length - 1).bit_length()  # few tables serve all lengths
-    return _sinusoid_table(most, width, device)[start : start + length]
+    rows = 1 << max(6, start + length - 1).bit_length()  # a few tables serve all lengths
+    return _sinusoid_table(rows, width, device)[start : start + length]
 
 
 @lru_cache(maxsize=32)
@@ -146,7 +145,7 @@ def rotations(start: int, length: int, width: int, device: torch.device) -> tupl
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn the pairs of dimensions i and i + width / 2 of (N, H, T, width) by their angles."""
+    """Rotate the dimensions i and i + width / 2 of (N, H, T, width) as pairs by their angles."""
     first, second = x.chunk(2, dim=3)
     cosine, sine = cosine.to(x), sine.to(x)
     return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=3)

@@ -1,4 +1,4 @@
-"""What both recurrent architectures share: layers of LSTM or GRU, and the encoder made of them.
+"""What both recurrent architectures share: initial weights, encoder and decoder of LSTM or GRU.
 
 Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; see `base`.
 """
@@ -73,21 +73,21 @@ class Decoder(nn.Module):
 
     def __init__(self, config: RecurrentConfig, input_width: int) -> None:
         super().__init__()
-        self.parts = 2 if config.cell == "lstm" else 1
+        self.state_size = 2 if config.cell == "lstm" else 1
         self.units = config.units
         sizes = [input_width] + [config.units] * (config.decoder_layers - 1)
         self.layers = nn.ModuleList(
             CELLS[config.cell](size, config.units, batch_first=True) for size in sizes
         )
-        self.bridge = Linear(config.units, len(sizes) * self.parts * config.units)
+        self.bridge = Linear(config.units, len(sizes) * self.state_size * config.units)
         self.dropout = Dropout(config.dropout)
 
     def start(self, last: Tensor) -> State:
         """The state before the first token, from the encoder's last output (B, U)."""
-        parts = torch.split(torch.tanh(self.bridge(last).float()), self.units, dim=1)
+        tensors = torch.split(torch.tanh(self.bridge(last).float()), self.units, dim=1)
         return tuple(
-            tuple(part.contiguous() for part in parts[i : i + self.parts])
-            for i in range(0, len(parts), self.parts)
+            tuple(each.contiguous() for each in tensors[i : i + self.state_size])
+            for i in range(0, len(tensors), self.state_size)
         )
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:

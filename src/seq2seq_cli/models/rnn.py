@@ -15,10 +15,10 @@ from seq2seq_cli.models.recurrent import Decoder, Encoder, initialise
 
 
 def reverse(source: Tensor, lengths: Tensor) -> Tensor:
-    """Rows of ids (B, S) from last to first; EOS, the last of its length, and PAD stay in place."""
-    place = torch.arange(source.size(1), device=source.device).expand_as(source)
-    mirrored = lengths[:, None] - 2 - place
-    return source.gather(1, torch.where(mirrored >= 0, mirrored, place))
+    """Reverse the tokens of ids (B, S); EOS at the end of each, and PAD, keep their positions."""
+    position = torch.arange(source.size(1), device=source.device).expand_as(source)
+    mirrored = lengths[:, None] - 2 - position
+    return source.gather(1, torch.where(mirrored >= 0, mirrored, position))
 
 
 class Rnn(TranslationModel):
@@ -39,8 +39,8 @@ class Rnn(TranslationModel):
         self.features = Linear(config.units, config.width)
         self.every_step = config.context == "every-step"
         if self.every_step:
-            # Cho's matrices for the context, here before the gates, so that they cost one product
-            # a sentence and not one a token.
+            # Cho's matrices for the context, applied here before the gates, so that they cost one
+            # product for each sentence and not for each token.
             self.context_input = Linear(config.units, config.width, bias=False)
             self.context_features = Linear(config.units, config.width, bias=False)
         self.dropout = Dropout(config.dropout)
@@ -62,11 +62,11 @@ class Rnn(TranslationModel):
             decoder_hidden, state = self.decoder(x, state)
             return torch.tanh(self.features(self.dropout(decoder_hidden))), state
         rows = target.size(0)
-        to_input, to_features = (_for_each(part, rows) for part in cast(tuple[Tensor, ...], memory))
+        to_input, to_hidden = (_for_each(each, rows) for each in cast(tuple[Tensor, ...], memory))
         decoder_hidden, state = self.decoder(x + to_input, state)
-        return torch.tanh(self.features(self.dropout(decoder_hidden)) + to_features), state
+        return torch.tanh(self.features(self.dropout(decoder_hidden)) + to_hidden), state
 
 
 def _for_each(added: Tensor, rows: int) -> Tensor:
-    """(B, 1, D) for each of so many decoder rows."""
+    """Repeat (B, 1, D) for each of so many decoder rows."""
     return added.repeat_interleave(rows // added.size(0), dim=0)

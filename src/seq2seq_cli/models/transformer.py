@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.kernels.autograd.packing import Layout, Pairs, layouts
 from seq2seq_cli.models.base import State, TranslationModel
-from seq2seq_cli.models.kv_cache import Whole
+from seq2seq_cli.models.kv_cache import PackedTarget
 from seq2seq_cli.models.layers import (
     Dropout,
     LearnedPositions,
-    as_computed,
-    nothing_read,
-    read_more,
+    count_more,
+    no_tokens_read,
     rotations,
     sinusoids,
     source_mask,
+    to_autocast_dtype,
 )
 from seq2seq_cli.models.transformer_layers import (
     CausalAttention,
@@ -61,7 +61,7 @@ class Transformer(TranslationModel):
         self.layer_dropout = config.layer_dropout
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        pre = config.norm == "pre"  # pre-norm leaves the last layer's sum to be normed here
+        pre = config.norm == "pre"  # the last layer's sum is normed here
         self.encoder_norm = normalisation(config) if pre else nn.Identity()
         self.decoder_norm = normalisation(config) if pre else nn.Identity()
         self._initialise(Scaling.of(config))
@@ -88,21 +88,21 @@ class Transformer(TranslationModel):
                     scale_weights(module, factor)
 
     def _embed(self, side: Side, ids: Tensor, positions: Tensor | None) -> Tensor:
-        """(N, T) ids, and what is added for their positions (T, D) -> (N, T, D)."""
+        """Ids (N, T) and vectors of their positions (T, D), if any -> (N, T, D)."""
         embedding = self.source_embedding if side == "source" else self.target_embedding
         x = embedding(ids) * self.scale
         if positions is not None:
             x = x + positions.to(x)
-        return cast(Tensor, self.dropout(as_computed(x)))
+        return cast(Tensor, self.dropout(to_autocast_dtype(x)))
 
     def _skips_layer(self) -> bool:
-        """Whether training leaves the next layer out; drawn on the CPU, so without waiting."""
+        """Draw whether training skips the next layer; on the CPU, so as not to wait for a GPU."""
         return (
             self.training and self.layer_dropout > 0 and float(torch.rand(())) < self.layer_dropout
         )
 
     def position_vectors(self, side: Side, start: int, length: int) -> Tensor | None:
-        """What is added to embeddings at start, start + 1, …: (length, D), if anything."""
+        """Vectors (length, D) added to embeddings at positions start, start + 1, …, if any."""
         if self.positions == "learned":
             learned = self.source_positions if side == "source" else self.target_positions
             return cast(Tensor, learned(start, length))
@@ -112,7 +112,7 @@ class Transformer(TranslationModel):
         return None
 
     def rotations(self, start: int, length: int, device: torch.device) -> Rotations | None:
-        """Of the places start, start + 1, …, where positions are rotary."""
+        """Rotations of positions start, start + 1, …; None if positions are not rotary."""
         if self.positions != "rotary":
             return None
         return rotations(start, length, self.head_width, device)
@@ -133,7 +133,7 @@ class Transformer(TranslationModel):
         x, mask = self.encoded(source)
         layers = cast(list[DecoderLayer], list(self.decoder))
         starts = (cast(CausalAttention, layer.self_attention).start(x) for layer in layers)
-        return (mask, *self._memories(x)), (nothing_read(x), *starts)
+        return (mask, *self._memories(x)), (no_tokens_read(x), *starts)
 
     def _memories(self, encoded: Tensor) -> list[State]:
         layers = cast(list[DecoderLayer], list(self.decoder))
@@ -145,31 +145,31 @@ class Transformer(TranslationModel):
         positions = self.position_vectors("target", read.size(1), target.size(1))
         x = self._embed("target", target, positions)
         x, after = self._decoded(x, states, memories, mask)
-        return x, (read_more(read, target.size(1)), *after)
+        return x, (count_more(read, target.size(1)), *after)
 
     def _decoded(
         self, x: Tensor, states: Sequence[State], memories: Sequence[State], mask: Mask
     ) -> tuple[Tensor, list[State]]:
         after: list[State] = []
         for layer, layer_state, layer_memory in zip(self.decoder, states, memories, strict=True):
-            grown = layer_state
+            layer_after = layer_state
             if not self._skips_layer():
-                x, grown = layer(x, layer_state, layer_memory, mask)
-            after.append(grown)
+                x, layer_after = layer(x, layer_state, layer_memory, mask)
+            after.append(layer_after)
         return self.decoder_norm(x), after
 
     def hidden(self, source: Tensor, target: Tensor) -> Tensor:
-        """Packs sentences where there is attention for them: about 7 % of a batch are padding."""
+        """As the base class says, without padding where that is possible: it is 7 % of a batch."""
         packed = None
         if self._may_pack():
-            queries = as_computed(self.target_embedding.weight[:1])
+            queries = to_autocast_dtype(self.target_embedding.weight[:1])
             packed = layouts(queries, source, target)
         if packed is None:
             return super().hidden(source, target)
         return self._hidden_packed(source, target, *packed)
 
     def _may_pack(self) -> bool:
-        """Whether nothing in the settings needs padded sentences."""
+        """Whether no setting needs padded sentences."""
         drops_weights = self.training and self.config.attention_dropout > 0
         attends_to_past = self.config.decoder_attention == "self"
         return attends_to_past and not drops_weights and not self.torch_compile
@@ -184,7 +184,7 @@ class Transformer(TranslationModel):
         )
         rotation = self._packed_rotations(target_layout, target.device)
         x = self._embed_packed("target", target, target_layout)
-        states = [Whole(target_layout, rotation)] * len(self.decoder)
+        states = [PackedTarget(target_layout, rotation)] * len(self.decoder)
         mask = Pairs(target_layout, source_layout)
         x, _ = self._decoded(x, states, self._memories(encoded), mask)
         return x[0]

@@ -16,18 +16,18 @@ from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd.packing import Pairs
 from seq2seq_cli.models.base import State
 from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
-from seq2seq_cli.models.kv_cache import Cache, Whole
+from seq2seq_cli.models.kv_cache import Cache, PackedTarget
 from seq2seq_cli.models.layers import (
     Dropout,
-    HeadedSourceAttention,
     Linear,
+    MultiHeadSourceAttention,
     join_heads,
     rotate,
     split_heads,
 )
 
 Rotations = tuple[Tensor, Tensor]  # cosines and sines, each (T, D / H / 2)
-Mask = Tensor | Pairs  # which tokens of the source are seen; of packed sentences, which sentences
+Mask = Tensor | Pairs  # the source tokens to attend to; for packed sentences, their layouts
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
@@ -47,27 +47,27 @@ class SelfAttention(nn.Module):
         self.attention_dropout = config.attention_dropout
 
     def dropout(self) -> float:
-        """Share of the weights that are dropped now."""
+        """The probability of dropping an attention weight: 0 outside training."""
         return self.attention_dropout if self.training else 0.0
 
     def project(self, x: Tensor, rotation: Rotations | None) -> tuple[Tensor, Tensor, Tensor]:
         """(N, T, D) -> queries, keys and values, each (N, H, T, D / H)."""
         query, key, value = (
-            split_heads(part, self.heads) for part in autograd.split(self.query_key_value(x), 3)
+            split_heads(each, self.heads) for each in autograd.split(self.query_key_value(x), 3)
         )
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
         return query, key, value
 
-    def joined(self, heads: Tensor) -> Tensor:
+    def join(self, heads: Tensor) -> Tensor:
         """(N, H, T, D / H) -> (N, T, D)."""
         return cast(Tensor, self.output(join_heads(heads)))
 
     def forward(self, x: Tensor, mask: Mask, rotation: Rotations | None) -> Tensor:
-        """Every position sees every token: (B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
+        """Let each token attend to all tokens: (B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
         query, key, value = self.project(x, rotation)
         attended = autograd.attention(query, key, value, mask, self.dropout())
-        return self.joined(attended)
+        return self.join(attended)
 
 
 class CausalAttention(SelfAttention):
@@ -84,12 +84,12 @@ class CausalAttention(SelfAttention):
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:  # type: ignore[override]
         """(N, T, D) -> (N, T, D), and the state after it."""
-        cache = cast(Cache | Whole, state)
+        cache = cast(Cache | PackedTarget, state)
         rotation = None
         if self.rotary:
             rotation = cache.rotations(x.size(1), self.head_width, x.device)
         heads, after = cache.attend(*self.project(x, rotation), self.dropout())
-        return self.joined(heads), after
+        return self.join(heads), after
 
 
 class CrossAttention(nn.Module):
@@ -101,7 +101,7 @@ class CrossAttention(nn.Module):
         self.query = Linear(config.width, config.width)
         self.key_value = Linear(config.width, 2 * config.width)
         self.output = Linear(config.width, config.width)
-        self.attention = HeadedSourceAttention(config.attention_dropout)
+        self.attention = MultiHeadSourceAttention(config.attention_dropout)
 
     def memory(self, encoded: Tensor) -> State:
         """(B, S, D) -> keys and values, each (B, H, S, D / H)."""
@@ -110,10 +110,10 @@ class CrossAttention(nn.Module):
         )
         if torch.is_grad_enabled():
             return key, value
-        return key.contiguous(), value.contiguous()  # they are read once a token
+        return key.contiguous(), value.contiguous()  # they are read at every step
 
     def forward(self, x: Tensor, memory: State, mask: Mask) -> Tensor:
-        """(N, T, D), mask (B, 1, 1, S) -> (N, T, D). Beams are more queries of their sentence."""
+        """(N, T, D), mask (B, 1, 1, S) -> (N, T, D). A beam's rows are more queries."""
         key, value = cast(tuple[Tensor, Tensor], memory)
         rows, length, width = x.shape
         query = split_heads(self.query(x).view(key.size(0), -1, width), self.heads)
@@ -122,7 +122,10 @@ class CrossAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers, applied to every position alike."""
+    """The feed-forward layer: two linear layers, applied to every position alike.
+
+    With swiglu the first one has a gate (Shazeer 2020).
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -134,16 +137,16 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout if inner == "auto" else inner)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
         if self.activation is F.relu:
             threshold = self.dropout.threshold if self.training else 0
             return autograd.feed_forward(x, self.inner, self.outer, threshold)
-        inner = self.inner(x)
         if self.gated:
-            gate, inner = inner.chunk(2, dim=-1)
-            inner = self.dropout(self.activation(gate) * inner)
+            gate, inner = self.inner(x).chunk(2, dim=-1)
+            between = self.activation(gate) * inner
         else:
-            inner = self.dropout(self.activation(inner))
-        return cast(Tensor, self.outer(inner))
+            between = self.activation(self.inner(x))
+        return cast(Tensor, self.outer(self.dropout(between)))
 
 
 class LayerNorm(nn.LayerNorm):
@@ -161,7 +164,7 @@ class RootMeanSquareNorm(nn.RMSNorm):
 
 
 def normalisation(config: TransformerConfig) -> nn.Module:
-    """The norm that the settings name, over the width."""
+    """Make the norm that the settings name, over the width."""
     if config.normalisation == "rms":
         return RootMeanSquareNorm(config.width, eps=1e-5)
     return LayerNorm(config.width)
@@ -178,20 +181,20 @@ class Sublayer(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def enter(self, x: Tensor) -> Tensor:
-        """What the layer reads."""
+        """The input of the layer, normed if norms come first."""
         return cast(Tensor, self.norm(x)) if self.pre else x
 
     def leave(self, x: Tensor, result: Tensor) -> Tensor:
-        """What the next layer gets."""
+        """The residual connection: the input x of the sublayer plus the result of its layer."""
         if self.scale != 1.0:
             x = x * self.scale
-        x = self.dropout.added(x, result)
+        x = self.dropout.add(x, result)
         return x if self.pre else cast(Tensor, self.norm(x))
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Of residuals and of initial weights, for each side."""
+    """Factors of residual connections and of initial weights, for each side."""
 
     encoder_residual: float = 1.0
     encoder_weight: float = 1.0
@@ -200,7 +203,7 @@ class Scaling:
 
     @classmethod
     def of(cls, config: TransformerConfig) -> "Scaling":
-        """DeepNorm's (Wang 2022, table 1) for norm = "deep", all 1 otherwise."""
+        """Those of DeepNorm (Wang 2022, table 1) for norm = "deep", otherwise 1."""
         if config.norm != "deep":
             return cls()
         encoder, decoder = config.encoder_layers, config.decoder_layers
@@ -209,6 +212,8 @@ class Scaling:
 
 
 class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward layer."""
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         scale = Scaling.of(config).encoder_residual
@@ -225,8 +230,8 @@ class EncoderLayer(nn.Module):
         return self.feed_forward_sublayer.leave(x, fed)
 
 
-def past_attention(config: TransformerConfig) -> nn.Module:
-    """What a decoder layer looks at its past with."""
+def decoder_attention(config: TransformerConfig) -> nn.Module:
+    """Make the attention to the past, or its replacement, that the settings name."""
     if config.decoder_attention == "average":
         return AverageAttention(config.width, config.feed_forward, config.dropout)
     if config.decoder_attention == "ssru":
@@ -235,10 +240,12 @@ def past_attention(config: TransformerConfig) -> nn.Module:
 
 
 class DecoderLayer(nn.Module):
+    """Attention to the past, attention to the source, and a feed-forward layer."""
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         scale = Scaling.of(config).decoder_residual
-        self.self_attention = past_attention(config)
+        self.self_attention = decoder_attention(config)
         self.self_sublayer = Sublayer(config, scale)
         self.cross_attention = CrossAttention(config)
         self.cross_sublayer = Sublayer(config, scale)
@@ -256,7 +263,7 @@ class DecoderLayer(nn.Module):
 
 
 def scale_weights(module: nn.Module, factor: float) -> None:
-    """Scale what DeepNorm scales: feed-forward, value and output projections."""
+    """Scale the weights that DeepNorm scales: feed-forward, value and output projections."""
     if factor == 1.0:
         return
     if isinstance(module, FeedForward):
