@@ -63,7 +63,7 @@ def test_it_begins_where_the_other_run_ended_with_its_model_and_tokenizer(fine_t
     assert settings[1]["training"]["init_sha256"] in label.read_bytes()[:2000].decode("latin-1")
 
 
-def test_it_goes_on_byte_for_byte_when_the_other_run_is_gone(fine_tune, corpus):
+def test_it_continues_byte_for_byte_when_the_other_run_is_gone(fine_tune, corpus):
     options = (*SHORT, "--set", 'training.freeze=["encoder"]')
     assert fine_tune(*options).code == 0
     expected = left(corpus / "tuned")
@@ -115,7 +115,7 @@ def test_pieces_that_both_vocabularies_have_keep_their_vectors(fine_tune, seq2se
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-def test_frozen_parts_are_in_the_end_what_they_were(fine_tune, corpus):
+def test_frozen_parameters_do_not_change(fine_tune, corpus):
     done = fine_tune(*SHORT, "--set", 'training.freeze=["encoder", "embeddings"]')
     assert done.code == 0, done.stderr
     assert "frozen: encoder, embeddings, " in done.stderr

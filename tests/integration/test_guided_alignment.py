@@ -1,4 +1,4 @@
-"""Attention can be taught by word alignments; files that align nothing are refused by line."""
+"""Attention can be taught by word alignments; files with wrong links are refused by line."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_lines_of_pairs_that_are_left_out_are_left_out_too(seq2seq, guide, corpu
     assert share_on_the_diagonal(seq2seq, command.folder, "run") > 0.9
 
 
-def test_lines_that_get_a_tag_are_not_aligned_by_places_without_it(train):
+def test_lines_that_get_a_tag_are_not_aligned_by_positions_without_it(train):
     command = train(max_updates=1)
     more = ["--set", "data.alignments=train.align", "--set", "training.guided_alignment=0.1"]
     files = {"--target": "de=train.de", "--valid-target": "de=valid.de"}
@@ -121,7 +121,7 @@ def test_alignments_without_a_link_are_refused(guide):
     assert "no link in any line of the pairs that are used" in done.stderr
 
 
-def test_a_run_goes_on_with_the_alignments_it_began_with_and_no_others(guide):
+def test_a_run_continues_with_the_alignments_it_began_with_and_no_others(guide):
     _, done = guide(max_updates=20, checkpoint_every=10)
     assert done.code == 0, done.stderr
     more = ["--max-updates", 30]

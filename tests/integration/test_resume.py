@@ -151,7 +151,7 @@ def test_kills_between_any_two_writes_change_nothing(train, unbroken):
     assert (result(command.run), reports(command.run)) == expected
 
 
-def test_the_moving_average_is_what_is_kept_and_saved(train):
+def test_the_weights_saved_are_the_moving_average(train):
     command = train(ema_decay=0.9, validate_every=20, average="last", average_count=2)
     assert command().code == 0
     (checkpoint,) = command.run.glob("training/update-*")
@@ -168,7 +168,7 @@ def test_the_moving_average_is_what_is_kept_and_saved(train):
 
 
 @pytest.mark.parametrize("writes", [1, 3, 5, 7])
-def test_a_kill_while_the_run_folder_is_made_leaves_one_to_go_on_with(writes, train):
+def test_a_kill_while_the_run_folder_is_made_leaves_one_to_continue(writes, train):
     command = train(max_updates=1)
     killed = command(writes=writes)
     assert killed.code == -signal.SIGKILL, killed.stderr
@@ -306,7 +306,7 @@ def test_restart_removes_nothing_before_the_new_run_can_begin(train):
 
 @pytest.mark.parametrize("name", ["training/notes.txt", "config.toml"])
 @pytest.mark.parametrize("options", [[], ["--restart"]])
-def test_a_folder_that_is_no_run_is_left_alone(options, name, train):
+def test_a_folder_that_is_not_a_run_is_left_alone(options, name, train):
     command = train()
     (command.run / "training").mkdir(parents=True)
     (command.run / name).write_text("[mine]")
@@ -339,7 +339,7 @@ MIXED = ["--set", "data.temperature=4", "--weights", "2,1"]
 @pytest.mark.parametrize(
     "options", [STREAM + SAMPLED, MIXED, SAMPLED], ids=["stream", "mixture", "sampled"]
 )
-def test_a_killed_training_on_what_changes_with_the_epoch_goes_on(options, train):
+def test_a_killed_training_on_what_changes_with_the_epoch_continues(options, train):
     command = train(checkpoint_every=5)
     for language in ("en", "de"):
         text = (command.folder / f"train.{language}").read_text()

@@ -1,4 +1,4 @@
-"""Layers made by torch.compile train as they are written, and are compiled once."""
+"""Layers through torch.compile have the same gradients, and are compiled once."""
 
 import shutil
 
@@ -42,7 +42,7 @@ def gradients(model: TranslationModel, rows: int, longest: int) -> list[Tensor]:
     return [p.grad for p in model.parameters() if p.grad is not None]
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("table", COMPILED.values(), ids=COMPILED)
 def test_compiled_layers_have_the_same_gradients_whatever_the_sizes(table) -> None:
     plain, compiled = model_of(table | {"dropout": 0.0}), model_of(table | {"dropout": 0.0})
@@ -57,9 +57,9 @@ def test_compiled_layers_have_the_same_gradients_whatever_the_sizes(table) -> No
     assert len(graphs) == 1
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_layers_draw_the_same_dropout_when_computed_again() -> None:
-    """And when training goes on with the random numbers that a checkpoint holds."""
+    """Also when training continues with the random state of a checkpoint."""
     found = []
     for checkpointed in (False, True, True):
         model = model_of(COMPILED["transformer"] | {"dropout": 0.3})
@@ -76,7 +76,7 @@ def test_recurrent_layers_are_not_compiled() -> None:
         compile_layers(model_of({"architecture": "rnn", "width": 6, "units": 8}), CPU)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_without_a_compiler_training_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
     torch._dynamo.reset()

@@ -1,4 +1,4 @@
-"""What training minimises is what the papers say, however it is computed."""
+"""The loss is what the papers say, however it is computed."""
 
 from collections.abc import Callable
 
@@ -72,7 +72,7 @@ def test_r_drop_takes_bfloat16_hidden_states(inputs: tuple[Tensor, Tensor]) -> N
     torch.testing.assert_close(grad_weight, expected[1], rtol=0.05, atol=0.1)
 
 
-def test_the_logits_of_a_whole_batch_are_never_there(
+def test_the_logits_of_a_whole_batch_are_never_stored(
     monkeypatch: pytest.MonkeyPatch, inputs: tuple[Tensor, Tensor]
 ) -> None:
     sizes, gradient = [], autograd.r_drop_gradient
@@ -88,7 +88,7 @@ def test_the_logits_of_a_whole_batch_are_never_there(
     assert sizes == [3 * ROW_BYTES, 3 * ROW_BYTES, 2 * ROW_BYTES]
 
 
-def test_word_dropout_reads_unknown_words_and_leaves_all_else() -> None:
+def test_word_dropout_replaces_words_and_nothing_else() -> None:
     torch.manual_seed(1)
     ids = torch.tensor([BOS, 4, 5, 6, EOS, PAD]).repeat(2000, 1)
     dropped = without_words(ids, 0.25)
@@ -101,7 +101,7 @@ def test_word_dropout_reads_unknown_words_and_leaves_all_else() -> None:
 
 
 class Recorder:
-    """Stands in a model's place and keeps what it reads."""
+    """Takes the place of a model and records its inputs."""
 
     def __init__(self, model: TranslationModel) -> None:
         self.output = model.output
@@ -173,7 +173,7 @@ GUIDED = {
 def test_guided_alignment_draws_attention_to_what_is_linked(
     table: dict[str, object], alpha: float
 ) -> None:
-    """Its loss is the cross-entropy of what attention shows, and falls along its slope."""
+    """Its loss is the cross-entropy of what attention shows, and falls along its gradient."""
     torch.manual_seed(1)
     settings = {"width": 8, "dropout": 0.0, **table}
     model = build(model_config(settings), Vocabulary(V, V, joint=True)).train()
