@@ -26,10 +26,10 @@ def usable_builds() -> list[str]:
         "avx2": capability in ("AVX2", "AVX512"),
         "scalar": True,
     }
-    return [name for name, does in runs.items() if does and _file(name)]
+    return [name for name, does in runs.items() if does and build_file(name)]
 
 
-def _file(build: str) -> Path | None:
+def build_file(build: str) -> Path | None:
     name = "avx512" if build == "amx" else build  # the same, with matrix tiles in use
     return next(Path(__file__).parent.glob(f"{name}*.so"), None)
 
@@ -49,7 +49,7 @@ def library() -> ctypes.CDLL | None:
     builds = [name for name in usable if wanted in ("", name)]
     if not builds:
         return None
-    found = ctypes.CDLL(str(_file(builds[0])))
+    found = ctypes.CDLL(str(build_file(builds[0])))
     TILES.bind(found).use_tiles(builds[0] == "amx")
     return found
 

@@ -3,8 +3,8 @@
 //
 // Every other header of this folder defines the same constants, types and functions, and
 // tests/property/test_vectors.py compares its results with these. Results are equal to the bit unless
-// a comment here allows more than one. Compilers turn the loops over lanes into whatever vectors the
-// processor has.
+// a comment here allows more than one. Compilers turn operations on all lanes into whatever vectors
+// the processor has.
 
 #pragma once
 
@@ -19,7 +19,7 @@ constexpr int LANES = 4;  // floats in a vector; a power of two, at most 16
 
 // Register tile of a linear layer: ROWS rows x BLOCKS vectors of outputs, at most 6 x 4. Its
 // accumulators, a vector of weights for each block and one input must fit the registers.
-constexpr int ROWS = 4, BLOCKS = 2;
+constexpr int ROWS = 1, BLOCKS = 4;  // GCC keeps no larger tile in registers
 
 // Rows of the register tile of attention, which is one or two vectors wide.
 constexpr int NARROW_TILE_ROWS = 8, WIDE_TILE_ROWS = 4;
@@ -36,8 +36,8 @@ struct Floats {
 struct Ints {
     int32_t lanes[LANES];
 };
-struct Bytes {  // four for each lane; only `dot` says whether they are signed
-    uint8_t lanes[4 * LANES];
+struct Bytes {  // four for each lane, the first one lowest; only `dot` says whether they are signed
+    uint32_t lanes[LANES];
 };
 struct Words {  // 64-bit numbers without a sign
     uint64_t lanes[LANES / 2];
@@ -46,10 +46,14 @@ struct Mask {  // a bit for each byte of `Words`
     uint32_t bits;
 };
 
+// A vector whose lane i is function(i). Without a loop, because compilers then see vectors more often.
+template <typename Function, size_t... LANE>
+inline Floats for_lanes(Function function, std::index_sequence<LANE...>) {
+    return {{static_cast<float>(function(LANE))...}};
+}
+
 template <typename Function> inline Floats for_lanes(Function function) {
-    Floats result;
-    for (int i = 0; i < LANES; i++) result.lanes[i] = function(i);
-    return result;
+    return for_lanes(function, std::make_index_sequence<LANES>());
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -84,7 +88,9 @@ template <> inline float16 from_float<float16>(float x) {
 }
 
 inline Floats load(const float *p) {
-    return for_lanes([&](int i) { return p[i]; });
+    Floats result;
+    std::memcpy(result.lanes, p, sizeof(result));
+    return result;
 }
 inline Floats load(const float16 *p) {
     return for_lanes([&](int i) { return to_float(p[i]); });
@@ -93,7 +99,7 @@ inline Floats load(const bfloat16 *p) {
     return for_lanes([&](int i) { return to_float(p[i]); });
 }
 inline void store(float *p, Floats x) {
-    for (int i = 0; i < LANES; i++) p[i] = x.lanes[i];
+    std::memcpy(p, x.lanes, sizeof(x));
 }
 inline void store(float16 *p, Floats x) {
     for (int i = 0; i < LANES; i++) p[i] = from_float<float16>(x.lanes[i]);
@@ -252,22 +258,34 @@ inline Ints store_int8(int8_t *p, Floats x) {
     }
     return result;
 }
+inline uint32_t four_bytes(const void *p) {
+    uint8_t bytes[4];
+    std::memcpy(bytes, p, 4);
+    return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | static_cast<uint32_t>(bytes[3]) << 24;
+}
 inline Bytes load_bytes(const uint8_t *p) {
     Bytes result;
-    std::copy_n(p, 4 * LANES, result.lanes);
+    for (int i = 0; i < LANES; i++) result.lanes[i] = four_bytes(p + 4 * i);
     return result;
 }
 inline Bytes broadcast_four(const int8_t *p) {  // the same four bytes in each lane
     Bytes result;
-    for (int i = 0; i < 4 * LANES; i++) result.lanes[i] = static_cast<uint8_t>(p[i % 4]);
+    for (int i = 0; i < LANES; i++) result.lanes[i] = four_bytes(p);
     return result;
 }
 // To each lane of `sum` adds the four products of weights, without a sign, and inputs, with one.
 // Exact for inputs of absolute values up to INPUT_LIMIT.
 inline Ints dot(Ints sum, Bytes weights, Bytes inputs) {
-    for (int i = 0; i < LANES; i++)
-        for (int j = 4 * i; j < 4 * i + 4; j++)
-            sum.lanes[i] += weights.lanes[j] * static_cast<int8_t>(inputs.lanes[j]);
+    // As float32, which is exact below 2^24, since some processors cannot multiply vectors of integers.
+    for (int i = 0; i < LANES; i++) {
+        float products = 0;
+        for (int bits = 0; bits < 32; bits += 8) {
+            const int32_t weight = static_cast<int32_t>(weights.lanes[i] >> bits & 0xff);
+            const int32_t input = static_cast<int32_t>(inputs.lanes[i] << (24 - bits)) >> 24;
+            products += static_cast<float>(weight) * static_cast<float>(input);
+        }
+        sum.lanes[i] += static_cast<int32_t>(products);
+    }
     return sum;
 }
 
