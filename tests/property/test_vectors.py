@@ -6,6 +6,7 @@ import ctypes
 import re
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,12 +21,12 @@ COUNT = 1 << 14  # a multiple of 256, as `vectors_apply` needs it
 BUILDS = [name for name in kernels.usable_builds() if name != "amx"]
 OTHERS = [name for name in BUILDS if name != "scalar"]
 
-SPECIAL = np.array(
-    """0 -0 0.5 -0.5 1.5 2.5 -2.5 1 inf -inf nan -nan 1e-40 -1e-45 5.9604645e-8 2.9802322e-8 6.1e-5
-    65504 65519 65520 -70000 3.3895314e38 -3.4e38 8388607.5 -8388609 2147483648 88 127 -87 -87.5
-    """.split(),
-    dtype=np.float32,
-)
+_SPECIAL = """
+    0 -0 0.5 -0.5 1.5 2.5 -2.5 1 inf -inf nan -nan 1e-40 -1e-45 5.9604645e-8 2.9802322e-8
+    6.1e-5 65504 65519 65520 -70000 3.3895314e38 -3.4e38 8388607.5 -8388609 2147483648 88 127 -87
+    -87.5
+"""
+SPECIAL = np.array(_SPECIAL.split(), dtype=np.float32)
 
 
 def _floats(seed: int, *, special: bool = True) -> np.ndarray:
@@ -48,14 +49,8 @@ def _integers(seed: int, bound: int, dtype: type) -> np.ndarray:
 
 
 @lru_cache
-def _loaded(build: str) -> ctypes.CDLL:
-    file = kernels.build_file(build)
-    assert file is not None
-    loaded = ctypes.CDLL(str(file))
-    loaded.vectors_apply.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int32)
-    loaded.vectors_apply.argtypes += (ctypes.c_void_p,)
-    loaded.vectors_input_limit.restype = ctypes.c_float
-    return loaded
+def _functions(build: str) -> SimpleNamespace:
+    return kernels.VECTORS.bind(ctypes.CDLL(str(kernels.build_file(build))))
 
 
 def _apply(
@@ -63,7 +58,8 @@ def _apply(
 ) -> np.ndarray:
     out = np.zeros(size, dtype)
     addresses = [array.ctypes.data for array in arrays] + [None] * (3 - len(arrays))
-    assert _loaded(build).vectors_apply(function.encode(), *addresses, COUNT, out.ctypes.data)
+    name = ctypes.create_string_buffer(function.encode())
+    assert _functions(build).vectors_apply(name, *addresses, COUNT, out.ctypes.data)
     return out
 
 
@@ -119,7 +115,7 @@ STORES = {
 @pytest.mark.parametrize("function", EXACT)
 def test_vectors_equal_their_specification(function: str, build: str) -> None:
     if function == "transpose":  # a block has as many rows as a vector lanes
-        lanes = _loaded(build).vectors_lanes()
+        lanes = _functions(build).vectors_lanes()
         blocks = A.reshape(-1, lanes, lanes).transpose(0, 2, 1)
         return _assert_equal_bits(_apply(build, function, A), np.ascontiguousarray(blocks).ravel())
     mine, expected = (_apply(name, function, *EXACT[function]) for name in (build, "scalar"))
@@ -164,7 +160,7 @@ def test_products_are_rounded_once_or_twice_before_a_sum(build: str) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_sums_and_maxima_of_lanes(build: str) -> None:
-    lanes = _loaded(build).vectors_lanes()
+    lanes = _functions(build).vectors_lanes()
     whole = np.round(_between(-1000, 1000))  # whose sums are exact in any order
     vectors = whole.reshape(-1, lanes)
     for function, expected in (
@@ -181,7 +177,7 @@ def test_sums_and_maxima_of_lanes(build: str) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_sums_of_8_bit_products_are_exact(build: str) -> None:
-    limit = int(_loaded(build).vectors_input_limit())
+    limit = int(_functions(build).vectors_input_limit())
     weights = np.resize(_integers(1, 255, np.uint8), 4 * COUNT).copy()
     weights[:64] = 255
     before = _integers(3, 1 << 20, np.int32)

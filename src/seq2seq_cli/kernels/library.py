@@ -14,9 +14,20 @@ from seq2seq_cli.kernels.prototypes import Prototypes
 
 TILES = Prototypes("int32_t use_tiles(int32_t wanted);")
 
+# For tests of a build's vector functions.
+VECTORS = Prototypes("""
+    int32_t vectors_lanes();
+    float vectors_input_limit();
+    int32_t vectors_apply(const char *name, const void *a, const void *b, const void *c,
+                          int32_t count, void *out);
+""")
+
 
 def usable_builds() -> list[str]:
-    """The builds that were made and that this processor can run, the fastest first."""
+    """Builds of the kernels that exist and that this processor can run, the fastest first.
+
+    amx is the avx512 build with matrix tiles in use.
+    """
     capability = torch.backends.cpu.get_cpu_capability()
     vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()  # 8-bit dot products
     tiles = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
@@ -30,7 +41,8 @@ def usable_builds() -> list[str]:
 
 
 def build_file(build: str) -> Path | None:
-    name = "avx512" if build == "amx" else build  # the same, with matrix tiles in use
+    """The library of a build, or None if it was not made."""
+    name = "avx512" if build == "amx" else build
     return next(Path(__file__).parent.glob(f"{name}*.so"), None)
 
 

@@ -1,31 +1,30 @@
-// Beam search: from the logits of a step to the hypotheses of the next one, and with a compiled decoder
-// from the first step to the last.
+// Beam search: from the logits of a step to the hypotheses of the next one; and whole searches, if
+// the decoder is one of these kernels.
 //
-// It is what `search/beam.py` does in torch, with the same results. Every function works in the
-// thread that calls it.
+// Results are those of search/beam.py in torch. Every function works in the thread that calls it.
 //
-// Dimensions: B sentences in the batch, K beam, N rows of hypotheses (one of each sentence at first),
-// V columns of logits.
+// Dimensions: B sentences in the batch, K beam, N rows of hypotheses (one for each sentence at
+// first), V columns of logits.
 
 #include "decoding.h"
 
 namespace {
 
-constexpr int PAD = 0, BOS = 2, EOS = 3;  // as in symbols.py; 0 to BOS are in no translation
+constexpr int PAD = 0, BOS = 2, EOS = 3;  // as in symbols.py; translations never contain 0 to BOS
 
 float log_sum_exp_of(const float *logits, int columns) {
-    const float greatest = reduce_max(logits, columns);
+    const float largest = reduce_max(logits, columns);
     Floats total = broadcast(0);
     int i = 0;
     for (; i + LANES <= columns; i += LANES)
-        total = add(total, exponential(add(load(logits + i), broadcast(-greatest))));
+        total = add(total, exponential(add(load(logits + i), broadcast(-largest))));
     float sum = reduce_add(total);
-    for (; i < columns; i++) sum += std::exp(logits[i] - greatest);
-    return greatest + std::log(sum);
+    for (; i < columns; i++) sum += std::exp(logits[i] - largest);
+    return largest + std::log(sum);
 }
 
-// The greatest sums of a logit and its row's offset, best first; equal ones in the order of rows and
-// columns. Where there are fewer than `count`, sums are -inf.
+// The `count` largest sums of a logit and the offset of its row, largest first; equal ones in the
+// order of rows and columns. If there are fewer, the other sums are -inf.
 struct Best {
     int count;
     float *sums;
@@ -62,23 +61,23 @@ struct Best {
 };
 
 struct Hypothesis {
-    std::vector<int32_t> tokens;  // without BOS and EOS
-    std::vector<float> token_scores;  // with that of EOS
+    std::vector<int32_t> tokens;      // without BOS and EOS
+    std::vector<float> token_scores;  // including that of EOS
     double score;
 };
 
 struct Sentence {
-    int index;  // in the batch given
-    int shortest, longest;  // in tokens, EOS counted
+    int index;              // in the batch
+    int shortest, longest;  // lengths in tokens, with EOS
     const int64_t *prefix;
     int prefix_length;
     std::vector<Hypothesis> finished;
-    int rows = 1;  // of hypotheses, one after the other
+    int rows = 1;  // of its hypotheses, which follow each other
     bool done = false;
 };
 
-// Of every row: the row it came from, what it said, and what it is ranked by. Of rows that have ended
-// or are empty this is -inf.
+// For each row of a step: the row that it extends, its token, the token's score, and the score that
+// it is ranked by, which is -inf for rows that have ended or are empty.
 struct Step {
     std::vector<int32_t> origins, tokens;
     std::vector<float> token_scores, scores;
@@ -102,33 +101,35 @@ struct Step {
 
 extern "C" {
 
-// Shared with `native/beams.py`, field by field.
+// These structures have the same fields in beams.py.
+
+// Settings of a search.
 struct BeamSettings {
     int32_t sentences, beam, n_best;
-    int32_t compact;         // only open hypotheses have rows; without it each sentence has K
-    int32_t dropped_share;   // then sentences that are done leave when they are one in so many
-    const int32_t *shortest;   // (B,)
-    const int32_t *longest;    // (B,)
-    const double *divisors;    // (the greatest of `longest` + 2,): what scores are divided by
-    const int64_t *prefixes;   // columns, one sentence after the other
+    int32_t compact;        // whether only open hypotheses have rows; otherwise each sentence has K
+    int32_t dropped_share;  // if not compact, they leave when one in so many is done
+    const int32_t *shortest;  // (B,)
+    const int32_t *longest;   // (B,)
+    const double *divisors;   // (largest of `longest` + 2,): by length, what scores are divided by
+    const int64_t *prefixes;  // columns of forced prefixes, one sentence after the other
     const int32_t *prefix_lengths;  // (B,)
 };
 
-// What a search asks, and what it starts from.
+// The model that a search uses, and the state that it starts from.
 struct SearchParts {
     const void *decoder, *output;
     const float *embedding;      // (vocabulary, D)
     const void *const *sources;  // as in `StepInput`
     const int32_t *starts, *lengths;
-    const void *kept;            // what the decoder keeps before the first token, or null
-    const int64_t *columns;      // (V,), their tokens; null where they are their numbers
-    const bool *absent;          // (B, V), columns that a sentence leaves out; or null
+    const void *kept;        // the decoder's cache before the first token, or null
+    const int64_t *columns;  // (V,), the token of each column; null: the column itself
+    const bool *absent;      // (B, V), columns that a sentence may not use; or null
 };
 
-// What stands for all places from 0 on that are reached, or null where there is no such thing.
+// Tables of positions from 0 on, up to those that a search reaches; null if the model has none.
 struct Places {
-    int32_t width, angles;   // numbers of a place
-    const float *positions;  // as in `StepInput`, for each place
+    int32_t width, angles;   // numbers for each position
+    const float *positions;  // for each position, as in `StepInput`
     const float *rotations;
 };
 
@@ -136,19 +137,20 @@ struct Places {
 
 namespace {
 
-// Rows of a sentence stand together, in the order of sentences. Compact, a sentence has a row for each
-// open hypothesis, and one that is done has none and leaves at once. Otherwise it has K rows, of which
-// those without an open hypothesis are ranked -inf, and stays until enough others are done.
+// The state of a search. Rows of a sentence follow each other, in the order of sentences. If
+// compact, a sentence has a row for each open hypothesis, and is removed as soon as it is done.
+// Otherwise it has K rows, of which those without an open hypothesis have the score -inf, and it
+// stays until enough others are done.
 struct Beams {
     int beam, n_best, dropped_share;
     bool compact;
     std::vector<double> divisors;
     std::vector<int64_t> prefixes;
-    std::vector<Sentence> sentences;  // those still searched
-    std::vector<std::vector<Hypothesis>> results;  // of every sentence given
+    std::vector<Sentence> sentences;               // those that are still in the search
+    std::vector<std::vector<Hypothesis>> results;  // for each sentence of the batch
     std::vector<Step> steps;
     std::vector<float> scores;  // of the rows
-    // Room for the extensions of a sentence
+    // Buffers for the extensions of a sentence
     std::vector<float> sums, offsets;
     std::vector<int64_t> rows, columns;
     Best best;
@@ -175,11 +177,10 @@ struct Beams {
         }
     }
 
-    // The candidates among a row's logits, with what a sentence allows at this length.
+    // Offers the extensions of a row that the sentence allows at this length.
     void offer(const Sentence &sentence, float *logits, int columns, float offset, int row,
                int length) const {
-        if (length == sentence.longest)
-            return best.offer(logits[EOS] + offset, row, EOS);
+        if (length == sentence.longest) return best.offer(logits[EOS] + offset, row, EOS);
         if (length <= sentence.prefix_length) {
             const int column = static_cast<int>(sentence.prefix[length - 1]);
             return best.offer(logits[column] + offset, row, column);
@@ -193,7 +194,7 @@ struct Beams {
         best.offer_all(logits, columns, offset, row);
     }
 
-    // A hypothesis ends: what a row of the step before had said, and EOS.
+    // Adds a finished hypothesis: the tokens of a row of the step before, and EOS.
     void finish(Sentence &sentence, int row, float end_score, float log_probability) const {
         const int count = static_cast<int>(steps.size()) - 1;
         Hypothesis found;
@@ -208,7 +209,7 @@ struct Beams {
         sentence.finished.push_back(std::move(found));
     }
 
-    // Whether nothing better can come from open hypotheses.
+    // Whether open hypotheses cannot become better than those found.
     bool is_over(Sentence &sentence, float best_open, int length) const {
         if (!(best_open > -INFINITY) || length >= sentence.longest) return true;
         if (static_cast<int>(sentence.finished.size()) < n_best) return false;
@@ -222,8 +223,8 @@ struct Beams {
                          [](const auto &a, const auto &b) { return a.score > b.score; });
     }
 
-    // The best extensions of a sentence's rows, from `first` on, with this length: those that end are
-    // finished, the others become rows of the step.
+    // Extends the rows of a sentence, from `first` on, to this length: extensions with EOS are
+    // finished hypotheses, the others become rows of the step.
     void extend(Sentence &sentence, int first, float *logits, int columns,
                 const int64_t *tokens_of_columns, int length) {
         best.clear();
@@ -265,7 +266,8 @@ struct Beams {
         sentence.rows = static_cast<int>(step.scores.size() - begin);
     }
 
-    // Leave out sentences that are done, and their rows; `kept` are the places of the others.
+    // Removes finished sentences and their rows; writes the indices of the others to `kept`, and
+    // returns their number.
     int drop(Step &step, int64_t *kept) {
         Step rest;
         int left = 0, row = 0;
@@ -286,9 +288,10 @@ struct Beams {
         return left;
     }
 
-    // Extend every open hypothesis; returns how many rows there are then, 0 when all are done. `tokens`
-    // (N,) are to be read next, by the rows of `origins` (N,). Where some sentences were dropped,
-    // `kept` are the places of the `left` others.
+    // Extends every open hypothesis, and returns the number of rows after it, 0 when all sentences
+    // are done. Writes the tokens (N,) to read next and the rows `origins` (N,) that they extend.
+    // If sentences were removed, `left` is the number of the others and `kept` their indices;
+    // otherwise it is 0.
     int advance(float *logits, int columns, const int64_t *tokens_of_columns, int64_t *tokens,
                 int64_t *origins, int64_t *kept, int32_t *left) {
         const int length = static_cast<int>(steps.size()) + 1;
@@ -316,22 +319,22 @@ struct Beams {
 };
 
 struct Scratch {
-    AlignedBuffer<float> features, logits;
+    AlignedBuffer<float> hidden, logits;
 };
 
 thread_local Scratch scratch;
 
-// All steps of compact beams with one decoder.
+// A whole search: all steps of compact beams with one decoder.
 struct Search {
     Beams &beams;
     const SearchParts parts;
     const Decoder &decoder;
     const Linear &output;
-    int place = 0;  // of the tokens to be read
+    int position = 0;  // of the tokens to read
     std::vector<int64_t> tokens, origins;
-    std::vector<int64_t> left;  // places of sentences, which rows that stand alone need not
+    std::vector<int64_t> left;       // output of `advance` that compact beams do not need
     std::vector<int32_t> sentences;  // of the rows
-    // Of tokens read, as in `StepInput`
+    // The cache, as in `StepInput`
     std::vector<std::unique_ptr<AlignedBuffer<char>>> rooms;
     std::vector<void *> past;
     std::vector<int32_t> past_rows, paths, paths_after;
@@ -342,13 +345,13 @@ struct Search {
           left(searched.sentences.size()) {
         for (int i = 0; i < static_cast<int>(tokens.size()); i++) sentences.push_back(i);
         if (!parts.kept) return;
-        past.push_back(const_cast<void *>(parts.kept));  // only the last one is written to
+        past.push_back(const_cast<void *>(parts.kept));  // only the last step is written
         rooms.emplace_back();
         past_rows.push_back(static_cast<int32_t>(tokens.size()));
         paths = sentences;
     }
 
-    // Room for what the decoder keeps of the next tokens; what it needs no more is used again.
+    // Adds a step to the cache, in the memory of a step that the decoder does not need any more.
     void grow() {
         std::unique_ptr<AlignedBuffer<char>> room;
         if (static_cast<int>(rooms.size()) > decoder.sizes.most) {
@@ -362,42 +365,43 @@ struct Search {
         rooms.push_back(std::move(room));
     }
 
-    void read(const Places &places, float *features) {
+    void read(const Places &places, float *hidden) {
         const int rows = static_cast<int>(tokens.size()), most = decoder.sizes.most;
         grow();
         const int read = static_cast<int>(past.size()) - 1;
         paths_after.resize(static_cast<size_t>(rows) * std::min(read + 1, most));
-        decoder.step({rows, 1, read, tokens.data(), parts.embedding,
-                      at(places.positions, places.width), at(places.rotations, places.angles),
-                      paths.data(), paths_after.data(), past.data(), past_rows.data(),
-                      parts.sources, parts.starts, parts.lengths, sentences.data()},
-                     features);
+        decoder.step(
+            {rows, 1, read, tokens.data(), parts.embedding, at(places.positions, places.width),
+             at(places.rotations, places.angles), paths.data(), paths_after.data(), past.data(),
+             past_rows.data(), parts.sources, parts.starts, parts.lengths, sentences.data()},
+            hidden);
         past_rows.push_back(rows);
-        place++;
+        position++;
     }
 
     const float *at(const float *table, size_t each) const {
-        return table ? table + place * each : nullptr;
+        return table ? table + position * each : nullptr;
     }
 
-    // Let row i go on from the row origins[i].
+    // Makes row i the continuation of the row origins[i].
     void follow() {
         const size_t rows = origins.size(), length = paths_after.size() / sentences.size();
         std::vector<int32_t> own(rows);
         paths.resize(rows * length);
         for (size_t i = 0; i < rows; i++) {
             own[i] = sentences[origins[i]];
-            std::copy_n(paths_after.data() + origins[i] * length, length, paths.data() + i * length);
+            std::copy_n(paths_after.data() + origins[i] * length, length,
+                        paths.data() + i * length);
         }
         sentences = std::move(own);
     }
 
     void step(const Places &places) {
         const int rows = static_cast<int>(tokens.size()), columns = output.outputs;
-        float *features = scratch.features.reserve(static_cast<size_t>(rows) * decoder.sizes.width);
+        float *hidden = scratch.hidden.reserve(static_cast<size_t>(rows) * decoder.sizes.width);
         float *logits = scratch.logits.reserve(static_cast<size_t>(rows) * columns);
-        read(places, features);
-        apply(output, features, rows, logits);
+        read(places, hidden);
+        apply(output, hidden, rows, logits);
         for (int r = 0; parts.absent && r < rows; r++) {
             const bool *absent = parts.absent + static_cast<size_t>(sentences[r]) * columns;
             float *own = logits + static_cast<size_t>(r) * columns;
@@ -414,7 +418,7 @@ struct Search {
         follow();
     }
 
-    // So many steps at most; returns whether there are more.
+    // Makes at most `count` steps; returns whether the search goes on.
     bool run(int count, const Places &places) {
         while (count-- && !tokens.empty()) step(places);
         return !tokens.empty();
@@ -425,13 +429,14 @@ struct Search {
 
 extern "C" {
 
-// (N, V), of which some may be -inf -> (N,)
+// Log-sum-exp of each row of logits (N, V), which may contain -inf -> out (N,).
 void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out) {
     for (int r = 0; r < rows; r++)
         out[r] = log_sum_exp_of(logits + static_cast<size_t>(r) * columns, columns);
 }
 
-// The `count` greatest sums of a logit (sentences x K, V) and its row's offset of each sentence.
+// For each sentence, the `count` largest sums of a logit (sentences x K, V) and the offset of its
+// row.
 void best_extensions(const float *logits, const float *offsets, int32_t sentences, int32_t beam,
                      int32_t columns, int32_t count, float *sums, int64_t *rows, int64_t *places) {
     for (int sentence = 0; sentence < sentences; sentence++) {
@@ -449,15 +454,14 @@ void *beams_new(const BeamSettings *settings) { return new Beams(*settings); }
 
 void beams_free(void *beams) { delete static_cast<Beams *>(beams); }
 
-int32_t beams_advance(void *beams, float *logits, int32_t columns,
-                      const int64_t *tokens_of_columns, int64_t *tokens, int64_t *origins,
-                      int64_t *kept, int32_t *left) {
+int32_t beams_advance(void *beams, float *logits, int32_t columns, const int64_t *tokens_of_columns,
+                      int64_t *tokens, int64_t *origins, int64_t *kept, int32_t *left) {
     return static_cast<Beams *>(beams)->advance(logits, columns, tokens_of_columns, tokens, origins,
                                                 kept, left);
 }
 
-// How many hypotheses were found for each sentence (B,); returns how many tokens they have in all,
-// EOS counted.
+// Writes the number of hypotheses of each sentence (B,); returns the number of their tokens, with
+// EOS.
 int64_t beams_found(const void *beams, int32_t *counts) {
     int64_t tokens = 0;
     for (const auto &found : static_cast<const Beams *>(beams)->results) {
@@ -467,8 +471,8 @@ int64_t beams_found(const void *beams, int32_t *counts) {
     return tokens;
 }
 
-// All hypotheses, those of a sentence best first: their scores and lengths, and their tokens and
-// these tokens' scores one after the other, EOS in the end of each.
+// Writes all hypotheses, the best one of a sentence first: their scores and lengths, and their
+// tokens with EOS and the scores of these, one hypothesis after the other.
 void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t *tokens,
                    float *token_scores) {
     for (const auto &found : static_cast<const Beams *>(beams)->results)
@@ -482,7 +486,7 @@ void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t 
         }
 }
 
-// Of compact beams, which must outlive it.
+// Beams have to be compact, and to outlive the search.
 void *search_new(void *beams, const SearchParts *parts) {
     return new Search(*static_cast<Beams *>(beams), *parts);
 }

@@ -1,17 +1,18 @@
-// The convolutional model: its encoder reads a batch in one call, its decoder a token of each row.
+// The convolutional model (Gehring 2017): its encoder reads a batch in one call, its decoder a
+// token of each row.
 //
 // Dimensions: N rows of hypotheses, D width, C channels, K kernel, S source tokens.
 
 #include "decoding.h"
 
-// Shared with `native/convolution.py`, field by field.
+// These structures have the same fields in convolution.py.
 
 struct ConvolutionSettings {
     int32_t width, channels, kernel;
-    int32_t halves;  // whether keys and values are kept as float16
+    int32_t halves;  // whether keys and values are float16
 };
 
-// Of a layer of the decoder.
+// The linear layers of one layer of the decoder.
 struct ConvolutionParts {
     const void *convolution, *query, *context;
 };
@@ -20,7 +21,7 @@ namespace {
 
 constexpr float HALF = 0.70710678f;  // keeps the variance of a sum of two
 
-// (N, 2 C) -> the gated linear unit (N, C), in place
+// Gated linear unit (Dauphin 2017): x (N, 2 C) -> (N, C), in place.
 void gate(float *x, int rows, int channels) {
     for (int r = 0; r < rows; r++) {
         const float *in = x + static_cast<size_t>(r) * 2 * channels;
@@ -32,7 +33,7 @@ void gate(float *x, int rows, int channels) {
     }
 }
 
-// (x + y) times HALF, into x
+// Replaces x by (x + y) times HALF.
 void join(float *x, const float *y, size_t count) {
     size_t i = 0;
     for (; i + LANES <= count; i += LANES)
@@ -51,7 +52,7 @@ struct ConvolutionEncoder {
     const Linear *input, *output;
     std::vector<const Linear *> layers;
 
-    // The tokens around each one, side by side; those outside of its sentence are zero.
+    // The window of K states around each token, one after the other; zero outside of its sentence.
     void gather(const float *x, const int32_t *lengths, int sentences, float *windows) const {
         const size_t channels = settings.channels;
         const int kernel = settings.kernel, side = kernel / 2;
@@ -69,7 +70,8 @@ struct ConvolutionEncoder {
         }
     }
 
-    // Sentences from `first` to before `end`; their first token is number `start` of all.
+    // Reads the sentences from `first` to before `end`, which are `rows` tokens from index `start`
+    // on.
     template <typename Cached>
     void read(const SourceTokens &source, int first, int end, size_t start, int rows) const {
         const size_t width = settings.width, channels = settings.channels;
@@ -125,32 +127,32 @@ struct ConvolutionDecoder : Decoder {
     const Linear *input, *output;
     std::vector<Layer> layers;
 
-    // A layer keeps its inputs at the last K - 1 tokens.
+    // The cache holds the inputs of each layer at the last K - 1 tokens.
     ConvolutionDecoder(const ConvolutionSettings &settings, int layers)
         : Decoder({settings.width, settings.kernel - 1,
                    static_cast<int64_t>(sizeof(float)) * layers * settings.channels}),
           settings(settings) {}
 
-    // The last K inputs of a layer, side by side, for each row: those before from `past`, and x.
-    void gather(const StepInput &around, int number, const float *x, float *windows) const {
+    // The window of the last K inputs of a layer for each row: K - 1 from the cache, and x.
+    void gather(const StepInput &step_input, int layer, const float *x, float *windows) const {
         const size_t channels = settings.channels;
-        const int before = settings.kernel - 1, read = around.read;
-        for (int r = 0; r < around.rows; r++, x += channels) {
+        const int before = settings.kernel - 1, read = step_input.read;
+        for (int r = 0; r < step_input.rows; r++, x += channels) {
             std::fill_n(windows, (before - read) * channels, 0.0f);
             windows += (before - read) * channels;
-            const int32_t *path = around.paths + static_cast<size_t>(r) * read;
+            const int32_t *path = step_input.paths + static_cast<size_t>(r) * read;
             for (int t = 0; t < read; t++, windows += channels) {
-                const size_t row = static_cast<size_t>(number) * around.past_rows[t] + path[t];
-                std::copy_n(static_cast<const float *>(around.past[t]) + row * channels, channels,
-                            windows);
+                const size_t row = static_cast<size_t>(layer) * step_input.past_rows[t] + path[t];
+                std::copy_n(static_cast<const float *>(step_input.past[t]) + row * channels,
+                            channels, windows);
             }
             std::copy_n(x, channels, windows);
             windows += channels;
         }
     }
 
-    template <typename Cached> void read(const StepInput &around, float *features) const {
-        const int rows = around.rows, kernel = settings.kernel;
+    template <typename Cached> void read(const StepInput &step_input, float *hidden_states) const {
+        const int rows = step_input.rows, kernel = settings.kernel;
         const size_t width = settings.width, channels = settings.channels;
         float *embedded = buffers.embedded.reserve(rows * width);
         float *x = workspace.states.reserve(rows * channels);
@@ -159,33 +161,34 @@ struct ConvolutionDecoder : Decoder {
         float *queries = buffers.queries.reserve(rows * width);
         float *attended = workspace.attended.reserve(rows * width);
         for (int r = 0; r < rows; r++)
-            embed(around.embedding, around.tokens[r], 1.0f, around.position, width,
+            embed(step_input.embedding, step_input.tokens[r], 1.0f, step_input.position, width,
                   embedded + r * width);
-        note_paths(around, sizes.most);
+        write_paths(step_input, sizes.most);
         apply(*input, embedded, rows, x);
-        for (size_t number = 0; number < layers.size(); number++) {
-            const Layer &layer = layers[number];
-            std::copy_n(x, rows * channels,
-                        static_cast<float *>(around.past[around.read]) + number * rows * channels);
-            gather(around, static_cast<int>(number), x, windows);
+        for (size_t index = 0; index < layers.size(); index++) {
+            const Layer &layer = layers[index];
+            std::copy_n(
+                x, rows * channels,
+                static_cast<float *>(step_input.past[step_input.read]) + index * rows * channels);
+            gather(step_input, static_cast<int>(index), x, windows);
             apply(*layer.convolution, windows, rows, hidden);
             gate(hidden, rows, static_cast<int>(channels));
             apply(*layer.query, hidden, rows, queries);
             join(queries, embedded, rows * width);
-            attend_to_sources<Cached>(around, 0, queries, 1, settings.width, 1.0f, attended);
+            attend_to_sources<Cached>(step_input, 0, queries, 1, settings.width, 1.0f, attended);
             float *context = windows;
             apply(*layer.context, attended, rows, context);
             join(hidden, context, rows * channels);
             join(x, hidden, rows * channels);
         }
-        apply(*output, x, rows, features);
+        apply(*output, x, rows, hidden_states);
     }
 
-    void step(const StepInput &around, float *features) const override {
+    void step(const StepInput &step_input, float *hidden_states) const override {
         if (settings.halves)
-            read<float16>(around, features);
+            read<float16>(step_input, hidden_states);
         else
-            read<float>(around, features);
+            read<float>(step_input, hidden_states);
     }
 };
 

@@ -1,4 +1,5 @@
-// Decoders that read a token of each row at a time, and what they find around their rows.
+// Decoders that read one token of each row at a time, the input of such a step, and attention to
+// the source.
 //
 // Dimensions: N rows of hypotheses, D width, H heads, T target tokens read before.
 
@@ -6,31 +7,33 @@
 
 #include "layers.h"
 
-// Shared with `native/decoding.py`, field by field.
+// These structures have the same fields in decoding.py.
 
-// What a step reads beside its rows.
+// The input of one step of a decoder.
 struct StepInput {
-    int32_t rows;                // N
-    int32_t rows_each;           // of a sentence; they stand together
-    int32_t read;                // T, of those tokens of which something is kept
-    const int64_t *tokens;       // (N,), to be read
-    const float *embedding;      // (vocabulary, D)
-    const float *position;       // (D,), to be added to each; or null
-    const float *rotations;      // cosines, then sines, (2, D / H / 2); or null
-    const int32_t *paths;        // (N, T): in which row of each earlier step a row's token was
-    int32_t *paths_after;        // (N, T + 1) or the last of them, to be written
-    void *const *past;           // T + 1 of (any, rows then, any); the last is to be written
-    const int32_t *past_rows;    // T
-    const void *const *sources;  // a layer's keys and values: (all source tokens, 2, D)
-    const int32_t *starts;       // (sentences,), the first token of each
-    const int32_t *lengths;      // (sentences,), tokens of each
-    const int32_t *sentences;    // (N / rows_each,), of which there may be more in `sources`
+    int32_t rows;            // N
+    int32_t rows_each;       // rows of each sentence, which follow each other
+    int32_t read;            // T, the number of earlier tokens in the cache
+    const int64_t *tokens;   // (N,), the tokens to read
+    const float *embedding;  // (vocabulary, D)
+    const float *position;   // (D,), added to embeddings; or null
+    const float *rotations;  // (2, D / H / 2): cosines, then sines; or null
+    const int32_t *paths;    // (N, T): the row that a row's token had in each earlier step
+    int32_t *paths_after;    // written: (N, T + 1), or the last columns of it
+    void *const
+        *past;  // T + 1 steps of the cache, (layers, rows then, numbers); the last is written
+    const int32_t *past_rows;  // (T,), rows of each step
+    const void *const
+        *sources;  // for each layer, keys and values (source tokens of all sentences, 2, D)
+    const int32_t *starts;     // (sentences,), the first source token of each
+    const int32_t *lengths;    // (sentences,), source tokens of each
+    const int32_t *sentences;  // (N / rows_each,), indices of the sentences that are searched
 };
 
 struct DecoderSizes {
-    int32_t width;  // of features
-    int32_t most;   // tokens, the last ones, of which something is kept
-    int64_t kept;   // bytes kept of each of them
+    int32_t width;  // of hidden states
+    int32_t most;   // tokens, at most, that the cache holds: the last ones
+    int64_t kept;   // bytes in the cache for each token of a row
 };
 
 namespace seq2seq {
@@ -41,40 +44,40 @@ struct Decoder {
     explicit Decoder(DecoderSizes sizes) : sizes(sizes) {}
     virtual ~Decoder() = default;
 
-    // Read a token of each row; features (N, D) out.
-    virtual void step(const StepInput &around, float *features) const = 0;
+    // Reads a token of each row -> hidden states (N, D).
+    virtual void step(const StepInput &input, float *hidden) const = 0;
 };
 
 }  // namespace seq2seq
 
 namespace {
 
-// Note where the tokens that each row has read are kept, its own last.
-inline void note_paths(const StepInput &around, int most) {
-    const int read = around.read, after = std::min(read + 1, most);
+// Writes the rows in which the cache holds each row's tokens, including the one that is read now.
+inline void write_paths(const StepInput &input, int most) {
+    const int read = input.read, after = std::min(read + 1, most);
     if (!after) return;
-    for (int r = 0; r < around.rows; r++) {
-        const int32_t *path = around.paths + static_cast<size_t>(r) * read;
-        int32_t *path_after = around.paths_after + static_cast<size_t>(r) * after;
+    for (int r = 0; r < input.rows; r++) {
+        const int32_t *path = input.paths + static_cast<size_t>(r) * read;
+        int32_t *path_after = input.paths_after + static_cast<size_t>(r) * after;
         std::copy(path + read + 1 - after, path + read, path_after);
         path_after[after - 1] = r;
     }
 }
 
-// Queries (N, D), each of the tokens of its sentence in the layer `number` -> out (N, D).
+// Attention of queries (N, D) to the source tokens of their sentences, in a layer -> out (N, D).
 template <typename Cached>
-void attend_to_sources(const StepInput &around, int number, const float *queries, int heads,
+void attend_to_sources(const StepInput &input, int layer, const float *queries, int heads,
                        int head_width, float scale, float *out) {
     const size_t width = static_cast<size_t>(heads) * head_width, token = 2 * width;
-    for (int r = 0; r < around.rows;) {
-        const int sentence = around.sentences[r / around.rows_each];
-        const int length = around.lengths[sentence];
+    for (int r = 0; r < input.rows;) {
+        const int sentence = input.sentences[r / input.rows_each];
+        const int length = input.lengths[sentence];
         auto tokens = reinterpret_cast<const Cached **>(workspace.tokens.reserve(length));
         float *weights = workspace.weights.reserve(length + LANES);
-        const Cached *first = static_cast<const Cached *>(around.sources[number]) +
-                            around.starts[sentence] * token;
+        const Cached *first =
+            static_cast<const Cached *>(input.sources[layer]) + input.starts[sentence] * token;
         for (int s = 0; s < length; s++) tokens[s] = first + s * token;
-        for (int end = r + around.rows_each; r < end; r++, queries += width, out += width)
+        for (int end = r + input.rows_each; r < end; r++, queries += width, out += width)
             attend(queries, tokens, length, heads, head_width, scale, weights, out);
     }
 }

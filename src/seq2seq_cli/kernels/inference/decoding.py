@@ -37,7 +37,7 @@ class _DecoderSizes(ctypes.Structure):
 
 _kernels = Functions("""
     void decoder_sizes(const void *decoder, DecoderSizes *sizes);
-    void decoder_step(const void *decoder, const StepInput *around, float *features);
+    void decoder_step(const void *decoder, const StepInput *input, float *hidden);
     void decoder_free(void *decoder);
 """)
 

@@ -1,8 +1,8 @@
-// Layers that encoders and decoders share, other than linear ones: norms, activations, attention of one
-// query, rotary positions and embeddings.
+// Layers that encoders and decoders share, other than linear ones: norms, activations, attention of
+// one query, rotary positions and embeddings.
 //
-// Every function works in the thread that calls it; several cores are kept busy by several batches at a
-// time. Dimensions: N rows, D width, H heads, S source tokens, T target tokens.
+// Every function works in the thread that calls it; several cores are kept busy by several batches
+// at a time. Dimensions: N rows, D width, H heads, S source tokens, T target tokens.
 
 #pragma once
 
@@ -18,8 +18,8 @@ struct Workspace {
 
 thread_local Workspace workspace;
 
-// Copies keys and values to memory that later steps read, as float32 or as float16, whose largest number
-// replaces all that are larger.
+// Copies keys and values to memory that later steps read, as float32 or as float16, whose largest
+// number replaces all that are larger.
 void copy_to_cache(const float *x, size_t count, float *out) { std::copy_n(x, count, out); }
 
 void copy_to_cache(const float *x, size_t count, float16 *out) {
@@ -34,7 +34,8 @@ void copy_to_cache(const float *x, size_t count, float16 *out) {
 // Norms and activations
 
 struct Norm {
-    const float *weight = nullptr, *bias = nullptr;  // without weight there is no norm; without bias it is RMSNorm
+    const float *weight = nullptr,
+                *bias = nullptr;  // without weight there is no norm; without bias it is RMSNorm
 };
 
 constexpr float EPSILON = 1e-5f;
@@ -73,7 +74,8 @@ void normalise(const Norm &norm, const float *x, int rows, int width, float *y) 
 enum Activation { RELU, GELU, SWISH, SWIGLU };  // in the order of ACTIVATIONS in transformer.py
 
 inline Floats swish(Floats x) {
-    const Floats divisor = add(broadcast(1), exponential(multiply(max(x, broadcast(-80)), broadcast(-1))));
+    const Floats divisor =
+        add(broadcast(1), exponential(multiply(max(x, broadcast(-80)), broadcast(-1))));
     return multiply(x, reciprocal(divisor));
 }
 
@@ -142,10 +144,11 @@ void softmax(float *x, int count, float scale) {
     for (int i = 0; i < padded; i += LANES) store(x + i, multiply(load(x + i), share));
 }
 
-// Weighted sum of C vectors of each token, from the index `first` on. C is more than one because each
-// sum waits for its last product.
+// Weighted sum of C vectors of each token, from the index `first` on. C is more than one because
+// each sum waits for its last product.
 template <int C, typename Cached>
-void weighted_sum(const float *weights, const Cached *const *tokens, int count, int first, float *out) {
+void weighted_sum(const float *weights, const Cached *const *tokens, int count, int first,
+                  float *out) {
     Floats sums[C];
     for (int c = 0; c < C; c++) sums[c] = broadcast(0);
     for (int s = 0; s < count; s++) {
@@ -157,8 +160,8 @@ void weighted_sum(const float *weights, const Cached *const *tokens, int count, 
     for (int c = 0; c < C; c++) store(out + c * LANES, sums[c]);
 }
 
-// Attention of one query (D,) -> out (D,). Each token has the D numbers of its key, all heads, then those
-// of its value. `weights` has room for `count` numbers and a vector more.
+// Attention of one query (D,) -> out (D,). Each token has the D numbers of its key, all heads, then
+// those of its value. `weights` has room for `count` numbers and a vector more.
 template <typename Cached>
 void attend(const float *query, const Cached *const *tokens, int count, int heads, int head_width,
             float scale, float *weights, float *out) {
@@ -184,7 +187,8 @@ void attend(const float *query, const Cached *const *tokens, int count, int head
     }
 }
 
-// Rotary positions (Su 2021): rotates the pairs of dimensions i and i + half of each head by their angles.
+// Rotary positions (Su 2021): rotates the pairs of dimensions i and i + half of each head by their
+// angles.
 void rotate(float *x, int heads, int head_width, const float *cosines, const float *sines) {
     const int half = head_width / 2;
     for (int h = 0; h < heads; h++, x += head_width)
@@ -200,16 +204,16 @@ void rotate(float *x, int heads, int head_width, const float *cosines, const flo
 
 }  // namespace
 
-// What an encoder reads: the tokens of all sentences, one after the other, without padding. It has the
-// same fields in encoder_memory.py.
+// What an encoder reads: the tokens of all sentences, one after the other, without padding. It has
+// the same fields in encoder_memory.py.
 struct SourceTokens {
     int32_t sentences;
-    const int64_t *tokens;    // (tokens of all sentences,)
-    const int32_t *lengths;   // (sentences,)
-    const float *embedding;   // (vocabulary, D)
-    const float *positions;   // (longest, D), added to embeddings; or null
-    const float *rotations;   // (longest, 2, D / H / 2): cosines, then sines; or null
-    void *const *keys_values; // written: for each decoder layer (tokens, 2, D)
+    const int64_t *tokens;     // (tokens of all sentences,)
+    const int32_t *lengths;    // (sentences,)
+    const float *embedding;    // (vocabulary, D)
+    const float *positions;    // (longest, D), added to embeddings; or null
+    const float *rotations;    // (longest, 2, D / H / 2): cosines, then sines; or null
+    void *const *keys_values;  // written: for each decoder layer (tokens, 2, D)
 };
 
 namespace {
@@ -223,8 +227,9 @@ inline void embed(const float *embedding, int64_t token, float scale, const floa
         for (size_t i = 0; i < width; i++) x[i] += position[i];
 }
 
-// Calls read(first, end, start, rows) for segments of whole sentences that are small enough for caches:
-// the sentences from `first` to before `end`, which are `rows` tokens from index `start` on.
+// Calls read(first, end, start, rows) for segments of whole sentences that are small enough for
+// caches: the sentences from `first` to before `end`, which are `rows` tokens from index `start`
+// on.
 template <typename Read> void for_segments(const SourceTokens &source, const Read &read) {
     constexpr int TOKENS = 256;
     size_t start = 0;

@@ -1,5 +1,5 @@
-// Linear layers for inference: packing their weights, and products with a register tile of vectors or
-// in matrix tiles.
+// Linear layers for inference: packing their weights, and products with a register tile of vectors
+// or in matrix tiles.
 
 #include "linear.h"
 
@@ -21,7 +21,8 @@ void Linear::reserve() {
     }
 }
 
-Linear::Linear(const float *weight, const float *given_bias, int outputs, int inputs, bool eight_bits)
+Linear::Linear(const float *weight, const float *given_bias, int outputs, int inputs,
+               bool eight_bits)
     : inputs(inputs), outputs(outputs), blocks((outputs + LANES - 1) / LANES),
       depth(eight_bits ? (inputs + 3) / 4 * 4 : inputs), eight_bits(eight_bits) {
     reserve();
@@ -44,8 +45,8 @@ Linear::Linear(const float *weight, const float *given_bias, int outputs, int in
 }
 
 Linear::Linear(const Linear &whole, const int64_t *selected, int count)
-    : inputs(whole.inputs), outputs(count), blocks((count + LANES - 1) / LANES),
-      depth(whole.depth), eight_bits(whole.eight_bits) {
+    : inputs(whole.inputs), outputs(count), blocks((count + LANES - 1) / LANES), depth(whole.depth),
+      eight_bits(whole.eight_bits) {
     reserve();
     for (int o = 0; o < count; o++) {
         const int from = static_cast<int>(selected[o]);
@@ -91,7 +92,8 @@ void multiply_tile(const Linear &layer, int block, const float *x, float *y, Epi
     const float *w = layer.weights.data + block * size;
     for (int i = 0; i < layer.depth; i++) {
         Floats weights[C];
-        for (int c = 0; c < C; c++) weights[c] = load(w + c * size + static_cast<size_t>(i) * LANES);
+        for (int c = 0; c < C; c++)
+            weights[c] = load(w + c * size + static_cast<size_t>(i) * LANES);
         for (int r = 0; r < R; r++) {
             const Floats input = broadcast(x[static_cast<size_t>(r) * layer.inputs + i]);
             for (int c = 0; c < C; c++) sums[r][c] = multiply_add(weights[c], input, sums[r][c]);
@@ -160,8 +162,8 @@ Quantised quantise(const Linear &layer, const float *x, int rows) {
 }
 
 // Scales a vector of sums of 8-bit products and stores it in the row y of results.
-inline void store_int8_outputs(const Linear &layer, int block, const Quantised &x, int row, Ints sums,
-                               float *y, Epilogue epilogue) {
+inline void store_int8_outputs(const Linear &layer, int block, const Quantised &x, int row,
+                               Ints sums, float *y, Epilogue epilogue) {
     const int column = block * LANES;
     const Floats product = subtract(sums, 128 * x.sums[row]);  // weights have 128 added
     const Floats scale = multiply(broadcast(x.scales[row]), load(layer.scales.data + column));
@@ -198,8 +200,8 @@ void multiply_tile(const Linear &layer, int block, const Quantised &x, int row, 
 
 // `count` blocks, at most C, times R rows from `row` on.
 template <int R, int C = BLOCKS>
-void multiply_rows(const Linear &layer, int block, int count, const float *x, const Quantised &bytes,
-                   int row, float *y, Epilogue epilogue) {
+void multiply_rows(const Linear &layer, int block, int count, const float *x,
+                   const Quantised &bytes, int row, float *y, Epilogue epilogue) {
     if constexpr (C > 1)
         if (count < C)
             return multiply_rows<R, C - 1>(layer, block, count, x, bytes, row, y, epilogue);
@@ -229,8 +231,8 @@ void multiply_blocks(const Linear &layer, int block, int count, const float *x,
 // Products of 8-bit numbers in matrix tiles
 
 template <int C>
-void multiply_in_tiles(const Linear &layer, int block, const Quantised &x, int row, int rows, float *y,
-                       Epilogue epilogue) {
+void multiply_in_tiles(const Linear &layer, int block, const Quantised &x, int row, int rows,
+                       float *y, Epilogue epilogue) {
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
     alignas(64) int32_t sums[TILE_ROWS][4 * LANES];
     dot_in_tiles<C>(x.rows + static_cast<size_t>(row) * layer.depth, layer.depth,
@@ -242,12 +244,11 @@ void multiply_in_tiles(const Linear &layer, int block, const Quantised &x, int r
 }
 
 // Rows `first` to `end`, in groups of `rows`, for which the tiles are configured.
-void multiply_in_tiles(const Linear &layer, const Quantised &x, int first, int end, int rows, float *y,
-                       Epilogue epilogue) {
+void multiply_in_tiles(const Linear &layer, const Quantised &x, int first, int end, int rows,
+                       float *y, Epilogue epilogue) {
     configure_tiles(rows);
     for (int block = 0; block < layer.blocks; block += 4)
-        for (int row = first; row < end; row += rows)
-            switch (layer.blocks - block) {
+        for (int row = first; row < end; row += rows) switch (layer.blocks - block) {
             case 1: multiply_in_tiles<1>(layer, block, x, row, rows, y, epilogue); break;
             case 2: multiply_in_tiles<2>(layer, block, x, row, rows, y, epilogue); break;
             case 3: multiply_in_tiles<3>(layer, block, x, row, rows, y, epilogue); break;

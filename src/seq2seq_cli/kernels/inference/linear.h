@@ -1,4 +1,5 @@
-// Linear layers for inference: weights packed for vectors and tiles, as float32 or as 8-bit numbers.
+// Linear layers for inference: weights packed for vectors and tiles, as float32 or as 8-bit
+// numbers.
 
 #pragma once
 
@@ -9,8 +10,8 @@ namespace seq2seq {
 // How the result of a product is stored: instead of y, added to y, or instead of y after ReLU.
 enum class Epilogue { replace, add, relu };
 
-// Weights (outputs, inputs) and bias (outputs,). In memory LANES outputs are next to each other; with
-// 8 bits, four inputs of each.
+// Weights (outputs, inputs) and bias (outputs,). In memory LANES outputs are next to each other;
+// with 8 bits, four inputs of each.
 struct Linear {
     int inputs, outputs, blocks, depth;  // depth: inputs, with 8 bits rounded up to a multiple of 4
     bool eight_bits;
@@ -37,7 +38,8 @@ struct Linear {
 };
 
 // x (rows, inputs) -> y (rows, outputs). The result of a row does not depend on the other rows: its
-// sums are computed in the same order whatever their number, and 8-bit inputs have a scale for each row.
+// sums are computed in the same order whatever their number, and 8-bit inputs have a scale for each
+// row.
 void apply(const Linear &layer, const float *x, int rows, float *y,
            Epilogue epilogue = Epilogue::replace);
 

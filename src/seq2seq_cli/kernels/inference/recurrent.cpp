@@ -1,4 +1,4 @@
-// Recurrent cells, token by token, and a step of the decoder with attention that is made of them.
+// Recurrent cells, one token at a time, and the decoder of RNNs with attention.
 //
 // Dimensions: N rows of hypotheses, D width, U units.
 
@@ -22,22 +22,23 @@ void lstm(Number input, Number forget, Number candidate, Number output, Number &
 }
 
 template <typename Number>
-void gru(Number reset, Number update, Number candidate, Number candidate_of_state,
-         Number &hidden) {
-    const Number kept = sigmoid(update);
-    const Number fresh = hyperbolic_tangent(plus(candidate, times(sigmoid(reset), candidate_of_state)));
-    hidden = plus(times(kept, hidden), minus(fresh, times(kept, fresh)));
+void gru(Number reset, Number update, Number candidate, Number candidate_of_state, Number &hidden) {
+    const Number kept_hidden = sigmoid(update);
+    const Number candidate_hidden =
+        hyperbolic_tangent(plus(candidate, times(sigmoid(reset), candidate_of_state)));
+    hidden = plus(times(kept_hidden, hidden),
+                  minus(candidate_hidden, times(kept_hidden, candidate_hidden)));
 }
 
-// One row: `from_input` and `from_state` hold the gates side by side; the state changes in place.
-// `cell` is null in a GRU.
+// Updates the state of one row in place. `from_input` and `from_state` are the two summands of the
+// gates' inputs, (gates, units). `cell` is null in a GRU.
 void recur(const float *from_input, const float *from_state, int units, float *hidden,
            float *cell) {
-    const auto both = [&](int gate, int i) {
+    const auto gate_input = [&](int gate, int i) {
         const int at = gate * units + i;
         return add(load(from_input + at), load(from_state + at));
     };
-    const auto both_alone = [&](int gate, int i) {
+    const auto gate_input_at = [&](int gate, int i) {
         return from_input[gate * units + i] + from_state[gate * units + i];
     };
     int i = 0;
@@ -45,48 +46,47 @@ void recur(const float *from_input, const float *from_state, int units, float *h
         Floats h = load(hidden + i);
         if (cell) {
             Floats c = load(cell + i);
-            lstm(both(0, i), both(1, i), both(2, i), both(3, i), c, h);
+            lstm(gate_input(0, i), gate_input(1, i), gate_input(2, i), gate_input(3, i), c, h);
             store(cell + i, c);
         } else {
-            gru(both(0, i), both(1, i), load(from_input + 2 * units + i),
+            gru(gate_input(0, i), gate_input(1, i), load(from_input + 2 * units + i),
                 load(from_state + 2 * units + i), h);
         }
         store(hidden + i, h);
     }
     for (; i < units; i++) {
         if (cell)
-            lstm(both_alone(0, i), both_alone(1, i), both_alone(2, i), both_alone(3, i), cell[i],
-                 hidden[i]);
+            lstm(gate_input_at(0, i), gate_input_at(1, i), gate_input_at(2, i), gate_input_at(3, i),
+                 cell[i], hidden[i]);
         else
-            gru(both_alone(0, i), both_alone(1, i), from_input[2 * units + i],
+            gru(gate_input_at(0, i), gate_input_at(1, i), from_input[2 * units + i],
                 from_state[2 * units + i], hidden[i]);
     }
 }
 
-// Rows x (N, inputs) of a cell's inputs; hidden and cell (N, units) change in place, and `cell` is
-// null in a GRU.
+// Reads x (N, inputs); updates hidden and cell (N, units) in place. `cell` is null in a GRU.
 void advance(const Linear &input, const Linear &state, const float *x, int rows, float *hidden,
              float *cell) {
     const size_t gates = input.outputs, units = state.inputs;
-    float *of_input = workspace.wide.reserve(2 * rows * gates);
-    float *of_state = of_input + rows * gates;
-    apply(input, x, rows, of_input);
-    apply(state, hidden, rows, of_state);
+    float *from_input = workspace.wide.reserve(2 * rows * gates);
+    float *from_state = from_input + rows * gates;
+    apply(input, x, rows, from_input);
+    apply(state, hidden, rows, from_state);
     for (int r = 0; r < rows; r++)
-        recur(of_input + r * gates, of_state + r * gates, static_cast<int>(units),
+        recur(from_input + r * gates, from_state + r * gates, static_cast<int>(units),
               hidden + r * units, cell ? cell + r * units : nullptr);
 }
 
 }  // namespace
 
-// Shared with `native/recurrent.py`, field by field.
+// These structures have the same fields in recurrent.py.
 
 struct RecurrentSettings {
     int32_t width, units;
-    int32_t parts;    // of a cell's state: h, and in an LSTM c
-    int32_t feeding;  // whether the last features are read with a token
-    int32_t halves;   // whether keys and values are kept as float16
-    float scale;      // of the dot products with keys
+    int32_t parts;    // components of a cell's state: 2 in an LSTM (hidden, cell), otherwise 1
+    int32_t feeding;  // whether the last hidden state of the decoder is read with a token
+    int32_t halves;   // whether keys and values are float16
+    float scale;      // that dot products with keys are multiplied with
 };
 
 struct CellParts {
@@ -95,7 +95,7 @@ struct CellParts {
 
 namespace {
 
-// Of layers of cells, then attention to the source by dot products.
+// Layers of cells, then attention to the source by dot products.
 struct AttendingDecoder : Decoder {
     struct Cell {
         const Linear *from_input, *from_state;
@@ -103,27 +103,27 @@ struct AttendingDecoder : Decoder {
 
     RecurrentSettings settings;
     std::vector<Cell> cells;
-    const Linear *output;  // (context, hidden) -> features
+    const Linear *output;  // (context, hidden) -> hidden state of the decoder
 
-    // Of the last token the states (N, U) of each layer's parts are kept, and the features (N, D)
-    // where they are fed.
+    // The cache holds the last token only: for each layer the components of its state (N, U), and
+    // the hidden state of the decoder (N, D) if that is fed.
     AttendingDecoder(const RecurrentSettings &settings, int layers)
-        : Decoder({settings.width, 1,
-                   static_cast<int64_t>(sizeof(float)) *
-                       (layers * settings.parts * settings.units +
-                        (settings.feeding ? settings.width : 0))}),
+        : Decoder(
+              {settings.width, 1,
+               static_cast<int64_t>(sizeof(float)) * (layers * settings.parts * settings.units +
+                                                      (settings.feeding ? settings.width : 0))}),
           settings(settings) {}
 
-    template <typename Cached> void read(const StepInput &around, float *features) const {
-        const size_t width = settings.width, units = settings.units, rows = around.rows;
-        const size_t states = cells.size() * settings.parts, rows_before = around.past_rows[0];
+    template <typename Cached> void read(const StepInput &input, float *decoder_hidden) const {
+        const size_t width = settings.width, units = settings.units, rows = input.rows;
+        const size_t states = cells.size() * settings.parts, rows_before = input.past_rows[0];
         const size_t read = settings.feeding ? 2 * width : width;
-        const float *before = static_cast<const float *>(around.past[0]);
-        float *after = static_cast<float *>(around.past[1]);
+        const float *before = static_cast<const float *>(input.past[0]);
+        float *after = static_cast<float *>(input.past[1]);
         float *x = workspace.states.reserve(rows * read);
         for (size_t r = 0; r < rows; r++) {
-            const size_t from = around.paths[r];
-            embed(around.embedding, around.tokens[r], 1.0f, nullptr, width, x + r * read);
+            const size_t from = input.paths[r];
+            embed(input.embedding, input.tokens[r], 1.0f, nullptr, width, x + r * read);
             for (size_t i = 0; i < states; i++)
                 std::copy_n(before + (i * rows_before + from) * units, units,
                             after + (i * rows + r) * units);
@@ -131,35 +131,38 @@ struct AttendingDecoder : Decoder {
                 std::copy_n(before + states * rows_before * units + from * width, width,
                             x + r * read + width);
         }
-        note_paths(around, sizes.most);
+        write_paths(input, sizes.most);
         for (size_t i = 0; i < cells.size(); i++) {
             float *state = after + i * settings.parts * rows * units;
-            advance(*cells[i].from_input, *cells[i].from_state, x, around.rows, state,
+            advance(*cells[i].from_input, *cells[i].from_state, x, input.rows, state,
                     settings.parts > 1 ? state + rows * units : nullptr);
             x = state;
         }
         float *attended = workspace.attended.reserve(rows * units);
-        attend_to_sources<Cached>(around, 0, x, 1, settings.units, settings.scale, attended);
+        attend_to_sources<Cached>(input, 0, x, 1, settings.units, settings.scale, attended);
         float *joined = workspace.normed.reserve(rows * 2 * units);
         for (size_t r = 0; r < rows; r++) {
             std::copy_n(attended + r * units, units, joined + r * 2 * units);
             std::copy_n(x + r * units, units, joined + (r * 2 + 1) * units);
         }
-        apply(*output, joined, around.rows, features);
-        for (size_t r = 0; r < rows; r++) {  // each by itself, or its place would decide its rounding
-            float *row = features + r * width;
+        apply(*output, joined, input.rows, decoder_hidden);
+        for (size_t r = 0; r < rows;
+             r++) {  // row by row, so that rounding does not depend on the index of a row
+            float *row = decoder_hidden + r * width;
             size_t i = 0;
-            for (; i + LANES <= width; i += LANES) store(row + i, hyperbolic_tangent(load(row + i)));
+            for (; i + LANES <= width; i += LANES)
+                store(row + i, hyperbolic_tangent(load(row + i)));
             for (; i < width; i++) row[i] = hyperbolic_tangent(row[i]);
         }
-        if (settings.feeding) std::copy_n(features, rows * width, after + states * rows * units);
+        if (settings.feeding)
+            std::copy_n(decoder_hidden, rows * width, after + states * rows * units);
     }
 
-    void step(const StepInput &around, float *features) const override {
+    void step(const StepInput &input, float *decoder_hidden) const override {
         if (settings.halves)
-            read<float16>(around, features);
+            read<float16>(input, decoder_hidden);
         else
-            read<float>(around, features);
+            read<float>(input, decoder_hidden);
     }
 };
 
@@ -174,8 +177,8 @@ void cell_step(const void *from_input, const void *from_state, const float *x, i
     advance(*linear(from_input), *linear(from_state), x, rows, hidden, cell);
 }
 
-void *attending_decoder_new(const RecurrentSettings *settings, const CellParts *cells, int32_t count,
-                            const void *output) {
+void *attending_decoder_new(const RecurrentSettings *settings, const CellParts *cells,
+                            int32_t count, const void *output) {
     auto decoder = std::make_unique<AttendingDecoder>(*settings, count);
     decoder->output = linear(output);
     for (int i = 0; i < count; i++)

@@ -1,4 +1,5 @@
-// The Transformer: its encoder reads a batch in one call, its decoder a token of each row.
+// The Transformer (Vaswani 2017): its encoder reads a batch in one call, its decoder a token of
+// each row.
 //
 // Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens read before.
 
@@ -25,17 +26,17 @@ struct FeedForward {
 
 extern "C" {
 
-// These are shared with `native/transformer.py`, field by field.
+// These structures have the same fields in transformer.py.
 
 struct TransformerSettings {
     int32_t width, heads, feed_forward, activation;
     int32_t pre_norm;
-    int32_t halves;  // whether keys and values are kept as float16
-    float residual;  // what the residual is multiplied with
+    int32_t halves;  // whether keys and values are float16
+    float residual;  // that residuals are multiplied with
     float embedding_scale;
 };
 
-// Of a layer; an encoder's has no cross-attention.
+// The weights of one layer; those of cross-attention are null in an encoder.
 struct LayerParts {
     const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
     const float *self_weight, *self_bias, *cross_weight, *cross_bias;
@@ -46,7 +47,7 @@ struct LayerParts {
 
 namespace {
 
-// What encoder and decoder have in common.
+// The sublayers of encoder and decoder.
 struct Sublayers {
     TransformerSettings settings;
 
@@ -54,22 +55,23 @@ struct Sublayers {
 
     float scale() const { return 1 / std::sqrt(static_cast<float>(head_width())); }
 
-    // Of the room for a row between two products.
+    // Width of the buffer for a row between two products.
     int widest() const {
         const int inner = settings.feed_forward * (settings.activation == SWIGLU ? 2 : 1);
         return std::max(3 * settings.width, inner);
     }
 
-    // What a sublayer reads: its norm's output, or x itself.
-    const float *enter(const Norm &norm, const float *x, int rows) const {
+    // The input of a sublayer: the output of its norm, or with norms after sublayers x itself.
+    const float *sublayer_input(const Norm &norm, const float *x, int rows) const {
         if (!settings.pre_norm) return x;
         float *normed = workspace.normed.reserve(static_cast<size_t>(rows) * settings.width);
         normalise(norm, x, rows, settings.width, normed);
         return normed;
     }
 
-    void leave(const Norm &norm, const Linear &output, const float *result, float *x,
-               int rows) const {
+    // Adds the sublayer's output, a linear layer of `result`, to the residual x.
+    void add_residual(const Norm &norm, const Linear &output, const float *result, float *x,
+                      int rows) const {
         if (settings.residual != 1.0f)
             for (size_t i = 0; i < static_cast<size_t>(rows) * settings.width; i++)
                 x[i] *= settings.residual;
@@ -79,14 +81,14 @@ struct Sublayers {
 
     void feed_forward(const FeedForward &layer, float *x, int rows) const {
         float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
-        apply(*layer.inner, enter(layer.norm, x, rows), rows, wide,
+        apply(*layer.inner, sublayer_input(layer.norm, x, rows), rows, wide,
               settings.activation == RELU ? Epilogue::relu : Epilogue::replace);
         activate(static_cast<Activation>(settings.activation), wide, rows, settings.feed_forward);
-        leave(layer.norm, *layer.outer, wide, x, rows);
+        add_residual(layer.norm, *layer.outer, wide, x, rows);
     }
 
-    // The query and the key of a token, by its place.
-    void turn(float *query_key, const float *rotation) const {
+    // Applies rotary positions to the query and the key of a token, unless `rotation` is null.
+    void rotate_query_key(float *query_key, const float *rotation) const {
         if (!rotation) return;
         const float *sines = rotation + head_width() / 2;
         rotate(query_key, settings.heads, head_width(), rotation, sines);
@@ -102,31 +104,33 @@ struct Encoder : Sublayers {
 
     std::vector<Layer> layers;
     Norm last;
-    std::vector<const Linear *> keys_values;  // of the decoder's layers
+    std::vector<const Linear *> keys_values;  // one for each layer of the decoder
 
-    void self_attention(const SelfAttention &layer, const SourceTokens &source, int first,
-                        int end, float *x, int rows) const {
+    void self_attention(const SelfAttention &layer, const SourceTokens &source, int first, int end,
+                        float *x, int rows) const {
         const int width = settings.width;
-        const size_t each = 3 * static_cast<size_t>(width);
+        const size_t row_size = 3 * static_cast<size_t>(width);
         float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
         float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
-        apply(*layer.query_key_value, enter(layer.norm, x, rows), rows, wide);
-        float *own = wide, *out = attended;
+        apply(*layer.query_key_value, sublayer_input(layer.norm, x, rows), rows, wide);
+        float *row = wide, *out = attended;
         for (int sentence = first; sentence < end; sentence++) {
             const int length = source.lengths[sentence];
             auto tokens = reinterpret_cast<const float **>(workspace.tokens.reserve(length));
             float *weights = workspace.weights.reserve(length + LANES);
             for (int s = 0; s < length; s++) {
-                tokens[s] = own + s * each + width;
-                if (source.rotations) turn(own + s * each, source.rotations + s * head_width());
+                tokens[s] = row + s * row_size + width;
+                if (source.rotations)
+                    rotate_query_key(row + s * row_size, source.rotations + s * head_width());
             }
-            for (int s = 0; s < length; s++, own += each, out += width)
-                attend(own, tokens, length, settings.heads, head_width(), scale(), weights, out);
+            for (int s = 0; s < length; s++, row += row_size, out += width)
+                attend(row, tokens, length, settings.heads, head_width(), scale(), weights, out);
         }
-        leave(layer.norm, *layer.output, attended, x, rows);
+        add_residual(layer.norm, *layer.output, attended, x, rows);
     }
 
-    // Sentences from `first` to before `end`; their first token is number `start` of all.
+    // Reads the sentences from `first` to before `end`, which are `rows` tokens from index `start`
+    // on.
     void read(const SourceTokens &source, int first, int end, size_t start, int rows) const {
         const size_t width = settings.width;
         float *x = workspace.states.reserve(rows * width);
@@ -135,23 +139,24 @@ struct Encoder : Sublayers {
         for (int sentence = first; sentence < end; sentence++)
             for (int s = 0; s < source.lengths[sentence]; s++, row += width)
                 embed(source.embedding, *token++, settings.embedding_scale,
-                      source.positions ? source.positions + s * width : nullptr,
-                      settings.width, row);
+                      source.positions ? source.positions + s * width : nullptr, settings.width,
+                      row);
         for (const Layer &layer : layers) {
             self_attention(layer.self_attention, source, first, end, x, rows);
             feed_forward(layer.feed_forward, x, rows);
         }
         if (last.weight) normalise(last, x, rows, settings.width, x);
         for (size_t number = 0; number < keys_values.size(); number++) {
-            const size_t place = start * 2 * width;
+            const size_t index = start * 2 * width;
             if (!settings.halves) {
                 apply(*keys_values[number], x, rows,
-                      static_cast<float *>(source.keys_values[number]) + place);
+                      static_cast<float *>(source.keys_values[number]) + index);
                 continue;
             }
             float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
             apply(*keys_values[number], x, rows, wide);
-            copy_to_cache(wide, rows * 2 * width, static_cast<float16 *>(source.keys_values[number]) + place);
+            copy_to_cache(wide, rows * 2 * width,
+                          static_cast<float16 *>(source.keys_values[number]) + index);
         }
     }
 
@@ -172,83 +177,86 @@ struct TransformerDecoder : Decoder, Sublayers {
     std::vector<Layer> layers;
     Norm last;
 
-    // A layer keeps the key and the value of a token.
+    // The cache holds the key and the value of every token, for each layer.
     TransformerDecoder(const TransformerSettings &given, int layers)
         : Decoder({given.width, INT_MAX,
-                   static_cast<int64_t>(given.halves ? sizeof(float16) : sizeof(float)) * layers * 2 *
-                       given.width}),
+                   static_cast<int64_t>(given.halves ? sizeof(float16) : sizeof(float)) * layers *
+                       2 * given.width}),
           Sublayers{given} {}
 
     template <typename Cached>
-    void self_attention(int number, const StepInput &around, float *x) const {
+    void self_attention(int number, const StepInput &input, float *x) const {
         const SelfAttention &layer = layers[number].self_attention;
-        const int width = settings.width, rows = around.rows, read = around.read;
+        const int width = settings.width, rows = input.rows, read = input.read;
         const size_t token = 2 * static_cast<size_t>(width);
         float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
         float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
-        apply(*layer.query_key_value, enter(layer.norm, x, rows), rows, wide);
-        Cached *own = static_cast<Cached *>(around.past[read]) + number * rows * token;
+        apply(*layer.query_key_value, sublayer_input(layer.norm, x, rows), rows, wide);
+        Cached *own = static_cast<Cached *>(input.past[read]) + number * rows * token;
         auto tokens = reinterpret_cast<const Cached **>(workspace.tokens.reserve(read + 1));
         float *weights = workspace.weights.reserve(read + 1 + LANES);
         float *out = attended;
         for (int r = 0; r < rows; r++, wide += 3 * width, own += token, out += width) {
-            turn(wide, around.rotations);
+            rotate_query_key(wide, input.rotations);
             copy_to_cache(wide + width, token, own);
-            const int32_t *path = around.paths + static_cast<size_t>(r) * read;
+            const int32_t *path = input.paths + static_cast<size_t>(r) * read;
             for (int s = 0; s < read; s++)
-                tokens[s] = static_cast<const Cached *>(around.past[s]) +
-                            (static_cast<size_t>(number) * around.past_rows[s] + path[s]) * token;
+                tokens[s] = static_cast<const Cached *>(input.past[s]) +
+                            (static_cast<size_t>(number) * input.past_rows[s] + path[s]) * token;
             tokens[read] = own;
             attend(wide, tokens, read + 1, settings.heads, head_width(), scale(), weights, out);
         }
-        leave(layer.norm, *layer.output, attended, x, rows);
+        add_residual(layer.norm, *layer.output, attended, x, rows);
     }
 
     template <typename Cached>
-    void cross_attention(int number, const StepInput &around, float *x) const {
+    void cross_attention(int number, const StepInput &input, float *x) const {
         const CrossAttention &layer = layers[number].cross_attention;
-        const int width = settings.width, rows = around.rows;
+        const int width = settings.width, rows = input.rows;
         float *queries = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
         float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
-        apply(*layer.query, enter(layer.norm, x, rows), rows, queries);
-        attend_to_sources<Cached>(around, number, queries, settings.heads, head_width(), scale(),
-                                attended);
-        leave(layer.norm, *layer.output, attended, x, rows);
+        apply(*layer.query, sublayer_input(layer.norm, x, rows), rows, queries);
+        attend_to_sources<Cached>(input, number, queries, settings.heads, head_width(), scale(),
+                                  attended);
+        add_residual(layer.norm, *layer.output, attended, x, rows);
     }
 
-    template <typename Cached> void read(const StepInput &around, float *x) const {
-        for (int r = 0; r < around.rows; r++)
-            embed(around.embedding, around.tokens[r], settings.embedding_scale, around.position,
+    template <typename Cached> void read(const StepInput &input, float *x) const {
+        for (int r = 0; r < input.rows; r++)
+            embed(input.embedding, input.tokens[r], settings.embedding_scale, input.position,
                   settings.width, x + static_cast<size_t>(r) * settings.width);
-        note_paths(around, sizes.most);
+        write_paths(input, sizes.most);
         for (int number = 0; number < static_cast<int>(layers.size()); number++) {
-            self_attention<Cached>(number, around, x);
-            cross_attention<Cached>(number, around, x);
-            feed_forward(layers[number].feed_forward, x, around.rows);
+            self_attention<Cached>(number, input, x);
+            cross_attention<Cached>(number, input, x);
+            feed_forward(layers[number].feed_forward, x, input.rows);
         }
-        if (last.weight) normalise(last, x, around.rows, settings.width, x);
+        if (last.weight) normalise(last, x, input.rows, settings.width, x);
     }
 
-    void step(const StepInput &around, float *features) const override {
+    void step(const StepInput &input, float *hidden) const override {
         if (settings.halves)
-            read<float16>(around, features);
+            read<float16>(input, hidden);
         else
-            read<float>(around, features);
+            read<float>(input, hidden);
     }
 };
 
 SelfAttention self_attention_of(const LayerParts &parts) {
-    return {linear(parts.query_key_value), linear(parts.self_output),
+    return {linear(parts.query_key_value),
+            linear(parts.self_output),
             {parts.self_weight, parts.self_bias}};
 }
 
 CrossAttention cross_attention_of(const LayerParts &parts) {
-    return {linear(parts.cross_query), linear(parts.cross_output),
+    return {linear(parts.cross_query),
+            linear(parts.cross_output),
             {parts.cross_weight, parts.cross_bias}};
 }
 
 FeedForward feed_forward_of(const LayerParts &parts) {
-    return {linear(parts.inner), linear(parts.outer),
+    return {linear(parts.inner),
+            linear(parts.outer),
             {parts.feed_forward_weight, parts.feed_forward_bias}};
 }
 
@@ -258,7 +266,8 @@ FeedForward feed_forward_of(const LayerParts &parts) {
 
 extern "C" {
 
-// `keys_values` are the layers that make them, one for each of the decoder's.
+// `keys_values` are the linear layers that compute keys and values of the source, one for each
+// layer of the decoder.
 void *transformer_encoder_new(const TransformerSettings *settings, const LayerParts *layers,
                               int32_t count, const float *last_weight, const float *last_bias,
                               const void *const *keys_values, int32_t decoder_layers) {

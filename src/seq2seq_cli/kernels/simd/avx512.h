@@ -1,5 +1,5 @@
-// Vectors of x86 processors with AVX-512 and its 8-bit dot products (VNNI). What each function does is
-// said in scalar.h.
+// Vectors of x86 processors with AVX-512 and its 8-bit dot products (VNNI). What each function does
+// is said in scalar.h.
 
 #pragma once
 
@@ -7,7 +7,8 @@
 
 #include "numbers.h"
 
-// The build of these processors also contains the kernels of tiles.h, if the compiler can make them.
+// The build of these processors also contains the kernels of tiles.h, if the compiler can make
+// them.
 #if defined(__linux__) && defined(__has_include)
 #if __has_include(<amxint8intrin.h>)
 #define HAS_TILES
@@ -157,7 +158,8 @@ inline Bytes broadcast_four(const int8_t *p) {
     return _mm512_set1_epi32(four);
 }
 inline Ints dot(Ints sum, Bytes weights, Bytes inputs) {
-    // In assembler because compilers copy the sums around the intrinsic, which costs half the speed.
+    // In assembler because compilers copy the sums around the intrinsic, which costs half the
+    // speed.
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(inputs));
     return sum;
 }

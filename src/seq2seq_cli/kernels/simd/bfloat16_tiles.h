@@ -1,8 +1,8 @@
 // Blocks of matrix products of bfloat16 numbers in matrix tiles (Intel AMX).
 //
-// Tiles multiply pairs of numbers and add them up in float32. A block of a product is two tiles in each
-// direction, so that as many tiles are loaded as multiplied. On the left of a product a tile has 16
-// rows and 32 of the depth, on the right 16 pairs of the depth and 16 columns.
+// Tiles multiply pairs of numbers and add them up in float32. A block of a product is two tiles in
+// each direction, so that as many tiles are loaded as multiplied. On the left of a product a tile
+// has 16 rows and 32 of the depth, on the right 16 pairs of the depth and 16 columns.
 //
 // Functions marked BFLOAT16_VECTORS are compiled for processors that have the tiles, and so must be
 // what calls them if they are to be inlined.
@@ -25,9 +25,9 @@ constexpr int SUMS = SIDE * SIDE;  // of a block
 
 inline int blocks_of(int64_t count) { return static_cast<int>((count + SIDE - 1) / SIDE); }
 
-// Adds up the products of `depth` blocks -> sums (32, 32), or only the first 16 rows or columns; `begins`
-// starts from zero. While the tiles work, meanwhile(k, depth) does other work, a share of it for each
-// block; sums are written after it.
+// Adds up the products of `depth` blocks -> sums (32, 32), or only the first 16 rows or columns;
+// `begins` starts from zero. While the tiles work, meanwhile(k, depth) does other work, a share of
+// it for each block; sums are written after it.
 template <int ROW_TILES = 2, int COLUMN_TILES = 2, typename Meanwhile>
 BFLOAT16_TILES inline void accumulate(const bfloat16 *left, const bfloat16 *right, int depth,
                                       bool begins, float *sums, Meanwhile &&meanwhile) {
@@ -123,8 +123,8 @@ inline void transpose(__m512i (&x)[16]) {
 }
 
 // Packs (rows, columns) of x whose rows are the depth -> blocks whose tiles have 16 of the columns
-// each, `stride` apart. Rows are read from end to end, since processors read ahead. With ADD_SUMS they
-// are also added to `sums` (columns,).
+// each, `stride` apart. Rows are read from end to end, since processors read ahead. With ADD_SUMS
+// they are also added to `sums` (columns,).
 template <bool ADD_SUMS = false, typename T>
 BFLOAT16_VECTORS void pack_rows(const T *x, int64_t step, int rows, int columns, bfloat16 *out,
                                 size_t stride, float *sums = nullptr) {
@@ -155,8 +155,8 @@ inline void transpose_block(bfloat16 *block, int tiles = 2) {
     }
 }
 
-// Packs (rows, 32) of x whose columns are the depth -> a block whose tiles have 16 of the rows each. A
-// tile without any row is left unchanged.
+// Packs (rows, 32) of x whose columns are the depth -> a block whose tiles have 16 of the rows
+// each. A tile without any row is left unchanged.
 template <typename T>
 BFLOAT16_VECTORS void pack_columns(const T *x, int64_t step, int rows, bfloat16 *out) {
     for (int half = 0; half < 2 && 16 * half < rows; half++, out += TILE) {
@@ -178,7 +178,8 @@ BFLOAT16_VECTORS void pack_columns(const T *x, int64_t step, int rows, bfloat16 
     }
 }
 
-// The left of a product: 32 rows of x, unchanged -> `depth` blocks. Rows that x does not have are zero.
+// The left of a product: 32 rows of x, unchanged -> `depth` blocks. Rows that x does not have are
+// zero.
 struct LeftPacking {
     const bfloat16 *x;
     int64_t step;

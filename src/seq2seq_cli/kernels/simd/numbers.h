@@ -39,7 +39,8 @@ inline float to_float(bfloat16 x) { return float_of(static_cast<uint32_t>(x.bits
 
 template <typename T> T from_float(float x);
 template <> inline float from_float<float>(float x) { return x; }
-// Rounds to the nearest, halves to even. The NaN that arithmetic produces stays NaN; others may not.
+// Rounds to the nearest, halves to even. The NaN that arithmetic produces stays NaN; others may
+// not.
 template <> inline bfloat16 from_float<bfloat16>(float x) {
     const uint32_t bits = bits_of(x);
     return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};

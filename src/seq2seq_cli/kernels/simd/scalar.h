@@ -2,9 +2,9 @@
 // build for processors without a header of their own.
 //
 // Every other header of this folder defines the same constants, types and functions, and
-// tests/property/test_vectors.py compares its results with these. Results are equal to the bit unless
-// a comment here allows more than one. Compilers turn operations on all lanes into whatever vectors
-// the processor has.
+// tests/property/test_vectors.py compares its results with these. Results are equal to the bit
+// unless a comment here allows more than one. Compilers turn operations on all lanes into whatever
+// vectors the processor has.
 
 #pragma once
 
@@ -46,7 +46,8 @@ struct Mask {  // a bit for each byte of `Words`
     uint32_t bits;
 };
 
-// A vector whose lane i is function(i). Without a loop, because compilers then see vectors more often.
+// A vector whose lane i is function(i). Without a loop, because compilers then see vectors more
+// often.
 template <typename Function, size_t... LANE>
 inline Floats for_lanes(Function function, std::index_sequence<LANE...>) {
     return {{static_cast<float>(function(LANE))...}};
@@ -98,9 +99,7 @@ inline Floats load(const float16 *p) {
 inline Floats load(const bfloat16 *p) {
     return for_lanes([&](int i) { return to_float(p[i]); });
 }
-inline void store(float *p, Floats x) {
-    std::memcpy(p, x.lanes, sizeof(x));
-}
+inline void store(float *p, Floats x) { std::memcpy(p, x.lanes, sizeof(x)); }
 inline void store(float16 *p, Floats x) {
     for (int i = 0; i < LANES; i++) p[i] = from_float<float16>(x.lanes[i]);
 }
@@ -137,7 +136,8 @@ inline Floats min(Floats a, Floats b) {
 inline Floats abs(Floats x) {  // clears the sign, also that of NaN
     return for_lanes([&](int i) { return std::fabs(x.lanes[i]); });
 }
-inline float round_lane(float x) {  // to the nearest whole number, halves to even; keeps the sign of zeros
+inline float round_lane(
+    float x) {  // to the nearest whole number, halves to even; keeps the sign of zeros
     constexpr float WHOLE = 8388608;  // 2^23: float32 has no fractions from here on
     const float size = std::fabs(x);
     return size < WHOLE ? std::copysign(size + WHOLE - WHOLE, x) : x;
@@ -276,7 +276,8 @@ inline Bytes broadcast_four(const int8_t *p) {  // the same four bytes in each l
 // To each lane of `sum` adds the four products of weights, without a sign, and inputs, with one.
 // Exact for inputs of absolute values up to INPUT_LIMIT.
 inline Ints dot(Ints sum, Bytes weights, Bytes inputs) {
-    // As float32, which is exact below 2^24, since some processors cannot multiply vectors of integers.
+    // As float32, which is exact below 2^24, since some processors cannot multiply vectors of
+    // integers.
     for (int i = 0; i < LANES; i++) {
         float products = 0;
         for (int bits = 0; bits < 32; bits += 8) {

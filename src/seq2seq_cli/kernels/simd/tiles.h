@@ -1,7 +1,8 @@
 // Matrix tiles (Intel AMX), of processors that have them, and products of 8-bit numbers in them.
 //
 // Tiles compute the same sums of integers as `dot` of vectors.h, so results are the same; they are
-// faster with many rows. Where the build has none, HAS_TILES is not defined and `tiles_enabled` false.
+// faster with many rows. Where the build has none, HAS_TILES is not defined and `tiles_enabled`
+// false.
 
 #pragma once
 
@@ -41,7 +42,8 @@ __attribute__((target("amx-tile"))) inline void configure_tiles(int rows) {
         shapes.bytes[i] = TILE_BYTES;
         shapes.rows[i] = static_cast<uint8_t>(i >= 5 ? TILE_ROWS : rows);
     }
-    // Compilers do not see that tile instructions read memory, and would leave out the writes above.
+    // Compilers do not see that tile instructions read memory, and would leave out the writes
+    // above.
     asm volatile("" : : "r"(&shapes) : "memory");
     _tile_loadconfig(&shapes);
 }
@@ -49,11 +51,13 @@ __attribute__((target("amx-tile"))) inline void configure_tiles(int rows) {
 __attribute__((target("amx-tile"))) inline void release_tiles() { _tile_release(); }
 
 // Multiplies signed inputs, whose rows are `depth` bytes apart, with C blocks of 16 outputs, whose
-// unsigned weights are `size` bytes apart -> sums (rows, 64), of which C x 16 columns are set. Tiles
-// are configured for the rows.
+// unsigned weights are `size` bytes apart -> sums (rows, 64), of which C x 16 columns are set.
+// Tiles are configured for the rows.
 template <int C>
-__attribute__((target("amx-tile,amx-int8"))) inline void
-dot_in_tiles(const int8_t *inputs, int depth, const uint8_t *weights, size_t size, int32_t *sums) {
+__attribute__((target("amx-tile,amx-int8"))) inline void dot_in_tiles(const int8_t *inputs,
+                                                                      int depth,
+                                                                      const uint8_t *weights,
+                                                                      size_t size, int32_t *sums) {
     constexpr int STEP = 4 * TILE_BYTES;  // bytes between rows of sums
     asm volatile("" : : "r"(inputs), "r"(weights), "r"(sums) : "memory");
     _tile_zero(0);
@@ -99,7 +103,8 @@ namespace {
 
 inline void configure_tiles(int) {}
 inline void release_tiles() {}
-template <int C> inline void dot_in_tiles(const int8_t *, int, const uint8_t *, size_t, int32_t *) {}
+template <int C>
+inline void dot_in_tiles(const int8_t *, int, const uint8_t *, size_t, int32_t *) {}
 
 }  // namespace
 

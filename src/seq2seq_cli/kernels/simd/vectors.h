@@ -1,10 +1,11 @@
 // Vectors of float32, the same for each processor, and memory for them.
 //
 // Kernels are written in the functions that scalar.h specifies, and contain nothing that depends on
-// the processor. The header of a processor defines the same functions; setup.py compiles the kernels
-// once with each, and library.py chooses a build. To add a processor, write its header, add it to BUILDS
-// in setup.py, with the compiler's flags, and to `usable_builds` in library.py, with the question whether
-// it is this processor. tests/property/test_vectors.py then compares the header with scalar.h.
+// the processor. The header of a processor defines the same functions; setup.py compiles the
+// kernels once with each, and library.py chooses a build. To add a processor, write its header, add
+// it to BUILDS in setup.py, with the compiler's flags, and to `usable_builds` in library.py, with
+// the question whether it is this processor. tests/property/test_vectors.py then compares the
+// header with scalar.h.
 
 #pragma once
 
@@ -38,7 +39,8 @@ inline Floats exponential(Floats x) {
     return zero_if_less(x, lowest, multiply(sum, power_of_two(power)));
 }
 
-// The same to a relative error of 5e-6, for numbers of at most 0, in half the steps; e^-87 below that.
+// The same to a relative error of 5e-6, for numbers of at most 0, in half the steps; e^-87 below
+// that.
 inline Floats fast_exponential(Floats x) {
     const Floats scaled = multiply(max(broadcast(-87.0f), x), broadcast(1.44269504f));
     const Floats power = round(scaled);

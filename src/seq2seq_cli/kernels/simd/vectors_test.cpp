@@ -47,8 +47,7 @@ struct Function {
     void (*apply)(const Arguments &);
 };
 
-#define ON_VECTORS(NAME, RESULT) \
-    {NAME, 1, [](const Arguments &x) { store(x.results(), RESULT); }}
+#define ON_VECTORS(NAME, RESULT) {NAME, 1, [](const Arguments &x) { store(x.results(), RESULT); }}
 
 const Function FUNCTIONS[] = {
     ON_VECTORS("load_float16", load(x.in<float16>(x.a))),
@@ -96,8 +95,10 @@ const Function FUNCTIONS[] = {
          transpose(rows);
          for (int k = 0; k < LANES; k++) store(x.results() + k * LANES, rows[k]);
      }},
-    {"add_words", 1, [](const Arguments &x) { store_words(x, add_words(words(x, x.a), words(x, x.b))); }},
-    {"xor_words", 1, [](const Arguments &x) { store_words(x, xor_words(words(x, x.a), words(x, x.b))); }},
+    {"add_words", 1,
+     [](const Arguments &x) { store_words(x, add_words(words(x, x.a), words(x, x.b))); }},
+    {"xor_words", 1,
+     [](const Arguments &x) { store_words(x, xor_words(words(x, x.a), words(x, x.b))); }},
     {"shift_left", 1, [](const Arguments &x) { store_words(x, shift_left<23>(words(x, x.a))); }},
     {"shift_right", 1, [](const Arguments &x) { store_words(x, shift_right<17>(words(x, x.a))); }},
     {"is_set", 4,
@@ -142,8 +143,8 @@ int32_t vectors_lanes() { return LANES; }
 
 float vectors_input_limit() { return INPUT_LIMIT; }
 
-// Applies a function to arrays of `count` numbers, a multiple of 256; returns whether there is one of
-// this name.
+// Applies a function to arrays of `count` numbers, a multiple of 256; returns whether there is one
+// of this name.
 int32_t vectors_apply(const char *name, const void *a, const void *b, const void *c, int32_t count,
                       void *out) {
     for (const Function &function : FUNCTIONS)

@@ -55,12 +55,12 @@ _PROTOTYPES = Prototypes("""
     void train_dropped_relu(int32_t is_bfloat16, const void *x, const float *bias, int32_t width,
                             void *out, int64_t count, int32_t threshold, int64_t seed,
                             int32_t threads);
-    void train_passed(int32_t is_bfloat16, const void *gradient, const void *result, void *out,
+    void train_passed(int32_t is_bfloat16, const void *grad_output, const void *result, void *out,
                       int64_t count, float scale, int32_t threads);
     void train_norm(int32_t is_bfloat16, const void *x, const float *weight, const float *bias,
                     float epsilon, void *out, float *statistics, int64_t rows, int32_t width,
                     int32_t threads);
-    void train_norm_backward(int32_t is_bfloat16, const void *gradient, const void *x,
+    void train_norm_backward(int32_t is_bfloat16, const void *grad_output, const void *x,
                              const float *weight, const float *statistics, int32_t centred,
                              void *out, float *sums, int64_t rows, int32_t width,
                              int32_t threads);
@@ -73,29 +73,29 @@ _PROTOTYPES = Prototypes("""
                                    const float *weight, const float *bias, int32_t outputs,
                                    bfloat16 *out, int32_t threshold, int64_t seed,
                                    int32_t threads);
-    void train_linear_input(int32_t, const bfloat16 *gradient, int64_t rows, int32_t inputs,
+    void train_linear_input(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
                             const float *weight, int32_t outputs, bfloat16 *out, int32_t threads);
-    void train_linear_input_passed(int32_t, const bfloat16 *gradient, int64_t rows,
+    void train_linear_input_passed(int32_t, const bfloat16 *grad_output, int64_t rows,
                                    int32_t inputs, const float *weight, int32_t outputs,
                                    const bfloat16 *results, float scale, bfloat16 *out,
                                    int32_t threads);
-    void train_linear_weight(int32_t, const bfloat16 *gradient, int64_t rows, int32_t inputs,
-                             const bfloat16 *x, int32_t outputs, float *of_weight, float *of_bias,
-                             int32_t threads);
+    void train_linear_weight(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
+                             const bfloat16 *x, int32_t outputs, float *grad_weight,
+                             float *grad_bias, int32_t threads);
     int32_t train_multiplies();
     void train_lstm(int32_t is_bfloat16, void *gates, const void *inputs, const float *cell,
                     float *cell_after, void *hidden, int32_t rows, int32_t units,
                     int32_t threads);
     void train_lstm_backward(int32_t is_bfloat16, const void *gates, const float *cell,
-                             const float *cell_after, const void *above, const void *carried,
-                             float *of_cell, void *slopes, int32_t rows, int32_t units,
+                             const float *cell_after, const void *above, const void *from_next,
+                             float *grad_cell, void *grad_gates, int32_t rows, int32_t units,
                              int32_t threads);
     void train_attention(int32_t is_bfloat16, const AttentionShape *shape, const Heads *query,
                          const Heads *key, const Heads *value, const Heads *out, int32_t threads);
     void train_attention_backward(int32_t is_bfloat16, const AttentionShape *shape,
                                   const Heads *query, const Heads *key, const Heads *value,
-                                  const Heads *gradient, const Heads *of_query,
-                                  const Heads *of_key, const Heads *of_value, int32_t threads);
+                                  const Heads *grad_out, const Heads *grad_query,
+                                  const Heads *grad_key, const Heads *grad_value, int32_t threads);
     void use_threads(void *parallel);
 """)
 

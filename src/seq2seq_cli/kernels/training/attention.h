@@ -1,4 +1,4 @@
-// What attention reads and writes.
+// Tensors and shapes of attention, as Python passes them.
 //
 // Dimensions: N rows, H heads, S keys, D width of a head.
 
@@ -6,13 +6,13 @@
 
 #include "step.h"
 
-// A tensor (N, H, tokens, D), whose D numbers stand side by side; steps are in numbers. Or the same packed:
-// one row (H, tokens of all rows, D), in which row n has the tokens from starts[n] to starts[n + 1].
+// A tensor (N, H, tokens, D) whose D numbers are contiguous. Or, without padding, (H, tokens of all
+// rows, D), in which row n has the tokens from starts[n] to starts[n + 1].
 struct Heads {
     void *data;
-    int64_t row, head, token;
+    int64_t row, head, token;  // strides, in numbers
     int32_t tokens;
-    const int32_t *starts;
+    const int32_t *starts;  // (N + 1,), or null: the tensor is padded
 
     template <typename T> T *at(int64_t n, int64_t h) const {
         return static_cast<T *>(data) + (starts ? starts[n] * token : n * row) + h * head;
@@ -23,19 +23,19 @@ struct Heads {
 
 struct AttentionShape {
     int32_t rows, heads, width, causal;
-    float scale;          // of scores
-    const uint8_t *seen;  // (N, S), which keys may be looked at; null: all
+    float scale;          // that scores are multiplied with
+    const uint8_t *seen;  // mask (N, S) of the keys that queries attend to; null: all
 };
 
 namespace seq2seq {
 
-// Attention of bfloat16 numbers in matrix tiles, where there are tiles and they fit the shape; returns
-// whether it was done.
+// Attention of bfloat16 numbers in matrix tiles. They return false, and do nothing, if there are no
+// tiles or they do not fit the shape.
 bool attend_in_tiles(const AttentionShape &shape, const Heads &query, const Heads &key,
                      const Heads &value, const Heads &out, int threads);
 
 bool attend_in_tiles_backward(const AttentionShape &shape, const Heads &query, const Heads &key,
-                              const Heads &value, const Heads &gradient, const Heads &of_query,
-                              const Heads &of_key, const Heads &of_value, int threads);
+                              const Heads &value, const Heads &grad_out, const Heads &grad_query,
+                              const Heads &grad_key, const Heads &grad_value, int threads);
 
 }  // namespace seq2seq

@@ -1,4 +1,4 @@
-// Cross-entropy, and R-Drop: from logits to slopes, in place.
+// Cross-entropy and R-Drop: logits are replaced by the gradient of the loss.
 //
 // Dimensions: V columns of logits.
 
@@ -6,12 +6,14 @@
 
 namespace {
 
-// e to the power of each number less the greatest, into `out`; returns log-sum-exp, and the sum of
-// the numbers through `plain`. After it, out times the returned factor is a softmax.
+// The exponentials of logits, and sums that make a softmax and a loss of them.
 struct Softmax {
-    float normaliser, factor, plain;
+    float log_sum_exp;  // of the logits
+    float factor;       // exponentials times this are probabilities
+    float logit_sum;
 };
 
+// Writes e to the power of each logit minus the largest one to `out`.
 template <typename T> Softmax exponentials(const T *logits, int columns, float *out) {
     Floats most = broadcast(-INFINITY), all = broadcast(0);
     int i = 0;
@@ -21,48 +23,51 @@ template <typename T> Softmax exponentials(const T *logits, int columns, float *
         most = max(most, x);
         all = add(all, x);
     }
-    float greatest = reduce_max(most), plain = reduce_add(all);
+    float largest = reduce_max(most), logit_sum = reduce_add(all);
     for (; i < columns; i++) {
         out[i] = to_float(logits[i]);
-        greatest = std::max(greatest, out[i]);
-        plain += out[i];
+        largest = std::max(largest, out[i]);
+        logit_sum += out[i];
     }
     Floats total = broadcast(0);
     for (i = 0; i + LANES <= columns; i += LANES) {
-        const Floats e = fast_exponential(add(load(out + i), broadcast(-greatest)));
+        const Floats e = fast_exponential(add(load(out + i), broadcast(-largest)));
         store(out + i, e);
         total = add(total, e);
     }
     float sum = reduce_add(total);
-    for (; i < columns; i++) sum += out[i] = std::exp(out[i] - greatest);
-    return {greatest + std::log(sum), 1 / sum, plain};
+    for (; i < columns; i++) sum += out[i] = std::exp(out[i] - largest);
+    return {largest + std::log(sum), 1 / sum, logit_sum};
 }
 
-// Logits (rows, V) become the slopes of the smoothed loss; losses (2, rows) are the plain loss and
-// the one against a uniform distribution.
+// Replaces logits (rows, V) by the gradient of the loss with label smoothing. losses (2, rows): the
+// loss of the gold columns, and the one against a uniform distribution.
 template <typename T>
 void cross_entropy(T *logits, int rows, int columns, const int64_t *gold, float smoothing,
                    float *losses, int threads) {
     parallel_for(rows, threads, [&](int64_t row) {
         thread_local AlignedBuffer<float> room;
         float *e = room.reserve(columns);
-        T *own = logits + row * columns;
-        const float right = to_float(own[gold[row]]);
-        const Softmax softmax = exponentials(own, columns, e);
-        losses[row] = softmax.normaliser - right;
-        losses[rows + row] = softmax.normaliser - softmax.plain / columns;
-        const float off = smoothing / columns;
-        const float at_gold = e[gold[row]] * softmax.factor - off + smoothing - 1;
+        T *row_logits = logits + row * columns;
+        const float gold_logit = to_float(row_logits[gold[row]]);
+        const Softmax softmax = exponentials(row_logits, columns, e);
+        losses[row] = softmax.log_sum_exp - gold_logit;
+        losses[rows + row] = softmax.log_sum_exp - softmax.logit_sum / columns;
+        const float uniform_share = smoothing / columns;
+        const float gold_grad = e[gold[row]] * softmax.factor - uniform_share + smoothing - 1;
         int i = 0;
         for (; i + LANES <= columns; i += LANES)
-            store(own + i, multiply_add(load(e + i), broadcast(softmax.factor), broadcast(-off)));
-        for (; i < columns; i++) own[i] = from_float<T>(e[i] * softmax.factor - off);
-        own[gold[row]] = from_float<T>(at_gold);
+            store(row_logits + i,
+                  multiply_add(load(e + i), broadcast(softmax.factor), broadcast(-uniform_share)));
+        for (; i < columns; i++)
+            row_logits[i] = from_float<T>(e[i] * softmax.factor - uniform_share);
+        row_logits[gold[row]] = from_float<T>(gold_grad);
     });
 }
 
-// Two passes of logits (2, rows, V) become the slopes of R-Drop's loss, half of the paper's; losses
-// (3, rows) are the plain loss, the one against a uniform distribution, and the divergence.
+// Replaces logits (2, rows, V) of two passes by the gradient of the loss of R-Drop (Liang 2021),
+// half of the paper's. losses (3, rows): as above, and the divergence of the two passes in both
+// directions.
 template <typename T>
 void r_drop(T *logits, int rows, int columns, const int64_t *gold, float smoothing, float alpha,
             float *losses, int threads) {
@@ -70,65 +75,73 @@ void r_drop(T *logits, int rows, int columns, const int64_t *gold, float smoothi
         thread_local AlignedBuffer<float> room;
         float *e[2] = {room.reserve(2 * static_cast<size_t>(padded(columns))),
                        room.data + padded(columns)};
-        T *own[2];
+        T *row_logits[2];
         Softmax softmax[2];
-        float right = 0;
+        float gold_logit = 0;
         for (int pass = 0; pass < 2; pass++) {
-            own[pass] = logits + (static_cast<int64_t>(pass) * rows + row) * columns;
-            right += to_float(own[pass][gold[row]]);
-            softmax[pass] = exponentials(own[pass], columns, e[pass]);
+            row_logits[pass] = logits + (static_cast<int64_t>(pass) * rows + row) * columns;
+            gold_logit += to_float(row_logits[pass][gold[row]]);
+            softmax[pass] = exponentials(row_logits[pass], columns, e[pass]);
         }
-        const float plain = softmax[0].plain + softmax[1].plain;
-        const float normaliser = softmax[0].normaliser + softmax[1].normaliser;
-        losses[row] = 0.5f * (normaliser - right);
-        losses[rows + row] = 0.5f * (normaliser - plain / columns);
-        // Of p log p/q + q log q/p, whose slopes in the logits of p are
-        // p (log p/q - KL(p, q)) + p - q, and the same of q.
-        const float shift = softmax[1].normaliser - softmax[0].normaliser;
+        const float logit_sum = softmax[0].logit_sum + softmax[1].logit_sum;
+        const float log_sum_exp = softmax[0].log_sum_exp + softmax[1].log_sum_exp;
+        losses[row] = 0.5f * (log_sum_exp - gold_logit);
+        losses[rows + row] = 0.5f * (log_sum_exp - logit_sum / columns);
+        // The gradient of p log p/q + q log q/p in the logits of p is p (log p/q - KL(p, q)) + p -
+        // q, and that in the logits of q is the same with p and q exchanged.
+        const float shift = softmax[1].log_sum_exp - softmax[0].log_sum_exp;
         Floats sums[2] = {broadcast(0), broadcast(0)};
-        float rest[2] = {0, 0};
+        float tail_sums[2] = {0, 0};
         int i = 0;
         for (; i + LANES <= columns; i += LANES) {
-            const Floats gap = add(multiply_add(load(own[1] + i), broadcast(-1), load(own[0] + i)),
-                                   broadcast(shift));
+            const Floats gap =
+                add(multiply_add(load(row_logits[1] + i), broadcast(-1), load(row_logits[0] + i)),
+                    broadcast(shift));
             for (int pass = 0; pass < 2; pass++)
                 sums[pass] = multiply_add(gap, load(e[pass] + i), sums[pass]);
         }
         for (; i < columns; i++)
             for (int pass = 0; pass < 2; pass++)
-                rest[pass] += (to_float(own[0][i]) - to_float(own[1][i]) + shift) * e[pass][i];
-        const float to = (reduce_add(sums[0]) + rest[0]) * softmax[0].factor;
-        const float back = -(reduce_add(sums[1]) + rest[1]) * softmax[1].factor;
-        losses[2 * rows + row] = to + back;
-        const float share = 0.25f * alpha, off = 0.5f * smoothing / columns;
-        const float own_to = 0.5f + share * (1 - to), own_back = 0.5f + share * (1 - back);
-        float at_gold[2];
-        const auto narrow = [&](int column, float &first, float &second) {
+                tail_sums[pass] +=
+                    (to_float(row_logits[0][i]) - to_float(row_logits[1][i]) + shift) * e[pass][i];
+        const float forward_kl = (reduce_add(sums[0]) + tail_sums[0]) * softmax[0].factor;
+        const float backward_kl = -(reduce_add(sums[1]) + tail_sums[1]) * softmax[1].factor;
+        losses[2 * rows + row] = forward_kl + backward_kl;
+        const float share = 0.25f * alpha, uniform_share = 0.5f * smoothing / columns;
+        const float forward_factor = 0.5f + share * (1 - forward_kl),
+                    backward_factor = 0.5f + share * (1 - backward_kl);
+        float gold_grad[2];
+        const auto gradients_of = [&](int column, float &first, float &second) {
             const float p = e[0][column] * softmax[0].factor, q = e[1][column] * softmax[1].factor;
-            const float gap = to_float(own[0][column]) - to_float(own[1][column]) + shift;
-            first = p * (own_to + share * gap) - share * q - off;
-            second = q * (own_back - share * gap) - share * p - off;
+            const float gap =
+                to_float(row_logits[0][column]) - to_float(row_logits[1][column]) + shift;
+            first = p * (forward_factor + share * gap) - share * q - uniform_share;
+            second = q * (backward_factor - share * gap) - share * p - uniform_share;
         };
-        narrow(static_cast<int>(gold[row]), at_gold[0], at_gold[1]);
+        gradients_of(static_cast<int>(gold[row]), gold_grad[0], gold_grad[1]);
         for (i = 0; i + LANES <= columns; i += LANES) {
             const Floats p = multiply(load(e[0] + i), broadcast(softmax[0].factor));
             const Floats q = multiply(load(e[1] + i), broadcast(softmax[1].factor));
-            const Floats gap = add(multiply_add(load(own[1] + i), broadcast(-1), load(own[0] + i)),
-                                   broadcast(shift));
-            const Floats far = multiply(broadcast(share), gap), less = multiply(broadcast(-share), gap);
-            const Floats from_q = multiply_add(q, broadcast(-share), broadcast(-off));
-            const Floats from_p = multiply_add(p, broadcast(-share), broadcast(-off));
-            store(own[0] + i, multiply_add(p, add(broadcast(own_to), far), from_q));
-            store(own[1] + i, multiply_add(q, add(broadcast(own_back), less), from_p));
+            const Floats gap =
+                add(multiply_add(load(row_logits[1] + i), broadcast(-1), load(row_logits[0] + i)),
+                    broadcast(shift));
+            const Floats scaled_gap = multiply(broadcast(share), gap),
+                         negative_gap = multiply(broadcast(-share), gap);
+            const Floats from_q = multiply_add(q, broadcast(-share), broadcast(-uniform_share));
+            const Floats from_p = multiply_add(p, broadcast(-share), broadcast(-uniform_share));
+            store(row_logits[0] + i,
+                  multiply_add(p, add(broadcast(forward_factor), scaled_gap), from_q));
+            store(row_logits[1] + i,
+                  multiply_add(q, add(broadcast(backward_factor), negative_gap), from_p));
         }
         for (; i < columns; i++) {
             float first, second;
-            narrow(i, first, second);
-            own[0][i] = from_float<T>(first);
-            own[1][i] = from_float<T>(second);
+            gradients_of(i, first, second);
+            row_logits[0][i] = from_float<T>(first);
+            row_logits[1][i] = from_float<T>(second);
         }
         for (int pass = 0; pass < 2; pass++)
-            own[pass][gold[row]] = from_float<T>(at_gold[pass] + 0.5f * (smoothing - 1));
+            row_logits[pass][gold[row]] = from_float<T>(gold_grad[pass] + 0.5f * (smoothing - 1));
     });
 }
 
@@ -138,14 +151,15 @@ extern "C" {
 
 void train_cross_entropy(int32_t is_bfloat16, void *logits, int32_t rows, int32_t columns,
                          const int64_t *gold, float smoothing, float *losses, int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, cross_entropy(static_cast<T *>(logits), rows, columns, gold, smoothing,
-                                        losses, threads))
+    DISPATCH_TYPE(is_bfloat16, cross_entropy(static_cast<T *>(logits), rows, columns, gold,
+                                             smoothing, losses, threads))
 }
 
-void train_r_drop(int32_t is_bfloat16, void *logits, int32_t rows, int32_t columns, const int64_t *gold,
-                  float smoothing, float alpha, float *losses, int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, r_drop(static_cast<T *>(logits), rows, columns, gold, smoothing, alpha,
-                                 losses, threads))
+void train_r_drop(int32_t is_bfloat16, void *logits, int32_t rows, int32_t columns,
+                  const int64_t *gold, float smoothing, float alpha, float *losses,
+                  int32_t threads) {
+    DISPATCH_TYPE(is_bfloat16, r_drop(static_cast<T *>(logits), rows, columns, gold, smoothing,
+                                      alpha, losses, threads))
 }
 
 }  // extern "C"

@@ -1,7 +1,7 @@
-// Matrix products of bfloat16 numbers: a linear layer and its gradients, where there are matrix tiles.
+// Matrix products of bfloat16 numbers in matrix tiles: a linear layer and its gradients.
 //
-// What torch does with more passes over memory, or slower, is part of the product: the bias, weights in
-// float32, ReLU and dropout, and gradients of weights, both of whose sides are turned
+// Products include what torch does in passes over memory of their own, or more slowly: the bias,
+// float32 weights, ReLU and dropout, and gradients of weights, for which both sides are transposed
 // (recipes/bench/LOG.md).
 //
 // Dimensions: N rows, I inputs, O outputs of a layer.
@@ -13,16 +13,17 @@
 
 namespace {
 
-// So many blocks stay in a processor's own caches.
-constexpr int DEPTH = 32;          // of rows of x, and of the weights they meet
-constexpr int ROW_BLOCKS = 4;      // of x
+// Numbers of blocks that are worked on together, which a core's caches hold.
+constexpr int DEPTH = 32;          // of the depth of x and of weights
+constexpr int ROW_BLOCKS = 4;      // of rows of x
 constexpr int GROUP = 16;          // of columns of weights
-constexpr int PART = 4;            // of rows of both sides of a gradient of weights
-constexpr int COLUMN_BLOCKS = 32;  // of the wider side
+constexpr int CHUNK = 4;           // of the depth (rows of both sides) of a gradient of weights
+constexpr int COLUMN_BLOCKS = 32;  // of columns of the wider side of such a gradient
 
-// What becomes of sums on their way out, a row of a block at a time, whose first number goes to `place`.
+// Epilogues: finish(first, rest, index) changes 32 sums of a row before they are stored from
+// `index` on.
 
-struct AsTheyAre {
+struct NoEpilogue {
     void finish(Floats &, Floats &, int64_t) {}
 };
 
@@ -34,7 +35,7 @@ struct Relu {
 };
 
 // ReLU, then dropout.
-struct DroppedRelu {
+struct ReluDropout {
     Random random;
     int threshold;
 
@@ -46,58 +47,60 @@ struct DroppedRelu {
     }
 };
 
-// Slopes on their way back through `DroppedRelu`, whose results say what passed.
-struct ReluBackward {
+// The backward pass of `ReluDropout`, from its results: gradients remain where these are positive.
+struct ReluDropoutBackward {
     const bfloat16 *results;
     float scale;
 
-    void finish(Floats &first, Floats &rest, int64_t place) {
-        first = zero_unless_positive(load(results + place), multiply(first, broadcast(scale)));
-        rest = zero_unless_positive(load(results + place + 16), multiply(rest, broadcast(scale)));
+    void finish(Floats &first, Floats &rest, int64_t index) {
+        first = zero_unless_positive(load(results + index), multiply(first, broadcast(scale)));
+        rest = zero_unless_positive(load(results + index + 16), multiply(rest, broadcast(scale)));
     }
 };
 
-// Sums of a block that become results, plus a bias, while the tiles work on the next one.
+// A finished block of sums, to which the bias is added and which is stored while the tiles work on
+// the next block.
 struct PendingStore {
     const float *sums, *bias;
-    bfloat16 *out = nullptr;  // null: there is nothing to leave
-    int64_t place, step;   // of the first number, and between rows
-    int rows, columns;     // that are real
+    bfloat16 *out = nullptr;  // null: there is nothing to store
+    int64_t index, step;      // of the first number, and from row to row
+    int rows, columns;        // of the block that exist
 
-    template <typename Finish>
-    BFLOAT16_VECTORS inline void leave(int begin, int end, Finish &finish) const {
+    template <typename Epilogue>
+    BFLOAT16_VECTORS inline void store_rows(int begin, int end, Epilogue &epilogue) const {
         if (!out) return;
         const Floats shift[2] = {load(bias), load(bias + 16)};
         const uint32_t stored = first_of_pair(columns);
         for (int r = begin; r < std::min(end, rows); r++) {
             Floats first = add(load(sums + r * SIDE), shift[0]);
             Floats rest = add(load(sums + r * SIDE + 16), shift[1]);
-            const int64_t here = place + r * step;
-            finish.finish(first, rest, here);
+            const int64_t here = index + r * step;
+            epilogue.finish(first, rest, here);
             store_pair(out + here, first, rest, stored);
         }
     }
 };
 
-struct Packed {
+struct PackedBuffers {
     AlignedBuffer<bfloat16> weights, left, right;
     AlignedBuffer<float> sums, bias;
 };
 
-thread_local Packed packed;
+thread_local PackedBuffers buffers;
 
 // ---------------------------------------------------------------------------------------------
 // Products
 
-// Weights (O, I), in blocks: those of the depth follow each other. The depth is the inputs, or
-// `backward` the outputs; it is a multiple of SIDE.
-template <bool backward>
+// Packs weights (O, I) in blocks, those of the depth one after the other. The depth is I, or with
+// BACKWARD O; it is a multiple of SIDE.
+template <bool BACKWARD>
 const bfloat16 *pack_weights(const float *weight, int outputs, int inputs, int threads) {
-    const int depth = (backward ? outputs : inputs) / SIDE;
-    const int columns = backward ? inputs : outputs;
-    bfloat16 *out = packed.weights.reserve(static_cast<size_t>(depth) * blocks_of(columns) * BLOCK);
+    const int depth = (BACKWARD ? outputs : inputs) / SIDE;
+    const int columns = BACKWARD ? inputs : outputs;
+    bfloat16 *out =
+        buffers.weights.reserve(static_cast<size_t>(depth) * blocks_of(columns) * BLOCK);
     const size_t panel = static_cast<size_t>(depth) * BLOCK;
-    if (backward)
+    if (BACKWARD)
         parallel_for(depth, threads, [=](int64_t k) {
             pack_rows(weight + k * SIDE * inputs, inputs, SIDE, inputs, out + k * BLOCK, panel);
         });
@@ -110,31 +113,34 @@ const bfloat16 *pack_weights(const float *weight, int outputs, int inputs, int t
     return out;
 }
 
-// x (N, depth x 32) times packed weights, plus a bias -> out (N, columns). make(task) gives what finishes
-// the rows of a task, which are the same for any number of threads.
-template <typename Make>
-void multiply_packed(const bfloat16 *x, int64_t rows, int depth, const bfloat16 *weights, const float *bias,
-                     int columns, bfloat16 *out, int threads, Make &&make) {
+// x (N, depth x 32) times packed weights, plus a bias unless null -> out (N, columns). A task is
+// ROW_BLOCKS blocks of rows, for any number of threads; make_epilogue(task) returns its epilogue.
+template <typename MakeEpilogue>
+void multiply_packed(const bfloat16 *x, int64_t rows, int depth, const bfloat16 *weights,
+                     const float *bias, int columns, bfloat16 *out, int threads,
+                     MakeEpilogue &&make_epilogue) {
     const int column_blocks = blocks_of(columns), width = depth * SIDE;
-    const int parts = (depth + DEPTH - 1) / DEPTH;
-    float *shift = packed.bias.reserve(static_cast<size_t>(column_blocks) * SIDE);
+    const int passes = (depth + DEPTH - 1) / DEPTH;
+    float *shift = buffers.bias.reserve(static_cast<size_t>(column_blocks) * SIDE);
     std::fill_n(shift, column_blocks * SIDE, 0.0f);
     if (bias) std::copy_n(bias, columns, shift);
     parallel_for((blocks_of(rows) + ROW_BLOCKS - 1) / ROW_BLOCKS, threads, [=](int64_t task) {
         const int64_t first = task * ROW_BLOCKS * SIDE;
         const int here = static_cast<int>(std::min<int64_t>(ROW_BLOCKS * SIDE, rows - first));
         const int row_blocks = blocks_of(here);
-        float *sums = packed.sums.reserve(static_cast<size_t>(SUMS) *
-                                       (parts == 1 ? 2 : row_blocks * column_blocks));
-        bfloat16 *packed_left = packed.left.reserve(static_cast<size_t>(ROW_BLOCKS) * DEPTH * BLOCK);
+        float *sums = buffers.sums.reserve(static_cast<size_t>(SUMS) *
+                                           (passes == 1 ? 2 : row_blocks * column_blocks));
+        bfloat16 *packed_left =
+            buffers.left.reserve(static_cast<size_t>(ROW_BLOCKS) * DEPTH * BLOCK);
         const auto left_from = [=](int m, int from) {
             const int64_t row = first + m * SIDE;
             return LeftPacking{x + row * width + from * SIDE, width, static_cast<int>(rows - row),
-                        std::min(DEPTH, depth - from), packed_left + static_cast<size_t>(m) * DEPTH * BLOCK};
+                               std::min(DEPTH, depth - from),
+                               packed_left + static_cast<size_t>(m) * DEPTH * BLOCK};
         };
-        auto finish = make(task);
-        PendingStore before;
-        int turn = 0;
+        auto epilogue = make_epilogue(task);
+        PendingStore pending;
+        int parity = 0;
         configure_tiles(TILE_ROWS);
         for (int from = 0; from < depth; from += DEPTH) {
             const int count = std::min(DEPTH, depth - from);
@@ -146,90 +152,102 @@ void multiply_packed(const bfloat16 *x, int64_t rows, int depth, const bfloat16 
                     const bool packs = group == 0 && m + 1 < row_blocks;
                     for (int n = group; n < end; n++) {
                         float *block = sums + static_cast<size_t>(SUMS) *
-                                                  (parts == 1 ? turn ^= 1 : n * row_blocks + m);
+                                                  (passes == 1 ? parity ^= 1 : n * row_blocks + m);
                         accumulate(packed_left + static_cast<size_t>(m) * DEPTH * BLOCK,
-                               weights + (static_cast<size_t>(n) * depth + from) * BLOCK, count,
-                               from == 0, block, [&](int k, int all) {
-                                   before.leave(SIDE * k / all, SIDE * (k + 1) / all, finish);
-                               });
-                        if (packs) left_from(m + 1, from).pack(SIDE * n / end, SIDE * (n + 1) / end);
-                        before.out = nullptr;
+                                   weights + (static_cast<size_t>(n) * depth + from) * BLOCK, count,
+                                   from == 0, block, [&](int k, int all) {
+                                       pending.store_rows(SIDE * k / all, SIDE * (k + 1) / all,
+                                                          epilogue);
+                                   });
+                        if (packs)
+                            left_from(m + 1, from).pack(SIDE * n / end, SIDE * (n + 1) / end);
+                        pending.out = nullptr;
                         if (last)
-                            before = {block, shift + n * SIDE, out,
-                                      (first + m * SIDE) * columns + n * SIDE, columns,
-                                      here - m * SIDE, columns - n * SIDE};
+                            pending = {block,
+                                       shift + n * SIDE,
+                                       out,
+                                       (first + m * SIDE) * columns + n * SIDE,
+                                       columns,
+                                       here - m * SIDE,
+                                       columns - n * SIDE};
                     }
                 }
         }
-        before.leave(0, SIDE, finish);
+        pending.store_rows(0, SIDE, epilogue);
         release_tiles();
     });
 }
 
-// A block of sums of a gradient of weights, as it is or turned.
-inline void leave_gradient(const float *sums, bool turned, int rows, int columns, float *out,
+// Stores a block of a gradient of weights, or its transpose.
+inline void store_gradient(const float *sums, bool transposed, int rows, int columns, float *out,
                            int64_t step) {
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++) {
-            Floats part[16];
-            for (int r = 0; r < 16; r++) part[r] = load(sums + (16 * i + r) * SIDE + 16 * j);
-            if (turned) ::transpose(part);
-            const int top = 16 * (turned ? j : i), left = 16 * (turned ? i : j);
+            Floats vectors[16];
+            for (int r = 0; r < 16; r++) vectors[r] = load(sums + (16 * i + r) * SIDE + 16 * j);
+            if (transposed) ::transpose(vectors);
+            const int top = 16 * (transposed ? j : i), left = 16 * (transposed ? i : j);
             const int count = std::min(16, columns - left);
             if (count <= 0) continue;
             for (int r = 0; r < 16 && top + r < rows; r++)
-                store_first(out + (top + r) * step + left, part[r], count);
+                store_first(out + (top + r) * step + left, vectors[r], count);
         }
 }
 
-// The sums over N rows of gradient (N, O) times x (N, I) -> out (O, I), and, unless null, those of the
-// gradient alone (O,). The narrower side is turned.
-void multiply_turned(const bfloat16 *gradient, int outputs, const bfloat16 *x, int inputs, int64_t rows,
-                     float *out, float *sums_out, int threads) {
+// The gradient of weights: grad_output (N, O), transposed, times x (N, I) -> out (O, I); and that
+// of the bias, sums of grad_output -> sums_out (O,), unless null. The narrower side is on the left
+// of the product.
+void multiply_transposed(const bfloat16 *grad_output, int outputs, const bfloat16 *x, int inputs,
+                         int64_t rows, float *out, float *sums_out, int threads) {
     if (!rows) {
         std::fill_n(out, static_cast<size_t>(outputs) * inputs, 0.0f);
         if (sums_out) std::fill_n(sums_out, outputs, 0.0f);
         return;
     }
-    const bool turned = inputs < outputs;
-    const bfloat16 *left = turned ? x : gradient, *right = turned ? gradient : x;
-    const int left_width = turned ? inputs : outputs, right_width = turned ? outputs : inputs;
-    const int depth = blocks_of(rows), padded_depth = (depth + PART - 1) / PART * PART;
+    const bool transposed = inputs < outputs;
+    const bfloat16 *left = transposed ? x : grad_output, *right = transposed ? grad_output : x;
+    const int left_width = transposed ? inputs : outputs,
+              right_width = transposed ? outputs : inputs;
+    const int depth = blocks_of(rows), padded_depth = (depth + CHUNK - 1) / CHUNK * CHUNK;
     const int left_blocks = blocks_of(left_width), right_blocks = blocks_of(right_width);
     const int tasks = std::max(1, std::min(threads, left_blocks));
     parallel_for(tasks, threads, [=](int64_t task) {
         const int begin = static_cast<int>(left_blocks * task / tasks);
         const int end = static_cast<int>(left_blocks * (task + 1) / tasks), count = end - begin;
-        bfloat16 *own = packed.left.reserve(static_cast<size_t>(count) * padded_depth * BLOCK);
-        bfloat16 *other = packed.right.reserve(static_cast<size_t>(COLUMN_BLOCKS) * PART * BLOCK);
-        float *sums = packed.sums.reserve(static_cast<size_t>(count) * COLUMN_BLOCKS * SUMS);
+        bfloat16 *left_packed =
+            buffers.left.reserve(static_cast<size_t>(count) * padded_depth * BLOCK);
+        bfloat16 *right_packed =
+            buffers.right.reserve(static_cast<size_t>(COLUMN_BLOCKS) * CHUNK * BLOCK);
+        float *sums = buffers.sums.reserve(static_cast<size_t>(count) * COLUMN_BLOCKS * SUMS);
         const auto rows_from = [=](int k) {
             return static_cast<int>(std::min<int64_t>(SIDE, rows - int64_t{k} * SIDE));
         };
         const int wide = std::min(left_width, end * SIDE) - begin * SIDE;
-        const bool sums_left = sums_out && !turned, sums_right = sums_out && turned && task == 0;
+        const bool sums_left = sums_out && !transposed,
+                   sums_right = sums_out && transposed && task == 0;
         const int summed = sums_left ? wide : sums_right ? right_width : 0;
-        float *column_sums = packed.bias.reserve(static_cast<size_t>(blocks_of(summed)) * SIDE);
+        float *column_sums = buffers.bias.reserve(static_cast<size_t>(blocks_of(summed)) * SIDE);
         std::fill_n(column_sums, blocks_of(summed) * SIDE, 0.0f);
         const auto pack = [=](const bfloat16 *x, int64_t step, int rows, int columns, bfloat16 *out,
                               float *sums) {
             if (sums)
-                pack_rows<true>(x, step, rows, columns, out, PART * BLOCK, sums);
+                pack_rows<true>(x, step, rows, columns, out, CHUNK * BLOCK, sums);
             else
-                pack_rows(x, step, rows, columns, out, PART * BLOCK);
+                pack_rows(x, step, rows, columns, out, CHUNK * BLOCK);
         };
-        const auto left_at = [=](int m, int k) {  // those of a part follow each other
-            return own + (static_cast<size_t>(k / PART * PART) * count + m * PART + k % PART) * BLOCK;
+        const auto left_at = [=](int m, int k) {  // those of a chunk follow each other
+            return left_packed +
+                   (static_cast<size_t>(k / CHUNK * CHUNK) * count + m * CHUNK + k % CHUNK) * BLOCK;
         };
         configure_tiles(TILE_ROWS);
         for (int group = 0; group < right_blocks; group += COLUMN_BLOCKS) {
             const int here = std::min(COLUMN_BLOCKS, right_blocks - group);
-            for (int from = 0; from < depth; from += PART) {
-                const int steps = std::min(PART, depth - from);
+            for (int from = 0; from < depth; from += CHUNK) {
+                const int steps = std::min(CHUNK, depth - from);
                 for (int k = from; k < from + steps; k++) {
                     pack(right + int64_t{k} * SIDE * right_width + group * SIDE, right_width,
                          rows_from(k), std::min(here * SIDE, right_width - group * SIDE),
-                         other + static_cast<size_t>(k - from) * BLOCK,
+                         right_packed + static_cast<size_t>(k - from) * BLOCK,
                          sums_right ? column_sums + group * SIDE : nullptr);
                     if (group) continue;
                     pack(left + int64_t{k} * SIDE * left_width + begin * SIDE, left_width,
@@ -238,15 +256,16 @@ void multiply_turned(const bfloat16 *gradient, int outputs, const bfloat16 *x, i
                 }
                 for (int n = 0; n < here; n++)
                     for (int m = 0; m < count; m++)
-                        accumulate(left_at(m, from), other + static_cast<size_t>(n) * PART * BLOCK, steps,
-                               from == 0, sums + (static_cast<size_t>(n) * count + m) * SUMS,
-                               [](int, int) {});
+                        accumulate(left_at(m, from),
+                                   right_packed + static_cast<size_t>(n) * CHUNK * BLOCK, steps,
+                                   from == 0, sums + (static_cast<size_t>(n) * count + m) * SUMS,
+                                   [](int, int) {});
             }
             for (int n = 0; n < here; n++)
                 for (int m = 0; m < count; m++) {
                     const int row = (begin + m) * SIDE, column = (group + n) * SIDE;
-                    const int top = turned ? column : row, side = turned ? row : column;
-                    leave_gradient(sums + (static_cast<size_t>(n) * count + m) * SUMS, turned,
+                    const int top = transposed ? column : row, side = transposed ? row : column;
+                    store_gradient(sums + (static_cast<size_t>(n) * count + m) * SUMS, transposed,
                                    outputs - top, inputs - side, out + int64_t{top} * inputs + side,
                                    inputs);
                 }
@@ -260,49 +279,50 @@ void multiply_turned(const bfloat16 *gradient, int outputs, const bfloat16 *x, i
 
 extern "C" {
 
-// x (N, I), weight (O, I) of float32 and bias (O,) or null -> out (N, O). Inputs are a multiple of SIDE.
+// x (N, I), float32 weight (O, I) and bias (O,) or null -> out (N, O). I is a multiple of SIDE.
 void train_linear(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs, const float *weight,
                   const float *bias, int32_t outputs, bfloat16 *out, int32_t threads) {
     const bfloat16 *weights = pack_weights<false>(weight, outputs, inputs, threads);
     multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
-                    [](int64_t) { return AsTheyAre{}; });
+                    [](int64_t) { return NoEpilogue{}; });
 }
 
-// The same after ReLU and dropout.
+// The same, followed by ReLU and dropout.
 void train_linear_dropped_relu(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs,
-                               const float *weight, const float *bias, int32_t outputs, bfloat16 *out,
-                               int32_t threshold, int64_t seed, int32_t threads) {
+                               const float *weight, const float *bias, int32_t outputs,
+                               bfloat16 *out, int32_t threshold, int64_t seed, int32_t threads) {
     const bfloat16 *weights = pack_weights<false>(weight, outputs, inputs, threads);
     if (threshold)
         multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
-                        [=](int64_t task) { return DroppedRelu{Random(seed, task), threshold}; });
+                        [=](int64_t task) { return ReluDropout{Random(seed, task), threshold}; });
     else
         multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
                         [](int64_t) { return Relu{}; });
 }
 
-// gradient (N, O), weight (O, I) -> out (N, I). Outputs are a multiple of SIDE.
-void train_linear_input(int32_t, const bfloat16 *gradient, int64_t rows, int32_t inputs,
+// grad_output (N, O), weight (O, I) -> the gradient of x, out (N, I). O is a multiple of SIDE.
+void train_linear_input(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
                         const float *weight, int32_t outputs, bfloat16 *out, int32_t threads) {
     const bfloat16 *weights = pack_weights<true>(weight, outputs, inputs, threads);
-    multiply_packed(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
-                    [](int64_t) { return AsTheyAre{}; });
+    multiply_packed(grad_output, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
+                    [](int64_t) { return NoEpilogue{}; });
 }
 
-// The same on its way back through ReLU and dropout, whose results (N, I) say what passed. Inputs are a
-// multiple too.
-void train_linear_input_passed(int32_t, const bfloat16 *gradient, int64_t rows, int32_t inputs,
+// The same, followed by the backward pass of ReLU and dropout, whose results are (N, I). I is a
+// multiple of SIDE too.
+void train_linear_input_passed(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
                                const float *weight, int32_t outputs, const bfloat16 *results,
                                float scale, bfloat16 *out, int32_t threads) {
     const bfloat16 *weights = pack_weights<true>(weight, outputs, inputs, threads);
-    multiply_packed(gradient, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
-                    [=](int64_t) { return ReluBackward{results, scale}; });
+    multiply_packed(grad_output, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
+                    [=](int64_t) { return ReluDropoutBackward{results, scale}; });
 }
 
-// gradient (N, O), x (N, I) -> those of weights (O, I) and bias (O,), or null, in float32
-void train_linear_weight(int32_t, const bfloat16 *gradient, int64_t rows, int32_t inputs, const bfloat16 *x,
-                         int32_t outputs, float *of_weight, float *of_bias, int32_t threads) {
-    multiply_turned(gradient, outputs, x, inputs, rows, of_weight, of_bias, threads);
+// grad_output (N, O), x (N, I) -> float32 gradients of weights (O, I) and, unless null, bias (O,).
+void train_linear_weight(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
+                         const bfloat16 *x, int32_t outputs, float *grad_weight, float *grad_bias,
+                         int32_t threads) {
+    multiply_transposed(grad_output, outputs, x, inputs, rows, grad_weight, grad_bias, threads);
 }
 
 }  // extern "C"
@@ -311,7 +331,7 @@ void train_linear_weight(int32_t, const bfloat16 *gradient, int64_t rows, int32_
 
 extern "C" {
 
-// Whether the products above are there, and the processor can do them.
+// Whether the functions above exist and this processor can run them.
 int32_t train_multiplies() { return tiles_multiply_bfloat16(); }
 
 }  // extern "C"

@@ -6,22 +6,23 @@
 
 namespace {
 
-inline uint64_t mixed(uint64_t x) {  // SplitMix64 (Steele 2014)
+inline uint64_t mix(uint64_t x) {  // SplitMix64 (Steele 2014)
     x += 0x9e3779b97f4a7c15ull;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
     return x ^ (x >> 31);
 }
 
-// As many generators xorshift128+ (Vigna 2017) as fit a vector.
+// One xorshift128+ generator (Vigna 2017) for each 64-bit word of a vector, seeded by a seed and
+// the number of a block.
 struct Random {
     Words first, second;
 
     Random(int64_t seed, int64_t block) {
         alignas(64) uint64_t states[2][sizeof(Words) / 8];
-        uint64_t x = mixed(static_cast<uint64_t>(seed) ^ mixed(static_cast<uint64_t>(block)));
+        uint64_t x = mix(static_cast<uint64_t>(seed) ^ mix(static_cast<uint64_t>(block)));
         for (auto &state : states)
-            for (auto &each : state) each = x = mixed(x);
+            for (auto &word : state) word = x = mix(x);
         first = load_words(states[0]);
         second = load_words(states[1]);
     }
@@ -36,6 +37,7 @@ struct Random {
     }
 };
 
+// Dropout drops random bytes below a threshold; what remains is multiplied with this.
 inline float scale_of(int threshold) { return 256.0f / (256 - threshold); }
 
 }  // namespace

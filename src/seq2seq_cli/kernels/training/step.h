@@ -1,10 +1,10 @@
-// What the parts of a training step have in common: threads, and numbers of two types in memory.
+// What the kernels of a training step share: threads, and numbers of two types in memory.
 //
-// Matrix products are torch's own, or those of products.cpp where there are matrix tiles; in the other
-// files is what stands between them, where PyTorch's operators would each read and write whole
-// tensors. Numbers are float32 or bfloat16
-// outside and float32 inside. Work is divided the same way for any number of threads, so that results
-// do not depend on it, and runs in the threads that torch has already.
+// Matrix products are torch's, or those of products.cpp on processors with matrix tiles. The other
+// kernels do the work between products, for which PyTorch's operators would each read and write
+// whole tensors. Numbers in memory are float32 or bfloat16; all arithmetic is float32. Work is
+// divided in the same way for any number of threads, so that results do not depend on it, and runs
+// in the threads that torch already has.
 
 #pragma once
 
@@ -14,17 +14,17 @@
 
 namespace seq2seq {
 
-// GOMP_parallel of the OpenMP library that torch has loaded.
+// GOMP_parallel of the OpenMP library that torch has loaded, or null: then there is one thread.
 using Parallel = void (*)(void (*)(void *), void *, unsigned, unsigned);
-extern Parallel in_parallel;
+extern Parallel run_in_threads;
 
 }  // namespace seq2seq
 
 namespace {
 
-// Call work(i) for i below `count`, each once, in any order and by any thread.
+// Calls work(i) once for each i below `count`, in any order and in any thread.
 template <typename Work> void parallel_for(int64_t count, int threads, Work &&work) {
-    if (threads <= 1 || count <= 1 || !in_parallel) {
+    if (threads <= 1 || count <= 1 || !run_in_threads) {
         for (int64_t i = 0; i < count; i++) work(i);
         return;
     }
@@ -35,15 +35,17 @@ template <typename Work> void parallel_for(int64_t count, int threads, Work &&wo
     } shared;
     shared.count = count;
     shared.work = &work;
-    in_parallel(
+    run_in_threads(
         [](void *data) {
-            auto *own = static_cast<Shared *>(data);
-            for (int64_t i; (i = own->next.fetch_add(1, std::memory_order_relaxed)) < own->count;)
-                (*own->work)(i);
+            auto *shared = static_cast<Shared *>(data);
+            for (int64_t i;
+                 (i = shared->next.fetch_add(1, std::memory_order_relaxed)) < shared->count;)
+                (*shared->work)(i);
         },
         &shared, static_cast<unsigned>(threads), 0);
 }
 
+// x (count,) -> float32 (padded,), with zeros beyond `count`.
 template <typename T> void load_row(const T *x, int count, int padded, float *out) {
     int i = 0;
     for (; i + LANES <= count; i += LANES) store(out + i, load(x + i));
@@ -51,22 +53,24 @@ template <typename T> void load_row(const T *x, int count, int padded, float *ou
     std::fill(out + count, out + padded, 0.0f);
 }
 
+// x (count,) -> numbers of another type.
 template <typename T> void store_row(const float *x, int count, T *out) {
     int i = 0;
     for (; i + LANES <= count; i += LANES) store(out + i, load(x + i));
     for (; i < count; i++) out[i] = from_float<T>(x[i]);
 }
 
+// Rounded up to whole vectors.
 inline int padded(int count) { return (count + LANES - 1) / LANES * LANES; }
 
 }  // namespace
 
-// CALL stands for a call with numbers of type T.
-#define DISPATCH_TYPE(is_bfloat16, CALL)                                                                \
-    if (is_bfloat16) {                                                                                   \
-        using T = bfloat16;                                                                           \
-        CALL;                                                                                      \
-    } else {                                                                                       \
-        using T = float;                                                                           \
-        CALL;                                                                                      \
+// Makes CALL with T as the type of numbers in memory.
+#define DISPATCH_TYPE(is_bfloat16, CALL) \
+    if (is_bfloat16) {                   \
+        using T = bfloat16;              \
+        CALL;                            \
+    } else {                             \
+        using T = float;                 \
+        CALL;                            \
     }

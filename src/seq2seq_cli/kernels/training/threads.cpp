@@ -1,15 +1,15 @@
-// Where the threads come from.
+// The threads that kernels of training run in.
 
 #include "step.h"
 
 namespace seq2seq {
 
-Parallel in_parallel = nullptr;
+Parallel run_in_threads = nullptr;
 
 }  // namespace seq2seq
 
 extern "C" {
 
-void use_threads(void *parallel) { in_parallel = reinterpret_cast<Parallel>(parallel); }
+void use_threads(void *parallel) { run_in_threads = reinterpret_cast<Parallel>(parallel); }
 
 }  // extern "C"
