@@ -9,7 +9,7 @@ import pytest
 import seq2seq_cli.translation
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.search import SearchOptions
-from seq2seq_cli.translation import TranslationSettings, Translator
+from seq2seq_cli.translation import TranslationSettings, Translator, likelihoods
 
 LINES = ["one two .", "", "three four five six .", "one two three . " * 7, "seven"]
 PREFIXES = ["neun", "", "", "acht", "sieben"]
@@ -31,14 +31,24 @@ def test_defaults_are_those_of_the_command(seq2seq: Any, trained: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings"),
     [
-        (["--n-best", 3], TranslationSettings(search=SearchOptions(n_best=3))),
+        (
+            ["--n-best", 3],
+            TranslationSettings(search=SearchOptions(n_best=3), alignments="if-possible"),
+        ),
         (
             ["--sample", "--seed", 7, "--n-best", 2],
-            TranslationSettings(search=SearchOptions(sample=True, seed=7, n_best=2)),
+            TranslationSettings(
+                search=SearchOptions(sample=True, seed=7, n_best=2), alignments="if-possible"
+            ),
         ),
         (
             ["--precision", "int8", "--shortlist", "--beam", 2],
-            TranslationSettings(search=SearchOptions(beam=2), precision="int8", shortlist=True),
+            TranslationSettings(
+                search=SearchOptions(beam=2),
+                precision="int8",
+                shortlist=True,
+                alignments="if-possible",
+            ),
         ),
     ],
     ids=["n-best", "sample", "int8"],
@@ -48,8 +58,8 @@ def test_all_that_is_known_of_a_line_is_the_same(
 ) -> None:
     translations = Translator.load(trained, settings).translate(LINES)
     numbered = list(enumerate(translations, start=1))
-    done = seq2seq("translate", trained, "--format", "tsv", *arguments, stdin=written(LINES))
-    assert written([each.as_tsv(number) for number, each in numbered]) == done.stdout
+    done = seq2seq("translate", trained, "--format", "jsonl", *arguments, stdin=written(LINES))
+    assert written([each.as_jsonl(number) for number, each in numbered]) == done.stdout
 
 
 def test_an_ensemble_with_prefixes_and_alignments_is_the_same(
@@ -66,6 +76,19 @@ def test_an_ensemble_with_prefixes_and_alignments_is_the_same(
     found = Translator.load([trained, trained], settings).translate(LINES, PREFIXES)
     assert written([each.as_jsonl(number) for number, each in enumerate(found, 1)]) == done.stdout
     assert written([each.as_pharaoh() for each in found]) == (tmp_path / "pairs").read_bytes()
+
+
+def test_likelihoods_are_the_same(seq2seq: Any, trained: Path, tmp_path: Path) -> None:
+    targets = ["eins zwei .", "", "drei vier", "eins .", "sieben"]
+    (tmp_path / "source").write_bytes(written(LINES))
+    done = seq2seq(
+        *("likelihood", trained, "--source", "source", "--format", "jsonl"),
+        stdin=written(targets),
+        folder=tmp_path,
+    )
+    translator = Translator.load(trained, TranslationSettings(batch_tokens=4096))
+    scored = likelihoods(translator, LINES, targets)
+    assert written([likelihood.as_jsonl() for likelihood in scored]) == done.stdout
 
 
 @pytest.mark.parametrize(

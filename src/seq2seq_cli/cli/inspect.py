@@ -174,7 +174,8 @@ def _check_output(output: Path | None, formats: Sequence[str]) -> None:
 def _print_maps(maps: "Iterable[AttentionMap]", layer: int | None, head: int | None) -> None:
     """Print maps as they are computed."""
     colour = shows_colour()
-    for one in maps:
-        for line in heat_map(one.source, one.target, one.mean(layer, head).tolist(), colour=colour):
+    for drawn in maps:
+        rows = drawn.mean(layer, head).tolist()
+        for line in heat_map(drawn.source, drawn.target, rows, colour=colour):
             print(line)
         print(flush=True)

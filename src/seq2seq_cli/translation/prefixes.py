@@ -58,7 +58,7 @@ class Prefixes:
         check_line_counts(self.name, len(self.lines), source, lines)
 
     def window(self, first_number: int, lines: int, source: str) -> Sequence[str]:
-        """The prefixes of so many lines from this one on, counted from 1.
+        """The prefixes of `lines` lines of the source, the first of them line `first_number`.
 
         Raises InputError, as `check_count` does, if there are not as many.
         """

@@ -30,7 +30,7 @@ DEFAULT_SETTINGS = TranslationSettings()
 
 @dataclass(frozen=True)
 class Segment:
-    """What is searched as one sentence: a line, or a piece of a line that is too long."""
+    """The unit of search: a line, or one of the sentences that a long line is split into."""
 
     line: int  # its index
     number: int  # seeds random draws, so that they do not depend on the batch
@@ -83,10 +83,12 @@ class Translator:
 
         A translation begins with the prefix of its line, if there is one. A line with more than
         `max_length` tokens is split at sentence ends, its segments translated and joined again.
-        That is told to `warn`, as is a missing language; each `Translation` has its own warnings
-        too. `first_number` is the number of the first line in these messages and, so that a line
-        is sampled alike in any window of a text, for random draws. Raises InputError unless there
-        is a prefix for each line, and for a prefix that no translation can have.
+        `warn` is told so, and told of lines without a language; each `Translation` has its
+        warnings too. `first_number` is the number of the first line in warnings, and seeds random
+        draws together with the seed, so that a line is drawn alike in any window of a text.
+
+        Raises InputError unless there is a prefix for each line, and for a prefix that no
+        translation can have.
         """
         if prefixes is not None:
             Prefixes(prefixes, "prefixes").check_count(len(lines), "the text")

@@ -36,21 +36,21 @@ def attention_figure(
     maps: "Sequence[AttentionMap]", layer: int | None, head: int | None
 ) -> "Figure":
     """A heat map for each sentence, one below the other; a dark cell is a large weight."""
-    heights = [len(one.target) * CELL + 1.6 for one in maps]
-    width = max(len(one.source) for one in maps) * CELL + 2.2
+    heights = [len(drawn.target) * CELL + 1.6 for drawn in maps]
+    width = max(len(drawn.source) for drawn in maps) * CELL + 2.2
     drawing = figure(width, sum(heights))
     axes = drawing.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for one, axis in zip(maps, axes, strict=True):
-        _heat_map(axis, one, layer, head)
+    for drawn, axis in zip(maps, axes, strict=True):
+        _heat_map(axis, drawn, layer, head)
     return drawing
 
 
-def _heat_map(axis: Any, one: "AttentionMap", layer: int | None, head: int | None) -> None:
+def _heat_map(axis: Any, drawn: "AttentionMap", layer: int | None, head: int | None) -> None:
     axis.imshow(
-        one.mean(layer, head).numpy(), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+        drawn.mean(layer, head).numpy(), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
     )
-    axis.set_xticks(range(len(one.source)), [_plain(p) for p in one.source], rotation=90)
-    axis.set_yticks(range(len(one.target)), [_plain(p) for p in one.target])
+    axis.set_xticks(range(len(drawn.source)), [_plain(p) for p in drawn.source], rotation=90)
+    axis.set_yticks(range(len(drawn.target)), [_plain(p) for p in drawn.target])
     axis.xaxis.tick_top()
     axis.tick_params(length=0, labelsize=8)
     axis.set_anchor("W")
@@ -68,8 +68,8 @@ def length_figure(systems: "Mapping[str, Sequence[Bucket]]") -> "Figure":
     for name, buckets in systems.items():
         first = [bucket.scores[0] for bucket in buckets]
         middles = [(bucket.least + bucket.most) / 2 for bucket in buckets]
-        values = [one.value for one in first]
-        spread = [one.confidence for one in first if one.confidence is not None]
+        values = [score.value for score in first]
+        spread = [score.confidence for score in first if score.confidence is not None]
         if len(spread) == len(first):
             axis.errorbar(middles, values, spread, marker="o", capsize=3, label=name)
         else:

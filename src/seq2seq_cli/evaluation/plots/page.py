@@ -16,14 +16,14 @@ def attention_data(maps: "Sequence[AttentionMap]") -> list[dict[str, object]]:
     """Maps as plain lists: source, target, and weights by layer, head, target and source token."""
     return [
         {
-            "source": list(one.source),
-            "target": list(one.target),
+            "source": list(drawn.source),
+            "target": list(drawn.target),
             "weights": [
                 [[[round(w, DIGITS) for w in row] for row in head] for head in layer]
-                for layer in one.weights.tolist()
+                for layer in drawn.weights.tolist()
             ],
         }
-        for one in maps
+        for drawn in maps
     ]
 
 
