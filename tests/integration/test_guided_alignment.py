@@ -118,7 +118,7 @@ def test_what_cannot_guide_is_refused(more, options, message, guide):
 def test_alignments_without_a_link_are_refused(guide):
     _, done = guide(change=lambda links: [""] * len(links))
     assert done.code == 2
-    assert "no link in any line of the pairs that are used" in done.stderr
+    assert "no line of the pairs that are used has a link" in done.stderr
 
 
 def test_a_run_continues_with_the_alignments_it_began_with_and_no_others(guide):
