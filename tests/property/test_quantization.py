@@ -58,7 +58,7 @@ def test_search_with_int8_reports_the_score_of_its_own_forward_pass(
 
 @torch.inference_mode()
 @pytest.mark.parametrize("eight_bits", [False, True])
-def test_a_narrowed_layer_gives_the_outputs_chosen(eight_bits: bool) -> None:
+def test_select_outputs_gives_the_chosen_outputs(eight_bits: bool) -> None:
     torch.manual_seed(4)
     layer: torch.nn.Module = torch.nn.Linear(32, 50, bias=False)
     if eight_bits:

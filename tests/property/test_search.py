@@ -51,7 +51,7 @@ def random_sources(count: int, seed: int = 3) -> list[list[int]]:
 
 @torch.inference_mode()
 def log_probability(model: TranslationModel, source: list[int], target: Sequence[int]) -> float:
-    """What a forward pass over the whole target says of it and its EOS."""
+    """The log-probability of a target and EOS by a forward pass over all of it."""
     hidden = model(torch.tensor([source]), torch.tensor([[BOS, *target]]))
     each = model.output(hidden[0]).log_softmax(dim=1)
     return float(each[range(len(target) + 1), [*target, EOS]].sum())
@@ -123,7 +123,7 @@ def test_a_batch_of_1_equals_a_batch_of_64(model: TranslationModel) -> None:
 
 @pytest.mark.parametrize("lengths", [{}, {"min_ratio": 0.8, "max_ratio": 1.2, "max_extra": 0}])
 @pytest.mark.parametrize(("beam_size", "n_best"), [(1, 1), (4, 1), (3, 3)])
-def test_compiled_search_finds_exactly_what_search_in_torch_finds(
+def test_search_in_kernels_finds_exactly_what_search_in_torch_finds(
     model: TranslationModel,
     beam_size: int,
     n_best: int,
@@ -131,26 +131,26 @@ def test_compiled_search_finds_exactly_what_search_in_torch_finds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if kernels.library() is None:
-        pytest.skip("nothing is compiled here")
+        pytest.skip("there are no kernels here")
     options = SearchOptions(beam=beam_size, n_best=n_best, **lengths)
     sources = random_sources(24)
     random = torch.Generator().manual_seed(1)
-    begun = [torch.randint(4, 7, (i % 4,), generator=random).tolist() for i in range(24)]
+    prefixes = [torch.randint(4, 7, (i % 4,), generator=random).tolist() for i in range(24)]
     translations = torch.randint(3, 7, (model.source_embedding.num_embeddings, 2))
     shortlist = Shortlist(translations, torch.arange(6), 7)
-    for prefixes, listed in itertools.product(((), begun), (None, shortlist)):
+    for begun, listed in itertools.product(((), prefixes), (None, shortlist)):
         predictor = Predictor([model], (), listed)
         monkeypatch.setattr(beam, "kernels_serve", lambda *given: True)
-        found = search.beam_search(predictor, pad(sources), options, prefixes)
+        found = search.beam_search(predictor, pad(sources), options, begun)
         monkeypatch.setattr(beam, "kernels_serve", lambda *given: False)
-        assert found == search.beam_search(predictor, pad(sources), options, prefixes)
+        assert found == search.beam_search(predictor, pad(sources), options, begun)
 
 
-def test_compiled_search_finds_the_same_over_more_steps_than_a_call_takes(
+def test_search_in_kernels_finds_the_same_over_more_steps_than_one_call_takes(
     model: TranslationModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kernels.library() is None:
-        pytest.skip("nothing is compiled here")
+        pytest.skip("there are no kernels here")
     options = SearchOptions(beam=2, min_ratio=20, max_ratio=20, max_extra=0)
     sources = [[4, 5, 6, 5, EOS], [6, EOS]]
     assert options.min_length(5) > 3 * STEPS
@@ -160,7 +160,7 @@ def test_compiled_search_finds_the_same_over_more_steps_than_a_call_takes(
 
 
 @pytest.mark.usefixtures("_compiled_or_not")
-def test_a_prefix_is_kept_though_it_is_longer_than_the_limit(model: TranslationModel) -> None:
+def test_a_prefix_may_be_longer_than_the_limit(model: TranslationModel) -> None:
     prefix = (4, 5, 6, 4, 5, 6)
     for options in (to_limit(beam=3), to_limit(sample=True)):
         [[found]] = search.search(Predictor([model]), pad([[4, EOS]]), options, [prefix])
@@ -188,8 +188,8 @@ def test_a_hypothesis_has_only_words_and_keeps_to_its_limit(
             assert not {PAD, UNK, BOS, EOS} & set(hypothesis.tokens)
 
 
-def test_what_is_never_said_is_forbidden_and_not_just_unlikely() -> None:
-    """UNK is by far the likeliest, yet no translation holds it."""
+def test_control_symbols_are_forbidden_and_not_just_unlikely() -> None:
+    """UNK is by far the likeliest, yet translations never contain it."""
     after = [0.0, 0.9, 0.0, 0.02, 0.05, 0.03, 0.0]
     model = TableModel(dict.fromkeys(range(7), after))
     [[hypothesis]] = beam_search(model, pad([[4, EOS]]), to_limit(beam=1))
@@ -243,9 +243,9 @@ def test_a_finished_hypothesis_keeps_its_place_in_the_beam(width: int, seed: int
             for words, score in hypotheses
             for token in ((EOS,) if length == LIMIT else (*WORDS, EOS))
         ]
-        kept = sorted(extended, key=lambda each: -each[1])[: width - len(finished)]
-        finished += [each for each in kept if each[0][-1] == EOS]
-        hypotheses = [each for each in kept if each[0][-1] != EOS]
+        best = sorted(extended, key=lambda scored: -scored[1])[: width - len(finished)]
+        finished += [scored for scored in best if scored[0][-1] == EOS]
+        hypotheses = [scored for scored in best if scored[0][-1] != EOS]
 
     options = to_limit(beam=width, n_best=width, alpha=0.0)
     [found] = beam_search(TableModel(dict(enumerate(table.tolist()))), pad([[4, EOS]]), options)
@@ -320,12 +320,12 @@ def enumerated(
         if words[: len(prefix)] != prefix:
             continue
         given, target = torch.tensor([source]), torch.tensor([[BOS, *words, EOS]])
-        each = Predictor([model]).token_scores(given, target)[0].tolist()
-        for place, word in enumerate(words):
-            if word in words[:place]:
-                each[place] *= options.repetition_penalty
+        token_scores = Predictor([model]).token_scores(given, target)[0].tolist()
+        for index, word in enumerate(words):
+            if word in words[:index]:
+                token_scores[index] *= options.repetition_penalty
         divisor = {"gnmt": (5 + length) / 6, "power": length, "none": 1}[options.length_penalty]
-        score = sum(each) / divisor**options.alpha
+        score = sum(token_scores) / divisor**options.alpha
         if options.coverage_penalty:
             attention = search.attention_to_source([model], given, target[:, :-1])[0]
             covered = attention.sum(dim=0).clamp(1e-6, 1.0).log().sum()
@@ -399,10 +399,10 @@ def test_a_shortlist_of_everything_changes_nothing(model: TranslationModel) -> N
         assert [h.score for h in row] == pytest.approx([h.score for h in other], abs=1e-4)
 
 
-def test_a_shortlist_holds_what_translates_the_sentence_and_no_neighbours_words(
+def test_a_sentence_gets_words_of_its_own_shortlist_only(
     model: TranslationModel,
 ) -> None:
-    """Token t is translated by t alone: what is said is a word of the source."""
+    """Each token translates itself alone, so translations are made of words of the source."""
     own = torch.arange(9, dtype=torch.int32)[:, None].clamp(max=6)
     listed = Predictor([model], shortlist=Shortlist(own, torch.arange(4), 7))
     sources = [[4, 4, EOS], [5, 6, EOS], [6, EOS]]
@@ -437,9 +437,9 @@ def test_the_best_extensions_are_those_of_a_full_sort(
     assert (best[:, possible:] == -torch.inf).all()
     for sentence in range(batch):
         real = best[sentence] > -torch.inf
-        places = (rows[sentence] * columns + chosen[sentence])[real]
-        assert torch.equal(sums[sentence][places], best[sentence][real])
-        assert len(places.unique()) == len(places)
+        indices = (rows[sentence] * columns + chosen[sentence])[real]
+        assert torch.equal(sums[sentence][indices], best[sentence][real])
+        assert len(indices.unique()) == len(indices)
 
 
 @pytest.mark.usefixtures("_compiled_or_not")
@@ -487,7 +487,7 @@ def test_words_are_drawn_as_often_as_the_model_says(
     assert statistic < {2: 10.83, 3: 13.82, 4: 16.27}[sum(share > 0 for share in expected)]
 
 
-def test_what_is_drawn_depends_on_seed_and_line_alone(model: TranslationModel) -> None:
+def test_draws_depend_only_on_the_seed_and_the_line(model: TranslationModel) -> None:
     sources = random_sources(12)
     options = SearchOptions(sample=True, n_best=2, max_ratio=1, max_extra=3, seed=5)
     predictor = Predictor([model])
@@ -503,7 +503,7 @@ def test_what_is_drawn_depends_on_seed_and_line_alone(model: TranslationModel) -
     assert tokens(other) != tokens(together)
 
 
-def test_the_score_of_what_is_drawn_is_the_models_own(model: TranslationModel) -> None:
+def test_the_score_of_a_draw_is_the_models_own(model: TranslationModel) -> None:
     options = SearchOptions(sample=True, temperature=1.5, top_k=3, max_ratio=1, max_extra=3)
     sources = random_sources(6)
     for source, [drawn] in zip(

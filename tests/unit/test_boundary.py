@@ -135,3 +135,12 @@ def test_constants_are_the_same_on_both_sides(name: str, value: int) -> None:
 def test_activations_are_numbered_alike() -> None:
     [names] = re.findall(r"enum Activation \{(.*?)\}", SOURCES["layers.h"])
     assert names.lower().replace(" ", "").split(",") == [*transformer.ACTIVATIONS]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((FOLDER.parent / "search").glob("*.py")), ids=lambda path: path.stem
+)
+def test_search_does_not_ask_whether_there_are_kernels(path: Path) -> None:
+    """`inference` decides; a search that asked by itself would be one more place to forget."""
+    assert "kernels.library" not in path.read_text(encoding="utf-8")
+    assert "kernels import library" not in path.read_text(encoding="utf-8")

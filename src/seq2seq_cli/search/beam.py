@@ -1,4 +1,4 @@
-"""Beam search on cached state. A finished hypothesis keeps its place in the beam.
+"""Beam search, in kernels or in PyTorch. A finished hypothesis keeps its place in the beam.
 
 So a beam of 1 is greedy search, and a beam as wide as the number of possible targets finds the
 best of all. A sentence ends when its beam is full of finished hypotheses, or as soon as no open
@@ -29,8 +29,8 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Translate (B, S) ids: for each row the `n_best` best hypotheses found, best first.
 
-    `prefixes` are the tokens, one sequence for each row, that its hypotheses begin with. Raises
-    NoNumbersError where the model gives none to rank by.
+    `prefixes` are token ids that translations begin with, one sequence for each row. Raises
+    NoNumbersError if the model's scores are NaN.
     """
     request = Request.of(source, options, prefixes)
     constraints = constraints_for(request)

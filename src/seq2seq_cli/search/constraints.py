@@ -55,14 +55,13 @@ class Step:
 
 
 class Constraint:
-    """A rule for one search, made from a request. Every method but `of` may be left as it is.
+    """A rule for one search, made from a request. A subclass defines `of` and what it needs.
 
-    A rule about tokens changes logits in `apply`. A rule about whole hypotheses takes from their
-    scores in `final_score`; what it must remember for that, it keeps for each row of hypotheses and
-    updates in `extend` and `keep`.
+    A rule about tokens changes logits in `apply`. A rule about whole hypotheses lowers their scores
+    in `final_score`; it may have a state for each row, which `extend` and `keep` update.
     """
 
-    in_kernels: ClassVar[bool] = False  # whether kernels/inference/beams.cpp does the same
+    in_kernels: ClassVar[bool] = False  # whether kernels/inference/beams.cpp applies it too
 
     @classmethod
     def of(cls, request: Request) -> "Constraint | None":
@@ -70,9 +69,10 @@ class Constraint:
         raise NotImplementedError
 
     def needs_unconstrained(self, length: int) -> bool:
-        """Whether the model's logits must outlast the constraints of a step with this length.
+        """Whether a step of this length needs a copy of the logits before constraints change them.
 
-        True for what reads them, and for what gives allowed tokens other logits than the model.
+        Return True to read the copy, or to give tokens that stay allowed other logits: their scores
+        are taken from the copy.
         """
         return False
 

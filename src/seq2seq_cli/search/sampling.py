@@ -1,4 +1,4 @@
-"""Drawing translations token by token from the probabilities that the model gives.
+"""Sampling: translations drawn token by token from the model's probabilities.
 
 The draws for a line depend only on the seed and the line's number: each hypothesis has a random
 generator of its own, so that neither the batch nor its order changes them.
@@ -42,7 +42,7 @@ def sample(
 
     `numbers` identify the rows in whatever batch they are; without them a row's index does.
     Temperature comes first, then top-k, then top-p (Holtzman 2020). Raises NoNumbersError if the
-    model gives no probabilities.
+    model's scores are NaN.
     """
     request = Request.of(source, options, prefixes)
     draws = [
