@@ -1,4 +1,4 @@
-"""A run folder stands alone, runs no code, and is refused by name of what is wrong with it."""
+"""A run folder stands alone and runs no code; a damaged one is refused with the reason."""
 
 import ast
 import itertools
@@ -76,8 +76,8 @@ DAMAGES = {
     "a bit of the weights flipped": (change("model.safetensors", flip(-1000)), "have the hash"),
     "weights missing": (remove("model.safetensors"), f"{WEIGHTS} is missing"),
     "weights pickled": (pickled, f"{WEIGHTS} is damaged"),
-    "no TOML": (config("[model]", "[model"), f"{CONFIG} is not valid TOML"),
-    "no text": (config("[model]", "\udcff".encode("utf-8", "surrogateescape").decode("latin-1")),
+    "not TOML": (config("[model]", "[model"), f"{CONFIG} is not valid TOML"),
+    "not text": (config("[model]", "\udcff".encode("utf-8", "surrogateescape").decode("latin-1")),
                 f"{CONFIG}"),
     "unknown key": (
         config("dropout =", "dropuot ="),
@@ -110,7 +110,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_folder_is_refused_by_name_of_what_is_wrong(damage, message, seq2seq, run_copy):
+def test_a_damaged_folder_is_refused_with_what_is_wrong(damage, message, seq2seq, run_copy):
     damage(run_copy)
     done = seq2seq("translate", "copy", stdin=b"one .\n", folder=run_copy.parent)
     assert (done.code, done.stdout) == (2, b"")
@@ -155,7 +155,7 @@ def test_swapped_tokenizers_are_refused(seq2seq, train):
         ("nothing", "nothing: no such run folder"),
     ],
 )
-def test_what_is_no_run_folder_is_refused(name, message, seq2seq, tmp_path):
+def test_a_path_without_a_run_folder_is_refused(name, message, seq2seq, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("text")
     done = seq2seq("translate", name, stdin=b"one .\n", folder=tmp_path)
@@ -244,7 +244,7 @@ def test_an_old_name_in_the_command_is_an_error_that_says_the_new_one(train):
         pytest.param(120_000, id="optimizer too large"),
     ],
 )
-def test_a_full_disk_leaves_the_last_checkpoint_to_go_on_from(largest, train):
+def test_a_full_disk_leaves_the_last_checkpoint_to_resume_from(largest, train):
     command = train(checkpoint_every=10, validate_every=10, max_updates=30)
     assert command().code == 0
     expected = (command.run / "model.safetensors").read_bytes()

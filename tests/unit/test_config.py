@@ -1,4 +1,4 @@
-"""Settings are strict, errors say how to mend them, and what is written is what is read."""
+"""Settings are strict, errors say how to mend them, and settings survive being written."""
 
 import dataclasses
 from typing import Any
@@ -112,7 +112,7 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
         ),
     ],
 )
-def test_what_is_wrong_is_named_with_what_is_allowed(table: dict[str, Any], message: str) -> None:
+def test_a_wrong_setting_is_named_with_what_is_allowed(table: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         settings_from(TrainingConfig, "training", table)
     assert str(error.value) == message
@@ -141,7 +141,7 @@ def test_numbers_that_cannot_be_trained_with_are_refused(name: str, value: float
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_an_old_name_is_an_error_that_says_the_new_one(old: str, new: str) -> None:
+def test_an_old_name_is_an_error_with_the_new_one(old: str, new: str) -> None:
     section, _, key = old.partition(".")
     with pytest.raises(InputError, match=rf"the setting {old} was renamed; write {new}$"):
         settings_from(KINDS[section], section, {key: 1})
@@ -156,7 +156,7 @@ def test_files_of_older_versions_are_read_with_the_new_names() -> None:
     }
 
 
-def test_an_unknown_key_like_no_other_gets_the_whole_list() -> None:
+def test_an_unknown_key_unlike_any_other_gets_the_whole_list() -> None:
     with pytest.raises(InputError, match=r"unknown setting data\.🦆; allowed are data\.source, "):
         settings_from(DataConfig, "data", {"🦆": 1})
 
@@ -232,7 +232,7 @@ def test_assignments(assignment: str, parsed: tuple[str, str, object]) -> None:
 
 
 @pytest.mark.parametrize("assignment", ["", "training", "seed=1", "training.=1", ".seed=1", "=1"])
-def test_assignments_that_are_none(assignment: str) -> None:
+def test_other_text_is_not_an_assignment(assignment: str) -> None:
     with pytest.raises(InputError, match=r"give section\.key=value"):
         parse_assignment(assignment)
 
@@ -242,7 +242,7 @@ def test_two_assignments_in_one_are_refused() -> None:
         parse_assignment("training.seed=1\nmax_updates=2")
 
 
-def test_later_layers_win_key_by_key_and_none_is_changed() -> None:
+def test_later_layers_win_key_by_key_and_no_layer_is_changed() -> None:
     preset = {"model": {"width": 1, "dropout": 0.1}, "training": {"seed": 1}}
     file = {"model": {"width": 2}, "data": {"source": ["a"]}}
     options = {"model": {"width": 3}}

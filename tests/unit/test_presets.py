@@ -1,4 +1,4 @@
-"""Presets are listed with what they are, printed as they stand, and found under near names."""
+"""Presets are listed with a description and printed unchanged; a wrong name gets the nearest."""
 
 import tomllib
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_unknown_name_suggests_the_nearest() -> None:
     )
 
 
-def test_every_preset_that_comes_along_is_described_toml() -> None:
+def test_every_preset_is_toml_with_a_description() -> None:
     for name in presets.names():
         text = presets.read(name)
         assert tomllib.loads(text), name
