@@ -265,11 +265,9 @@ def translate(
         top_p=top_p,
         seed=seed,
     )
-    alignments: Alignments
+    alignments: Alignments = "if-possible" if format_ == "jsonl" else "off"
     if alignment is not None:
         alignments = "required"
-    else:
-        alignments = "if-possible" if format_ == "jsonl" else "off"
     settings = TranslationSettings(
         search=search,
         weights=tuple(votes),
@@ -284,7 +282,14 @@ def translate(
     translator = Translator.load(runs, settings)
     if prefixes is not None:
         prefixes.check(translator.tokenizers.target, translator.max_length)
-    _translate_files(translator, prefixes, format_, input_, output, alignment)
+    _translate_files(
+        translator,
+        prefixes,
+        format_=format_,
+        source=input_,
+        output=output,
+        alignment=alignment,
+    )
 
 
 def _read_prefixes(path: Path, source: Path) -> Prefixes:
@@ -299,6 +304,7 @@ def _read_prefixes(path: Path, source: Path) -> Prefixes:
 def _translate_files(
     translator: "Translator",
     prefixes: Prefixes | None,
+    *,
     format_: Format,
     source: Path,
     output: Path,
