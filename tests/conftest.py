@@ -124,13 +124,15 @@ def _chosen(build_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(params=kernels.usable_builds())
-def _each_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _each_kernel_build(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Once with each build of the kernels that the processor can run."""
     yield from _chosen(request.param, monkeypatch)
 
 
 @pytest.fixture
-def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from _chosen("off", monkeypatch)
 
 
@@ -141,7 +143,7 @@ FASTER_BUILDS = [name for name in BUILDS if name != "scalar"] or BUILDS
 
 
 @pytest.fixture(params=[*FASTER_BUILDS, "off"])
-def _compiled_or_not(
+def _with_and_without_kernels(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Once with the kernels for each processor, and once without any."""

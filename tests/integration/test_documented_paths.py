@@ -101,7 +101,7 @@ def test_a_training_step_passes_through_the_files_that_are_named(
     check(files.entered, named("The path of a training step"))
 
 
-@pytest.mark.usefixtures("_nothing_compiled")
+@pytest.mark.usefixtures("_without_kernels")
 def test_a_search_step_passes_through_the_files_that_are_named(
     tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 VOCABULARY = Vocabulary(source=30, target=30, joint=True)
 
 
-@pytest.mark.usefixtures("_each_build")
+@pytest.mark.usefixtures("_each_kernel_build")
 @pytest.mark.parametrize("rows", [1, 5, 23])
 @pytest.mark.parametrize(("inputs", "outputs"), [(64, 128), (33, 7), (3, 1), (256, 301)])
 def test_linear_layers_equal_the_exact_product(rows: int, inputs: int, outputs: int) -> None:
@@ -47,7 +47,7 @@ def test_linear_layers_equal_the_exact_product(rows: int, inputs: int, outputs: 
     torch.testing.assert_close(small.select_outputs(chosen)(x), small(x)[:, chosen], rtol=0, atol=0)
 
 
-@pytest.mark.usefixtures("_each_build")
+@pytest.mark.usefixtures("_each_kernel_build")
 @pytest.mark.parametrize("eight_bits", [False, True])
 def test_what_becomes_of_a_row_does_not_depend_on_the_others(eight_bits: bool) -> None:
     torch.manual_seed(2)
@@ -59,7 +59,7 @@ def test_what_becomes_of_a_row_does_not_depend_on_the_others(eight_bits: bool) -
 
 
 @torch.inference_mode()
-@pytest.mark.usefixtures("_each_build")
+@pytest.mark.usefixtures("_each_kernel_build")
 @pytest.mark.parametrize("norm", ["pre", "post", "deep"])
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
 def test_a_compiled_transformer_equals_the_model_step_by_step(norm: str, positions: str) -> None:
@@ -92,7 +92,7 @@ OTHERS = {
 
 
 @torch.inference_mode()
-@pytest.mark.usefixtures("_each_build")
+@pytest.mark.usefixtures("_each_kernel_build")
 @pytest.mark.parametrize("table", OTHERS.values(), ids=OTHERS)
 def test_other_compiled_models_equal_theirs_step_by_step(table: dict[str, object]) -> None:
     torch.manual_seed(5)
@@ -131,7 +131,7 @@ def _equals_its_model_step_by_step(config: ModelConfig) -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.usefixtures("_each_build")
+@pytest.mark.usefixtures("_each_kernel_build")
 @pytest.mark.parametrize("eight_bits", [False, True])
 def test_what_becomes_of_a_sentence_does_not_depend_on_the_batch(eight_bits: bool) -> None:
     torch.manual_seed(7)
@@ -152,7 +152,7 @@ def test_what_becomes_of_a_sentence_does_not_depend_on_the_batch(eight_bits: boo
 
 
 @torch.inference_mode()
-@pytest.mark.usefixtures("_each_build")
+@pytest.mark.usefixtures("_each_kernel_build")
 def test_the_best_extensions_are_those_that_torch_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(6)
     for columns, count in ((9, 3), (64, 5), (1500, 5), (3, 4)):
@@ -172,7 +172,7 @@ def test_the_best_extensions_are_those_that_torch_finds(monkeypatch: pytest.Monk
 
 
 @torch.inference_mode()
-@pytest.mark.usefixtures("_nothing_compiled")
+@pytest.mark.usefixtures("_without_kernels")
 def test_search_finds_the_same_where_nothing_is_compiled(
     model: TranslationModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

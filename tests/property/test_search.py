@@ -159,7 +159,7 @@ def test_search_in_kernels_finds_the_same_over_more_steps_than_one_call_takes(
     assert found == beam_search(model, pad(sources), options)
 
 
-@pytest.mark.usefixtures("_compiled_or_not")
+@pytest.mark.usefixtures("_with_and_without_kernels")
 def test_a_prefix_may_be_longer_than_the_limit(model: TranslationModel) -> None:
     prefix = (4, 5, 6, 4, 5, 6)
     for options in (to_limit(beam=3), to_limit(sample=True)):
@@ -442,7 +442,7 @@ def test_the_best_extensions_are_those_of_a_full_sort(
         assert len(indices.unique()) == len(indices)
 
 
-@pytest.mark.usefixtures("_compiled_or_not")
+@pytest.mark.usefixtures("_with_and_without_kernels")
 @pytest.mark.parametrize("options", [{"beam": 1}, {"beam": 3}, {"sample": True}])
 def test_a_model_that_gives_no_numbers_is_refused(options: dict[str, Any]) -> None:
     model = TableModel({BOS: [math.nan] * 7})

@@ -14,7 +14,7 @@ from seq2seq_cli.models.layers import Linear
 from seq2seq_cli.padding import pad
 from seq2seq_cli.symbols import EOS
 
-pytestmark = pytest.mark.usefixtures("_compiled_or_not")
+pytestmark = pytest.mark.usefixtures("_with_and_without_kernels")
 
 THRESHOLD = 77
 SCALE = 256 / (256 - THRESHOLD)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.kernels.autograd import lstm
 
-pytestmark = pytest.mark.usefixtures("_each_build")
+pytestmark = pytest.mark.usefixtures("_each_kernel_build")
 
 WIDTH, UNITS = 24, 20  # no multiple of a vector
 

@@ -9,7 +9,7 @@ from seq2seq_cli.kernels.autograd import products
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training import cross_entropy as loss
 
-pytestmark = pytest.mark.usefixtures("_compiled_or_not")
+pytestmark = pytest.mark.usefixtures("_with_and_without_kernels")
 
 V, D = 11, 6
 ROW_BYTES = V * 4  # logits of one token

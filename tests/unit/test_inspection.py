@@ -10,7 +10,7 @@ from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.attention_maps import AttentionMap
 from seq2seq_cli.evaluation.curves import curves
-from seq2seq_cli.evaluation.model_info import cost, parameters
+from seq2seq_cli.evaluation.model_info import cost
 from seq2seq_cli.evaluation.plots.page import attention_data, attention_page
 from seq2seq_cli.models import Vocabulary, build, model_config
 
@@ -47,7 +47,7 @@ def test_the_cost_of_an_rnn_is_that_of_its_weights(cell: str) -> None:
 def test_parameters_are_counted_once() -> None:
     table = {"architecture": "rnn", "width": 6, "units": 8}
     model = build(model_config(table), Vocabulary(30, 30, joint=True))
-    assert sum(one.count for one in parameters(model)) == sum(p.numel() for p in model.parameters())
+    assert sum(one.count for one in model.weights()) == sum(p.numel() for p in model.parameters())
 
 
 MAP = AttentionMap(

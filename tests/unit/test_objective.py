@@ -29,7 +29,7 @@ def inputs() -> tuple[Tensor, Tensor]:
     return hidden, torch.randn(V, D, requires_grad=True)
 
 
-@pytest.mark.usefixtures("_compiled_or_not")
+@pytest.mark.usefixtures("_with_and_without_kernels")
 @pytest.mark.parametrize("chunk_bytes", [1, 3 * ROW_BYTES, 8 << 20])  # 1, 3 and all tokens at once
 @pytest.mark.parametrize("few_rows", [1, 2, 128])  # that there are a multiple of, filled up
 @pytest.mark.parametrize(("smoothing", "alpha"), [(0.0, 1.0), (0.1, 5.0)])
@@ -58,7 +58,7 @@ def test_r_drop_of_equal_passes_is_the_cross_entropy(inputs: tuple[Tensor, Tenso
     torch.testing.assert_close(loss, plain_cross_entropy(hidden[:2], weight, TARGET, 0.1))
 
 
-@pytest.mark.usefixtures("_compiled_or_not")
+@pytest.mark.usefixtures("_with_and_without_kernels")
 def test_r_drop_takes_bfloat16_hidden_states(inputs: tuple[Tensor, Tensor]) -> None:
     hidden, weight = inputs
     rounded = hidden.detach().bfloat16().requires_grad_()

@@ -11,26 +11,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.models import TranslationModel, Weight
 from seq2seq_cli.runs.run_folder import RunFolder
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One tensor of a model."""
-
-    name: str
-    shape: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        """How many numbers the tensor has."""
-        return torch.Size(self.shape).numel()
-
-
-def parameters(model: TranslationModel) -> list[Parameter]:
-    """All tensors of a model, in the order in which it makes them; a shared one is listed once."""
-    return [Parameter(name, tuple(p.shape)) for name, p in model.named_parameters()]
 
 
 @dataclass(frozen=True)
@@ -77,7 +59,7 @@ class ModelInfo:
     """The size and cost of a run's model, as `seq2seq info` shows them."""
 
     architecture: str
-    parameters: list[Parameter]
+    parameters: list[Weight]
     source_pieces: int  # size of the vocabulary
     target_pieces: int
     cost: Cost
@@ -91,7 +73,7 @@ class ModelInfo:
         model = RunFolder(run).load_model()
         return cls(
             model.config.architecture,
-            parameters(model),
+            model.weights(),
             model.source_embedding.num_embeddings,
             model.target_embedding.num_embeddings,
             cost(model, length),

@@ -1,6 +1,6 @@
 """All architectures behind one interface. A new one is a file here and a line in ARCHITECTURES.
 
-- `base`: the interface of a model, and the settings that all share
+- `base`: the interface of a model, its table of weights and its parameter groups
 - `layers`: layers that more than one architecture is built from
 - `kv_cache`: keys and values of the tokens decoded so far
 - `attention`: the score functions and scopes of attention to the source

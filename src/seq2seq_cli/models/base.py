@@ -4,6 +4,7 @@ Dimensions, here and in every file of this package: B sentences, N decoder rows 
 S source tokens, T target tokens, D width, V vocabulary, H heads.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ class Weight:
     shape: tuple[int, ...]
     role: Role
     group: Group
+
+    @property
+    def count(self) -> int:
+        """How many numbers the weight has."""
+        return math.prod(self.shape)
 
 
 class TranslationModel(nn.Module, ABC):
