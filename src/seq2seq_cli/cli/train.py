@@ -8,7 +8,7 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import parse_weights
-from seq2seq_cli.cli.progress import make_listener
+from seq2seq_cli.cli.progress import PlainListener, make_listener
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.documentation import summary
 from seq2seq_cli.config.presets import read as read_preset
@@ -206,7 +206,15 @@ def train(
     if output is None:
         raise typer.BadParameter("name the run folder to write", param_hint="--output")
     tables = settings(preset, config, set_ or [], options, None if restart else output)
-    run(tables, output, device, threads, quiet, restart, cache)
+    run(
+        tables,
+        output,
+        device=device,
+        threads=threads,
+        quiet=quiet,
+        restart=restart,
+        cache=cache,
+    )
 
 
 def _number(given: str | None) -> int | str | None:
@@ -293,6 +301,7 @@ def _settings_file(path: Path) -> dict[str, Table]:
 def run(
     config: "RunConfig",
     output: Path,
+    *,
     device: str,
     threads: int | None,
     quiet: bool,
@@ -322,14 +331,18 @@ def run(
         listener.said(str(finished))
     except InterruptedTrainingError as interrupted:
         number = interrupted.args[0]
-        listener.close()
-        console.note(
-            f"stopped by {signal.Signals(number).name}, all saved; the same command continues"
-        )
-        raise typer.Exit(128 + number) from None
+        name = signal.Signals(number).name
+        message = f"stopped by {name}, all saved; the same command continues"
+        raise _exit(listener, message, number) from None
     except KeyboardInterrupt:
-        listener.close()
-        console.note("stopped at once; the last checkpoint, if there is one, is complete")
-        raise typer.Exit(128 + signal.SIGINT) from None
+        message = "stopped at once; the last checkpoint, if there is one, is complete"
+        raise _exit(listener, message, signal.SIGINT) from None
     finally:
         listener.close()
+
+
+def _exit(listener: PlainListener, message: str, number: int) -> typer.Exit:
+    """Print why a signal ended training; returns the exit that the shell expects."""
+    listener.close()
+    console.note(message)
+    return typer.Exit(128 + number)
