@@ -8,7 +8,7 @@ import typer
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.pipe import check_paths, pipe
-from seq2seq_cli.config.documentation import meaning, summary
+from seq2seq_cli.config.docstrings import meaning, summary
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 

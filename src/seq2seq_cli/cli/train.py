@@ -10,7 +10,7 @@ from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import parse_weights
 from seq2seq_cli.cli.progress import PlainListener, make_listener
 from seq2seq_cli.config.data import DataConfig
-from seq2seq_cli.config.documentation import summary
+from seq2seq_cli.config.docstrings import summary
 from seq2seq_cli.config.presets import read as read_preset
 from seq2seq_cli.config.settings import Table, merged, parse_assignment, parse_toml
 from seq2seq_cli.config.training import TrainingConfig

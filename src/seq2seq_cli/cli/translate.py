@@ -9,7 +9,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import parse_weights
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output, pipe
-from seq2seq_cli.config.documentation import summary
+from seq2seq_cli.config.docstrings import summary
 from seq2seq_cli.config.search import (
     GREEDY_BATCH_TOKENS,
     MOST_BEAM,

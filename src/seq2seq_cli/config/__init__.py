@@ -1,6 +1,7 @@
 """Settings as frozen dataclasses, read from and written to strict TOML; free of torch.
 
 - `settings`: from a dataclass to TOML and back, and the checks
+- `docstrings`: the docstring under each field
 - `data`: the section [data]
 - `tokenizer`: the section [tokenizer]
 - `models`: the section [model], for each architecture

@@ -1,20 +1,16 @@
 """The documentation of every setting, read from the dataclasses of the other files here.
 
-The docstring under a field has a summary in one sentence; then, if there is more to say, further
-paragraphs; and last, if there are any, the papers, in a paragraph that begins with "Paper:".
-`seq2seq settings`, docs/settings.md and the help of options are made from it.
+`seq2seq settings` and docs/settings.md are made from it. The form of the docstrings is described in
+`docstrings`.
 """
 
-import ast
 import difflib
-import inspect
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from itertools import pairwise
 
 from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.docstrings import PAPER, field_docstrings, paragraphs_of
 from seq2seq_cli.config.models import MODEL_CONFIGS, ModelConfig
 from seq2seq_cli.config.settings import (
     RENAMED,
@@ -26,8 +22,6 @@ from seq2seq_cli.config.settings import (
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
-
-PAPER = "Paper: "
 
 
 @dataclass(frozen=True)
@@ -93,7 +87,7 @@ def _group(kind: type[Section], architectures: tuple[str, ...]) -> Group:
 def _setting(kind: type[Section], name: str, architectures: tuple[str, ...], text: str) -> Setting:
     """A setting from the docstring under its field in this class."""
     (default,) = (each.default for each in fields(kind) if each.name == name)
-    paragraphs = _paragraphs(text)
+    paragraphs = paragraphs_of(text)
     papers = [each.removeprefix(PAPER) for each in paragraphs if each.startswith(PAPER)]
     summary, *details = (each for each in paragraphs if not each.startswith(PAPER))
     described, allowed = type_in_words(kind, name), allowed_values(kind, name).rstrip(",")
@@ -113,44 +107,10 @@ def _setting(kind: type[Section], name: str, architectures: tuple[str, ...], tex
     )
 
 
-def field_docstrings(kind: type) -> dict[str, str]:
-    """Field -> the string that stands under it, in the source of this class alone."""
-    found = {}
-    for statement, below in pairwise(_classes(kind.__module__)[kind.__name__].body):
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            match below:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    found[statement.target.id] = text
-    return found
-
-
-@cache
-def _classes(module: str) -> dict[str, ast.ClassDef]:
-    """The classes of a module by name, as its source defines them."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-
-
 def settings() -> Iterator[Setting]:
     """All settings, in the order of a settings file."""
     for group in groups():
         yield from group.settings
-
-
-def summary(kind: type[Section], name: str) -> str:
-    """The first sentence about a setting, for the help of an option that sets it."""
-    return _paragraphs(field_docstrings(kind)[name])[0]
-
-
-def meaning(kind: type[Section], name: str) -> str:
-    """All that is said about a setting but the papers, on one line."""
-    paragraphs = _paragraphs(field_docstrings(kind)[name])
-    return " ".join(each for each in paragraphs if not each.startswith(PAPER))
-
-
-def _paragraphs(text: str) -> list[str]:
-    """The paragraphs of a docstring, each on one line."""
-    return [" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n")]
 
 
 def find(wanted: str) -> tuple[Group, ...]:
