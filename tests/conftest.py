@@ -1,4 +1,4 @@
-"""What several tests share: one thread for torch, and a tiny model of every kind."""
+"""Shared by several tests: one thread for torch, tiny models of every kind, builds of kernels."""
 
 from collections.abc import Iterator
 
@@ -84,7 +84,7 @@ VARIANTS = {
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """For each test: those that run commands in this process set as many as the machine has."""
+    """For each test, since commands run in this process set as many as the machine has."""
     torch.set_num_threads(1)
 
 
@@ -100,10 +100,10 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 
 @pytest.fixture(scope="session")
 def model(variant: Variant) -> TranslationModel:
-    """The variant's model in eval mode, every weight shaken.
+    """The variant's model in evaluation mode, with noise added to every weight.
 
-    A fresh model's biases are zero and its predictions much alike, which would hide mistakes. Sums
-    of many products are shaken less, or rounding would grow from layer to layer.
+    A fresh model's biases are zero and its predictions are much alike, which would hide mistakes.
+    Weights in sums of many products get less noise, or rounding would grow from layer to layer.
     """
     torch.manual_seed(20)
     model = build(*variant).eval()

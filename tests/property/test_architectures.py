@@ -50,7 +50,7 @@ def widened(ids: Tensor, columns: int) -> Tensor:
 
 
 def assert_same(actual: Any, expected: Any) -> None:
-    """Equal but for rounding, which grows with the greatest number that took part."""
+    """Equal except for rounding, which grows with the greatest number."""
     if not isinstance(actual, Tensor):
         assert len(actual) == len(expected)
         for one, other in zip(actual, expected, strict=True):
@@ -109,10 +109,10 @@ def test_no_position_sees_its_future(
 
 @few
 @given(corpora)
-def test_training_computes_what_search_does_of_every_token(
+def test_training_computes_the_hidden_states_that_search_computes(
     model: TranslationModel, corpus: list[tuple[list[int], list[int]]]
 ) -> None:
-    """Training packs sentences, where it can."""
+    """Training packs sentences where that is possible."""
     source, target = sources(corpus), targets(corpus)
     weights = tuple(model.parameters())
     found, expected = [], []
@@ -137,7 +137,7 @@ def test_padding_batch_size_and_row_order_change_nothing(
     source_columns: int,
     target_columns: int,
 ) -> None:
-    """A sentence alone, unpadded, gives what it gives at any place of any batch."""
+    """A sentence alone has the same hidden states as anywhere in any batch."""
     together = model(
         widened(sources(corpus), source_columns), widened(targets(corpus), target_columns)
     )
@@ -167,7 +167,7 @@ def test_beams_on_one_memory_equal_beams_on_copies_of_it(
 @few
 @given(corpora, st.data())
 @torch.inference_mode()
-def test_select_equals_choosing_the_sentences_beforehand(
+def test_reordered_states_equal_those_of_reordered_sentences(
     model: TranslationModel, corpus: list[tuple[list[int], list[int]]], data: st.DataObject
 ) -> None:
     """Rows of memory and state can be reordered, repeated and dropped at any point."""
@@ -223,7 +223,7 @@ def test_the_seed_decides_all_weights(variant: Variant) -> None:
 
 
 def test_every_weight_gets_a_gradient(variant: Variant) -> None:
-    """No layer is built and then left out of the computation."""
+    """No layer is made and then not used."""
     torch.manual_seed(1)
     model = build(*variant)
     source, target = torch.tensor([[4, 5, 6, EOS]]), torch.tensor([[BOS, 6, 5, EOS]])
@@ -234,7 +234,7 @@ def test_every_weight_gets_a_gradient(variant: Variant) -> None:
 
 
 def test_trains_where_products_are_bfloat16(variant: Variant) -> None:
-    """Autocast gives some layers bfloat16 and others float32; neither model nor loss may mind."""
+    """Under autocast some layers get bfloat16 and others float32; model and loss take both."""
     torch.manual_seed(1)
     model = without_dropout(variant)
     source, target = torch.tensor([[4, 5, 6, EOS]]), torch.tensor([[BOS, 6, 5, EOS]])
@@ -263,7 +263,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean(probability: float, dropped:
 
 
 @pytest.mark.parametrize("shape", [(1,), (3, 5, 7), (2, 0, 4)])
-def test_dropout_gives_the_gradient_its_own_mask(shape: tuple[int, ...]) -> None:
+def test_dropout_masks_the_gradient_as_its_input(shape: tuple[int, ...]) -> None:
     torch.manual_seed(1)
     x = torch.ones(shape, requires_grad=True)
     weight = torch.randn(shape)
@@ -272,7 +272,7 @@ def test_dropout_gives_the_gradient_its_own_mask(shape: tuple[int, ...]) -> None
     assert_same(x.grad, (result * weight).detach())
 
 
-def test_dropout_is_nothing_in_evaluation_or_at_probability_zero() -> None:
+def test_dropout_changes_nothing_in_evaluation_or_at_probability_zero() -> None:
     x = torch.randn(3, 5)
     assert Dropout(0.5).eval()(x) is x
     assert Dropout(0.0)(x) is x

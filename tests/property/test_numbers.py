@@ -59,7 +59,7 @@ PLAIN: dict[str, Callable[[Weights, Tensor, Tensor], Tensor]] = {
 
 @dataclass
 class Setting:
-    """An attention with weights that are not special, and inputs."""
+    """An attention module with random weights, and inputs for it."""
 
     attention: Attention
     query: Tensor
@@ -110,7 +110,7 @@ def test_multi_head_scores_are_the_papers() -> None:
     torch.testing.assert_close(s.attention(*s.inputs), expected)
 
 
-def test_local_m_looks_around_the_target_position() -> None:
+def test_local_m_attends_around_the_target_position() -> None:
     s = setting(score="dot", scope="local-m", window=1)
     for row, length in enumerate(LENGTHS):
         for t in range(5):
@@ -141,8 +141,8 @@ def test_local_p_predicts_its_centre_and_falls_off_as_a_gaussian() -> None:
 
 
 @torch.inference_mode()
-def test_weights_are_what_forward_sums_with(model: TranslationModel) -> None:
-    """Pictures show what the model did, though a fused kernel never tells its weights."""
+def test_weights_are_those_that_forward_uses(model: TranslationModel) -> None:
+    """Captured attention is what the model did, although fused kernels return no weights."""
     calls: list[tuple[SourceAttention, tuple[Tensor, ...], Tensor]] = []
     for module in (attentions := source_attentions(model)):
         module.register_forward_hook(lambda m, inputs, out: calls.append((m, inputs, out)))
@@ -191,7 +191,7 @@ def plain_positions(ids: Tensor) -> Tensor:
 
 
 def plain_transformer(w: Weights, source: Tensor, target: Tensor) -> Tensor:
-    """Pre-norm, ReLU, one layer a side, width 8."""
+    """Pre-norm, ReLU, one layer on each side, width 8."""
     visible = (source != PAD)[:, None]
 
     def feed_forward(x: Tensor, side: str) -> Tensor:

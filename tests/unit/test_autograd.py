@@ -39,13 +39,13 @@ def relative_error(found: Tensor, exact: Tensor) -> float:
 
 
 def drawn_mask(shape: tuple[int, ...]) -> Tensor:
-    """What a part draws after `with_gradients` set the seed: 1 where an element is kept."""
+    """What dropout draws after `with_gradients` set the seed: 1 where an element remains."""
     torch.manual_seed(2)
     return (autograd.dropout(torch.ones(shape), THRESHOLD) > 0).float()
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_dropout_with_a_sum_or_relu_equals_plain_lines(dtype: torch.dtype) -> None:
+def test_dropout_with_a_sum_or_relu_equals_plain_pytorch(dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     residual, x = (torch.randn(3, 5, 16).to(dtype) for _ in range(2))
     mask = drawn_mask((3, 5, 16)).to(dtype)
@@ -65,7 +65,7 @@ def test_dropout_with_a_sum_or_relu_equals_plain_lines(dtype: torch.dtype) -> No
             torch.testing.assert_close(ours, plain, **TOLERANCE[dtype])
 
 
-def test_a_sum_has_the_type_of_its_residual() -> None:
+def test_a_sum_has_the_dtype_of_its_residual() -> None:
     result = autograd.dropout_add(torch.ones(2, 3), torch.ones(2, 3).bfloat16(), THRESHOLD)
     assert result.dtype == torch.float32
 
@@ -82,7 +82,7 @@ def attention_inputs() -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
 
 
 @pytest.mark.parametrize("visible", ["all", "source", "causal"])
-def test_attention_of_bfloat16_equals_the_exact_one(visible: str) -> None:
+def test_attention_in_bfloat16_equals_exact_attention(visible: str) -> None:
     inputs, mask = attention_inputs()
     given = mask if visible == "source" else None
     causal = visible == "causal"
@@ -102,7 +102,7 @@ def test_attention_of_bfloat16_equals_the_exact_one(visible: str) -> None:
 @pytest.mark.parametrize("kind", ["all", "masked", "causal"])
 @pytest.mark.parametrize("lengths", [(1, 9), (5, 7), (16, 17), (33, 70), (70, 64)])
 @pytest.mark.parametrize("width", [32, 96])
-def test_attention_of_any_length_equals_the_exact_one(
+def test_attention_of_any_length_equals_exact_attention(
     width: int, lengths: tuple[int, int], kind: str
 ) -> None:
     """Lengths that fill tiles or do not, and masks with holes and with an empty end."""
@@ -127,9 +127,7 @@ def test_attention_of_any_length_equals_the_exact_one(
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_attention_of_packed_sentences_is_that_of_each_alone(
-    dtype: torch.dtype, causal: bool
-) -> None:
+def test_packed_sentences_attend_as_each_does_alone(dtype: torch.dtype, causal: bool) -> None:
     torch.manual_seed(1)
     lengths = [[3, 1, 40, 17, 33], [7, 33, 1, 16, 70]]
     if causal:
@@ -156,7 +154,7 @@ def test_attention_of_packed_sentences_is_that_of_each_alone(
         torch.testing.assert_close(ours, plain, **TOLERANCE[dtype])
 
 
-def test_gradients_of_attention_are_exact_but_for_rounding() -> None:
+def test_gradients_of_attention_are_exact_except_for_rounding() -> None:
     """The same formulas in float32 are as exact as PyTorch's."""
     inputs, mask = attention_inputs()
     bias = torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
@@ -169,7 +167,9 @@ def test_gradients_of_attention_are_exact_but_for_rounding() -> None:
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("shape", [(70, 16), (3, 5, 33), (1, 1, 7)])
-def test_norms_equal_plain_ones(dtype: torch.dtype, biased: bool, shape: tuple[int, ...]) -> None:
+def test_norms_equal_those_of_pytorch(
+    dtype: torch.dtype, biased: bool, shape: tuple[int, ...]
+) -> None:
     torch.manual_seed(1)
     x, weight, bias = torch.randn(shape), torch.randn(shape[-1]), torch.randn(shape[-1])
 
@@ -193,8 +193,8 @@ def test_norms_equal_plain_ones(dtype: torch.dtype, biased: bool, shape: tuple[i
 
 
 @pytest.mark.parametrize("rows", [1, 127, 128, 129, 300])
-def test_linear_layers_in_bfloat16_equal_plain_ones(rows: int) -> None:
-    """For any number of rows, although products have few."""
+def test_linear_layers_in_bfloat16_equal_those_of_pytorch(rows: int) -> None:
+    """For any number of rows, although PyTorch multiplies few of them."""
     torch.manual_seed(1)
     inputs = torch.randn(1, rows, 8), torch.randn(5, 8), torch.randn(5)
     with torch.autocast("cpu", torch.bfloat16):
@@ -211,7 +211,7 @@ SHAPES = [(32, 32), (544, 64), (96, 1056), (100, 40)]
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("rows", [128, 545, 1100])
-def test_products_of_any_size_equal_plain_ones(rows: int, shape: tuple[int, int]) -> None:
+def test_products_of_any_size_equal_those_of_pytorch(rows: int, shape: tuple[int, int]) -> None:
     torch.manual_seed(1)
     inputs = torch.randn(rows, shape[1]), torch.randn(shape), torch.randn(shape[0])
     with torch.autocast("cpu", torch.bfloat16):
@@ -222,7 +222,7 @@ def test_products_of_any_size_equal_plain_ones(rows: int, shape: tuple[int, int]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 130])
-def test_products_with_a_vocabulary_of_any_size_equal_plain_ones(rows: int) -> None:
+def test_products_with_a_vocabulary_of_any_size_equal_those_of_pytorch(rows: int) -> None:
     torch.manual_seed(1)
     hidden, weight = torch.randn(rows, 64).bfloat16(), torch.randn(1003, 64)
     if not training.multiplies_bfloat16():
@@ -237,7 +237,7 @@ def test_products_with_a_vocabulary_of_any_size_equal_plain_ones(rows: int) -> N
 
 
 def layer_of(weight: Tensor, bias: Tensor) -> Linear:
-    """A layer of weights that need not be its own."""
+    """A layer with these tensors as its weights."""
     layer = Linear(weight.size(1), weight.size(0), device="meta")  # which draws nothing
     del layer.weight, layer.bias
     layer.weight, layer.bias = weight, bias  # type: ignore[assignment]
@@ -247,7 +247,7 @@ def layer_of(weight: Tensor, bias: Tensor) -> Linear:
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("threshold", [0, THRESHOLD])
 @pytest.mark.parametrize("width", [64, 40])
-def test_feed_forward_layers_equal_plain_ones(
+def test_feed_forward_layers_equal_those_of_pytorch(
     width: int, threshold: int, dtype: torch.dtype
 ) -> None:
     torch.manual_seed(1)
@@ -276,7 +276,7 @@ def test_feed_forward_layers_equal_plain_ones(
 
 
 def test_the_number_of_threads_changes_nothing() -> None:
-    """Work is divided alike for any number of them; large enough to be divided at all."""
+    """The inputs are large enough for work to be divided at all."""
     if training.library() is None:
         pytest.skip("torch's own functions divide work by the threads")
     torch.manual_seed(1)
@@ -305,7 +305,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
         assert torch.equal(first, second)
 
 
-def test_dropping_is_as_frequent_as_asked_and_never_twice_the_same() -> None:
+def test_dropout_has_its_probability_and_draws_independently() -> None:
     torch.manual_seed(1)
     ones = torch.ones(100_003)  # no multiple of a vector
     masks = [autograd.dropout(ones, THRESHOLD) > 0 for _ in range(2)]
@@ -318,15 +318,15 @@ def test_dropping_is_as_frequent_as_asked_and_never_twice_the_same() -> None:
     assert abs(float(both.float().mean()) - share**2) < 0.006
 
 
-@pytest.mark.parametrize("use", ["part", "sum", "turned"])
+@pytest.mark.parametrize("use", ["slice", "sum", "transposed"])
 def test_gradients_of_linear_layers_may_have_any_layout(use: str) -> None:
-    """Such as those of a part of a wider tensor, of one number spread out, or turned."""
+    """A slice of a wider tensor, one number expanded, or a transposed tensor."""
     torch.manual_seed(1)
     leaves = [x.requires_grad_() for x in (torch.rand(320, 8), torch.rand(5, 8), torch.rand(5))]
     uses: dict[str, Callable[[Tensor], Tensor]] = {
-        "part": lambda y: (torch.cat((y, y), dim=1) * torch.arange(10).to(y)).sum(),
+        "slice": lambda y: (torch.cat((y, y), dim=1) * torch.arange(10).to(y)).sum(),
         "sum": lambda y: y.sum(),
-        "turned": lambda y: (y.t() * torch.arange(320).to(y)).sum() / 320,
+        "transposed": lambda y: (y.t() * torch.arange(320).to(y)).sum() / 320,
     }
     with torch.autocast("cpu", torch.bfloat16):
         rounded = autograd.linear(*leaves)
@@ -337,8 +337,8 @@ def test_gradients_of_linear_layers_may_have_any_layout(use: str) -> None:
 
 
 @pytest.mark.parametrize("size", [3, 64])
-def test_what_is_no_number_stays_none(size: int) -> None:
-    """Or training would not notice that it has diverged."""
+def test_nan_stays_nan(size: int) -> None:
+    """Otherwise training would not notice that it has diverged."""
     x = torch.full((size,), torch.nan)
     torch.manual_seed(1)
     assert autograd.relu_dropout(x.repeat(40), THRESHOLD).isnan().any()

@@ -1,4 +1,4 @@
-"""The LSTM for training in bfloat16 is PyTorch's, but for rounding."""
+"""The LSTM for training in bfloat16 equals PyTorch's, except for rounding."""
 
 import pytest
 import torch
@@ -59,7 +59,7 @@ def test_sentences_of_any_length_are_read_from_both_ends(bidirectional: bool) ->
     assert_near(gradients_of(found, layer, x), gradients_of(exact, layer, x))
 
 
-def test_one_token_at_a_time_is_as_all_at_once() -> None:
+def test_token_by_token_equals_all_at_once() -> None:
     torch.manual_seed(1)
     layer = nn.LSTM(WIDTH, UNITS, batch_first=True)
     x, state = torch.randn(3, 5, WIDTH), None
@@ -74,7 +74,7 @@ def test_one_token_at_a_time_is_as_all_at_once() -> None:
     torch.testing.assert_close(state[1], after[1], rtol=0.02, atol=0.02)
 
 
-def test_what_is_no_number_stays_none() -> None:
+def test_nan_stays_nan() -> None:
     layer = nn.LSTM(WIDTH, UNITS, batch_first=True)
     with torch.autocast("cpu", torch.bfloat16):
         hidden, _ = lstm._lstm(layer, torch.full((2, 3, WIDTH), torch.nan))

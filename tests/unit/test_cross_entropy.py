@@ -1,4 +1,4 @@
-"""The fused loss is the plain one, however the batch is cut and padded."""
+"""The fused loss equals the plain one, however the batch is chunked and padded."""
 
 import pytest
 import torch

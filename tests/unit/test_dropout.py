@@ -1,4 +1,4 @@
-"""What attention and layer dropout leave out, in training alone."""
+"""Attention and layer dropout drop their share, in training only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ def test_nothing_is_dropped_outside_training(setting: str) -> None:
 
 @contextmanager
 def counted(modules: list[nn.Module]) -> Iterator[list[int]]:
-    """How often each module runs."""
+    """Count the calls of each module."""
     counts = [0] * len(modules)
 
     def count(place: int) -> None:
@@ -70,7 +70,7 @@ def counted(modules: list[nn.Module]) -> Iterator[list[int]]:
         hook.remove()
 
 
-def test_every_layer_is_left_out_as_often_as_wanted() -> None:
+def test_every_layer_is_dropped_with_the_probability_of_layer_dropout() -> None:
     model = made(layer_dropout=0.3).train()
     layers = [*model.get_submodule("encoder").children()]
     layers += model.get_submodule("decoder").children()
@@ -81,7 +81,7 @@ def test_every_layer_is_left_out_as_often_as_wanted() -> None:
     assert len(set(counts)) > 1  # each by its own draw
 
 
-def test_every_attention_of_the_transformer_has_the_dropout_of_the_settings() -> None:
+def test_every_attention_of_the_transformer_has_attention_dropout() -> None:
     """Two passes differ if only one kind of attention drops."""
     model = made(attention_dropout=0.5).train()
     memory, state = model.encode(SOURCE)

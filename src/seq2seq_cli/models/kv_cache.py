@@ -83,10 +83,10 @@ class Cache:
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0
     ) -> tuple[Tensor, "Cache"]:
-        """Let new tokens (N, H, any, D) look at all before them and at themselves.
+        """Let new tokens (N, H, any, D) attend to all before them and to themselves.
 
-        `dropout` is of the weights, in training. Returns what they see, (N, H, any, D), and the
-        cache with them.
+        `dropout` is the probability for weights. Returns (N, H, any, D), and the cache with the
+        new tokens.
         """
         count = query.size(2)
         length = self.length + count
@@ -101,7 +101,7 @@ class Cache:
         mask = None
         if self.length and count > 1:
             mask = query.new_ones(count, length, dtype=torch.bool).tril(self.length)
-        seen = autograd.attention(
+        attended = autograd.attention(
             query,
             keys.permute(1, 2, 0, 3),
             values.permute(1, 2, 0, 3),
@@ -109,7 +109,7 @@ class Cache:
             dropout,
             causal=not self.length,
         )
-        return seen, after
+        return attended, after
 
 
 @dataclass(frozen=True)

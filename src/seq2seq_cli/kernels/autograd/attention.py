@@ -128,10 +128,10 @@ def attention(
 ) -> Tensor:
     """Queries (B, H, Q, D), keys and values (B, H, S, D) -> (B, H, Q, D).
 
-    `mask` is False where a query must not look, and broadcasts to (B, H, Q, S); each query has a
-    key that it may look at. `dropout` is the probability for weights. `scale` multiplies scores; it
-    is 1 / sqrt(D) by default. If causal, query i sees the keys up to i, of which there are as many
-    as queries, and there is no mask.
+    `mask` is False for keys that a query must not attend to, and broadcasts to (B, H, Q, S); each
+    query has at least one key left. `dropout` is the probability for weights. `scale` multiplies
+    scores; it is 1 / sqrt(D) by default. If causal, query i sees the keys up to i, of which there
+    are as many as queries, and there is no mask.
 
     Pairs of packed sentences instead of a mask, B being 1, are for where `packing.layouts` gives
     them, since only the kernel takes them.

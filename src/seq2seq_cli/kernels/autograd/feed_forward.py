@@ -19,7 +19,7 @@ def _reference(x: Tensor, inner: nn.Module, outer: nn.Module, threshold: int) ->
 
 
 class _FeedForward(torch.autograd.Function):
-    """By the kernels, with ReLU and dropout as part of the first product, or in place after it."""
+    """By the kernels, with ReLU and dropout in the first product, or in place after it."""
 
     @staticmethod
     def forward(

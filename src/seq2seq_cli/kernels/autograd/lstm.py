@@ -30,7 +30,7 @@ def run_in_float32(layer: nn.Module, x: Tensor | PackedSequence, *state: object)
 
 
 class _Recurrence(torch.autograd.Function):
-    """The part of an LSTM that runs from token to token.
+    """The recurrence of an LSTM, from token to token.
 
     inputs (T, N, 4 U), weight (4 U, U), h and c (N, U) -> hidden states (T, N, U), c after them.
     """
