@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from seq2seq_cli import kernels, symbols
-from seq2seq_cli.kernels import training
+from seq2seq_cli.kernels import library, training
 from seq2seq_cli.kernels.inference import transformer
 from seq2seq_cli.kernels.prototypes import (
     Declaration,
@@ -114,6 +114,13 @@ def test_every_struct_has_the_fields_that_cpp_has() -> None:
     for name, struct in ours.items():
         theirs = struct_in_cpp(name)
         assert struct._fields_ == [(field.name, field.ctype) for field in theirs], name
+
+
+@pytest.mark.parametrize("build", library.usable_builds())
+def test_every_struct_is_as_large_in_every_build(build: str) -> None:
+    functions = library.STRUCTS.bind(ctypes.CDLL(str(library.build_file(build))))
+    for name, struct in structs().items():
+        assert functions.size_of_struct(name.encode()) == ctypes.sizeof(struct), name
 
 
 CONSTANTS = {

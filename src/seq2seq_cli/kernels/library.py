@@ -1,4 +1,4 @@
-"""Chooses the build of the kernels that this processor runs, and declares its functions."""
+"""Chooses the build of the kernels that this processor runs, and loads it."""
 
 import ctypes
 import os
@@ -14,7 +14,8 @@ from seq2seq_cli.kernels.prototypes import Prototypes
 
 TILES = Prototypes("int32_t use_tiles(int32_t wanted);")
 
-# For tests of a build's vector functions.
+# For tests of a build: the sizes of its structs, and its vector functions.
+STRUCTS = Prototypes("int64_t size_of_struct(const char *name);")
 VECTORS = Prototypes("""
     int32_t vectors_lanes();
     float vectors_input_limit();
@@ -48,9 +49,9 @@ def build_file(build: str) -> Path | None:
 
 @lru_cache
 def library() -> ctypes.CDLL | None:
-    """The compiled functions, or None without any.
+    """Load the fastest build, or the one that SEQ2SEQ_NATIVE names; None if there is none.
 
-    Raises InputError where the environment wants what is not there.
+    Raises InputError if SEQ2SEQ_NATIVE names a build that this machine does not have.
     """
     wanted, usable = os.environ.get("SEQ2SEQ_NATIVE", ""), usable_builds()
     if wanted not in ("", "off", *usable):
@@ -85,7 +86,7 @@ class Functions(Prototypes):
 
 
 def can_compute(*tensors: Tensor) -> bool:
-    """Whether compiled functions can work on these tensors."""
+    """Whether there are kernels of search for these tensors."""
     return library() is not None and all(
         tensor.dtype == torch.float32 and tensor.device.type == "cpu" and not tensor.requires_grad
         for tensor in tensors
@@ -93,5 +94,5 @@ def can_compute(*tensors: Tensor) -> bool:
 
 
 def address(tensor: Tensor | None) -> int | None:
-    """Where a tensor's numbers are, for compiled functions."""
+    """The address of a tensor's numbers, None for null."""
     return None if tensor is None else tensor.data_ptr()

@@ -97,46 +97,6 @@ struct Step {
     }
 };
 
-}  // namespace
-
-extern "C" {
-
-// These structures have the same fields in beams.py.
-
-// Settings of a search.
-struct BeamSettings {
-    int32_t sentences, beam, n_best;
-    int32_t compact;        // whether only open hypotheses have rows; otherwise each sentence has K
-    int32_t dropped_share;  // if not compact, they leave when one in so many is done
-    const int32_t *shortest;  // (B,)
-    const int32_t *longest;   // (B,)
-    const double *divisors;   // (largest of `longest` + 2,): by length, what scores are divided by
-    const int64_t *prefixes;  // columns of forced prefixes, one sentence after the other
-    const int32_t *prefix_lengths;  // (B,)
-};
-
-// The model that a search uses, and the state that it starts from.
-struct SearchParts {
-    const void *decoder, *output;
-    const float *embedding;      // (vocabulary, D)
-    const void *const *sources;  // as in `StepInput`
-    const int32_t *starts, *lengths;
-    const void *kept;        // the decoder's cache before the first token, or null
-    const int64_t *columns;  // (V,), the token of each column; null: the column itself
-    const bool *absent;      // (B, V), columns that a sentence may not use; or null
-};
-
-// Tables of positions from 0 on, up to those that a search reaches; null if the model has none.
-struct Places {
-    int32_t width, angles;   // numbers for each position
-    const float *positions;  // for each position, as in `StepInput`
-    const float *rotations;
-};
-
-}  // extern "C"
-
-namespace {
-
 // The state of a search. Rows of a sentence follow each other, in the order of sentences. If
 // compact, a sentence has a row for each open hypothesis, and is removed as soon as it is done.
 // Otherwise it has K rows, of which those without an open hypothesis have the score -inf, and it

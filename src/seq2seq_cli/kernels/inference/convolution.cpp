@@ -5,18 +5,6 @@
 
 #include "decoding.h"
 
-// These structures have the same fields in convolution.py.
-
-struct ConvolutionSettings {
-    int32_t width, channels, kernel;
-    int32_t halves;  // whether keys and values are float16
-};
-
-// The linear layers of one layer of the decoder.
-struct ConvolutionParts {
-    const void *convolution, *query, *context;
-};
-
 namespace {
 
 constexpr float HALF = 0.70710678f;  // keeps the variance of a sum of two

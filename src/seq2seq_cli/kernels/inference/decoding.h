@@ -7,35 +7,6 @@
 
 #include "layers.h"
 
-// These structures have the same fields in decoding.py.
-
-// The input of one step of a decoder.
-struct StepInput {
-    int32_t rows;            // N
-    int32_t rows_each;       // rows of each sentence, which follow each other
-    int32_t read;            // T, the number of earlier tokens in the cache
-    const int64_t *tokens;   // (N,), the tokens to read
-    const float *embedding;  // (vocabulary, D)
-    const float *position;   // (D,), added to embeddings; or null
-    const float *rotations;  // (2, D / H / 2): cosines, then sines; or null
-    const int32_t *paths;    // (N, T): the row that a row's token had in each earlier step
-    int32_t *paths_after;    // written: (N, T + 1), or the last columns of it
-    void *const
-        *past;  // T + 1 steps of the cache, (layers, rows then, numbers); the last is written
-    const int32_t *past_rows;  // (T,), rows of each step
-    const void *const
-        *sources;  // for each layer, keys and values (source tokens of all sentences, 2, D)
-    const int32_t *starts;     // (sentences,), the first source token of each
-    const int32_t *lengths;    // (sentences,), source tokens of each
-    const int32_t *sentences;  // (N / rows_each,), indices of the sentences that are searched
-};
-
-struct DecoderSizes {
-    int32_t width;  // of hidden states
-    int32_t most;   // tokens, at most, that the cache holds: the last ones
-    int64_t kept;   // bytes in the cache for each token of a row
-};
-
 namespace seq2seq {
 
 struct Decoder {

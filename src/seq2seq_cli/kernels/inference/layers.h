@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include "boundary.h"
 #include "linear.h"
 
 namespace {
@@ -201,22 +202,6 @@ void rotate(float *x, int heads, int head_width, const float *cosines, const flo
 
 // ---------------------------------------------------------------------------------------------
 // Source tokens
-
-}  // namespace
-
-// What an encoder reads: the tokens of all sentences, one after the other, without padding. It has
-// the same fields in encoder_memory.py.
-struct SourceTokens {
-    int32_t sentences;
-    const int64_t *tokens;     // (tokens of all sentences,)
-    const int32_t *lengths;    // (sentences,)
-    const float *embedding;    // (vocabulary, D)
-    const float *positions;    // (longest, D), added to embeddings; or null
-    const float *rotations;    // (longest, 2, D / H / 2): cosines, then sines; or null
-    void *const *keys_values;  // written: for each decoder layer (tokens, 2, D)
-};
-
-namespace {
 
 // The embedding of a token, times `scale`, plus that of its position unless null -> x (width,).
 inline void embed(const float *embedding, int64_t token, float scale, const float *position,

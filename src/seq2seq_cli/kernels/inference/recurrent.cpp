@@ -77,24 +77,6 @@ void advance(const Linear &input, const Linear &state, const float *x, int rows,
               hidden + r * units, cell ? cell + r * units : nullptr);
 }
 
-}  // namespace
-
-// These structures have the same fields in recurrent.py.
-
-struct RecurrentSettings {
-    int32_t width, units;
-    int32_t parts;    // components of a cell's state: 2 in an LSTM (hidden, cell), otherwise 1
-    int32_t feeding;  // whether the last hidden state of the decoder is read with a token
-    int32_t halves;   // whether keys and values are float16
-    float scale;      // that dot products with keys are multiplied with
-};
-
-struct CellParts {
-    const void *from_input, *from_state;
-};
-
-namespace {
-
 // Layers of cells, then attention to the source by dot products.
 struct AttendingDecoder : Decoder {
     struct Cell {

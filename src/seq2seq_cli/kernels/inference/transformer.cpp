@@ -22,31 +22,6 @@ struct FeedForward {
     Norm norm;
 };
 
-}  // namespace
-
-extern "C" {
-
-// These structures have the same fields in transformer.py.
-
-struct TransformerSettings {
-    int32_t width, heads, feed_forward, activation;
-    int32_t pre_norm;
-    int32_t halves;  // whether keys and values are float16
-    float residual;  // that residuals are multiplied with
-    float embedding_scale;
-};
-
-// The weights of one layer; those of cross-attention are null in an encoder.
-struct LayerParts {
-    const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
-    const float *self_weight, *self_bias, *cross_weight, *cross_bias;
-    const float *feed_forward_weight, *feed_forward_bias;
-};
-
-}  // extern "C"
-
-namespace {
-
 // The sublayers of encoder and decoder.
 struct Sublayers {
     TransformerSettings settings;

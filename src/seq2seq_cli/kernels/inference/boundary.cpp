@@ -1,0 +1,43 @@
+// The sizes of the structs that Python fills, for the test that compares both sides.
+
+#include <cstring>
+
+#include "../training/attention.h"
+#include "boundary.h"
+
+namespace {
+
+struct SizeOf {
+    const char *name;
+    size_t bytes;
+};
+
+constexpr SizeOf SIZES[] = {
+    {"SourceTokens", sizeof(SourceTokens)},
+    {"StepInput", sizeof(StepInput)},
+    {"DecoderSizes", sizeof(DecoderSizes)},
+    {"TransformerSettings", sizeof(TransformerSettings)},
+    {"LayerParts", sizeof(LayerParts)},
+    {"ConvolutionSettings", sizeof(ConvolutionSettings)},
+    {"ConvolutionParts", sizeof(ConvolutionParts)},
+    {"RecurrentSettings", sizeof(RecurrentSettings)},
+    {"CellParts", sizeof(CellParts)},
+    {"BeamSettings", sizeof(BeamSettings)},
+    {"SearchParts", sizeof(SearchParts)},
+    {"Places", sizeof(Places)},
+    {"Heads", sizeof(Heads)},
+    {"AttentionShape", sizeof(AttentionShape)},
+};
+
+}  // namespace
+
+extern "C" {
+
+// Bytes of a struct; -1 for one that has no entry above.
+int64_t size_of_struct(const char *name) {
+    for (const SizeOf &entry : SIZES)
+        if (!std::strcmp(entry.name, name)) return static_cast<int64_t>(entry.bytes);
+    return -1;
+}
+
+}  // extern "C"
