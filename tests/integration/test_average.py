@@ -118,7 +118,7 @@ def test_weights_that_cannot_be_averaged_are_refused_and_nothing_written(seq2seq
         (["run", "--last", 9], "saved weights (updates "),
         (["run", "--best", 9], "saved validated weights (updates "),
         (["run", "--updates", "35"], "run has no saved weights of update 35, but those of "),
-        (["run", "--updates", "35,x"], "--updates 35,x: whole numbers with commas between"),
+        (["run", "--updates", "35,x"], "--updates 35,x: whole numbers separated by commas"),
         (["run", "--last", 1, "--best", 1], "exclude each other"),
         (["nothing"], "nothing: no such run folder"),
     ):
