@@ -102,7 +102,7 @@ def test_without_output_it_names_the_missing_option(seq2seq):
     done = seq2seq("train", "--source", "a", "--target", "b")
     assert done.code == 2
     assert "--output" in done.stderr
-    assert "a run folder to write is wanted" in done.stderr
+    assert "name the run folder to write" in done.stderr
 
 
 def test_plain_lines_tell_of_data_model_progress_and_validation(train):
