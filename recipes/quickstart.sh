@@ -28,7 +28,7 @@ attention-rnn)
         --set training.ema_decay=0.98)
     ;;
 *)
-    echo "no settings for the preset $1; transformer-tiny and attention-rnn have" >&2
+    echo "preset $1: transformer-tiny or attention-rnn is allowed" >&2
     exit 2
     ;;
 esac
