@@ -4,7 +4,8 @@ Tensors are contiguous and on the CPU; those of `inference` are float32.
 
 - `prototypes`: declares C functions and structs, in C's own words
 - `library`: chooses the build for this processor and declares its functions
-- `simd`: the vector functions that kernels are written in
+- `simd`: the vector functions that kernels are written in: scalar.h specifies them, and each kind
+  of processor has a header
 - `inference`: kernels of search, each a .cpp with the .py that calls it
 - `training`: kernels of a training step
 - `autograd`: autograd functions, each a kernel beside its reference in PyTorch

@@ -22,7 +22,7 @@ constexpr int LANES = 4;  // floats in a vector; a power of two, at most 16
 constexpr int ROWS = 1, BLOCKS = 4;  // GCC keeps no larger tile in registers
 
 // Rows of the register tile of attention, which is one or two vectors wide.
-constexpr int NARROW_TILE_ROWS = 8, WIDE_TILE_ROWS = 4;
+constexpr int NARROW_TILE_ROWS = 4, WIDE_TILE_ROWS = 2;
 
 // Largest absolute value of 8-bit inputs, so that `dot` stays exact.
 constexpr float INPUT_LIMIT = 127;
