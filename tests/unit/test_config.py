@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq_cli.config.data import DataConfig
-from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.config.models import MODEL_CONFIGS, TransformerConfig
 from seq2seq_cli.config.settings import (
     MOST,
     RENAMED,
@@ -188,7 +188,7 @@ def test_tokenizers_are_given_for_both_sides() -> None:
 
 
 def test_an_unknown_architecture_gets_the_list() -> None:
-    with pytest.raises(InputError, match="rnn, attention-rnn, conv, transformer is"):
+    with pytest.raises(InputError, match=f"{', '.join(MODEL_CONFIGS)} is"):
         model_config({"architecture": "rmm"})
 
 
