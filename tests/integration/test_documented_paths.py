@@ -16,7 +16,7 @@ import seq2seq_cli
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.search.torch_beam import TorchBeamSearch
 from seq2seq_cli.training.trainer import Trainer
-from seq2seq_cli.translation import Translator
+from seq2seq_cli.translation import TranslationSettings, Translator
 
 PACKAGE = Path(seq2seq_cli.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "internals.md"
@@ -70,7 +70,7 @@ def train(folder: Path) -> Path:
     sizes = ["model.width=32", "model.feed_forward=64", "model.heads=2"]
     sizes += ["tokenizer.vocabulary_size=40", "training.batch_tokens=40"]
     settings = [each for size in sizes for each in ("--set", size)]
-    limit = ["--max-updates", "3", "--output", str(folder / "run"), "--quiet"]
+    limit = ["--max-updates", "3", "--output", str(folder / "run"), "--device", "cpu", "--quiet"]
     result = CliRunner().invoke(app, ["train", *texts, *settings, *limit])
     assert result.exit_code == 0, result.output
     torch.set_num_threads(1)
@@ -108,5 +108,5 @@ def test_a_search_step_passes_through_the_files_that_are_named(
     run = train(tmp_path)
     watched = files.watch(TorchBeamSearch.step, lambda number: True)
     monkeypatch.setattr(TorchBeamSearch, "step", watched)
-    Translator.load(run).translate(LINES)
+    Translator.load(run, TranslationSettings(device="cpu")).translate(LINES)
     check(files.entered, named("The path of a search step"))
