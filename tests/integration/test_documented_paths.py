@@ -24,7 +24,10 @@ LINES = ["the old woman reads a book .", "the men see him .", "a boy sings ."] *
 
 
 class Files:
-    """The files of the package that are entered during some calls of a function."""
+    """The files of the package that are entered during some calls of a function.
+
+    The command line is left out: it shows progress once a second, in whichever update that is.
+    """
 
     def __init__(self) -> None:
         self.entered: set[str] = set()
@@ -34,7 +37,9 @@ class Files:
     def profile(self, frame: FrameType, event: str, argument: object) -> None:
         path = Path(frame.f_code.co_filename)
         if self.watching and event == "call" and path.is_relative_to(PACKAGE):
-            self.entered.add(str(path.relative_to(PACKAGE)))
+            name = str(path.relative_to(PACKAGE))
+            if not name.startswith("cli/"):
+                self.entered.add(name)
 
     def watch(
         self, function: Callable[..., Any], chosen: Callable[[int], bool]

@@ -129,8 +129,12 @@ def test_only_the_command_line_prints_and_exits() -> None:
             assert called not in {"print", "exit", "sys.exit"}, f"{path}:{node.lineno}"
 
 
-def test_the_command_line_starts_without_slow_libraries() -> None:
-    code = "import json, sys, seq2seq_cli.cli; print(json.dumps([*sys.modules]))"
+LIGHT = ("cli", "config", "data", "runs", "search", "training", "translation")
+
+
+@pytest.mark.parametrize("package", LIGHT)
+def test_packages_that_commands_import_at_once_are_free_of_slow_libraries(package: str) -> None:
+    code = f"import json, sys, {PACKAGE}.{package}; print(json.dumps([*sys.modules]))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert SLOW & set(json.loads(result.stdout)) == set()
 

@@ -11,19 +11,21 @@
 - `kernel_beam`: the same in kernels
 - `beam`: beam search by either of them
 - `sampling`: random drawing
+- `methods`: the one of both that the options ask for
 """
 
-from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from seq2seq_cli.config.search import SearchOptions
-from seq2seq_cli.search.alignment import attention_to_source
-from seq2seq_cli.search.beam import beam_search
-from seq2seq_cli.search.hypothesis import Hypothesis
-from seq2seq_cli.search.predictor import Predictor
-from seq2seq_cli.search.sampling import sample
-from seq2seq_cli.search.shortlist import Shortlist
+if TYPE_CHECKING:
+    from seq2seq_cli.config.search import SearchOptions
+    from seq2seq_cli.search.alignment import attention_to_source
+    from seq2seq_cli.search.beam import beam_search
+    from seq2seq_cli.search.hypothesis import Hypothesis
+    from seq2seq_cli.search.methods import search
+    from seq2seq_cli.search.predictor import Predictor
+    from seq2seq_cli.search.sampling import sample
+    from seq2seq_cli.search.shortlist import Shortlist
 
 __all__ = [
     "Hypothesis",
@@ -36,15 +38,20 @@ __all__ = [
     "search",
 ]
 
+_FILES = {
+    "Hypothesis": "search.hypothesis",
+    "Predictor": "search.predictor",
+    "SearchOptions": "config.search",
+    "Shortlist": "search.shortlist",
+    "attention_to_source": "search.alignment",
+    "beam_search": "search.beam",
+    "sample": "search.sampling",
+    "search": "search.methods",
+}
 
-def search(
-    predictor: Predictor,
-    source: Tensor,
-    options: SearchOptions,
-    prefixes: Sequence[Sequence[int]] = (),
-    numbers: Sequence[int] | None = None,
-) -> list[list[Hypothesis]]:
-    """Translate (B, S) ids by `sample` if the options say so, else by `beam_search`."""
-    if options.sample:
-        return sample(predictor, source, options, prefixes, numbers)
-    return beam_search(predictor, source, options, prefixes)
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first asked for: SearchOptions needs no PyTorch."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"seq2seq_cli.{_FILES[name]}"), name)
