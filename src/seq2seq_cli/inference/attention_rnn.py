@@ -13,7 +13,7 @@ from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.linear import pack, with_packed_layers
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
-from seq2seq_cli.kernels.inference.recurrent import Cell, RecurrentSettings, attending_decoder
+from seq2seq_cli.kernels.inference.recurrent import Cell, RecurrentSettings, recurrent_decoder
 from seq2seq_cli.models.attention import DotAttention
 from seq2seq_cli.models.attention_rnn import AttentionRnn
 from seq2seq_cli.models.base import State, TranslationModel
@@ -49,7 +49,7 @@ class AttentionRnnInference(InferenceModel):
         )
         cells = cast(list[Cell], list(model.decoder.layers))
         embedding = TargetEmbedding(model.target_embedding.weight, lambda count: PositionTables())
-        self.decoder = attending_decoder(settings, embedding, cells, pack(model.features))
+        self.decoder = recurrent_decoder(settings, embedding, cells, pack(model.features))
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         memory, state = self.model.encode(source)

@@ -3,7 +3,7 @@
 Tensors are contiguous and on the CPU; those of `inference` are float32.
 
 - `prototypes`: declares C functions and structs, in C's own words
-- `library`: chooses the build for this processor and declares its functions
+- `library`: chooses the build for this processor and loads it
 - `simd`: the vector functions that kernels are written in: scalar.h specifies them, and each kind
   of processor has a header
 - `inference`: kernels of search, each a .cpp with the .py that calls it

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.inference import InferenceModel, select_outputs
-from seq2seq_cli.kernels.inference.beams import Beams, Search, SearchParts
+from seq2seq_cli.kernels.inference.beams import Beams, Search, SearchInputs
 from seq2seq_cli.kernels.inference.decoding import KVCache
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
@@ -96,7 +96,7 @@ class Decoding:
         model = self._models[0]
         if len(self._models) > 1 or not isinstance(model, InferenceModel):
             return False
-        parts = SearchParts(
+        inputs = SearchInputs(
             decoder=model.decoder,
             output=cast(Linear, self._outputs[0]),
             cache=cast(KVCache, self._states[0]),
@@ -104,7 +104,7 @@ class Decoding:
             column_tokens=self.column_tokens,
             absent=self._absent,
         )
-        search = Search(beams, parts)
+        search = Search(beams, inputs)
         while search.run():
             self._predictor.check_not_stopped()
         return True

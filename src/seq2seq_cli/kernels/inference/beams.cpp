@@ -67,8 +67,8 @@ struct Hypothesis {
 };
 
 struct Sentence {
-    int index;              // in the batch
-    int shortest, longest;  // lengths in tokens, with EOS
+    int index;                   // in the batch
+    int min_length, max_length;  // in tokens, with EOS
     const int64_t *prefix;
     int prefix_length;
     std::vector<Hypothesis> finished;
@@ -102,9 +102,9 @@ struct Step {
 // Otherwise it has K rows, of which those without an open hypothesis have the score -inf, and it
 // stays until enough others are done.
 struct Beams {
-    int beam, n_best, dropped_share;
+    int beam, n_best, removal_share;
     bool compact;
-    std::vector<double> divisors;
+    std::vector<double> length_penalties;
     std::vector<int64_t> prefixes;
     std::vector<Sentence> sentences;               // those that are still in the search
     std::vector<std::vector<Hypothesis>> results;  // for each sentence of the batch
@@ -118,21 +118,25 @@ struct Beams {
     Beams(const Beams &) = delete;  // `best` points into it
 
     explicit Beams(const BeamSettings &given)
-        : beam(given.beam), n_best(given.n_best), dropped_share(given.dropped_share),
+        : beam(given.beam), n_best(given.n_best), removal_share(given.removal_share),
           compact(given.compact != 0), results(given.sentences), scores(given.sentences, 0.0f),
           sums(beam), offsets(beam), rows(beam), columns(beam),
           best{beam, sums.data(), rows.data(), columns.data()} {
         int longest = 0, all = 0;
         for (int i = 0; i < given.sentences; i++) {
-            longest = std::max(longest, given.longest[i]);
+            longest = std::max(longest, given.max_lengths[i]);
             all += given.prefix_lengths[i];
         }
-        divisors.assign(given.divisors, given.divisors + longest + 2);
+        length_penalties.assign(given.length_penalties, given.length_penalties + longest + 2);
         prefixes.assign(given.prefixes, given.prefixes + all);
         const int64_t *prefix = prefixes.data();
         for (int i = 0; i < given.sentences; i++) {
-            sentences.push_back(
-                {i, given.shortest[i], given.longest[i], prefix, given.prefix_lengths[i], {}});
+            sentences.push_back({i,
+                                 given.min_lengths[i],
+                                 given.max_lengths[i],
+                                 prefix,
+                                 given.prefix_lengths[i],
+                                 {}});
             prefix += given.prefix_lengths[i];
         }
     }
@@ -140,13 +144,13 @@ struct Beams {
     // Offers the extensions of a row that the sentence allows at this length.
     void offer(const Sentence &sentence, float *logits, int columns, float offset, int row,
                int length) const {
-        if (length == sentence.longest) return best.offer(logits[EOS] + offset, row, EOS);
+        if (length == sentence.max_length) return best.offer(logits[EOS] + offset, row, EOS);
         if (length <= sentence.prefix_length) {
             const int column = static_cast<int>(sentence.prefix[length - 1]);
             return best.offer(logits[column] + offset, row, column);
         }
         std::fill_n(logits + PAD, BOS + 1, -INFINITY);
-        if (length < sentence.shortest) {
+        if (length < sentence.min_length) {
             const float end = logits[EOS];
             logits[EOS] = -INFINITY;
             if (reduce_max(logits, columns) == -INFINITY) logits[EOS] = end;
@@ -165,17 +169,18 @@ struct Beams {
             found.tokens[t] = steps[t].tokens[row];
             found.token_scores[t] = steps[t].token_scores[row];
         }
-        found.score = static_cast<double>(log_probability) / divisors[count + 1];
+        found.score = static_cast<double>(log_probability) / length_penalties[count + 1];
         sentence.finished.push_back(std::move(found));
     }
 
     // Whether open hypotheses cannot become better than those found.
     bool is_over(Sentence &sentence, float best_open, int length) const {
-        if (!(best_open > -INFINITY) || length >= sentence.longest) return true;
+        if (!(best_open > -INFINITY) || length >= sentence.max_length) return true;
         if (static_cast<int>(sentence.finished.size()) < n_best) return false;
         rank(sentence);
-        const double divisor = std::max(divisors[length + 1], divisors[sentence.longest]);
-        return sentence.finished[n_best - 1].score >= best_open / divisor;
+        const double length_penalty =
+            std::max(length_penalties[length + 1], length_penalties[sentence.max_length]);
+        return sentence.finished[n_best - 1].score >= best_open / length_penalty;
     }
 
     static void rank(Sentence &sentence) {
@@ -186,7 +191,7 @@ struct Beams {
     // Extends the rows of a sentence, from `first` on, to this length: extensions with EOS are
     // finished hypotheses, the others become rows of the step.
     void extend(Sentence &sentence, int first, float *logits, int columns,
-                const int64_t *tokens_of_columns, int length) {
+                const int64_t *column_tokens, int length) {
         best.clear();
         for (int k = 0; k < sentence.rows; k++) {
             if (!(scores[first + k] > -INFINITY)) continue;
@@ -208,8 +213,7 @@ struct Beams {
                 if (!compact) step.add(row, PAD, 0, -INFINITY);
                 continue;
             }
-            step.add(row, tokens_of_columns ? tokens_of_columns[column] : column, score,
-                     best.sums[j]);
+            step.add(row, column_tokens ? column_tokens[column] : column, score, best.sums[j]);
             best_open = std::max(best_open, best.sums[j]);
         }
         if (is_over(sentence, best_open, length)) {
@@ -226,11 +230,11 @@ struct Beams {
         sentence.rows = static_cast<int>(step.scores.size() - begin);
     }
 
-    // Removes finished sentences and their rows; writes the indices of the others to `kept`, and
-    // returns their number.
-    int drop(Step &step, int64_t *kept) {
+    // Removes the sentences that are done and their rows; writes the indices of the others to
+    // `remaining`, and returns their number.
+    int remove_done(Step &step, int64_t *remaining) {
         Step rest;
-        int left = 0, row = 0;
+        int count = 0, row = 0;
         for (size_t i = 0; i < sentences.size(); i++) {
             const int end = row + sentences[i].rows;
             if (sentences[i].done) {
@@ -240,27 +244,27 @@ struct Beams {
             for (; row < end; row++)
                 rest.add(step.origins[row], step.tokens[row], step.token_scores[row],
                          step.scores[row]);
-            if (left != static_cast<int>(i)) sentences[left] = std::move(sentences[i]);
-            kept[left++] = static_cast<int64_t>(i);
+            if (count != static_cast<int>(i)) sentences[count] = std::move(sentences[i]);
+            remaining[count++] = static_cast<int64_t>(i);
         }
-        sentences.resize(left);
+        sentences.resize(count);
         step = std::move(rest);
-        return left;
+        return count;
     }
 
     // Extends every open hypothesis, and returns the number of rows after it, 0 when all sentences
     // are done. Writes the tokens (N,) to read next and the rows `origins` (N,) that they extend.
-    // If sentences were removed, `left` is the number of the others and `kept` their indices;
-    // otherwise it is 0.
-    int advance(float *logits, int columns, const int64_t *tokens_of_columns, int64_t *tokens,
-                int64_t *origins, int64_t *kept, int32_t *left) {
+    // If sentences were removed, `remaining` are the indices of the others and `remaining_count` is
+    // their number; otherwise it is 0.
+    int advance(float *logits, int columns, const int64_t *column_tokens, int64_t *tokens,
+                int64_t *origins, int64_t *remaining, int32_t *remaining_count) {
         const int length = static_cast<int>(steps.size()) + 1;
         steps.emplace_back();
         int first = 0, done = 0;
         for (Sentence &sentence : sentences) {
             const int rows = sentence.rows;
             if (!sentence.done)
-                extend(sentence, first, logits, columns, tokens_of_columns, length);
+                extend(sentence, first, logits, columns, column_tokens, length);
             else
                 for (int j = 0; j < rows; j++) steps.back().add(first + j, PAD, 0, -INFINITY);
             first += rows;
@@ -268,9 +272,10 @@ struct Beams {
         }
         Step &step = steps.back();
         const int count = static_cast<int>(sentences.size());
-        *left = 0;
+        *remaining_count = 0;
         if (done == count) return 0;
-        if (done && (compact || done * dropped_share >= count)) *left = drop(step, kept);
+        if (done && (compact || done * removal_share >= count))
+            *remaining_count = remove_done(step, remaining);
         std::copy(step.tokens.begin(), step.tokens.end(), tokens);
         std::copy(step.origins.begin(), step.origins.end(), origins);
         scores.swap(step.scores);
@@ -287,25 +292,25 @@ thread_local Scratch scratch;
 // A whole search: all steps of compact beams with one decoder.
 struct Search {
     Beams &beams;
-    const SearchParts parts;
+    const SearchInputs inputs;
     const Decoder &decoder;
     const Linear &output;
     int position = 0;  // of the tokens to read
     std::vector<int64_t> tokens, origins;
-    std::vector<int64_t> left;       // output of `advance` that compact beams do not need
+    std::vector<int64_t> remaining;  // output of `advance` that compact beams do not need
     std::vector<int32_t> sentences;  // of the rows
     // The cache, as in `StepInput`
     std::vector<std::unique_ptr<AlignedBuffer<char>>> rooms;
     std::vector<void *> past;
     std::vector<int32_t> past_rows, paths, paths_after;
 
-    Search(Beams &searched, const SearchParts &given)
-        : beams(searched), parts(given), decoder(*static_cast<const Decoder *>(given.decoder)),
+    Search(Beams &searched, const SearchInputs &given)
+        : beams(searched), inputs(given), decoder(*static_cast<const Decoder *>(given.decoder)),
           output(*linear(given.output)), tokens(searched.sentences.size(), BOS),
-          left(searched.sentences.size()) {
+          remaining(searched.sentences.size()) {
         for (int i = 0; i < static_cast<int>(tokens.size()); i++) sentences.push_back(i);
-        if (!parts.kept) return;
-        past.push_back(const_cast<void *>(parts.kept));  // only the last step is written
+        if (!inputs.initial_cache) return;
+        past.push_back(const_cast<void *>(inputs.initial_cache));  // only the last step is written
         rooms.emplace_back();
         past_rows.push_back(static_cast<int32_t>(tokens.size()));
         paths = sentences;
@@ -314,26 +319,29 @@ struct Search {
     // Adds a step to the cache, in the memory of a step that the decoder does not need any more.
     void grow() {
         std::unique_ptr<AlignedBuffer<char>> room;
-        if (static_cast<int>(rooms.size()) > decoder.sizes.most) {
+        if (static_cast<int>(rooms.size()) > decoder.sizes.max_cached_tokens) {
             room = std::move(rooms.front());
             rooms.erase(rooms.begin());
             past.erase(past.begin());
             past_rows.erase(past_rows.begin());
         }
         if (!room) room = std::make_unique<AlignedBuffer<char>>();
-        past.push_back(room->reserve(std::max<size_t>(1, tokens.size() * decoder.sizes.kept)));
+        past.push_back(
+            room->reserve(std::max<size_t>(1, tokens.size() * decoder.sizes.token_bytes)));
         rooms.push_back(std::move(room));
     }
 
-    void read(const Places &places, float *hidden) {
-        const int rows = static_cast<int>(tokens.size()), most = decoder.sizes.most;
+    void read(const PositionTables &tables, float *hidden) {
+        const int rows = static_cast<int>(tokens.size());
         grow();
-        const int read = static_cast<int>(past.size()) - 1;
-        paths_after.resize(static_cast<size_t>(rows) * std::min(read + 1, most));
+        const int past_length = static_cast<int>(past.size()) - 1;
+        paths_after.resize(static_cast<size_t>(rows) *
+                           std::min(past_length + 1, decoder.sizes.max_cached_tokens));
         decoder.step(
-            {rows, 1, read, tokens.data(), parts.embedding, at(places.positions, places.width),
-             at(places.rotations, places.angles), paths.data(), paths_after.data(), past.data(),
-             past_rows.data(), parts.sources, parts.starts, parts.lengths, sentences.data()},
+            {rows, 1, past_length, tokens.data(), inputs.embedding,
+             at(tables.positions, tables.width), at(tables.rotations, tables.rotation_width),
+             paths.data(), paths_after.data(), past.data(), past_rows.data(), inputs.memory,
+             inputs.starts, inputs.lengths, sentences.data()},
             hidden);
         past_rows.push_back(rows);
         position++;
@@ -356,31 +364,31 @@ struct Search {
         sentences = std::move(own);
     }
 
-    void step(const Places &places) {
+    void step(const PositionTables &tables) {
         const int rows = static_cast<int>(tokens.size()), columns = output.outputs;
         float *hidden = scratch.hidden.reserve(static_cast<size_t>(rows) * decoder.sizes.width);
         float *logits = scratch.logits.reserve(static_cast<size_t>(rows) * columns);
-        read(places, hidden);
+        read(tables, hidden);
         apply(output, hidden, rows, logits);
-        for (int r = 0; parts.absent && r < rows; r++) {
-            const bool *absent = parts.absent + static_cast<size_t>(sentences[r]) * columns;
+        for (int r = 0; inputs.absent && r < rows; r++) {
+            const bool *absent = inputs.absent + static_cast<size_t>(sentences[r]) * columns;
             float *own = logits + static_cast<size_t>(r) * columns;
             for (int i = 0; i < columns; i++) own[i] = absent[i] ? -INFINITY : own[i];
         }
-        const size_t most = beams.sentences.size() * beams.beam;
-        tokens.resize(most);
-        origins.resize(most);
+        const size_t max_rows = beams.sentences.size() * beams.beam;
+        tokens.resize(max_rows);
+        origins.resize(max_rows);
         int32_t count;
-        const int after = beams.advance(logits, columns, parts.columns, tokens.data(),
-                                        origins.data(), left.data(), &count);
+        const int after = beams.advance(logits, columns, inputs.column_tokens, tokens.data(),
+                                        origins.data(), remaining.data(), &count);
         tokens.resize(after);
         origins.resize(after);
         follow();
     }
 
     // Makes at most `count` steps; returns whether the search goes on.
-    bool run(int count, const Places &places) {
-        while (count-- && !tokens.empty()) step(places);
+    bool run(int count, const PositionTables &tables) {
+        while (count-- && !tokens.empty()) step(tables);
         return !tokens.empty();
     }
 };
@@ -398,10 +406,11 @@ void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out)
 // For each sentence, the `count` largest sums of a logit (sentences x K, V) and the offset of its
 // row.
 void best_extensions(const float *logits, const float *offsets, int32_t sentences, int32_t beam,
-                     int32_t columns, int32_t count, float *sums, int64_t *rows, int64_t *places) {
+                     int32_t columns, int32_t count, float *best_sums, int64_t *best_rows,
+                     int64_t *best_columns) {
     for (int sentence = 0; sentence < sentences; sentence++) {
         const size_t first = static_cast<size_t>(sentence) * count;
-        const Best best{count, sums + first, rows + first, places + first};
+        const Best best{count, best_sums + first, best_rows + first, best_columns + first};
         best.clear();
         for (int k = 0; k < beam; k++) {
             const size_t at = static_cast<size_t>(sentence) * beam + k;
@@ -414,15 +423,16 @@ void *beams_new(const BeamSettings *settings) { return new Beams(*settings); }
 
 void beams_free(void *beams) { delete static_cast<Beams *>(beams); }
 
-int32_t beams_advance(void *beams, float *logits, int32_t columns, const int64_t *tokens_of_columns,
-                      int64_t *tokens, int64_t *origins, int64_t *kept, int32_t *left) {
-    return static_cast<Beams *>(beams)->advance(logits, columns, tokens_of_columns, tokens, origins,
-                                                kept, left);
+int32_t beams_advance(void *beams, float *logits, int32_t columns, const int64_t *column_tokens,
+                      int64_t *tokens, int64_t *origins, int64_t *remaining,
+                      int32_t *remaining_count) {
+    return static_cast<Beams *>(beams)->advance(logits, columns, column_tokens, tokens, origins,
+                                                remaining, remaining_count);
 }
 
 // Writes the number of hypotheses of each sentence (B,); returns the number of their tokens, with
 // EOS.
-int64_t beams_found(const void *beams, int32_t *counts) {
+int64_t beams_result_sizes(const void *beams, int32_t *counts) {
     int64_t tokens = 0;
     for (const auto &found : static_cast<const Beams *>(beams)->results) {
         *counts++ = static_cast<int32_t>(found.size());
@@ -447,14 +457,14 @@ void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t 
 }
 
 // Beams have to be compact, and to outlive the search.
-void *search_new(void *beams, const SearchParts *parts) {
-    return new Search(*static_cast<Beams *>(beams), *parts);
+void *search_new(void *beams, const SearchInputs *inputs) {
+    return new Search(*static_cast<Beams *>(beams), *inputs);
 }
 
 void search_free(void *search) { delete static_cast<Search *>(search); }
 
-int32_t search_run(void *search, int32_t count, const Places *places) {
-    return static_cast<Search *>(search)->run(count, *places);
+int32_t search_run(void *search, int32_t count, const PositionTables *tables) {
+    return static_cast<Search *>(search)->run(count, *tables);
 }
 
 }  // extern "C"

@@ -26,46 +26,46 @@ ROWS = 16384  # rows at most, of all steps of a call
 
 class _BeamSettings(ctypes.Structure):
     _fields_ = fields("""
-        int32_t sentences, beam, n_best, compact, dropped_share;
-        const int32_t *shortest, *longest;
-        const double *divisors;
+        int32_t sentences, beam, n_best, compact, removal_share;
+        const int32_t *min_lengths, *max_lengths;
+        const double *length_penalties;
         const int64_t *prefixes;
         const int32_t *prefix_lengths;
     """)
 
 
-class _SearchParts(ctypes.Structure):
+class _SearchInputs(ctypes.Structure):
     _fields_ = fields("""
         const void *decoder, *output;
         const float *embedding;
-        const void *const *sources;
+        const void *const *memory;
         const int32_t *starts, *lengths;
-        const void *kept;
-        const int64_t *columns;
+        const void *initial_cache;
+        const int64_t *column_tokens;
         const bool *absent;
     """)
 
 
-class _Places(ctypes.Structure):
-    _fields_ = fields("int32_t width, angles; const float *positions, *rotations;")
+class _PositionTables(ctypes.Structure):
+    _fields_ = fields("int32_t width, rotation_width; const float *positions, *rotations;")
 
 
 _kernels = Functions("""
     void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out);
     void best_extensions(const float *logits, const float *offsets, int32_t sentences,
-                         int32_t beam, int32_t columns, int32_t count, float *sums, int64_t *rows,
-                         int64_t *places);
+                         int32_t beam, int32_t columns, int32_t count, float *best_sums,
+                         int64_t *best_rows, int64_t *best_columns);
     void *beams_new(const BeamSettings *settings);
     void beams_free(void *beams);
     int32_t beams_advance(void *beams, float *logits, int32_t columns,
-                          const int64_t *tokens_of_columns, int64_t *tokens, int64_t *origins,
-                          int64_t *kept, int32_t *left);
-    int64_t beams_found(const void *beams, int32_t *counts);
+                          const int64_t *column_tokens, int64_t *tokens, int64_t *origins,
+                          int64_t *remaining, int32_t *remaining_count);
+    int64_t beams_result_sizes(const void *beams, int32_t *counts);
     void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t *tokens,
                        float *token_scores);
-    void *search_new(void *beams, const SearchParts *parts);
+    void *search_new(void *beams, const SearchInputs *inputs);
     void search_free(void *search);
-    int32_t search_run(void *search, int32_t count, const Places *places);
+    int32_t search_run(void *search, int32_t count, const PositionTables *tables);
 """)
 
 
@@ -130,8 +130,8 @@ class Beams:
         flat = [column for prefix in settings.prefixes for column in prefix]
         integers = INT * count
         # These arrays are needed only here: C++ copies them.
-        shortest = integers(*settings.min_lengths)
-        longest = integers(*settings.max_lengths)
+        min_lengths = integers(*settings.min_lengths)
+        max_lengths = integers(*settings.max_lengths)
         penalties = (ctypes.c_double * len(settings.length_penalties))(*settings.length_penalties)
         prefixes = (ctypes.c_int64 * len(flat))(*flat)
         prefix_lengths = integers(*map(len, settings.prefixes))
@@ -140,10 +140,10 @@ class Beams:
             beam=settings.beam,
             n_best=settings.n_best,
             compact=settings.compact,
-            dropped_share=settings.removal_share,
-            shortest=ctypes.addressof(shortest),
-            longest=ctypes.addressof(longest),
-            divisors=ctypes.addressof(penalties),
+            removal_share=settings.removal_share,
+            min_lengths=ctypes.addressof(min_lengths),
+            max_lengths=ctypes.addressof(max_lengths),
+            length_penalties=ctypes.addressof(penalties),
             prefixes=ctypes.addressof(prefixes),
             prefix_lengths=ctypes.addressof(prefix_lengths),
         )
@@ -155,27 +155,28 @@ class Beams:
 
         `column_tokens` (V,) are the tokens of the columns, None where they are their numbers.
         """
-        most = self.sentences * self.beam
-        numbers = torch.empty(2 * most + self.sentences, dtype=torch.int64)
+        max_rows = self.sentences * self.beam
+        numbers = torch.empty(2 * max_rows + self.sentences, dtype=torch.int64)
         start = numbers.data_ptr()  # of tokens, then origins, then remaining, of 8 bytes each
-        left = INT()
+        remaining_count = INT()
         rows = _kernels().beams_advance(
             self.handle,
             logits.data_ptr(),
             logits.size(1),
             address(column_tokens),
             start,
-            start + 8 * most,
-            start + 16 * most,
-            ctypes.byref(left),
+            start + 8 * max_rows,
+            start + 16 * max_rows,
+            ctypes.byref(remaining_count),
         )
-        remaining = numbers[2 * most : 2 * most + left.value] if left else None
-        return Extension(numbers[:rows], numbers[most : most + rows], remaining)
+        first = 2 * max_rows
+        remaining = numbers[first : first + remaining_count.value] if remaining_count else None
+        return Extension(numbers[:rows], numbers[max_rows : max_rows + rows], remaining)
 
     def results(self) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]:
         """For each sentence its hypotheses, best first: tokens, score, scores of tokens and EOS."""
         counts = torch.empty(self.sentences, dtype=torch.int32)
-        size = _kernels().beams_found(self.handle, counts.data_ptr())
+        size = _kernels().beams_result_sizes(self.handle, counts.data_ptr())
         found = int(counts.sum())
         scores = torch.empty(found, dtype=torch.float64)
         lengths = torch.empty(found, dtype=torch.int32)
@@ -201,7 +202,7 @@ class Beams:
 
 
 @dataclass(frozen=True)
-class SearchParts:
+class SearchInputs:
     """What a search in kernels runs with, before the first token."""
 
     decoder: Decoder
@@ -215,20 +216,20 @@ class SearchParts:
 class Search:
     """All steps of compact beams with one decoder."""
 
-    def __init__(self, beams: Beams, parts: SearchParts) -> None:
-        self.beams, self.parts = beams, parts  # C++ points into both
+    def __init__(self, beams: Beams, inputs: SearchInputs) -> None:
+        self.beams, self.inputs = beams, inputs  # C++ points into both
         self.count = 0  # steps that were asked for
-        cache, memory = parts.cache, parts.memory
-        struct = _SearchParts(
-            decoder=parts.decoder.handle,
-            output=parts.output.handle,
-            embedding=parts.decoder.embedding.weight.data_ptr(),
-            sources=ctypes.addressof(memory.addresses),
+        cache, memory = inputs.cache, inputs.memory
+        struct = _SearchInputs(
+            decoder=inputs.decoder.handle,
+            output=inputs.output.handle,
+            embedding=inputs.decoder.embedding.weight.data_ptr(),
+            memory=ctypes.addressof(memory.addresses),
             starts=memory.starts.data_ptr(),
             lengths=memory.lengths.data_ptr(),
-            kept=cache.addresses[0] if cache.addresses else None,
-            columns=address(parts.column_tokens),
-            absent=address(parts.absent),
+            initial_cache=cache.addresses[0] if cache.addresses else None,
+            column_tokens=address(inputs.column_tokens),
+            absent=address(inputs.absent),
         )
         self.handle = _kernels().search_new(beams.handle, ctypes.byref(struct))
         weakref.finalize(self, _kernels().search_free, self.handle)
@@ -237,11 +238,11 @@ class Search:
         """Run more steps, fewer if there are many rows; return whether hypotheses are open."""
         steps = max(1, min(STEPS, ROWS // max(1, self.beams.sentences * self.beams.beam)))
         self.count += steps
-        positions, rotations = self.parts.decoder.embedding.tables(self.count)
-        places = _Places(
+        positions, rotations = self.inputs.decoder.embedding.tables(self.count)
+        tables = _PositionTables(
             width=0 if positions is None else positions.size(1),
-            angles=0 if rotations is None else rotations[0].numel(),
+            rotation_width=0 if rotations is None else rotations[0].numel(),
             positions=address(positions),
             rotations=address(rotations),
         )
-        return bool(_kernels().search_run(self.handle, steps, ctypes.byref(places)))
+        return bool(_kernels().search_run(self.handle, steps, ctypes.byref(tables)))

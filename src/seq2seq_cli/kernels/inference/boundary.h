@@ -21,42 +21,42 @@ struct SourceTokens {
 
 // The input of one step of a decoder.
 struct StepInput {
-    int32_t rows;            // N
-    int32_t rows_each;       // rows of each sentence, which follow each other
-    int32_t read;            // T, the number of earlier tokens in the cache
-    const int64_t *tokens;   // (N,), the tokens to read
-    const float *embedding;  // (vocabulary, D)
-    const float *position;   // (D,), added to embeddings; or null
-    const float *rotations;  // (2, D / H / 2): cosines, then sines; or null
-    const int32_t *paths;    // (N, T): the row that a row's token had in each earlier step
-    int32_t *paths_after;    // written: (N, T + 1), or the last columns of it
+    int32_t rows;               // N
+    int32_t rows_per_sentence;  // which follow each other
+    int32_t past_length;        // T, the number of earlier tokens in the cache
+    const int64_t *tokens;      // (N,), the tokens to read
+    const float *embedding;     // (vocabulary, D)
+    const float *position;      // (D,), added to embeddings; or null
+    const float *rotations;     // (2, D / H / 2): cosines, then sines; or null
+    const int32_t *paths;       // (N, T): the row that a row's token had in each earlier step
+    int32_t *paths_after;       // written: (N, T + 1), or the last columns of it
     // T + 1 steps of the cache, (layers, rows then, numbers); the last is written
     void *const *past;
     const int32_t *past_rows;  // (T,), rows of each step
     // For each layer, keys and values (source tokens of all sentences, 2, D)
-    const void *const *sources;
+    const void *const *memory;
     const int32_t *starts;     // (sentences,), the first source token of each
     const int32_t *lengths;    // (sentences,), source tokens of each
-    const int32_t *sentences;  // (N / rows_each,), indices of the sentences that are searched
+    const int32_t *sentences;  // (N / rows_per_sentence,), indices of sentences in the search
 };
 
 // What a decoder returns, and keeps in its cache.
 struct DecoderSizes {
-    int32_t width;  // of hidden states
-    int32_t most;   // tokens, at most, that the cache holds: the last ones
-    int64_t kept;   // bytes in the cache for each token of a row
+    int32_t width;              // of hidden states
+    int32_t max_cached_tokens;  // the cache holds at most so many, the last ones
+    int64_t token_bytes;        // in the cache, for each token of a row
 };
 
 struct TransformerSettings {
     int32_t width, heads, feed_forward, activation;
     int32_t pre_norm;
-    int32_t halves;  // whether keys and values are float16
-    float residual;  // that residuals are multiplied with
+    int32_t float16_keys_values;  // whether keys and values are float16, not float32
+    float residual;               // that residuals are multiplied with
     float embedding_scale;
 };
 
 // The weights of one layer; those of cross-attention are null in an encoder.
-struct LayerParts {
+struct LayerWeights {
     const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
     const float *self_weight, *self_bias, *cross_weight, *cross_bias;
     const float *feed_forward_weight, *feed_forward_bias;
@@ -64,23 +64,23 @@ struct LayerParts {
 
 struct ConvolutionSettings {
     int32_t width, channels, kernel;
-    int32_t halves;  // whether keys and values are float16
+    int32_t float16_keys_values;  // as in `TransformerSettings`
 };
 
 // The linear layers of one layer of the decoder.
-struct ConvolutionParts {
+struct ConvolutionWeights {
     const void *convolution, *query, *context;
 };
 
 struct RecurrentSettings {
     int32_t width, units;
-    int32_t parts;    // components of a cell's state: 2 in an LSTM (hidden, cell), otherwise 1
-    int32_t feeding;  // whether the last hidden state of the decoder is read with a token
-    int32_t halves;   // whether keys and values are float16
-    float scale;      // that dot products with keys are multiplied with
+    int32_t cell_states;    // 2 in an LSTM, hidden and cell; otherwise 1, hidden
+    int32_t input_feeding;  // whether the last hidden state of the decoder is read with a token
+    int32_t float16_keys_values;  // as in `TransformerSettings`
+    float scale;                  // that dot products with keys are multiplied with
 };
 
-struct CellParts {
+struct CellWeights {
     const void *from_input, *from_state;
 };
 
@@ -88,28 +88,28 @@ struct CellParts {
 struct BeamSettings {
     int32_t sentences, beam, n_best;
     int32_t compact;        // whether only open hypotheses have rows; otherwise each sentence has K
-    int32_t dropped_share;  // if not compact, they leave when one in so many is done
-    const int32_t *shortest;  // (B,)
-    const int32_t *longest;   // (B,)
-    const double *divisors;   // (largest of `longest` + 2,): by length, what scores are divided by
-    const int64_t *prefixes;  // columns of forced prefixes, one sentence after the other
-    const int32_t *prefix_lengths;  // (B,)
+    int32_t removal_share;  // if not compact, sentences leave when one in so many is done
+    const int32_t *min_lengths;      // (B,)
+    const int32_t *max_lengths;      // (B,)
+    const double *length_penalties;  // (largest of `max_lengths` + 2,): divisors by length
+    const int64_t *prefixes;         // columns of forced prefixes, one sentence after the other
+    const int32_t *prefix_lengths;   // (B,)
 };
 
 // The model that a search uses, and the state that it starts from.
-struct SearchParts {
+struct SearchInputs {
     const void *decoder, *output;
-    const float *embedding;      // (vocabulary, D)
-    const void *const *sources;  // as in `StepInput`
+    const float *embedding;     // (vocabulary, D)
+    const void *const *memory;  // as in `StepInput`
     const int32_t *starts, *lengths;
-    const void *kept;        // the decoder's cache before the first token, or null
-    const int64_t *columns;  // (V,), the token of each column; null: the column itself
-    const bool *absent;      // (B, V), columns that a sentence may not use; or null
+    const void *initial_cache;     // the decoder's cache before the first token, or null
+    const int64_t *column_tokens;  // (V,), the token of each column; null: the column itself
+    const bool *absent;            // (B, V), columns that a sentence may not use; or null
 };
 
 // Tables of positions from 0 on, up to those that a search reaches; null if the model has none.
-struct Places {
-    int32_t width, angles;   // numbers for each position
-    const float *positions;  // for each position, as in `StepInput`
+struct PositionTables {
+    int32_t width, rotation_width;  // numbers for each position
+    const float *positions;         // for each position, as in `StepInput`
     const float *rotations;
 };

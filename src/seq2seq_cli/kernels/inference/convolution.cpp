@@ -98,7 +98,7 @@ struct ConvolutionEncoder {
 
     void read(const SourceTokens &source) const {
         for_segments(source, [&](int first, int end, size_t start, int rows) {
-            if (settings.halves)
+            if (settings.float16_keys_values)
                 read<float16>(source, first, end, start, rows);
             else
                 read<float>(source, first, end, start, rows);
@@ -124,12 +124,12 @@ struct ConvolutionDecoder : Decoder {
     // The window of the last K inputs of a layer for each row: K - 1 from the cache, and x.
     void gather(const StepInput &step_input, int layer, const float *x, float *windows) const {
         const size_t channels = settings.channels;
-        const int before = settings.kernel - 1, read = step_input.read;
+        const int before = settings.kernel - 1, past_length = step_input.past_length;
         for (int r = 0; r < step_input.rows; r++, x += channels) {
-            std::fill_n(windows, (before - read) * channels, 0.0f);
-            windows += (before - read) * channels;
-            const int32_t *path = step_input.paths + static_cast<size_t>(r) * read;
-            for (int t = 0; t < read; t++, windows += channels) {
+            std::fill_n(windows, (before - past_length) * channels, 0.0f);
+            windows += (before - past_length) * channels;
+            const int32_t *path = step_input.paths + static_cast<size_t>(r) * past_length;
+            for (int t = 0; t < past_length; t++, windows += channels) {
                 const size_t row = static_cast<size_t>(layer) * step_input.past_rows[t] + path[t];
                 std::copy_n(static_cast<const float *>(step_input.past[t]) + row * channels,
                             channels, windows);
@@ -151,13 +151,12 @@ struct ConvolutionDecoder : Decoder {
         for (int r = 0; r < rows; r++)
             embed(step_input.embedding, step_input.tokens[r], 1.0f, step_input.position, width,
                   embedded + r * width);
-        write_paths(step_input, sizes.most);
+        write_paths(step_input, sizes.max_cached_tokens);
         apply(*input, embedded, rows, x);
         for (size_t index = 0; index < layers.size(); index++) {
             const Layer &layer = layers[index];
-            std::copy_n(
-                x, rows * channels,
-                static_cast<float *>(step_input.past[step_input.read]) + index * rows * channels);
+            float *last = static_cast<float *>(step_input.past[step_input.past_length]);
+            std::copy_n(x, rows * channels, last + index * rows * channels);
             gather(step_input, static_cast<int>(index), x, windows);
             apply(*layer.convolution, windows, rows, hidden);
             gate(hidden, rows, static_cast<int>(channels));
@@ -173,7 +172,7 @@ struct ConvolutionDecoder : Decoder {
     }
 
     void step(const StepInput &step_input, float *hidden_states) const override {
-        if (settings.halves)
+        if (settings.float16_keys_values)
             read<float16>(step_input, hidden_states);
         else
             read<float>(step_input, hidden_states);
@@ -203,7 +202,7 @@ void convolution_encoder_read(const void *encoder, const SourceTokens *source) {
 }
 
 void *convolution_decoder_new(const ConvolutionSettings *settings, const void *input,
-                              const ConvolutionParts *layers, int32_t count, const void *output) {
+                              const ConvolutionWeights *layers, int32_t count, const void *output) {
     auto decoder = std::make_unique<ConvolutionDecoder>(*settings, count);
     decoder->input = linear(input);
     decoder->output = linear(output);

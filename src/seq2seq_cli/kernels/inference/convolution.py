@@ -19,10 +19,10 @@ from seq2seq_cli.kernels.prototypes import POINTER, fields
 
 
 class _ConvolutionSettings(ctypes.Structure):
-    _fields_ = fields("int32_t width, channels, kernel, halves;")
+    _fields_ = fields("int32_t width, channels, kernel, float16_keys_values;")
 
 
-class _ConvolutionParts(ctypes.Structure):
+class _ConvolutionWeights(ctypes.Structure):
     _fields_ = fields("const void *convolution, *query, *context;")
 
 
@@ -32,7 +32,7 @@ _kernels = Functions("""
     void convolution_encoder_free(void *encoder);
     void convolution_encoder_read(const void *encoder, const SourceTokens *source);
     void *convolution_decoder_new(const ConvolutionSettings *settings, const void *input,
-                                  const ConvolutionParts *layers, int32_t count,
+                                  const ConvolutionWeights *layers, int32_t count,
                                   const void *output);
 """)
 
@@ -51,7 +51,7 @@ class ConvolutionSettings:
             width=self.width,
             channels=self.channels,
             kernel=self.kernel,
-            halves=self.dtype == torch.float16,
+            float16_keys_values=self.dtype == torch.float16,
         )
 
 
@@ -103,9 +103,9 @@ def decoder(
     last: Linear,
 ) -> Decoder:
     """Make a decoder of convolutions over the target, each with attention to the source."""
-    array = (_ConvolutionParts * len(layers))(
+    array = (_ConvolutionWeights * len(layers))(
         *(
-            _ConvolutionParts(
+            _ConvolutionWeights(
                 convolution=layer.convolution.handle,
                 query=layer.query.handle,
                 context=layer.context.handle,

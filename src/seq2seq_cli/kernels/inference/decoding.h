@@ -24,13 +24,13 @@ struct Decoder {
 namespace {
 
 // Writes the rows in which the cache holds each row's tokens, including the one that is read now.
-inline void write_paths(const StepInput &input, int most) {
-    const int read = input.read, after = std::min(read + 1, most);
+inline void write_paths(const StepInput &input, int max_cached_tokens) {
+    const int before = input.past_length, after = std::min(before + 1, max_cached_tokens);
     if (!after) return;
     for (int r = 0; r < input.rows; r++) {
-        const int32_t *path = input.paths + static_cast<size_t>(r) * read;
+        const int32_t *path = input.paths + static_cast<size_t>(r) * before;
         int32_t *path_after = input.paths_after + static_cast<size_t>(r) * after;
-        std::copy(path + read + 1 - after, path + read, path_after);
+        std::copy(path + before + 1 - after, path + before, path_after);
         path_after[after - 1] = r;
     }
 }
@@ -41,14 +41,14 @@ void attend_to_sources(const StepInput &input, int layer, const float *queries, 
                        int head_width, float scale, float *out) {
     const size_t width = static_cast<size_t>(heads) * head_width, token = 2 * width;
     for (int r = 0; r < input.rows;) {
-        const int sentence = input.sentences[r / input.rows_each];
+        const int sentence = input.sentences[r / input.rows_per_sentence];
         const int length = input.lengths[sentence];
         auto tokens = reinterpret_cast<const Cached **>(workspace.tokens.reserve(length));
         float *weights = workspace.weights.reserve(length + LANES);
         const Cached *first =
-            static_cast<const Cached *>(input.sources[layer]) + input.starts[sentence] * token;
+            static_cast<const Cached *>(input.memory[layer]) + input.starts[sentence] * token;
         for (int s = 0; s < length; s++) tokens[s] = first + s * token;
-        for (int end = r + input.rows_each; r < end; r++, queries += width, out += width)
+        for (int end = r + input.rows_per_sentence; r < end; r++, queries += width, out += width)
             attend(queries, tokens, length, heads, head_width, scale, weights, out);
     }
 }

@@ -19,20 +19,20 @@ from seq2seq_cli.kernels.prototypes import INT, POINTER, fields
 
 class _StepInput(ctypes.Structure):
     _fields_ = fields("""
-        int32_t rows, rows_each, read;
+        int32_t rows, rows_per_sentence, past_length;
         const int64_t *tokens;
         const float *embedding, *position, *rotations;
         const int32_t *paths;
         int32_t *paths_after;
         void *const *past;
         const int32_t *past_rows;
-        const void *const *sources;
+        const void *const *memory;
         const int32_t *starts, *lengths, *sentences;
     """)
 
 
 class _DecoderSizes(ctypes.Structure):
-    _fields_ = fields("int32_t width, most; int64_t kept;")
+    _fields_ = fields("int32_t width, max_cached_tokens; int64_t token_bytes;")
 
 
 _kernels = Functions("""
@@ -110,19 +110,19 @@ class Decoder:
 
         Rows of one sentence stand together.
         """
-        rows, read, most = tokens.size(0), len(cache.steps), self.sizes.most
+        rows, past_length = tokens.size(0), len(cache.steps)
         hidden = torch.empty(rows, self.sizes.width)
-        own = torch.empty(rows * self.sizes.kept, dtype=torch.uint8)
+        own = torch.empty(rows * self.sizes.token_bytes, dtype=torch.uint8)
         addresses = *cache.addresses, own.data_ptr()
-        first = max(0, read + 1 - most)
-        paths = cache.paths.new_empty(rows, read + 1 - first)
+        first = max(0, past_length + 1 - self.sizes.max_cached_tokens)
+        paths = cache.paths.new_empty(rows, past_length + 1 - first)
         positions, rotations = self.embedding.tables(cache.length + 1)
-        past = (POINTER * (read + 1))(*addresses)
-        past_rows = (INT * read)(*cache.step_rows)
+        past = (POINTER * (past_length + 1))(*addresses)
+        past_rows = (INT * past_length)(*cache.step_rows)
         step_input = _StepInput(
             rows=rows,
-            rows_each=rows // memory.sentences.size(0),
-            read=read,
+            rows_per_sentence=rows // memory.sentences.size(0),
+            past_length=past_length,
             tokens=tokens.data_ptr(),
             embedding=self.embedding.weight.data_ptr(),
             position=None if positions is None else positions[cache.length].data_ptr(),
@@ -131,7 +131,7 @@ class Decoder:
             paths_after=paths.data_ptr(),
             past=ctypes.addressof(past),
             past_rows=ctypes.addressof(past_rows),
-            sources=ctypes.addressof(memory.addresses),
+            memory=ctypes.addressof(memory.addresses),
             starts=memory.starts.data_ptr(),
             lengths=memory.lengths.data_ptr(),
             sentences=memory.sentences.data_ptr(),

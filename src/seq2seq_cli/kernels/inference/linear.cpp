@@ -291,8 +291,8 @@ void *linear_new(const float *weight, const float *bias, int32_t outputs, int32_
     return new Linear(weight, bias, outputs, inputs, eight_bits != 0);
 }
 
-void *linear_narrowed(const void *layer, const int64_t *chosen, int32_t count) {
-    return new Linear(*linear(layer), chosen, count);
+void *linear_select_outputs(const void *layer, const int64_t *selected, int32_t count) {
+    return new Linear(*linear(layer), selected, count);
 }
 
 void linear_free(void *layer) { delete static_cast<Linear *>(layer); }

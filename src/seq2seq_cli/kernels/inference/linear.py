@@ -10,7 +10,7 @@ from seq2seq_cli.kernels.library import Functions, address
 _kernels = Functions("""
     void *linear_new(const float *weight, const float *bias, int32_t outputs, int32_t inputs,
                      int32_t eight_bits);
-    void *linear_narrowed(const void *layer, const int64_t *chosen, int32_t count);
+    void *linear_select_outputs(const void *layer, const int64_t *selected, int32_t count);
     void linear_free(void *layer);
     void linear_apply(const void *layer, const float *x, int32_t rows, float *y);
 """)
@@ -39,11 +39,11 @@ class Linear(nn.Module):
         handle = _kernels().linear_new(address(weight), address(bias), outputs, inputs, eight_bits)
         return cls(handle, inputs, outputs, eight_bits)
 
-    def select_outputs(self, chosen: Tensor) -> "Linear":
-        """Make a layer of some of the outputs, in the order of `chosen` (any,)."""
-        chosen = chosen.to(torch.int64).contiguous()
-        handle = _kernels().linear_narrowed(self.handle, address(chosen), len(chosen))
-        return Linear(handle, self.in_features, len(chosen), self.eight_bits)
+    def select_outputs(self, selected: Tensor) -> "Linear":
+        """Make a layer of some of the outputs, in the order of `selected` (any,)."""
+        selected = selected.to(torch.int64).contiguous()
+        handle = _kernels().linear_select_outputs(self.handle, address(selected), len(selected))
+        return Linear(handle, self.in_features, len(selected), self.eight_bits)
 
     def __deepcopy__(self, memo: object) -> "Linear":
         return self  # nothing changes it

@@ -78,7 +78,7 @@ void advance(const Linear &input, const Linear &state, const float *x, int rows,
 }
 
 // Layers of cells, then attention to the source by dot products.
-struct AttendingDecoder : Decoder {
+struct RecurrentDecoder : Decoder {
     struct Cell {
         const Linear *from_input, *from_state;
     };
@@ -89,17 +89,17 @@ struct AttendingDecoder : Decoder {
 
     // The cache holds the last token only: for each layer the components of its state (N, U), and
     // the hidden state of the decoder (N, D) if that is fed.
-    AttendingDecoder(const RecurrentSettings &settings, int layers)
-        : Decoder(
-              {settings.width, 1,
-               static_cast<int64_t>(sizeof(float)) * (layers * settings.parts * settings.units +
-                                                      (settings.feeding ? settings.width : 0))}),
+    RecurrentDecoder(const RecurrentSettings &settings, int layers)
+        : Decoder({settings.width, 1,
+                   static_cast<int64_t>(sizeof(float)) *
+                       (layers * settings.cell_states * settings.units +
+                        (settings.input_feeding ? settings.width : 0))}),
           settings(settings) {}
 
     template <typename Cached> void read(const StepInput &input, float *decoder_hidden) const {
         const size_t width = settings.width, units = settings.units, rows = input.rows;
-        const size_t states = cells.size() * settings.parts, rows_before = input.past_rows[0];
-        const size_t read = settings.feeding ? 2 * width : width;
+        const size_t states = cells.size() * settings.cell_states, rows_before = input.past_rows[0];
+        const size_t read = settings.input_feeding ? 2 * width : width;
         const float *before = static_cast<const float *>(input.past[0]);
         float *after = static_cast<float *>(input.past[1]);
         float *x = workspace.states.reserve(rows * read);
@@ -109,15 +109,15 @@ struct AttendingDecoder : Decoder {
             for (size_t i = 0; i < states; i++)
                 std::copy_n(before + (i * rows_before + from) * units, units,
                             after + (i * rows + r) * units);
-            if (settings.feeding)
+            if (settings.input_feeding)
                 std::copy_n(before + states * rows_before * units + from * width, width,
                             x + r * read + width);
         }
-        write_paths(input, sizes.most);
+        write_paths(input, sizes.max_cached_tokens);
         for (size_t i = 0; i < cells.size(); i++) {
-            float *state = after + i * settings.parts * rows * units;
+            float *state = after + i * settings.cell_states * rows * units;
             advance(*cells[i].from_input, *cells[i].from_state, x, input.rows, state,
-                    settings.parts > 1 ? state + rows * units : nullptr);
+                    settings.cell_states > 1 ? state + rows * units : nullptr);
             x = state;
         }
         float *attended = workspace.attended.reserve(rows * units);
@@ -136,12 +136,12 @@ struct AttendingDecoder : Decoder {
                 store(row + i, hyperbolic_tangent(load(row + i)));
             for (; i < width; i++) row[i] = hyperbolic_tangent(row[i]);
         }
-        if (settings.feeding)
+        if (settings.input_feeding)
             std::copy_n(decoder_hidden, rows * width, after + states * rows * units);
     }
 
     void step(const StepInput &input, float *decoder_hidden) const override {
-        if (settings.halves)
+        if (settings.float16_keys_values)
             read<float16>(input, decoder_hidden);
         else
             read<float>(input, decoder_hidden);
@@ -159,9 +159,9 @@ void cell_step(const void *from_input, const void *from_state, const float *x, i
     advance(*linear(from_input), *linear(from_state), x, rows, hidden, cell);
 }
 
-void *attending_decoder_new(const RecurrentSettings *settings, const CellParts *cells,
+void *recurrent_decoder_new(const RecurrentSettings *settings, const CellWeights *cells,
                             int32_t count, const void *output) {
-    auto decoder = std::make_unique<AttendingDecoder>(*settings, count);
+    auto decoder = std::make_unique<RecurrentDecoder>(*settings, count);
     decoder->output = linear(output);
     for (int i = 0; i < count; i++)
         decoder->cells.push_back({linear(cells[i].from_input), linear(cells[i].from_state)});

@@ -17,17 +17,20 @@ from seq2seq_cli.kernels.prototypes import fields
 
 
 class _RecurrentSettings(ctypes.Structure):
-    _fields_ = fields("int32_t width, units, parts, feeding, halves; float scale;")
+    _fields_ = fields("""
+        int32_t width, units, cell_states, input_feeding, float16_keys_values;
+        float scale;
+    """)
 
 
-class _CellParts(ctypes.Structure):
+class _CellWeights(ctypes.Structure):
     _fields_ = fields("const void *from_input, *from_state;")
 
 
 _kernels = Functions("""
     void cell_step(const void *from_input, const void *from_state, const float *x, int32_t rows,
                    float *hidden, float *cell);
-    void *attending_decoder_new(const RecurrentSettings *settings, const CellParts *cells,
+    void *recurrent_decoder_new(const RecurrentSettings *settings, const CellWeights *cells,
                                 int32_t count, const void *output);
 """)
 
@@ -79,14 +82,14 @@ class RecurrentSettings:
         return _RecurrentSettings(
             width=self.width,
             units=self.units,
-            parts=self.cell_states,
-            feeding=self.input_feeding,
-            halves=self.dtype == torch.float16,
+            cell_states=self.cell_states,
+            input_feeding=self.input_feeding,
+            float16_keys_values=self.dtype == torch.float16,
             scale=self.scale,
         )
 
 
-def attending_decoder(
+def recurrent_decoder(
     settings: RecurrentSettings, embedding: TargetEmbedding, cells: Sequence[Cell], output: Linear
 ) -> Decoder:
     """Make a decoder of layers of cells, and attention to the source on top.
@@ -94,13 +97,13 @@ def attending_decoder(
     Its cache has h and, in an LSTM, c of each layer, (N, U) each, and with input feeding the last
     hidden state, one after the other.
     """
-    array = (_CellParts * len(cells))(
+    array = (_CellWeights * len(cells))(
         *(
-            _CellParts(from_input=cell.from_input.handle, from_state=cell.from_state.handle)
+            _CellWeights(from_input=cell.from_input.handle, from_state=cell.from_state.handle)
             for cell in cells
         )
     )
-    handle = _kernels().attending_decoder_new(
+    handle = _kernels().recurrent_decoder_new(
         ctypes.byref(settings.as_struct()), array, len(cells), output.handle
     )
     return Decoder(handle, embedding, tuple(cells), output)

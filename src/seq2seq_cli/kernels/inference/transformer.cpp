@@ -123,7 +123,7 @@ struct Encoder : Sublayers {
         if (last.weight) normalise(last, x, rows, settings.width, x);
         for (size_t number = 0; number < keys_values.size(); number++) {
             const size_t index = start * 2 * width;
-            if (!settings.halves) {
+            if (!settings.float16_keys_values) {
                 apply(*keys_values[number], x, rows,
                       static_cast<float *>(source.keys_values[number]) + index);
                 continue;
@@ -155,31 +155,33 @@ struct TransformerDecoder : Decoder, Sublayers {
     // The cache holds the key and the value of every token, for each layer.
     TransformerDecoder(const TransformerSettings &given, int layers)
         : Decoder({given.width, INT_MAX,
-                   static_cast<int64_t>(given.halves ? sizeof(float16) : sizeof(float)) * layers *
-                       2 * given.width}),
+                   static_cast<int64_t>(given.float16_keys_values ? sizeof(float16)
+                                                                  : sizeof(float)) *
+                       layers * 2 * given.width}),
           Sublayers{given} {}
 
     template <typename Cached>
     void self_attention(int number, const StepInput &input, float *x) const {
         const SelfAttention &layer = layers[number].self_attention;
-        const int width = settings.width, rows = input.rows, read = input.read;
+        const int width = settings.width, rows = input.rows, past_length = input.past_length;
         const size_t token = 2 * static_cast<size_t>(width);
         float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
         float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
         apply(*layer.query_key_value, sublayer_input(layer.norm, x, rows), rows, wide);
-        Cached *own = static_cast<Cached *>(input.past[read]) + number * rows * token;
-        auto tokens = reinterpret_cast<const Cached **>(workspace.tokens.reserve(read + 1));
-        float *weights = workspace.weights.reserve(read + 1 + LANES);
+        Cached *own = static_cast<Cached *>(input.past[past_length]) + number * rows * token;
+        auto tokens = reinterpret_cast<const Cached **>(workspace.tokens.reserve(past_length + 1));
+        float *weights = workspace.weights.reserve(past_length + 1 + LANES);
         float *out = attended;
         for (int r = 0; r < rows; r++, wide += 3 * width, own += token, out += width) {
             rotate_query_key(wide, input.rotations);
             copy_to_cache(wide + width, token, own);
-            const int32_t *path = input.paths + static_cast<size_t>(r) * read;
-            for (int s = 0; s < read; s++)
+            const int32_t *path = input.paths + static_cast<size_t>(r) * past_length;
+            for (int s = 0; s < past_length; s++)
                 tokens[s] = static_cast<const Cached *>(input.past[s]) +
                             (static_cast<size_t>(number) * input.past_rows[s] + path[s]) * token;
-            tokens[read] = own;
-            attend(wide, tokens, read + 1, settings.heads, head_width(), scale(), weights, out);
+            tokens[past_length] = own;
+            attend(wide, tokens, past_length + 1, settings.heads, head_width(), scale(), weights,
+                   out);
         }
         add_residual(layer.norm, *layer.output, attended, x, rows);
     }
@@ -200,7 +202,7 @@ struct TransformerDecoder : Decoder, Sublayers {
         for (int r = 0; r < input.rows; r++)
             embed(input.embedding, input.tokens[r], settings.embedding_scale, input.position,
                   settings.width, x + static_cast<size_t>(r) * settings.width);
-        write_paths(input, sizes.most);
+        write_paths(input, sizes.max_cached_tokens);
         for (int number = 0; number < static_cast<int>(layers.size()); number++) {
             self_attention<Cached>(number, input, x);
             cross_attention<Cached>(number, input, x);
@@ -210,29 +212,29 @@ struct TransformerDecoder : Decoder, Sublayers {
     }
 
     void step(const StepInput &input, float *hidden) const override {
-        if (settings.halves)
+        if (settings.float16_keys_values)
             read<float16>(input, hidden);
         else
             read<float>(input, hidden);
     }
 };
 
-SelfAttention self_attention_of(const LayerParts &parts) {
-    return {linear(parts.query_key_value),
-            linear(parts.self_output),
-            {parts.self_weight, parts.self_bias}};
+SelfAttention self_attention_of(const LayerWeights &weights) {
+    return {linear(weights.query_key_value),
+            linear(weights.self_output),
+            {weights.self_weight, weights.self_bias}};
 }
 
-CrossAttention cross_attention_of(const LayerParts &parts) {
-    return {linear(parts.cross_query),
-            linear(parts.cross_output),
-            {parts.cross_weight, parts.cross_bias}};
+CrossAttention cross_attention_of(const LayerWeights &weights) {
+    return {linear(weights.cross_query),
+            linear(weights.cross_output),
+            {weights.cross_weight, weights.cross_bias}};
 }
 
-FeedForward feed_forward_of(const LayerParts &parts) {
-    return {linear(parts.inner),
-            linear(parts.outer),
-            {parts.feed_forward_weight, parts.feed_forward_bias}};
+FeedForward feed_forward_of(const LayerWeights &weights) {
+    return {linear(weights.inner),
+            linear(weights.outer),
+            {weights.feed_forward_weight, weights.feed_forward_bias}};
 }
 
 }  // namespace
@@ -243,7 +245,7 @@ extern "C" {
 
 // `keys_values` are the linear layers that compute keys and values of the source, one for each
 // layer of the decoder.
-void *transformer_encoder_new(const TransformerSettings *settings, const LayerParts *layers,
+void *transformer_encoder_new(const TransformerSettings *settings, const LayerWeights *layers,
                               int32_t count, const float *last_weight, const float *last_bias,
                               const void *const *keys_values, int32_t decoder_layers) {
     auto encoder = std::make_unique<Encoder>();
@@ -261,7 +263,7 @@ void transformer_encoder_read(const void *encoder, const SourceTokens *source) {
     static_cast<const Encoder *>(encoder)->read(*source);
 }
 
-void *transformer_decoder_new(const TransformerSettings *settings, const LayerParts *layers,
+void *transformer_decoder_new(const TransformerSettings *settings, const LayerWeights *layers,
                               int32_t count, const float *last_weight, const float *last_bias) {
     auto decoder = std::make_unique<TransformerDecoder>(*settings, count);
     decoder->last = {last_weight, last_bias};

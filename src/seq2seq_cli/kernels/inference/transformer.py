@@ -23,12 +23,12 @@ ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # numbered as in layers.h
 
 class _TransformerSettings(ctypes.Structure):
     _fields_ = fields("""
-        int32_t width, heads, feed_forward, activation, pre_norm, halves;
+        int32_t width, heads, feed_forward, activation, pre_norm, float16_keys_values;
         float residual, embedding_scale;
     """)
 
 
-class _LayerParts(ctypes.Structure):
+class _LayerWeights(ctypes.Structure):
     _fields_ = fields("""
         const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
         const float *self_weight, *self_bias, *cross_weight, *cross_bias;
@@ -37,12 +37,12 @@ class _LayerParts(ctypes.Structure):
 
 
 _kernels = Functions("""
-    void *transformer_encoder_new(const TransformerSettings *settings, const LayerParts *layers,
+    void *transformer_encoder_new(const TransformerSettings *settings, const LayerWeights *layers,
                                   int32_t count, const float *last_weight, const float *last_bias,
                                   const void *const *keys_values, int32_t decoder_layers);
     void transformer_encoder_free(void *encoder);
     void transformer_encoder_read(const void *encoder, const SourceTokens *source);
-    void *transformer_decoder_new(const TransformerSettings *settings, const LayerParts *layers,
+    void *transformer_decoder_new(const TransformerSettings *settings, const LayerWeights *layers,
                                   int32_t count, const float *last_weight, const float *last_bias);
 """)
 
@@ -90,26 +90,26 @@ class TransformerSettings:
             feed_forward=self.feed_forward,
             activation=ACTIVATIONS.index(self.activation),
             pre_norm=self.pre_norm,
-            halves=self.dtype == torch.float16,
+            float16_keys_values=self.dtype == torch.float16,
             residual=self.residual,
             embedding_scale=self.embedding_scale,
         )
 
 
-def _layer_parts(layers: Sequence[TransformerLayer]) -> Any:
+def _layer_weights(layers: Sequence[TransformerLayer]) -> Any:
     """Make the array that C++ reads layers from. It points into their weights."""
-    array = (_LayerParts * len(layers))()
-    for parts, layer in zip(array, layers, strict=True):
+    array = (_LayerWeights * len(layers))()
+    for weights, layer in zip(array, layers, strict=True):
         for name in (
             *("query_key_value", "self_output", "cross_query", "cross_output"),
             *("inner", "outer"),
         ):
             linear: Linear | None = getattr(layer, name)
-            setattr(parts, name, linear.handle if linear else None)
+            setattr(weights, name, linear.handle if linear else None)
         for name in ("self", "cross", "feed_forward"):
             norm: NormWeights | None = getattr(layer, f"{name}_norm")
-            setattr(parts, f"{name}_weight", address(norm.weight) if norm else None)
-            setattr(parts, f"{name}_bias", address(norm.bias) if norm else None)
+            setattr(weights, f"{name}_weight", address(norm.weight) if norm else None)
+            setattr(weights, f"{name}_bias", address(norm.bias) if norm else None)
     return array
 
 
@@ -127,7 +127,7 @@ class Encoder:
         self.settings = settings
         self.handle = _kernels().transformer_encoder_new(
             ctypes.byref(settings.as_struct()),
-            _layer_parts(layers),
+            _layer_weights(layers),
             len(layers),
             address(last.weight) if last else None,
             address(last.bias) if last else None,
@@ -166,7 +166,7 @@ def decoder(
     """Make a decoder."""
     handle = _kernels().transformer_decoder_new(
         ctypes.byref(settings.as_struct()),
-        _layer_parts(layers),
+        _layer_weights(layers),
         len(layers),
         address(last.weight) if last else None,
         address(last.bias) if last else None,

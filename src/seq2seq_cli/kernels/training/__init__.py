@@ -37,7 +37,7 @@ class _AttentionShape(ctypes.Structure):
     _fields_ = fields("""
         int32_t rows, heads, width, causal;
         float scale;
-        const uint8_t *seen;
+        const uint8_t *mask;
     """)
 
 
@@ -48,15 +48,16 @@ _PROTOTYPES = Prototypes("""
     void train_r_drop(int32_t is_bfloat16, void *logits, int32_t rows, int32_t columns,
                       const int64_t *gold, float smoothing, float alpha, float *losses,
                       int32_t threads);
-    void train_dropped(int32_t is_bfloat16, const void *x, void *out, int64_t count,
+    void train_dropout(int32_t is_bfloat16, const void *x, void *out, int64_t count,
                        int32_t threshold, int64_t seed, int32_t threads);
-    void train_dropped_sum(int32_t is_bfloat16, const void *residual, const void *x, void *out,
+    void train_dropout_add(int32_t is_bfloat16, const void *residual, const void *x, void *out,
                            int64_t count, int32_t threshold, int64_t seed, int32_t threads);
-    void train_dropped_relu(int32_t is_bfloat16, const void *x, const float *bias, int32_t width,
+    void train_relu_dropout(int32_t is_bfloat16, const void *x, const float *bias, int32_t width,
                             void *out, int64_t count, int32_t threshold, int64_t seed,
                             int32_t threads);
-    void train_passed(int32_t is_bfloat16, const void *grad_output, const void *result, void *out,
-                      int64_t count, float scale, int32_t threads);
+    void train_relu_dropout_backward(int32_t is_bfloat16, const void *grad_output,
+                                     const void *result, void *out, int64_t count, float scale,
+                                     int32_t threads);
     void train_norm(int32_t is_bfloat16, const void *x, const float *weight, const float *bias,
                     float epsilon, void *out, float *statistics, int64_t rows, int32_t width,
                     int32_t threads);
@@ -69,27 +70,28 @@ _PROTOTYPES = Prototypes("""
     void train_linear(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs,
                       const float *weight, const float *bias, int32_t outputs, bfloat16 *out,
                       int32_t threads);
-    void train_linear_dropped_relu(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs,
+    void train_linear_relu_dropout(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs,
                                    const float *weight, const float *bias, int32_t outputs,
                                    bfloat16 *out, int32_t threshold, int64_t seed,
                                    int32_t threads);
-    void train_linear_input(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
-                            const float *weight, int32_t outputs, bfloat16 *out, int32_t threads);
-    void train_linear_input_passed(int32_t, const bfloat16 *grad_output, int64_t rows,
-                                   int32_t inputs, const float *weight, int32_t outputs,
-                                   const bfloat16 *results, float scale, bfloat16 *out,
-                                   int32_t threads);
-    void train_linear_weight(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
-                             const bfloat16 *x, int32_t outputs, float *grad_weight,
-                             float *grad_bias, int32_t threads);
-    int32_t train_multiplies();
+    void train_linear_grad_input(int32_t, const bfloat16 *grad_output, int64_t rows,
+                                 int32_t inputs, const float *weight, int32_t outputs,
+                                 bfloat16 *out, int32_t threads);
+    void train_linear_grad_input_relu_dropout(int32_t, const bfloat16 *grad_output, int64_t rows,
+                                              int32_t inputs, const float *weight,
+                                              int32_t outputs, const bfloat16 *results,
+                                              float scale, bfloat16 *out, int32_t threads);
+    void train_linear_grad_weight(int32_t, const bfloat16 *grad_output, int64_t rows,
+                                  int32_t inputs, const bfloat16 *x, int32_t outputs,
+                                  float *grad_weight, float *grad_bias, int32_t threads);
+    int32_t train_multiplies_bfloat16();
     void train_lstm(int32_t is_bfloat16, void *gates, const void *inputs, const float *cell,
                     float *cell_after, void *hidden, int32_t rows, int32_t units,
                     int32_t threads);
     void train_lstm_backward(int32_t is_bfloat16, const void *gates, const float *cell,
-                             const float *cell_after, const void *above, const void *from_next,
-                             float *grad_cell, void *grad_gates, int32_t rows, int32_t units,
-                             int32_t threads);
+                             const float *cell_after, const void *grad_above,
+                             const void *grad_carried, float *grad_cell, void *grad_gates,
+                             int32_t rows, int32_t units, int32_t threads);
     void train_attention(int32_t is_bfloat16, const AttentionShape *shape, const Heads *query,
                          const Heads *key, const Heads *value, const Heads *out, int32_t threads);
     void train_attention_backward(int32_t is_bfloat16, const AttentionShape *shape,
@@ -117,7 +119,7 @@ def _prepared(loaded: ctypes.CDLL) -> SimpleNamespace:
 
 def multiplies_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 matrices in the kernels `linear…`."""
-    return (loaded := library()) is not None and bool(loaded.train_multiplies())
+    return (loaded := library()) is not None and bool(loaded.train_multiplies_bfloat16())
 
 
 def _call(name: str, like: Tensor, *arguments: object, size: int | None = None) -> None:
@@ -155,7 +157,7 @@ def linear_relu_dropout(
     out = x.new_empty(rows, outputs)
     x, weight, bias = x.contiguous(), _float32(weight), None if bias is None else _float32(bias)
     arguments = x, rows, inputs, weight, bias, outputs, out, threshold, seed
-    _call("train_linear_dropped_relu", x, *arguments)
+    _call("train_linear_relu_dropout", x, *arguments)
     return out
 
 
@@ -164,7 +166,7 @@ def linear_grad_input(grad_output: Tensor, weight: Tensor, out: Tensor | None = 
     (outputs, inputs), rows = weight.shape, grad_output.size(0)
     out = grad_output.new_empty(rows, inputs) if out is None else out
     grad_output, weight = grad_output.contiguous(), _float32(weight)
-    _call("train_linear_input", grad_output, grad_output, rows, inputs, weight, outputs, out)
+    _call("train_linear_grad_input", grad_output, grad_output, rows, inputs, weight, outputs, out)
     return out
 
 
@@ -179,7 +181,7 @@ def linear_grad_input_relu_dropout(
     out = grad_output.new_empty(rows, inputs)
     grad_output, weight = grad_output.contiguous(), _float32(weight)
     arguments = grad_output, rows, inputs, weight, outputs, result, scale, out
-    _call("train_linear_input_passed", grad_output, *arguments)
+    _call("train_linear_grad_input_relu_dropout", grad_output, *arguments)
     return out
 
 
@@ -194,7 +196,7 @@ def linear_grad_weight(
     grad_weight, grad_bias = torch.empty(outputs, inputs), torch.empty(outputs) if biased else None
     grad_output, x = grad_output.contiguous(), x.contiguous()
     arguments = grad_output, rows, inputs, x, outputs, grad_weight, grad_bias
-    _call("train_linear_weight", grad_output, *arguments)
+    _call("train_linear_grad_weight", grad_output, *arguments)
     return grad_weight, grad_bias
 
 
@@ -224,7 +226,7 @@ def dropout(x: Tensor, threshold: int, seed: int) -> Tensor:
     """Drop threshold / 256 of the elements and scale up the rest; a seed drops the same ones."""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _call("train_dropped", x, x, out, x.numel(), threshold, seed)
+    _call("train_dropout", x, x, out, x.numel(), threshold, seed)
     return out
 
 
@@ -232,7 +234,7 @@ def dropout_add(residual: Tensor, x: Tensor, threshold: int, seed: int) -> Tenso
     """residual + dropout(x)."""
     residual, x = residual.contiguous(), x.contiguous()
     out = torch.empty_like(x)
-    _call("train_dropped_sum", x, residual, x, out, x.numel(), threshold, seed)
+    _call("train_dropout_add", x, residual, x, out, x.numel(), threshold, seed)
     return out
 
 
@@ -240,14 +242,14 @@ def relu_dropout(x: Tensor, threshold: int, seed: int) -> Tensor:
     """dropout(relu(x))."""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _call("train_dropped_relu", x, x, None, 0, out, x.numel(), threshold, seed)
+    _call("train_relu_dropout", x, x, None, 0, out, x.numel(), threshold, seed)
     return out
 
 
 def bias_relu_dropout_(x: Tensor, bias: Tensor, threshold: int, seed: int) -> Tensor:
     """relu_dropout(x + bias), in place; x (…, O) and bias (O,) are contiguous. O is k * SIDE."""
     arguments = x, _float32(bias), bias.numel(), x, x.numel(), threshold, seed
-    _call("train_dropped_relu", x, *arguments)
+    _call("train_relu_dropout", x, *arguments)
     return x
 
 
@@ -255,14 +257,15 @@ def relu_dropout_backward(grad_output: Tensor, result: Tensor, scale: float) -> 
     """grad_output * scale where the result of `relu_dropout` is not zero, otherwise 0."""
     grad_output = grad_output.contiguous()
     out = torch.empty_like(grad_output)
-    _call("train_passed", grad_output, grad_output, result, out, grad_output.numel(), scale)
+    arguments = grad_output, result, out, grad_output.numel(), scale
+    _call("train_relu_dropout_backward", grad_output, *arguments)
     return out
 
 
 def relu_dropout_backward_(grad_output: Tensor, result: Tensor, scale: float) -> Tensor:
     """`relu_dropout_backward` in place; both are contiguous."""
     arguments = grad_output, result, grad_output, grad_output.numel(), scale
-    _call("train_passed", grad_output, *arguments)
+    _call("train_relu_dropout_backward", grad_output, *arguments)
     return grad_output
 
 

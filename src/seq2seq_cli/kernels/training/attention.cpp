@@ -119,9 +119,9 @@ struct Head {
     void read_inputs(const AttentionShape &shape, int64_t n, int64_t h, const Heads &q,
                      const Heads &k, const Heads &v) {
         queries = q.count(n), keys = k.count(n), width = shape.width, wide = padded(width);
-        const uint8_t *seen = shape.seen ? shape.seen + n * keys : nullptr;
-        if (seen)
-            while (keys > 1 && !seen[keys - 1]) keys--;  // does not read padding at the end
+        const uint8_t *mask = shape.mask ? shape.mask + n * keys : nullptr;
+        if (mask)
+            while (keys > 1 && !mask[keys - 1]) keys--;  // does not read padding at the end
         keys_wide = padded(keys);
         scale = shape.scale;
         read<T>(q, n, h, queries, width, wide, query.reserve(static_cast<size_t>(queries) * wide));
@@ -134,7 +134,7 @@ struct Head {
         // keys as queries.
         float *bias = biases.reserve(2 * static_cast<size_t>(keys_wide));
         for (int i = 0; i < keys_wide; i++) {
-            bias[i] = shape.causal || (i < keys && (!seen || seen[i])) ? 0.0f : -INFINITY;
+            bias[i] = shape.causal || (i < keys && (!mask || mask[i])) ? 0.0f : -INFINITY;
             bias[keys_wide + i] = -INFINITY;
         }
     }

@@ -24,7 +24,7 @@ struct Heads {
 struct AttentionShape {
     int32_t rows, heads, width, causal;
     float scale;          // that scores are multiplied with
-    const uint8_t *seen;  // mask (N, S) of the keys that queries attend to; null: all
+    const uint8_t *mask;  // (N, S), not 0 for keys that queries attend to; null: all
 };
 
 namespace seq2seq {

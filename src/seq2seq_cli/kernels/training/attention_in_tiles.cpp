@@ -85,17 +85,17 @@ struct TiledHead {
     int depth() const { return width / SIDE; }
 
     // The number of blocks of keys that a block of queries attends to, and of vectors in them.
-    int seen_by(int block) const { return causal ? block + 1 : key_blocks(); }
-    int vectors_seen(int seen) const { return std::min(2 * seen, (keys + 15) / 16); }
+    int visible_blocks(int block) const { return causal ? block + 1 : key_blocks(); }
+    int visible_vectors(int blocks) const { return std::min(2 * blocks, (keys + 15) / 16); }
     int queries_of(int block) const { return std::min(SIDE, queries - block * SIDE); }
 
     void read(const AttentionShape &shape, int64_t n, int64_t h, const Heads &q, const Heads &k,
               const Heads &v) {
         queries = q.count(n), keys = k.count(n), width = shape.width;
         causal = shape.causal, scale = shape.scale;
-        const uint8_t *seen = shape.seen ? shape.seen + n * keys : nullptr;
-        if (seen)
-            while (keys > 1 && !seen[keys - 1]) keys--;  // does not read padding at the end
+        const uint8_t *mask = shape.mask ? shape.mask + n * keys : nullptr;
+        if (mask)
+            while (keys > 1 && !mask[keys - 1]) keys--;  // does not read padding at the end
         query = {q.at<bfloat16>(n, h), q.token, queries, width};
         key = {k.at<bfloat16>(n, h), k.token, keys, width};
         value = {v.at<bfloat16>(n, h), v.token, keys, width};
@@ -104,15 +104,16 @@ struct TiledHead {
         const int wide = key_blocks() * SIDE;
         float *own = bias.reserve(2 * static_cast<size_t>(wide));
         for (int i = 0; i < wide; i++) {
-            own[i] = causal || (i < keys && (!seen || seen[i])) ? 0.0f : -INFINITY;
+            own[i] = causal || (i < keys && (!mask || mask[i])) ? 0.0f : -INFINITY;
             own[wide + i] = -INFINITY;
         }
     }
 
     // Computes the weights of a block of queries, as blocks (32, 32) of queries and keys.
     void compute_weights(int block, const bfloat16 *columns) {
-        const int blocks = seen_by(block), wide = key_blocks() * SIDE, rows = queries_of(block);
-        const int vectors = vectors_seen(blocks);
+        const int blocks = visible_blocks(block), wide = key_blocks() * SIDE;
+        const int rows = queries_of(block);
+        const int vectors = visible_vectors(blocks);
         float *p = weights.reserve(static_cast<size_t>(blocks) * SUMS);
         bfloat16 *own = left.reserve(static_cast<size_t>(depth()) * BLOCK);
         query.pack_left(block, own);
@@ -153,9 +154,9 @@ struct TiledHead {
 
     // Packs numbers of a block of queries and its keys, rounded, for the left of a product.
     const bfloat16 *pack_rounded(float *x, int block) {
-        const int blocks = seen_by(block), rows = queries_of(block);
+        const int blocks = visible_blocks(block), rows = queries_of(block);
         bfloat16 *out = weight_left.reserve(static_cast<size_t>(blocks) * BLOCK);
-        if (vectors_seen(blocks) < 2 * blocks)  // zeros beyond the last key
+        if (visible_vectors(blocks) < 2 * blocks)  // zeros beyond the last key
             for (int r = 0; r < rows; r++)
                 store(x + static_cast<size_t>(blocks - 1) * SUMS + r * SIDE + 16, broadcast(0));
         for (int b = 0; b < blocks; b++)
@@ -166,7 +167,7 @@ struct TiledHead {
 
     // Packs the same transposed: those of the block b of keys become the row b of blocks.
     void pack_transposed(const float *x, int block, bfloat16 *out) const {
-        for (int b = 0; b < seen_by(block); b++) {
+        for (int b = 0; b < visible_blocks(block); b++) {
             bfloat16 *own = out + (static_cast<size_t>(b) * query_blocks() + block) * BLOCK;
             const int columns = keys - b * SIDE > 16 ? SIDE : 16;
             pack_rows(x + static_cast<size_t>(b) * SUMS, SIDE, queries_of(block), columns, own, 0);
@@ -232,9 +233,9 @@ bool seq2seq::attend_in_tiles(const AttentionShape &shape, const Heads &query, c
         const bfloat16 *keys = own.key.as_columns(own.key_columns);
         const bfloat16 *values = own.value.as_rows(own.value_rows);
         for (int block = 0; block < own.query_blocks(); block++) {
-            const int seen = own.seen_by(block), first = block * SIDE;
+            const int visible = own.visible_blocks(block), first = block * SIDE;
             own.compute_weights(block, keys);
-            own.multiply_rows(own.pack_rounded(own.weights.data, block), seen, values,
+            own.multiply_rows(own.pack_rounded(own.weights.data, block), visible, values,
                               own.key_blocks(), 1, own.queries - first,
                               out.at<bfloat16>(n, h) + first * out.token, out.token);
         }
@@ -274,19 +275,19 @@ void head_backward(TiledHead &head, int64_t n, int64_t h, const Heads &grad_out,
     bfloat16 *weights_transposed = head.weights_transposed.reserve(all);
     bfloat16 *gradients_transposed = head.gradients_transposed.reserve(all);
     for (int block = 0; block < query_blocks; block++) {
-        const int seen = head.seen_by(block), first = block * SIDE;
+        const int visible = head.visible_blocks(block), first = block * SIDE;
         head.compute_weights(block, keys);
         head.pack_transposed(head.weights.data, block, weights_transposed);
-        float *gradients = head.gradients.reserve(static_cast<size_t>(seen) * SUMS);
+        float *gradients = head.gradients.reserve(static_cast<size_t>(visible) * SUMS);
         gradient.pack_left(block, head.left.data);
-        for (int b = 0; b < seen; b++)
+        for (int b = 0; b < visible; b++)
             accumulate_block(head.left.data, values + static_cast<size_t>(b) * head.depth() * BLOCK,
                              head.depth(), head.queries_of(block), head.keys - b * SIDE,
                              gradients + static_cast<size_t>(b) * SUMS);
         softmax_backward(head.weights.data, gradients, head.queries_of(block),
-                         head.vectors_seen(seen));
+                         head.visible_vectors(visible));
         head.pack_transposed(gradients, block, gradients_transposed);
-        head.multiply_rows(head.pack_rounded(gradients, block), seen, key_rows, key_blocks,
+        head.multiply_rows(head.pack_rounded(gradients, block), visible, key_rows, key_blocks,
                            head.scale, head.queries - first,
                            grad_query.at<bfloat16>(n, h) + first * grad_query.token,
                            grad_query.token);

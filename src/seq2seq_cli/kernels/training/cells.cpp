@@ -58,15 +58,15 @@ void lstm(T *gates, const T *inputs, const float *cell, float *cell_after, T *hi
 // Writes the gradient of the gates' inputs (rows, 4 units), and replaces that of the cell state
 // after this token by that of the cell state before it.
 template <typename T>
-void lstm_backward(const T *gates, const float *cell, const float *cell_after, const T *above,
-                   const T *from_next, float *grad_cell, T *grad_gates, int rows, int units,
+void lstm_backward(const T *gates, const float *cell, const float *cell_after, const T *grad_above,
+                   const T *grad_carried, float *grad_cell, T *grad_gates, int rows, int units,
                    int threads) {
     each_unit(rows, units, threads, [&](int64_t row, int i, int count) {
         Floats gate[4], grad_gate[4];
         for (int g = 0; g < 4; g++) gate[g] = load_part(gates + (row * 4 + g) * units + i, count);
         const int64_t at = row * units + i;
         const Floats grad_hidden =
-            add(load_part(above + at, count), load_part(from_next + at, count));
+            add(load_part(grad_above + at, count), load_part(grad_carried + at, count));
         const Floats activated = hyperbolic_tangent(load_part(cell_after + at, count));
         const Floats tangent_slope = one_minus(multiply(activated, activated));
         const Floats grad_after = multiply_add(multiply(grad_hidden, gate[3]), tangent_slope,
@@ -95,13 +95,14 @@ void train_lstm(int32_t is_bfloat16, void *gates, const void *inputs, const floa
 }
 
 void train_lstm_backward(int32_t is_bfloat16, const void *gates, const float *cell,
-                         const float *cell_after, const void *above, const void *from_next,
+                         const float *cell_after, const void *grad_above, const void *grad_carried,
                          float *grad_cell, void *grad_gates, int32_t rows, int32_t units,
                          int32_t threads) {
     DISPATCH_TYPE(is_bfloat16,
                   lstm_backward(static_cast<const T *>(gates), cell, cell_after,
-                                static_cast<const T *>(above), static_cast<const T *>(from_next),
-                                grad_cell, static_cast<T *>(grad_gates), rows, units, threads))
+                                static_cast<const T *>(grad_above),
+                                static_cast<const T *>(grad_carried), grad_cell,
+                                static_cast<T *>(grad_gates), rows, units, threads))
 }
 
 }  // extern "C"

@@ -100,28 +100,28 @@ void relu_dropout_backward(const T *grad_output, const T *result, T *out, int64_
 
 extern "C" {
 
-void train_dropped(int32_t is_bfloat16, const void *x, void *out, int64_t count, int32_t threshold,
+void train_dropout(int32_t is_bfloat16, const void *x, void *out, int64_t count, int32_t threshold,
                    int64_t seed, int32_t threads) {
     DISPATCH_TYPE(is_bfloat16, dropout(static_cast<const T *>(x), static_cast<T *>(out), count,
                                        threshold, seed, threads))
 }
 
-void train_dropped_sum(int32_t is_bfloat16, const void *residual, const void *x, void *out,
+void train_dropout_add(int32_t is_bfloat16, const void *residual, const void *x, void *out,
                        int64_t count, int32_t threshold, int64_t seed, int32_t threads) {
     DISPATCH_TYPE(is_bfloat16,
                   dropout_add(static_cast<const T *>(residual), static_cast<const T *>(x),
                               static_cast<T *>(out), count, threshold, seed, threads))
 }
 
-void train_dropped_relu(int32_t is_bfloat16, const void *x, const float *bias, int32_t width,
+void train_relu_dropout(int32_t is_bfloat16, const void *x, const float *bias, int32_t width,
                         void *out, int64_t count, int32_t threshold, int64_t seed,
                         int32_t threads) {
     DISPATCH_TYPE(is_bfloat16, relu_dropout(static_cast<const T *>(x), bias, width,
                                             static_cast<T *>(out), count, threshold, seed, threads))
 }
 
-void train_passed(int32_t is_bfloat16, const void *grad_output, const void *result, void *out,
-                  int64_t count, float scale, int32_t threads) {
+void train_relu_dropout_backward(int32_t is_bfloat16, const void *grad_output, const void *result,
+                                 void *out, int64_t count, float scale, int32_t threads) {
     DISPATCH_TYPE(is_bfloat16, relu_dropout_backward(static_cast<const T *>(grad_output),
                                                      static_cast<const T *>(result),
                                                      static_cast<T *>(out), count, scale, threads))
