@@ -36,6 +36,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def float64_device(device: torch.device) -> torch.device:
+    """Where float64 numbers of this device can be computed: the CPU for MPS, which has none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def gains_from_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for bfloat16 matrix products."""
     if device.type == "cuda":

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from seq2seq_cli import search
+from seq2seq_cli.devices import float64_device
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.inference.candidates import best_extensions
 from seq2seq_cli.kernels import library as kernels
@@ -20,6 +21,7 @@ from seq2seq_cli.kernels.inference.beams import STEPS
 from seq2seq_cli.models import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
+from seq2seq_cli.search.sampling import draw_columns
 from seq2seq_cli.search.torch_beam import SearchedSentence
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
 
@@ -485,6 +487,62 @@ def test_words_are_drawn_as_often_as_the_model_says(
         if share
     )
     assert statistic < {2: 10.83, 3: 13.82, 4: 16.27}[sum(share > 0 for share in expected)]
+
+
+NEAREST_TO_ONE = 1 - 2**-53  # the largest number that Random.random returns
+
+
+def drawn_columns(rows: list[list[float]], random: float, **options: float) -> list[int]:
+    """The columns drawn from rows of logits, all with the same random number."""
+    chosen = SearchOptions(sample=True, **options)
+    columns: list[int] = draw_columns(torch.tensor(rows), [random] * len(rows), chosen).tolist()
+    return columns
+
+
+@pytest.mark.parametrize("random", [0.0, 2**-60, 0.5, NEAREST_TO_ONE])
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"top_p": 1e-300}, {"temperature": 1e300}])
+def test_what_has_no_probability_is_never_drawn(options: dict[str, float], random: float) -> None:
+    torch.manual_seed(7)
+    logits = torch.randn(200, 1000)
+    logits[:, 0] = logits[:, 300:] = -torch.inf
+    columns = torch.tensor(drawn_columns(logits.tolist(), random, **options))
+    assert logits.gather(1, columns[:, None]).isfinite().all()
+    if "top_p" in options:
+        assert torch.equal(columns, logits.argmax(dim=1))
+    if "top_k" in options:
+        assert (columns[:, None] == logits.topk(2).indices).any(dim=1).all()
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-308, 1e-100, 1e-9])
+@pytest.mark.parametrize("random", [0.0, 0.5, NEAREST_TO_ONE])
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"top_p": 0.5}])
+def test_temperatures_near_zero_draw_what_is_likeliest(
+    options: dict[str, float], random: float, temperature: float
+) -> None:
+    rows = [[-torch.inf, -3.0, -1e-3, -2.0], [3e38, 1.0, 2.0, -torch.inf], [0.0, 0.0, 7.0, -3e38]]
+    assert drawn_columns(rows, random, temperature=temperature, **options) == [2, 0, 2]
+
+
+def test_a_search_at_a_temperature_near_zero_is_greedy(model: TranslationModel) -> None:
+    limits = {"max_ratio": 1, "max_extra": 3}
+    sources, predictor = pad(random_sources(12)), Predictor([model])
+    cold = SearchOptions(sample=True, temperature=1e-308, **limits)
+    greedy = search.beam_search(predictor, sources, SearchOptions(beam=1, **limits))
+    assert tokens(search.sample(predictor, sources, cold)) == tokens(greedy)
+
+
+@pytest.mark.parametrize("random", [-1e-9, 1.0, math.nan])
+def test_random_numbers_outside_their_bounds_are_refused(random: float) -> None:
+    with pytest.raises(ValueError, match=r"0 or more and below 1"):
+        drawn_columns([[1.0, 2.0]], random)
+
+
+def test_draws_are_computed_where_float64_is() -> None:
+    assert float64_device(torch.device("mps")) == torch.device("cpu")
+    for device in ("cpu", "cuda:1", "meta"):
+        assert float64_device(torch.device(device)) == torch.device(device)
+    options = SearchOptions(sample=True, top_k=3, top_p=0.5)
+    assert draw_columns(torch.empty(2, 7, device="meta"), [0.1, 0.2], options).is_meta
 
 
 def test_draws_depend_only_on_the_seed_and_the_line(model: TranslationModel) -> None:

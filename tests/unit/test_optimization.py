@@ -1,5 +1,7 @@
 """Learning rates follow their formulas; the optimizer continues as if it had never stopped."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -89,6 +91,18 @@ def test_stopping_and_continuing_equals_never_stopping() -> None:
     found = optimizer_tensors(resumed, resumed_optimizer)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_state_is_restored_on_the_device_of_its_parameters() -> None:
+    """A fused optimizer on a GPU refuses a number of steps that is on the CPU."""
+    model, optimizer = fresh()
+    train(model, optimizer, range(1, 2))
+    elsewhere = copy.deepcopy(model).to("meta")
+    elsewhere_optimizer = torch.optim.AdamW(elsewhere.parameters())
+    load_optimizer_tensors(elsewhere, elsewhere_optimizer, optimizer_tensors(model, optimizer))
+    restored = optimizer_tensors(elsewhere, elsewhere_optimizer)
+    assert restored.keys() == optimizer_tensors(model, optimizer).keys()
+    assert {name for name, value in restored.items() if not value.is_meta} == set()
 
 
 def test_state_is_named_after_weights() -> None:

@@ -5,6 +5,7 @@ generator of its own, so that neither the batch nor its order changes them.
 """
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -13,12 +14,16 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.devices import float64_device
 from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step
 from seq2seq_cli.search.decoding import Decoding
 from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.request import Request, Sentence
 from seq2seq_cli.symbols import BOS, EOS
+
+# Smaller numbers are 0 to processors that flush subnormal ones.
+SMALLEST_DIVISOR = sys.float_info.min
 
 
 @dataclass
@@ -41,8 +46,8 @@ def sample(
     """Draw `n_best` translations of each row of (B, S) ids, in the order in which they are drawn.
 
     `numbers` identify the rows in whatever batch they are; without them a row's index does.
-    Temperature comes first, then top-k, then top-p (Holtzman 2020). Raises NoNumbersError if the
-    model's scores are NaN.
+    Temperature comes before top-p (Holtzman 2020), and does not change what top-k takes.
+    Raises NoNumbersError if the model's scores are NaN.
     """
     request = Request.of(source, options, prefixes)
     draws = [
@@ -74,7 +79,7 @@ def _draw_all(decoding: Decoding, request: Request, draws: list[Draw]) -> None:
         step = next_step(decoding, tokens, [draw.limits for draw in draws], constraints)
         if step.normaliser.isnan().any():
             raise NoNumbersError
-        random = torch.tensor([draw.random.random() for draw in draws], device=device)
+        random = [draw.random.random() for draw in draws]
         columns = draw_columns(step.logits, random, options)[:, None]
         chosen = decoding.tokens_of(columns)
         tokens = torch.cat((tokens, chosen), dim=1)
@@ -111,26 +116,42 @@ def _random(options: SearchOptions, number: int, draw: int) -> Random:
     return Random(int.from_bytes(digest, "big"))
 
 
-def draw_columns(logits: Tensor, random: Tensor, options: SearchOptions) -> Tensor:
-    """For each row of logits (N, V) find the column where its random number (N,) in [0, 1) falls.
+def draw_columns(logits: Tensor, random: Sequence[float], options: SearchOptions) -> Tensor:
+    """For each row of logits (N, V) find the column where its random number in [0, 1) falls.
 
-    Returns columns (N,).
+    Computes in float64. Only a column with a probability is drawn, and the likeliest one if the
+    temperature is near 0. Returns columns (N,) on the device of the logits. Raises ValueError for a
+    number outside [0, 1).
     """
-    logits = logits.double() / options.temperature
+    if not all(0 <= number < 1 for number in random):
+        raise ValueError(f"random numbers of 0 or more and below 1 are allowed, not {random}")
+    device = float64_device(logits.device)
+    probabilities = _probabilities(logits.to(device), options)
+    sums = probabilities.cumsum(dim=1)
+    # A parallel sum may grow, or even shrink, where nothing is added: it rises only at columns
+    # that have a probability.
+    sums = sums.masked_fill(probabilities == 0, 0.0).cummax(dim=1).values
+    # In float64 a number below 1 times the sum of all is below that sum.
+    target = torch.tensor(random, dtype=torch.float64, device=device)[:, None] * sums[:, -1:]
+    return torch.searchsorted(sums, target, right=True)[:, 0].to(logits.device)
+
+
+def _probabilities(logits: Tensor, options: SearchOptions) -> Tensor:
+    """The probabilities (N, V) to draw by, in float64, of sum 1 before top-p leaves columns out."""
     if 0 < options.top_k < logits.size(1):
         least = logits.topk(options.top_k, dim=1).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
-    probabilities = logits.softmax(dim=1)
+    # The likeliest column has 0 here, so that no temperature makes it infinite.
+    relative = logits.double() - logits.double().amax(dim=1, keepdim=True)
+    probabilities = (relative / max(options.temperature, SMALLEST_DIVISOR)).softmax(dim=1)
     if options.top_p < 1:
         ordered, columns = probabilities.sort(dim=1, descending=True, stable=True)
         before = ordered.cumsum(dim=1) - ordered
         left_out = torch.zeros_like(ordered, dtype=torch.bool)
         left_out.scatter_(1, columns, before >= options.top_p)
+        left_out.scatter_(1, columns[:, :1], False)
         probabilities = probabilities.masked_fill(left_out, 0.0)
-    sums = probabilities.cumsum(dim=1)
-    # A number below the sum of all, and so a column that has a probability
-    target = random.double()[:, None] * sums[:, -1:]
-    return torch.searchsorted(sums, target, right=True).clamp(max=logits.size(1) - 1)[:, 0]
+    return probabilities
 
 
 def _hypothesis(

@@ -20,13 +20,16 @@ Weights = dict[str, Tensor]
 
 
 def average(weights: Iterable[Weights]) -> Weights:
-    """The mean of weights, tensor by tensor; at most two sets of weights are in memory."""
+    """The mean of weights, tensor by tensor, on the CPU: it is summed in float64, which MPS lacks.
+
+    At most two sets of weights are in memory.
+    """
     sums: Weights = {}
     count = 0
     for each in weights:
         count += 1
         for name, tensor in each.items():
-            sums[name] = sums[name].add_(tensor) if name in sums else tensor.double()
+            sums[name] = sums[name].add_(tensor.cpu()) if name in sums else tensor.cpu().double()
     return {name: total.div_(count).float() for name, total in sums.items()}
 
 

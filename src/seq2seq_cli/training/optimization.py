@@ -63,10 +63,12 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def load_optimizer_tensors(
     model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Restore what `optimizer_tensors` returned."""
+    """Restore what `optimizer_tensors` returned, on the device of each parameter.
+
+    A fused optimizer refuses state on another device, the number of its steps included.
+    """
     parameters = dict(model.named_parameters())
     for full_name, value in tensors.items():
         key, name = full_name.split("/", 1)
         parameter = parameters[name]
-        restored = value if key == "step" else value.to(parameter.device)
-        optimizer.state[parameter][key] = restored
+        optimizer.state[parameter][key] = value.to(parameter.device)
