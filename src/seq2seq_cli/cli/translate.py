@@ -1,6 +1,7 @@
 """`seq2seq translate`: as many lines out as in, in the same order, as soon as they arrive."""
 
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -237,6 +238,7 @@ def translate(
     seq2seq translate runs/en-de -i test.en --n-best 5 --format jsonl | jq .
     seq2seq translate runs/a runs/b --weights 2,1 < test.en
     """
+    given = locals()  # the options by name: none of SearchOptions can be forgotten below
     if n_best > 1 and format_ == "text":
         raise InputError("--n-best is for --format tsv or jsonl: text has one line for each line")
     votes = parse_weights(weights)
@@ -248,28 +250,11 @@ def translate(
     from seq2seq_cli.devices import choose_device
     from seq2seq_cli.translation import Translator, share_threads
 
-    search = SearchOptions(
-        beam=beam,
-        n_best=n_best,
-        length_penalty=length_penalty,
-        alpha=alpha,
-        coverage_penalty=coverage_penalty,
-        repetition_penalty=repetition_penalty,
-        no_repeat_ngram=no_repeat_ngram,
-        min_ratio=min_ratio,
-        max_ratio=max_ratio,
-        max_extra=max_extra,
-        sample=sample,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-    )
     alignments: Alignments = "if-possible" if format_ == "jsonl" else "off"
     if alignment is not None:
         alignments = "required"
     settings = TranslationSettings(
-        search=search,
+        search=SearchOptions(**{each.name: given[each.name] for each in fields(SearchOptions)}),
         weights=tuple(votes),
         target_language=target_language,
         alignments=alignments,
