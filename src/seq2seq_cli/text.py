@@ -81,6 +81,12 @@ def ignore_warning(message: str) -> None:
     """Drop a warning: for text that is read a second time, when its warnings were shown before."""
 
 
+def check_is_list(lines: Iterable[str], name: str) -> None:
+    """Raise InputError for one string instead of a list: each character would be a line."""
+    if isinstance(lines, str | bytes):
+        raise InputError(f"{name}: one string was given; give a list of lines, [line] for one line")
+
+
 def check_line_counts(name: str, lines: int, other_name: str, other_lines: int) -> None:
     """Raise InputError unless two texts that belong together have the same number of lines."""
     if lines != other_lines:

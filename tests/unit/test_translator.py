@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from seq2seq_cli.config.tokenizer import TokenizerSettings
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.attention_maps import attention_maps
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
-from seq2seq_cli.translation import Translation, TranslationSettings, Translator
+from seq2seq_cli.translation import Translation, TranslationSettings, Translator, likelihoods
 from seq2seq_cli.translation.long_lines import split_line
 from seq2seq_cli.translation.word_alignment import word_indices
 
@@ -144,6 +146,26 @@ def test_lines_are_split_at_sentence_ends_else_at_spaces(line, segments, tokeniz
 )
 def test_a_space_alone_is_no_word(pieces, indices):
     assert word_indices(pieces) == indices
+
+
+def test_a_string_instead_of_a_list_of_lines_is_refused(make, tokenizer):
+    translator, message = make(), "lines: one string was given; give a list of lines"
+    for call in (
+        lambda: translator.translate("abc"),
+        lambda: translator.tokenizers.source.encode("abc"),
+        lambda: train_tokenizer("abc", TokenizerSettings()),
+        lambda: [*attention_maps(translator, "abc")],
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
+    with pytest.raises(InputError, match="prefixes: one string was given"):
+        translator.translate(["a"], "b")
+    with pytest.raises(InputError, match="sources: one string was given"):
+        [*likelihoods(translator, "a", ["b"])]
+    with pytest.raises(InputError, match="targets: one string was given"):
+        [*likelihoods(translator, ["a"], "b")]
+    with pytest.raises(InputError, match="targets: one string was given"):
+        [*attention_maps(translator, ["a"], "b")]
 
 
 def test_many_draws_of_a_line_are_as_many_rows_as_a_wide_beam(make):

@@ -11,7 +11,7 @@ from seq2seq_cli.models import TranslationModel, capture_attention, check_attend
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import beam_search
 from seq2seq_cli.symbols import BOS, EOS
-from seq2seq_cli.text import check_line_counts
+from seq2seq_cli.text import check_is_list, check_line_counts
 from seq2seq_cli.translation import Translator
 
 
@@ -58,10 +58,13 @@ def attention_maps(
 ) -> Iterator[AttentionMap]:
     """Yield a map for each line and its best translation, or the target given for it.
 
-    Raises InputError for a line longer than the model reads, for a model without attention to the
-    source, and unless there are as many targets as lines.
+    Raises InputError for a string instead of a list of lines, for a line longer than the model
+    reads, for a model without attention to the source, and unless there are as many targets as
+    lines.
     """
+    check_is_list(lines, "lines")
     if targets is not None:
+        check_is_list(targets, "targets")
         check_line_counts("the source", len(lines), "the target", len(targets))
     tokenizers, model = translator.tokenizers, translator.predictor.models[0]
     for number, line in enumerate(lines, start=1):

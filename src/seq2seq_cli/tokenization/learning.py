@@ -16,6 +16,7 @@ from sentencepiece import SentencePieceTrainer
 from seq2seq_cli import symbols
 from seq2seq_cli.config.tokenizer import UNLIMITED, TokenizerSettings
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.text import check_is_list
 from seq2seq_cli.tokenization.language_tags import TAG, language_tag
 from seq2seq_cli.tokenization.tokenizer import UNKNOWN, Tokenizer, replace_non_text
 
@@ -82,8 +83,9 @@ def train_tokenizer(
     `sides` is the number of lines in a sentence pair: 2 if the lines are both sides of a parallel
     corpus. Only the automatic vocabulary size depends on it. A vocabulary that is too large for the
     text is reduced, one that is too small for its characters is raised, and the notes say so.
-    Raises InputError if all lines are blank.
+    Raises InputError if all lines are blank, and for a string instead of lines.
     """
+    check_is_list(lines, "lines")
     if settings.languages:
         lines = (TAG.sub("", line, count=1) for line in lines)
     sample = _sample_lines(lines, settings.seed)

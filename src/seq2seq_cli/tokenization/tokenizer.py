@@ -111,8 +111,9 @@ class Tokenizer:
         """Return the ids of each line, without BOS and EOS; a blank line has no ids.
 
         A tag at the beginning of a line is one id. `threads` limits the processors in use; None
-        takes all.
+        takes all. Raises InputError for a string instead of a list of lines.
         """
+        text.check_is_list(lines, "lines")
         cleaned = [replace_non_text(line) for line in lines]
         if not self.tags:
             return self._encode(cleaned, threads)

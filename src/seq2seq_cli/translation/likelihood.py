@@ -11,7 +11,7 @@ from seq2seq_cli.devices import autocast
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import pad, split_by_tokens
 from seq2seq_cli.symbols import BOS, EOS, PIECES
-from seq2seq_cli.text import Warn, check_line_counts, ignore_warning
+from seq2seq_cli.text import Warn, check_is_list, check_line_counts, ignore_warning
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation.translator import Translator
 
@@ -62,10 +62,12 @@ def likelihoods(
     Targets are text or, with `in_pieces`, pieces with spaces between: search may choose other
     pieces for a word than the tokenizer does. A pair of blank lines has no tokens, since
     `translate` does not ask the model about blank lines either. A source that is longer than the
-    model has learned to read is read as a whole, and `warn` is told. Raises InputError unless
-    there are as many targets as sources, for lines of more than MOST_TOKENS, and for pieces that
-    are not in the vocabulary.
+    model has learned to read is read as a whole, and `warn` is told. Raises InputError for
+    a string instead of a list of lines, unless there are as many targets as sources, for lines of
+    more than MOST_TOKENS, and for pieces that are not in the vocabulary.
     """
+    check_is_list(sources, "sources")
+    check_is_list(targets, "targets")
     check_line_counts("the source", len(sources), "the target", len(targets))
     tokenizers = translator.tokenizers
     for start in range(0, len(sources), WINDOW_PAIRS):

@@ -15,7 +15,7 @@ from seq2seq_cli.padding import pad, split_by_tokens
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, search
 from seq2seq_cli.symbols import EOS
-from seq2seq_cli.text import Warn, ignore_warning
+from seq2seq_cli.text import Warn, check_is_list, ignore_warning
 from seq2seq_cli.tokenization.language_tags import split_tag
 from seq2seq_cli.translation.languages import missing_language, with_tag
 from seq2seq_cli.translation.loading import load_runs
@@ -87,10 +87,12 @@ class Translator:
         warnings too. `first_number` is the number of the first line in warnings, and seeds random
         draws together with the seed, so that a line is drawn alike in any window of a text.
 
-        Raises InputError unless there is a prefix for each line, and for a prefix that no
-        translation can have.
+        Raises InputError for a string instead of a list of lines, unless there is a prefix for each
+        line, and for a prefix that no translation can have.
         """
+        check_is_list(lines, "lines")
         if prefixes is not None:
+            check_is_list(prefixes, "prefixes")
             Prefixes(prefixes, "prefixes").check_count(len(lines), "the text")
         translations = [Translation(line) for line in lines]
         segments = list(self._segments(translations, prefixes, warn, first_number))
