@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from seq2seq_cli.models import ARCHITECTURES
+
 CHROMIUM = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
 LINES = b"one two three .\nfour five\n"
 DIGITS = ["eins", "zwei", "drei", "."]
@@ -84,7 +86,9 @@ def test_a_model_without_attention_says_so(seq2seq, train):
     assert command().code == 0
     done = seq2seq("inspect", "attention", command.run, stdin=LINES)
     assert done.code == 2
-    assert "which the architecture rnn does not have; attention-rnn, conv and" in done.stderr
+    assert "which the architecture rnn does not have; " in done.stderr
+    for name, kind in ARCHITECTURES.items():
+        assert name in done.stderr or not kind.attends_to_source
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open the page with")

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -59,7 +60,9 @@ def exported() -> dict[str, Prototype]:
 
 def modules() -> Iterator[ModuleType]:
     for info in pkgutil.walk_packages(kernels.__path__, f"{kernels.__name__}."):
-        if not (info.name.endswith(("avx2", "avx512", "scalar", "neon"))):
+        found = info.module_finder.find_spec(info.name, None)
+        # The libraries beside them have no function that Python could import them by.
+        if found is not None and not isinstance(found.loader, ExtensionFileLoader):
             yield importlib.import_module(info.name)
 
 
