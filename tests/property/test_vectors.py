@@ -1,5 +1,5 @@
-"""Every build's vector functions do what simd/scalar.h specifies; kernels contain nothing else that
-depends on the processor.
+"""Every build's vector functions do what kernels/simd/scalar.h specifies; kernels contain nothing
+else that depends on the processor.
 """
 
 import ctypes

@@ -1,8 +1,10 @@
 """Every command, option, setting, link and path that the documentation names exists."""
 
 import ast
+import io
 import re
 import shlex
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -301,6 +303,30 @@ def test_named_files_exist(page: Path) -> None:
         for name in NAMED_FILE.findall(code) if " " not in code else []:
             places = (ROOT, PACKAGE, page.parent, ROOT / "recipes")
             assert any((place / name).exists() for place in places), f"{name} does not exist"
+
+
+def test_files_named_in_comments_exist() -> None:
+    """In comments and docstrings a file is named as on a page, or from beside the file."""
+    sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.cpp"), *PACKAGE.rglob("*.h")]
+    sources += [*(ROOT / "tests").rglob("*.py"), *(ROOT / "recipes").rglob("*.py")]
+    assert len(sources) > 250
+    for source in sources:
+        for name in NAMED_FILE.findall(comments(source)):
+            places = (ROOT, PACKAGE, source.parent, ROOT / "recipes")
+            assert any((place / name).exists() for place in places), f"{name_of(source)}: {name}"
+
+
+def comments(source: Path) -> str:
+    """All comments of a file, in Python with the docstrings."""
+    text = source.read_text(encoding="utf-8")
+    if source.suffix != ".py":
+        return "\n".join(re.findall(r"//.*", text))
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return "\n".join(
+        token.string
+        for token in tokens
+        if token.type == tokenize.COMMENT or token.string.startswith(('"""', 'r"""'))
+    )
 
 
 @pages

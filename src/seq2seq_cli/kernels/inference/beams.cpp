@@ -1,7 +1,7 @@
 // Beam search: from the logits of a step to the hypotheses of the next one; and whole searches, if
 // the decoder is one of these kernels.
 //
-// Results are those of search/beam.py in torch. Every function works in the thread that calls it.
+// Results are those of search/torch_beam.py. Every function works in the thread that calls it.
 //
 // Dimensions: B sentences in the batch, K beam, N rows of hypotheses (one for each sentence at
 // first), V columns of logits.
