@@ -13,7 +13,10 @@ DEFAULT_SEARCH = SearchOptions()
 
 @dataclass(frozen=True)
 class TranslationSettings:
-    """How runs are loaded and lines translated; the defaults are those of `seq2seq translate`."""
+    """How runs are loaded and lines translated.
+
+    The defaults are those of `seq2seq translate`, except that it chooses the number of workers.
+    """
 
     search: SearchOptions = DEFAULT_SEARCH
     """Beam, n-best, penalties, length limits, sampling."""
