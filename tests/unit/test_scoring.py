@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.scoring import ScoreOptions, score
+from seq2seq_cli.evaluation.metrics import ScoreOptions
+from seq2seq_cli.evaluation.scoring import score
 
 SENTENCE = "die alte Frau liest ein Buch , während das Kind im Garten spielt – Größe & Öl ."
 
@@ -27,9 +28,14 @@ def files(tmp_path: Path) -> dict[str, str]:
     first = [" ".join(generator.choices(words, k=generator.randint(4, 12))) for _ in range(60)]
     second = [line.replace("Frau", "Dame").upper().capitalize() for line in first]
     hypothesis = [" ".join(w for w in line.split() if generator.random() > 0.2) for line in first]
-    hypothesis[3], first[5], hypothesis[7], second[7] = "", "", "", ""
+    hypothesis[3] = ""
+    hypothesis[5], first[5], second[5] = "", "", ""  # between two paragraphs
     hypothesis[9] += "\u2028noch\x0cetwas\x85 \t"
-    texts = {"hypothesis": hypothesis, "first": first, "second": second}
+    gaps = [
+        "" if row in (0, 7, 20) else line.replace("Kind", "M\u00e4dchen")
+        for row, line in enumerate(first)
+    ]
+    texts = {"hypothesis": hypothesis, "first": first, "second": second, "gaps": gaps}
     for name, lines in texts.items():
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), newline="\n")
     return {name: str(tmp_path / name) for name in texts}
@@ -53,18 +59,27 @@ def failure(*arguments: str, stdin: str | None = None) -> str:
     return str(error)
 
 
-@pytest.mark.parametrize("references", [["first"], ["first", "second"]])
+@pytest.mark.parametrize("references", [["first"], ["first", "second"], ["gaps", "first"]])
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
         ([], []),
+        (
+            ["--ter-normalized", "--ter-no-punct", "--ter-asian", "--ter-case-sensitive"],
+            [
+                "--ter-normalized",
+                "--ter-no-punct",
+                "--ter-asian-support",
+                "--ter-case-sensitive",
+            ],
+        ),
         (["--confidence", "200"], ["--confidence", "--confidence-n", "200"]),
         (
             ["--lowercase", "--tokenize", "intl", "--chrf-word-order", "2"],
             ["-lc", "--chrf-lowercase", "--tokenize", "intl", "--chrf-word-order", "2"],
         ),
     ],
-    ids=["plain", "confidence", "options"],
+    ids=["plain", "ter", "confidence", "options"],
 )
 def test_figures_equal_those_of_the_sacrebleu_command(
     files: dict[str, str], references: list[str], ours: list[str], theirs: list[str]
@@ -76,6 +91,8 @@ def test_figures_equal_those_of_the_sacrebleu_command(
 
     options = [word for path in paths for word in ("--reference", path)]
     options += ["--hypothesis", files["hypothesis"], "--metrics", "bleu,chrf,ter", *ours]
+    if "gaps" in references:
+        options.append("--as-sacrebleu")
     scores = run_json(*options)
     assert [
         (
@@ -149,6 +166,8 @@ def test_standard_input_is_not_read_twice() -> None:
         (["--metrics", ","], "no metric given; allowed are bleu, chrf, ter"),
         (["--tokenize", "13"], "unknown tokenizer '13'; did you mean 13a? allowed are "),
         (["--confidence", "1"], "1 bootstrap samples do not make an interval; give 1000, or 0 for"),
+        (["--ter-asian"], "--ter-asian alone changes nothing: with --ter-normalized"),
+        (["--sentences", "--by-length"], "--sentences and --by-length write different tables"),
         (["--chrf-word-order", "-1"], "chrF word order -1 is below 0; 0 is chrF, 2 is chrF++"),
     ],
 )
@@ -168,7 +187,7 @@ def test_text_that_looks_tokenized_gives_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "tokenized"
-    path.write_text("a b .\n" * 100)
+    path.write_text("a b c d .\n" * 100)
     result = run("--reference", str(path), "--hypothesis", str(path))
     assert "the text looks tokenized" in result.stderr
     assert result.stderr.count("\n") == 1
@@ -182,7 +201,10 @@ def test_unequal_sequences_are_refused() -> None:
         score(["a"], [["a"], ["a", "b"]])
 
 
-def test_two_translations_are_compared_as_sacrebleu_does(files: dict[str, str]) -> None:
+@pytest.mark.parametrize("options", [[], ["--as-sacrebleu"]], ids=["ours", "as-sacrebleu"])
+def test_two_translations_are_compared_as_sacrebleu_does(
+    files: dict[str, str], options: list[str]
+) -> None:
     """Paired bootstrap resampling, as `sacrebleu --paired-bs` has it."""
     other = Path(files["second"]).with_name("other")
     lines = Path(files["hypothesis"]).read_bytes().decode().split("\n")[:-1]
@@ -194,7 +216,7 @@ def test_two_translations_are_compared_as_sacrebleu_does(files: dict[str, str]) 
     )
     result = run(
         *("-r", files["first"], "--hypothesis", files["hypothesis"], "--compare", str(other)),
-        *("--confidence", "100", "--format", "json"),
+        *("--confidence", "100", "--format", "json", *options),
     )
     ours = json.loads(result.stdout)["comparisons"]
     figures = re.findall(r"([0-9.]+) \([0-9.]+ ± ", done.stdout)

@@ -1,5 +1,6 @@
 """`seq2seq score`: BLEU, chrF and TER of a translation."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,7 +43,8 @@ def score(
         typer.Option(
             metavar="NAME",
             rich_help_panel=METRICS,
-            help="Tokenizer of BLEU: 13a, intl, char, zh, none or another of sacreBLEU's.",
+            help="Tokenizer of BLEU: 13a, intl, char, zh, none or another of sacreBLEU's; "
+            "auto goes by the script of the reference.",
         ),
     ] = "13a",
     lowercase: Annotated[
@@ -50,7 +52,7 @@ def score(
         typer.Option(
             "--lowercase",
             rich_help_panel=METRICS,
-            help="Ignore case in BLEU and chrF; TER always does.",
+            help="Ignore case in BLEU and chrF; TER does unless --ter-case-sensitive is given.",
         ),
     ] = False,
     chrf_word_order: Annotated[
@@ -61,6 +63,40 @@ def score(
             help="Longest n-gram of words in chrF: 0 is chrF, 2 is chrF++.",
         ),
     ] = 0,
+    ter_normalized: Annotated[
+        bool,
+        typer.Option(
+            "--ter-normalized",
+            rich_help_panel=METRICS,
+            help="TER splits punctuation from words, and resolves XML entities.",
+        ),
+    ] = False,
+    ter_no_punct: Annotated[
+        bool,
+        typer.Option("--ter-no-punct", rich_help_panel=METRICS, help="TER ignores punctuation."),
+    ] = False,
+    ter_asian: Annotated[
+        bool,
+        typer.Option(
+            "--ter-asian",
+            rich_help_panel=METRICS,
+            help="With --ter-normalized, TER counts each Chinese character as a word; with "
+            "--ter-no-punct it ignores Asian punctuation.",
+        ),
+    ] = False,
+    ter_case_sensitive: Annotated[
+        bool,
+        typer.Option("--ter-case-sensitive", rich_help_panel=METRICS, help="TER minds case."),
+    ] = False,
+    as_sacrebleu: Annotated[
+        bool,
+        typer.Option(
+            "--as-sacrebleu",
+            rich_help_panel=METRICS,
+            help="The sacrebleu command's own figure where blank references, the order of "
+            "references or ties mislead it.",
+        ),
+    ] = False,
     compare: Annotated[
         Path | None,
         typer.Option(
@@ -88,7 +124,12 @@ def score(
     ] = None,
     bucket: Annotated[
         int,
-        typer.Option(min=1, metavar="WORDS", rich_help_panel=LENGTH, help="Lengths in each group."),
+        typer.Option(
+            min=1,
+            metavar="WORDS",
+            rich_help_panel=LENGTH,
+            help="Lengths in each group; characters in text without spaces between words.",
+        ),
     ] = 10,
     plot: Annotated[
         Path | None,
@@ -106,6 +147,15 @@ def score(
             help="Add a 95 % interval from this many bootstrap samples; 1000 is usual, 0: none.",
         ),
     ] = 0,
+    sentences: Annotated[
+        bool,
+        typer.Option(
+            "--sentences",
+            rich_help_panel=OUTPUT,
+            help="Write the scores of each line, divided by tabs; those of the whole text go to "
+            "standard error.",
+        ),
+    ] = False,
     output_format: Annotated[
         Literal["text", "json"],
         typer.Option("--format", rich_help_panel=OUTPUT, help="Lines to read, or a JSON list."),
@@ -114,6 +164,8 @@ def score(
     """Score a translation, line by line, against one or several references.
 
     Scores are those of sacreBLEU, each with the signature that is needed to reproduce it.
+
+    A blank line in a reference means that it has none for this line; another reference must.
 
     Give plain text: sacreBLEU tokenizes it.
 
@@ -124,17 +176,29 @@ def score(
     seq2seq score -r one.de --hypothesis out.de --compare other.de
     seq2seq score -r one.de --hypothesis out.de --by-length --source one.en --plot lengths.png
     """
+    from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, build_metrics, tokenizer_for
     from seq2seq_cli.evaluation.score_report import ScoredTexts, Text, score_report
-    from seq2seq_cli.evaluation.scoring import ScoreOptions, build_metrics
 
     names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
-    options = ScoreOptions(tokenize, lowercase, chrf_word_order, confidence)
+    options = ScoreOptions(
+        tokenize="13a" if tokenize == AUTO else tokenize,
+        lowercase=lowercase,
+        chrf_word_order=chrf_word_order,
+        bootstrap_samples=confidence,
+        ter_normalized=ter_normalized,
+        ter_no_punct=ter_no_punct,
+        ter_asian=ter_asian,
+        ter_case_sensitive=ter_case_sensitive,
+        as_sacrebleu=as_sacrebleu,
+    )
     build_metrics(names, options)  # a wrong name is an error before a slow pipe is read
     files = [hypothesis, *reference, *(path for path in (compare, source) if path is not None)]
     if files.count(STDIN) > 1:
         raise InputError("standard input can be read once: give all but one of the texts as files")
     if (source is not None or plot is not None) and not by_length:
         raise InputError("--source and --plot belong to --by-length; give that too")
+    if sentences and by_length:
+        raise InputError("--sentences and --by-length write different tables; give one of them")
     if plot is not None:
         check_format(plot, LENGTH_FORMATS)
 
@@ -145,8 +209,17 @@ def score(
         other=None if compare is None else text[compare],
         source=None if source is None else text[source],
     )
-    report = score_report(texts, names, options, bucket if by_length else None, console.warn)
-    print(report.as_json() if output_format == "json" else report.as_text())
+    if tokenize == AUTO:
+        options = replace(options, tokenize=tokenizer_for(text[reference[0]].lines))
+    width = bucket if by_length else None
+    report = score_report(texts, names, options, width, console.warn, sentences=sentences)
+    if output_format == "json":
+        print(report.as_json())
+    elif sentences:
+        console.note(report.as_text())
+        print(report.as_sentences())
+    else:
+        print(report.as_text())
     if plot is not None:
         save_scores_by_length(report.by_length, plot)
         console.note(f"{plot}: {report.scores[0].metric} by length")

@@ -1,6 +1,10 @@
 """Scores of translations, and what can be seen of a model and its training.
 
-- `scoring`: BLEU, chrF and TER by sacreBLEU: figures, intervals, comparisons
+- `writing`: how a text is written: script, spaces, lengths
+- `metrics`: sacreBLEU's metrics, built from options
+- `references`: references of a translation, of which some lines may be missing
+- `scoring`: BLEU, chrF and TER of a text, of its lines, and by their length
+- `comparison`: whether the difference between two translations can be chance
 - `score_report`: what `seq2seq score` reports of a translation
 - `model_info`: parameters and cost of a model
 - `attention_maps`: the weights with which a model attends to the source

@@ -4,19 +4,29 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
-from seq2seq_cli.evaluation.scoring import (
+from seq2seq_cli.evaluation.comparison import Comparison, compare
+from seq2seq_cli.evaluation.metrics import (
+    BLEU_ORDER,
     TOKENIZED_LINES,
-    Bucket,
-    Comparison,
-    Score,
     ScoreOptions,
-    check_lengths,
-    compare,
     looks_tokenized,
+    tokenizer_for,
+)
+from seq2seq_cli.evaluation.references import check_lengths
+from seq2seq_cli.evaluation.scoring import (
+    Bucket,
+    LineScores,
+    Score,
     score,
     score_by_length,
+    score_lines,
 )
+from seq2seq_cli.evaluation.writing import Writing, share_of_short_lines
 from seq2seq_cli.text import Warn, ignore_warning
+
+# Tokenizers of BLEU that divide words by spaces.
+WORD_TOKENIZERS = ("13a", "intl", "none")
+SHORT_LINES = 0.5  # share of the lines that makes BLEU say little
 
 
 @dataclass(frozen=True)
@@ -44,31 +54,42 @@ class ScoreReport:
     scores: list[Score]
     comparisons: list[Comparison] = field(default_factory=list)
     by_length: dict[str, list[Bucket]] = field(default_factory=dict)  # of each translation
+    sentences: dict[str, list[LineScores]] = field(default_factory=dict)  # of each translation
 
     def as_text(self) -> str:
         """A line for each score and each comparison, then a table for each translation."""
         lines = list(_score_lines(self.scores))
-        for comparison in self.comparisons:
-            difference = comparison.other - comparison.value
-            lines.append(
-                f"{comparison.metric} {comparison.value:.2f}, the other {comparison.other:.2f} "
-                f"({difference:+.2f}), p = {comparison.p_value:.4f}  {comparison.signature}"
-            )
+        lines += map(_comparison_line, self.comparisons)
         for name, buckets in self.by_length.items():
-            lines += ["", f"{name}, by length in words:", *_bucket_lines(buckets)]
+            lines += ["", f"{name}, by length in {buckets[0].unit}:", *_bucket_lines(buckets)]
         return "\n".join(lines)
+
+    def as_sentences(self) -> str:
+        """A line for each line: its scores by each metric, divided by tabs, then the other's.
+
+        `nan` stands for the score of a line that is blank in all texts.
+        """
+        columns = [each.values for scores in self.sentences.values() for each in scores]
+        return "\n".join(
+            "\t".join("nan" if value is None else f"{value:.2f}" for value in row)
+            for row in zip(*columns, strict=True)
+        )
 
     def as_json(self) -> str:
         """A list of scores; with a comparison or buckets, an object that holds all of them."""
         scores = [asdict(figure) for figure in self.scores]
         record: object = scores
-        if self.comparisons or self.by_length:
+        if self.comparisons or self.by_length or self.sentences:
             record = {
                 "scores": scores,
                 "comparisons": [asdict(comparison) for comparison in self.comparisons],
                 "by_length": {
                     name: [asdict(bucket) for bucket in buckets]
                     for name, buckets in self.by_length.items()
+                },
+                "sentences": {
+                    name: [asdict(each) for each in scores]
+                    for name, scores in self.sentences.items()
                 },
             }
         return json.dumps(record, ensure_ascii=False, indent=2)
@@ -80,12 +101,15 @@ def score_report(
     options: ScoreOptions | None = None,
     bucket_width: int | None = None,
     warn: Warn = ignore_warning,
+    *,
+    sentences: bool = False,
 ) -> ScoreReport:
     """Score a translation, and compare it with another one if there is one.
 
-    With `bucket_width`, a number of words, also score lines of similar length by themselves, by
-    the words of the source or else of the first reference. Warns of a translation that looks
-    tokenized. Raises InputError as `score` does.
+    With `bucket_width`, a number of words or characters, also score lines of similar length by
+    themselves, by the length of the source or else of the first reference; with `sentences`, each
+    line. Warns of figures that say little, and says where they differ from the sacrebleu command.
+    Raises InputError as `score` does.
     """
     options = options or ScoreOptions()
     hypothesis, references = texts.hypothesis, [text.lines for text in texts.references]
@@ -96,25 +120,94 @@ def score_report(
         hypothesis.name,
         [text.name for text in rest],
     )
-    if "bleu" in metrics and options.tokenize != "none" and looks_tokenized(hypothesis.lines):
-        warn(
-            f"{hypothesis.name}: {TOKENIZED_LINES} lines or more end in ' .'; the text looks "
-            "tokenized, and BLEU is meant for plain text"
-        )
+    systems = [text for text in (hypothesis, texts.other) if text is not None]
     report = ScoreReport(score(hypothesis.lines, references, metrics, options))
     if texts.other is not None:
         other = texts.other.lines
         report.comparisons = compare(hypothesis.lines, other, references, metrics, options)
     if bucket_width is not None:
-        counted = texts.source or texts.references[0]
+        counted = texts.source.lines if texts.source else _first_given(references)
         report.by_length = {
             text.name: score_by_length(
-                text.lines, references, counted.lines, metrics, options, bucket_width
+                text.lines, references, counted, metrics, options, bucket_width
             )
-            for text in (hypothesis, texts.other)
-            if text is not None
+            for text in systems
         }
+    if sentences:
+        report.sentences = {
+            text.name: score_lines(text.lines, references, metrics, options) for text in systems
+        }
+    for advice in _advice(texts, metrics, options):
+        warn(advice)
+    for difference in _differences(report):
+        warn(difference)
     return report
+
+
+def _first_given(references: Sequence[Sequence[str]]) -> list[str]:
+    """The first reference of each line that is not blank."""
+    return [
+        next((line for line in lines if line.strip()), "")
+        for lines in zip(*references, strict=True)
+    ]
+
+
+def _differences(report: ScoreReport) -> Iterator[str]:
+    """Why figures differ from the sacrebleu command: each reason once, with its figures."""
+    figures: dict[str, list[str]] = {}
+    found = [(each.metric, each.notes) for each in report.scores]
+    found += [(f"p of {each.metric}", each.notes) for each in report.comparisons]
+    for name, notes in found:
+        for note in notes:
+            figures.setdefault(note, []).append(name)
+    for note, names in figures.items():
+        yield f"{', '.join(dict.fromkeys(names))}: {note} (its figure: --as-sacrebleu)"
+
+
+def _advice(texts: ScoredTexts, metrics: Sequence[str], options: ScoreOptions) -> Iterator[str]:
+    """Say which figures mislead for texts like these, and what to do."""
+    hypothesis, reference = texts.hypothesis, texts.references[0]
+    lines = _first_given([text.lines for text in texts.references])
+    writing = Writing.of(lines)
+    if "ter" in metrics and not writing.is_spaced and not options.ter_asian:
+        yield (
+            f"{reference.name} has no spaces between words, and TER counts what spaces divide: "
+            "--ter-normalized --ter-asian counts Chinese characters and punctuation by themselves"
+        )
+    if "bleu" not in metrics:
+        return
+    if options.tokenize != "none" and looks_tokenized(hypothesis.lines):
+        yield (
+            f"{hypothesis.name}: {TOKENIZED_LINES} lines or more end in ' .'; the text looks "
+            "tokenized, and BLEU is meant for plain text"
+        )
+    if options.tokenize in WORD_TOKENIZERS and not writing.is_spaced:
+        yield (
+            f"{reference.name} has no spaces between words, and BLEU with the tokenizer "
+            f"{options.tokenize} counts what spaces divide: give --tokenize {tokenizer_for(lines)}"
+        )
+    elif options.tokenize in WORD_TOKENIZERS:
+        share = share_of_short_lines(lines, BLEU_ORDER)
+        if share > SHORT_LINES:
+            yield (
+                f"{share:.0%} of the reference lines have fewer than {BLEU_ORDER} words, and so no "
+                f"run of {BLEU_ORDER} words for BLEU to count: it is 0 or says little; go by chrF"
+            )
+
+
+def _comparison_line(comparison: Comparison) -> str:
+    """Both figures, the probability of their difference, what is the same, the signature."""
+    difference = comparison.other - comparison.value
+    if comparison.are_identical:
+        same = ", the outputs are identical"
+    elif comparison.same_lines:
+        same = f", {comparison.same_lines:,} of {comparison.lines:,} lines are the same"
+    else:
+        same = ""
+    return (
+        f"{comparison.metric} {comparison.value:.2f}, the other {comparison.other:.2f} "
+        f"({difference:+.2f}), p = {comparison.p_value:.4f}{same}  {comparison.signature}"
+    )
 
 
 def _score_lines(scores: Sequence[Score]) -> Iterator[str]:
@@ -130,8 +223,8 @@ def _figure(score: Score) -> str:
 
 
 def _bucket_lines(buckets: Sequence[Bucket]) -> Iterator[str]:
-    """A table: words, lines, and a column for each metric."""
-    rows = [["words", "lines", *(figure.metric for figure in buckets[0].scores)]]
+    """A table: lengths, lines, and a column for each metric."""
+    rows = [[buckets[0].unit, "lines", *(figure.metric for figure in buckets[0].scores)]]
     for bucket in buckets:
         figures = [_figure(figure) for figure in bucket.scores]
         rows.append([f"{bucket.least}-{bucket.most}", f"{bucket.lines:,}", *figures])

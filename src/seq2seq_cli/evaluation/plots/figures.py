@@ -75,7 +75,7 @@ def length_figure(systems: "Mapping[str, Sequence[Bucket]]") -> "Figure":
         else:
             axis.plot(middles, values, marker="o", label=name)
         axis.set_ylabel(first[0].metric)
-    axis.set_xlabel("words in a line")
+        axis.set_xlabel(f"{buckets[0].unit} in a line")
     axis.set_ylim(bottom=0)
     axis.grid(axis="y", color="#e5e5e5")
     for side in ("top", "right"):

@@ -1,0 +1,202 @@
+"""The metrics of sacreBLEU, built from options; chrF does not depend on the order of references.
+
+Papineni et al. 2002 (BLEU), Popović 2015 and 2017 (chrF, chrF++), Snover et al. 2006 (TER),
+Post 2018 (signatures).
+"""
+
+import difflib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sacrebleu.metrics.base import Metric, Signature
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.writing import Kind, Writing
+
+METRICS = ("bleu", "chrf", "ter")
+TOKENIZERS = tuple(BLEU.TOKENIZERS)
+AUTO = "auto"  # a tokenizer by the script of the text: see tokenizer_for
+BLEU_ORDER = 4  # words in the longest n-gram that BLEU counts
+
+# The tokenizer of BLEU for each kind of text; the first one that is installed is taken.
+TOKENIZERS_BY_KIND: dict[Kind, tuple[str, ...]] = {
+    "chinese": ("zh",),
+    "japanese": ("ja-mecab", "char"),
+    "korean": ("ko-mecab", "13a"),
+    "unspaced": ("char",),
+    "spaced": ("13a",),
+}
+
+# sacreBLEU warns if this many lines end in " ."; in plain text not a single line does.
+TOKENIZED_LINES = 100
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How to score; the defaults are sacreBLEU's own."""
+
+    tokenize: str = "13a"  # BLEU's tokenizer, one of TOKENIZERS
+    lowercase: bool = False  # BLEU and chrF ignore case; TER does unless ter_case_sensitive
+    chrf_word_order: int = 0  # longest n-gram of words; 2 is chrF++
+    bootstrap_samples: int = 0  # for the confidence interval; 0: no interval
+    ter_normalized: bool = False  # TER splits punctuation from words
+    ter_no_punct: bool = False  # TER ignores punctuation
+    ter_asian: bool = False  # the two above for Chinese and Japanese characters too
+    ter_case_sensitive: bool = False
+    as_sacrebleu: bool = False  # the figures of the sacrebleu command also where they mislead
+
+
+def tokenizer_for(lines: Iterable[str]) -> str:
+    """The tokenizer of BLEU that suits the script of a text, of those that are installed."""
+    *names, last = TOKENIZERS_BY_KIND[Writing.of(lines).kind]
+    return next((name for name in names if _is_installed(name)), last)
+
+
+def _is_installed(tokenizer: str) -> bool:
+    try:
+        _build_bleu(ScoreOptions(tokenize=tokenizer))
+    except InputError:
+        return False
+    return True
+
+
+def looks_tokenized(hypotheses: Sequence[str]) -> bool:
+    """Whether many lines end in ` .`: the text was not detokenized, which BLEU expects."""
+    return sum(line.endswith(" .") for line in hypotheses) >= TOKENIZED_LINES
+
+
+def build_metrics(
+    names: Sequence[str], options: ScoreOptions, *, single_lines: bool = False
+) -> list[Metric]:
+    """The metrics of these names, each once, ready to score a text, or its lines one by one.
+
+    Raises InputError for unknown names, options out of range, or a missing tokenizer.
+    """
+    _check_options(options)
+    if not names:
+        raise InputError(f"no metric given; allowed are {', '.join(METRICS)}")
+    return [_build_metric(name, options, single_lines) for name in dict.fromkeys(names)]
+
+
+def _build_metric(name: str, options: ScoreOptions, single_lines: bool) -> Metric:
+    if name == "bleu":
+        return _build_bleu(options, single_lines)
+    if name == "chrf":
+        chrf = _CHRF if options.as_sacrebleu else OrderFreeCHRF
+        return chrf(word_order=options.chrf_word_order, lowercase=options.lowercase)
+    if name == "ter":
+        return _TER(
+            normalized=options.ter_normalized,
+            no_punct=options.ter_no_punct,
+            asian_support=options.ter_asian,
+            case_sensitive=options.ter_case_sensitive,
+        )
+    raise InputError(_unknown("metric", name, METRICS))
+
+
+def _check_options(options: ScoreOptions) -> None:
+    if options.tokenize not in TOKENIZERS:
+        raise InputError(_unknown("tokenizer", options.tokenize, TOKENIZERS))
+    if options.chrf_word_order < 0:
+        raise InputError(
+            f"chrF word order {options.chrf_word_order} is below 0; 0 is chrF, 2 is chrF++"
+        )
+    if options.bootstrap_samples < 0 or options.bootstrap_samples == 1:
+        raise InputError(
+            f"{options.bootstrap_samples} bootstrap samples do not make an interval; "
+            "give 1000, or 0 for no interval"
+        )
+
+    if options.ter_asian and not (options.ter_normalized or options.ter_no_punct):
+        raise InputError(
+            "--ter-asian alone changes nothing: with --ter-normalized TER counts Chinese "
+            "characters as words, with --ter-no-punct it ignores Asian punctuation; give one too"
+        )
+
+
+def _unknown(kind: str, given: str, allowed: Collection[str]) -> str:
+    """The message for an unknown name."""
+    close = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]}? " if close else ""
+    return f"unknown {kind} {given!r}; {guess}allowed are {', '.join(allowed)}"
+
+
+def _build_bleu(options: ScoreOptions, single_lines: bool = False) -> Metric:
+    try:
+        return BLEU(
+            tokenize=options.tokenize,
+            lowercase=options.lowercase,
+            # A line of three words has no 4-gram, and would always have 0.
+            effective_order=single_lines,
+            force=True,  # only turns off a warning about tokenized text: see looks_tokenized
+        )
+    except (ImportError, RuntimeError, OSError, SystemExit) as error:
+        # RuntimeError: MeCab is missing. SystemExit: the download ended in a failed handshake.
+        raise InputError(
+            f"the tokenizer {options.tokenize} is not available: {' '.join(str(error).split())} "
+            "(ja-mecab and ko-mecab need extra packages; spm, flores and spBLEU need a model, "
+            "which sacreBLEU downloads once into ~/.sacrebleu/models)"
+        ) from None
+
+
+class _OneTypeOfScore:
+    """Scores of bootstrap samples all of one type.
+
+    sacreBLEU mixes Python's float with float32 where a sample scores 0, and fails to average them.
+    """
+
+    def _compute_score_from_stats(self, stats: Any) -> Any:
+        result = super()._compute_score_from_stats(stats)  # type: ignore[misc]
+        if isinstance(stats, np.ndarray):
+            result.score = stats.dtype.type(result.score)
+        return result
+
+
+class _TER(_OneTypeOfScore, TER):
+    pass
+
+
+class _CHRF(_OneTypeOfScore, CHRF):
+    pass
+
+
+class OrderFreeCHRF(_CHRF):
+    """chrF that does not depend on the order in which several references are given.
+
+    sacreBLEU adds up the counts of each line's best reference, and takes the first of equally good
+    ones: where a line matches nothing, all of them are. Here equally good references count by the
+    mean of their counts, and the signature then has `ties:mean`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.tied_lines = 0  # of all texts scored so far
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[Any]:
+        references = ref_kwargs["ref_ngrams"]
+        if len(references) == 1:
+            return super()._compute_segment_statistics(hypothesis, ref_kwargs)
+        counts = [
+            super(OrderFreeCHRF, self)._compute_segment_statistics(
+                hypothesis, {"ref_ngrams": [one]}
+            )
+            for one in references
+        ]
+        scores = [self._compute_f_score(each) for each in counts]
+        best = [each for each, figure in zip(counts, scores, strict=True) if figure == max(scores)]
+        if all(each == best[0] for each in best):
+            return best[0]
+        self.tied_lines += 1
+        return [sum(column) / len(best) for column in zip(*best, strict=True)]
+
+    def get_signature(self) -> Signature:
+        """The signature, with `ties:mean` if that made a difference."""
+        signature: Signature = super().get_signature()
+        if self.tied_lines:
+            signature.update("ties", "mean")
+        return signature
