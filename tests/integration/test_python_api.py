@@ -1,15 +1,20 @@
 """The Python API gives what the commands write, to the byte, and its examples run."""
 
+import dataclasses
+import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 import seq2seq_cli.translation
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.search import SearchOptions
-from seq2seq_cli.translation import TranslationSettings, Translator, likelihoods
+from seq2seq_cli.translation import Candidate, TranslationSettings, Translator, likelihoods
 
 LINES = ["one two .", "", "three four five six .", "one two three . " * 7, "seven"]
 PREFIXES = ["neun", "", "", "acht", "sieben"]
@@ -60,6 +65,61 @@ def test_all_that_is_known_of_a_line_is_the_same(
     numbered = list(enumerate(translations, start=1))
     done = seq2seq("translate", trained, "--format", "jsonl", *arguments, stdin=written(LINES))
     assert written([each.as_jsonl(number) for number, each in numbered]) == done.stdout
+
+
+def first_candidate(translator: Translator) -> Candidate:
+    return translator.translate(["one two ."])[0].candidates[0]
+
+
+# Another value of each setting than the default, and what shows that two runs obey it.
+OBEYED: dict[str, tuple[dict[str, Any], Callable[[Translator], bool]]] = {
+    "search": (
+        {"search": SearchOptions(coverage_penalty=0.1)},
+        lambda translator: translator.predictor.captures_attention,
+    ),
+    "weights": (
+        {"weights": (3.0, 1.0)},
+        lambda translator: (
+            [round(math.exp(each), 4) for each in translator.predictor.log_weights] == [0.75, 0.25]
+        ),
+    ),
+    "alignments": (
+        {"alignments": "if-possible"},
+        lambda translator: first_candidate(translator).alignment is not None,
+    ),
+    "precision": (
+        {"precision": "int8"},
+        lambda translator: (
+            translator.precision == torch.int8
+            and not any(isinstance(m, nn.Linear) for m in translator.predictor.models[1].modules())
+        ),
+    ),
+    "shortlist": (
+        {"shortlist": True},
+        lambda translator: translator.predictor.shortlist is not None,
+    ),
+    "batch_tokens": ({"batch_tokens": 7}, lambda translator: translator.batch_budget() == 7),
+    "workers": ({"workers": 2}, lambda translator: translator.settings.workers == 2),
+}
+
+# A value of each other setting that these runs refuse.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "target_language": ({"target_language": "de"}, "was not trained with marked targets"),
+    "device": ({"device": "abacus"}, "--device abacus: auto, cpu, cuda"),
+}
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(TranslationSettings), ids=lambda f: f.name)
+def test_every_setting_is_obeyed(field: dataclasses.Field[Any], trained: Path) -> None:
+    runs = [trained, trained]
+    if field.name in REFUSED:
+        changed, message = REFUSED[field.name]
+        with pytest.raises(InputError, match=message):
+            Translator.load(runs, TranslationSettings(**changed))
+        return
+    changed, is_obeyed = OBEYED[field.name]
+    assert not is_obeyed(Translator.load(runs))
+    assert is_obeyed(Translator.load(runs, TranslationSettings(**changed)))
 
 
 def test_an_ensemble_with_prefixes_and_alignments_is_the_same(

@@ -1,5 +1,6 @@
 """Every constraint of search does the same in kernels and in PyTorch, and none is left out."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -55,6 +56,19 @@ OPTIONS: dict[type[Constraint], dict[str, Any]] = {
 Found = list[list[Hypothesis]] | None
 
 
+def test_every_constraint_is_in_the_list() -> None:
+    """One that is not would be ignored whenever it is asked for."""
+    written = {
+        value
+        for value in vars(constraints).values()
+        if isinstance(value, type) and issubclass(value, Constraint) and value is not Constraint
+    }
+    assert sorted(kind.__name__ for kind in CONSTRAINTS) == sorted(
+        kind.__name__ for kind in written
+    )
+    assert OPTIONS.keys() == written
+
+
 def find(
     model: TranslationModel, kinds: Iterable[type[Constraint]], **options: Any
 ) -> tuple[Found, bool]:
@@ -99,6 +113,22 @@ def test_each_constraint_changes_what_is_found_and_alike_in_kernels(
     assert find_in_torch(model, [kind], **options) != found
 
 
+@pytest.mark.parametrize("kind", CONSTRAINTS, ids=lambda kind: kind.__name__)
+def test_a_constraint_does_the_same_to_a_sentence_alone(
+    model: TranslationModel, kind: type[Constraint]
+) -> None:
+    """Whatever the padding of the batch and the limits of its other sentences."""
+    skip_without_attention(model, [kind])
+    options = SearchOptions(**({"max_ratio": 1.0, "max_extra": 3, "beam": 3} | OPTIONS[kind]))
+    predictor = Predictor([model], captures_attention=options.coverage_penalty > 0)
+    prefixes = PREFIXES if kind is Prefix else [[]] * len(SOURCES)
+    together = search(predictor, pad(SOURCES), options, prefixes)
+    for found, source, prefix in zip(together, SOURCES, prefixes, strict=True):
+        [alone] = search(predictor, pad([source]), options, [prefix])
+        assert found[0].tokens == alone[0].tokens
+        assert found[0].score == pytest.approx(alone[0].score, abs=1e-3)
+
+
 @given(
     kinds=st.sets(st.sampled_from(CONSTRAINTS)),
     size=st.integers(1, 5),
@@ -117,6 +147,24 @@ def test_any_constraints_together_do_the_same_in_both_engines(
         has_kernels(torch.device("cpu")) and all(kind.in_kernels for kind in asked)
     )
     assert found == find_in_torch(model, kinds, **options)
+
+
+def test_a_prefix_comes_whatever_else_is_forbidden(model: TranslationModel) -> None:
+    """With the model's own scores, also at the end of the longest prefix."""
+    prefixes = ((6, 6, 6), (), (4, 5, UNK), (UNK,), (4,))
+    options = SearchOptions(beam=2, no_repeat_ngram=1, max_ratio=0.0, max_extra=4)
+    found = search(Predictor([model]), pad(SOURCES), options, prefixes)
+    for prefix, (best, *_) in zip(prefixes, found, strict=True):
+        assert best.tokens[: len(prefix)] == prefix
+        assert all(map(math.isfinite, best.token_scores))
+
+
+def test_a_short_hypothesis_may_end_where_nothing_else_is_allowed(model: TranslationModel) -> None:
+    """Each of the three words comes once at most, and there are not enough for `min_ratio`."""
+    options = SearchOptions(beam=2, no_repeat_ngram=1, min_ratio=2.0, max_ratio=2.0)
+    source = [4, 5, 6, EOS]
+    [[best, *_]] = search(Predictor([model]), pad([source]), options)
+    assert sorted(best.tokens) == [4, 5, 6]
 
 
 class OnlyFours(Constraint):

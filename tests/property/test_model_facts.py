@@ -50,6 +50,9 @@ def test_differences_begin_with_the_architecture() -> None:
     rnn, transformer = (ARCHITECTURES[name].Config() for name in ("rnn", "transformer"))
     assert next(rnn.differences(transformer)) == ("architecture", "rnn", "transformer")
     assert ("heads", None, 4) in rnn.differences(transformer)
+    for one, other in ((rnn, transformer), (transformer, rnn)):
+        names = {name for name, _, _ in one.differences(other)}
+        assert not names & {*rnn.training_only(), *transformer.training_only()}
 
 
 def test_a_model_attends_to_the_source_if_it_has_modules_for_that(model: TranslationModel) -> None:

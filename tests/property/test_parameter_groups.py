@@ -1,7 +1,10 @@
 """Every weight of every architecture belongs to one group, and a frozen group stays as it is."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+from torch import Tensor
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
@@ -34,6 +37,31 @@ def test_embeddings_encoder_and_decoder_share_all_weights(variant: Variant) -> N
     assert sorted(split) == sorted(map(id, model.parameters()))
     own = {id(p) for name, p in model.named_parameters() if name.startswith("encoder.")}
     assert own <= {id(parameter) for parameter in groups["encoder"]}
+
+
+def tensors(state: object) -> Iterator[Tensor]:
+    """The tensors of a decoder's state or memory."""
+    if isinstance(state, Tensor):
+        yield state
+        return
+    within = state if isinstance(state, tuple) else getattr(state, "__dict__", {}).values()
+    for each in within:
+        yield from tensors(each)
+
+
+def test_the_encoder_has_only_what_reads_the_source_with_its_norms_and_positions(
+    variant: Variant,
+) -> None:
+    """Encoding also reads weights of the decoder's attention and of its first state."""
+    model = fresh(variant)
+    read = list(tensors(model.encode(torch.tensor([[4, 5, 6, 3]]))))
+    sum(tensor.sum() for tensor in read if tensor.requires_grad).backward()
+    reads = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    for weight in model.weights():
+        if weight.group == "encoder":
+            assert weight.name in reads
+        if weight.group == "decoder" and weight.name in reads:
+            assert weight.role not in ("norm", "positions"), weight.name
 
 
 @pytest.mark.parametrize("group", WHOLE)

@@ -24,8 +24,8 @@ OTHERS = [name for name in BUILDS if name != "scalar"]
 _SPECIAL = """
     0 -0 0.5 -0.5 1.5 2.5 -2.5 1 inf -inf nan -nan 1e-40 -1e-45 5.9604645e-8 2.9802322e-8
     6.1e-5 65504 65519 65520 -70000 3.3895314e38 -3.4e38 8388607.5 -8388609 2147483648 88 127 -87
-    -87.5
-"""
+    -87.5 257 259 -257 -259 2049 2051
+"""  # the last ones lie halfway between two numbers of 16 bits
 SPECIAL = np.array(_SPECIAL.split(), dtype=np.float32)
 
 

@@ -279,6 +279,11 @@ def test_r_drop_is_accepted_where_anything_is_dropped(name: str) -> None:
     assert RunConfig.from_tables(tables).training.r_drop == 5.0
 
 
+def test_r_drop_is_accepted_where_only_words_are_dropped() -> None:
+    tables = {"model": TRANSFORMER, "training": {"r_drop": 5.0, "word_dropout": 0.1}}
+    assert RunConfig.from_tables(tables).training.r_drop == 5.0
+
+
 @pytest.mark.parametrize("activation", ["auto", 0.0])
 def test_r_drop_is_refused_where_nothing_is_dropped(activation: object) -> None:
     model = TRANSFORMER | {"activation_dropout": activation}

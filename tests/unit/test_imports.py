@@ -129,7 +129,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
             assert called not in {"print", "exit", "sys.exit"}, f"{path}:{node.lineno}"
 
 
-LIGHT = ("cli", "config", "data", "runs", "search", "training", "translation")
+LIGHT = ("cli.app", "config", "data", "runs", "search", "training", "translation")
 
 
 @pytest.mark.parametrize("package", LIGHT)

@@ -1,5 +1,6 @@
 """Which weights training saves, and when it ends."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ import torch
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary, build, model_config
+from seq2seq_cli.runs.checkpoints import TrainingState
+from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.training.diagnosis import TranslationStatistics
-from seq2seq_cli.training.distributed import ProcessGroup
-from seq2seq_cli.training.progress import Validation
-from seq2seq_cli.training.resuming import raises_limit
+from seq2seq_cli.training.distributed import Number, ProcessGroup
+from seq2seq_cli.training.progress import UpdateFigures, Validation
+from seq2seq_cli.training.resuming import check_settings, raises_limit
 from seq2seq_cli.training.trainer import Experiment, Trainer
 
 
@@ -80,6 +84,26 @@ def test_while_bleu_stays_at_zero_a_lower_loss_is_better(tmp_path: Path) -> None
     assert slow.state.best.update == 6
 
 
+def test_of_equally_good_weights_the_first_are_the_best(tmp_path: Path) -> None:
+    same = trainer(tmp_path, losses=[3.0] * 6, scores=[50.0] * 6, patience=2)
+    assert same.train() == "bleu had not got better in 2 validations"
+    assert same.state.update == 3
+    assert same.state.best is not None
+    assert same.state.best.update == 1
+    assert same.state.saved_weights == [same.state.best]
+
+
+def test_training_ends_after_the_epochs_and_minutes_that_are_given(tmp_path: Path) -> None:
+    one = trainer(tmp_path / "one", losses=FALLING, scores=RISING, max_epochs=2)
+    assert one.train() == "2 epochs were done"
+    assert one.state.epoch == 2
+    other = trainer(tmp_path / "other", losses=FALLING, scores=RISING, max_minutes=3)
+    other.state.seconds = 179.0
+    assert other.end_reason() is None
+    other.state.seconds = 180.0
+    assert other.end_reason() == "3 minutes were over"
+
+
 @pytest.mark.parametrize(
     ("settings", "update", "reason"),
     [
@@ -115,6 +139,46 @@ def test_a_finished_run_continues_if_a_limit_is_raised(
     before: dict[str, Any], now: dict[str, Any], is_higher: bool
 ) -> None:
     assert raises_limit(TrainingConfig(**before), TrainingConfig(**now)) == is_higher
+
+
+def test_a_report_is_of_the_updates_since_the_last_one(tmp_path: Path) -> None:
+    reporter = trainer(tmp_path, losses=FALLING, scores=RISING).reporter
+    state = TrainingState(data="")
+    for update, loss in ((49, 90.0), (50, 110.0), (99, 30.0), (100, 10.0)):
+        state.update = update
+        figures = UpdateFigures(loss, tokens=10, learning_rate=0.1, gradient_norm=1.0)
+        reporter.updated(state, figures, epoch=0.5, end_reason=lambda: None)
+    lines = reporter.run.metrics.path.read_text().splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == [10.0, 2.0]
+
+
+def test_more_updates_continue_a_run_unless_its_schedule_ends_with_them() -> None:
+    def config(schedule: str, max_updates: int) -> RunConfig:
+        training = {"schedule": schedule, "max_updates": max_updates}
+        return RunConfig.from_tables({"model": {"architecture": "rnn"}, "training": training})
+
+    check_settings(config("inverse-sqrt", 100), config("inverse-sqrt", 200), Path("run"))
+    with pytest.raises(InputError, match=r"training\.max_updates: 100 before, 200 now"):
+        check_settings(config("cosine", 100), config("cosine", 200), Path("run"))
+
+
+class TwoAlike(ProcessGroup):
+    """Two processes, of which the other has the same batches."""
+
+    def sum(self, value: Number) -> Number:
+        return value + value
+
+
+def test_tokens_and_loss_are_summed_over_all_processes(tmp_path: Path) -> None:
+    once = {"losses": FALLING[:1], "scores": RISING[:1], "max_updates": 1}
+    states = []
+    for processes in (ProcessGroup(), TwoAlike()):
+        each = trainer(tmp_path / type(processes).__name__, processes=processes, **once)
+        each.train()
+        states.append(each.state)
+    alone, together = states
+    assert together.target_tokens == 2 * alone.target_tokens
+    assert together.train_loss == pytest.approx(alone.train_loss)
 
 
 def test_only_the_first_process_writes(tmp_path: Path) -> None:

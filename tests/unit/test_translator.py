@@ -1,5 +1,7 @@
 """The translator: order kept, nothing lost, long lines in segments that fit."""
 
+import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,12 +15,20 @@ from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.attention_maps import attention_maps
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import Predictor, SearchOptions
+from seq2seq_cli.search import Predictor, SearchOptions, search
 from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
-from seq2seq_cli.translation import Translation, TranslationSettings, Translator, likelihoods
+from seq2seq_cli.translation import (
+    Candidate,
+    Translation,
+    TranslationSettings,
+    Translator,
+    likelihoods,
+)
+from seq2seq_cli.translation import translator as translator_module
 from seq2seq_cli.translation.long_lines import split_line
+from seq2seq_cli.translation.results import join_segments
 from seq2seq_cli.translation.word_alignment import word_indices
 
 MAX_LENGTH = 12  # tokens
@@ -102,6 +112,48 @@ def test_only_lines_that_are_too_long_are_warned_of_with_their_number(make):
     assert warnings == ["line 102 has 16 tokens, the model reads 12: split into 2 segments"]
 
 
+def test_segments_are_joined_in_their_order_with_all_that_is_known_of_them():
+    long = [
+        Candidate("a b", -1.0, ("a", "b", "</s>"), (-0.5, -0.25, -0.25), ((0, 1), (1, 0)), 2, 2),
+        Candidate("b", -2.0, ("b", "</s>"), (-1.5, -0.5), ((1, 0),), 2, 1),
+    ]
+    short = [Candidate("c", -4.0, ("c", "</s>"), (-3.0, -1.0), ((0, 0),), 1, 1)]
+    pieces, scores = ("a", "b", "</s>", "c", "</s>"), (-0.5, -0.25, -0.25, -3.0, -1.0)
+    best, second = join_segments([long, short])
+    links = ((0, 1), (1, 0), (2, 2))
+    assert best == Candidate("a b c", -5.0, pieces, scores, links, 3, 3)
+    assert (second.text, second.score, second.alignment) == ("b c", -6.0, ((1, 0), (2, 1)))
+
+
+def test_json_lines_hold_the_warnings_of_their_line(make):
+    first, second = make().translate(["a", "a b c d " * 4], first_number=7)
+    warning = "line 8 has 16 tokens, the model reads 12: split into 2 segments"
+    assert json.loads(first.as_jsonl(7))["warnings"] == []
+    assert json.loads(second.as_jsonl(8))["warnings"] == [warning]
+
+
+def test_segments_are_drawn_alike_in_any_window_and_the_first_has_the_prefix(
+    make, tokenizer, monkeypatch
+):
+    asked: list[tuple[int, list[int]]] = []
+
+    def note(predictor, source, options, prefixes, numbers):
+        asked.extend(zip(numbers, prefixes, strict=True))
+        return search(predictor, source, options, prefixes, numbers)
+
+    monkeypatch.setattr(translator_module, "search", note)
+    lines, prefixes = ["a b", "a b c d " * 4, "c"], ["a", "d", "c"]
+    make().translate(lines, prefixes)
+    whole = sorted(asked)
+    asked.clear()
+    for number in (1, 2, 3):
+        window = slice(number - 1, number)
+        make().translate(lines[window], prefixes[window], first_number=number)
+    assert sorted(asked) == whole
+    assert len({number for number, _ in whole}) == 4
+    assert sorted(ids for _, ids in whole) == sorted([[], *tokenizer.encode(prefixes)])
+
+
 @pytest.mark.parametrize("blank", ["", "  ", "\t", "\0", "\u2028", "\x85\x0c"])
 def test_the_model_is_not_asked_about_blank_lines(blank, make):
     translator = make()
@@ -176,6 +228,22 @@ def test_many_draws_of_a_line_are_as_many_rows_as_a_wide_beam(make):
         for each in options
     )
     assert wide.batch_budget() == drawn.batch_budget()
+
+
+def test_workers_search_side_by_side(
+    make: Callable[..., Translator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of two batches waits until the other has begun."""
+    both, encode = threading.Barrier(2), Echo.encode
+
+    def wait(model: Echo, source: Tensor) -> tuple[Tensor, Tensor]:
+        both.wait(timeout=30)
+        return encode(model, source)
+
+    monkeypatch.setattr(Echo, "encode", wait)
+    translator = make(batch_tokens=1)
+    translator = replace(translator, settings=replace(translator.settings, workers=2))
+    assert texts(translator.translate(["ab", "abc"], warn=unexpected)) == ["ab", "abc"]
 
 
 def test_a_failed_batch_stops_no_later_call(
