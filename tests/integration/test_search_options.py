@@ -74,6 +74,9 @@ def test_a_prefix_begins_its_translation(seq2seq, trained, tmp_path):
     )
     assert short.code == 2
     assert "begin has 3 lines, standard input has 4" in short.stderr
+    long = seq2seq("translate", trained, "--prefix", "begin", folder=tmp_path, stdin=b"one .\n")
+    assert long.code == 2
+    assert "begin has 3 lines, standard input has 1" in long.stderr
     (tmp_path / "source").write_bytes(LINES + b"one .\n")
     files = ["-i", "source", "-o", "out"]
     before = seq2seq("translate", trained, "--prefix", "begin", *files, folder=tmp_path)

@@ -141,6 +141,12 @@ def test_a_finished_run_continues_if_a_limit_is_raised(
     assert raises_limit(TrainingConfig(**before), TrainingConfig(**now)) == is_higher
 
 
+def test_training_goes_on_with_dropout_after_a_validation(tmp_path: Path) -> None:
+    validated = trainer(tmp_path, losses=FALLING, scores=RISING)
+    validated.train()
+    assert validated.model.training
+
+
 def test_a_report_is_of_the_updates_since_the_last_one(tmp_path: Path) -> None:
     reporter = trainer(tmp_path, losses=FALLING, scores=RISING).reporter
     state = TrainingState(data="")
