@@ -574,11 +574,11 @@ def test_the_score_of_a_draw_is_the_models_own(model: TranslationModel) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beam": 2, "n_best": 3}, "--n-best 3: 1 to 2 is allowed with --beam 2"),
-        ({"temperature": 0.5}, "temperature 0.5 is for sampling; add --sample"),
-        ({"sample": True, "top_p": 0.0}, "top-p 0.0: a number above 0, up to 1 is allowed"),
-        ({"repetition_penalty": 0.5}, "repetition-penalty 0.5: 1 to 100 is allowed"),
-        ({"min_ratio": 3.0}, "--min-ratio 3.0: 0 to 2.0 is allowed, which is --max-ratio"),
+        ({"beam": 2, "n_best": 3}, "n_best=3: 1 to 2 is allowed with beam=2"),
+        ({"temperature": 0.5}, "temperature=0.5 is for sampling; add sample=True"),
+        ({"sample": True, "top_p": 0.0}, "top_p=0.0: a number above 0, up to 1 is allowed"),
+        ({"repetition_penalty": 0.5}, "repetition_penalty=0.5: 1 to 100 is allowed"),
+        ({"min_ratio": 3.0}, "min_ratio=3.0: 0 to 2.0 is allowed, with max_ratio=2.0"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from seq2seq_cli.cli.app import app
+from seq2seq_cli.cli.options import CommandLineSearch
 from seq2seq_cli.search import SearchOptions
 from seq2seq_cli.translation import TranslationSettings, Translator
 
@@ -81,12 +82,12 @@ def written(values: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("values", [BEAM, SAMPLING], ids=["beam", "sampling"])
 def test_every_option_of_search_is_handed_on(values: dict[str, Any], run: Path) -> None:
-    assert loaded(run, *written(values)).search == SearchOptions(**values)
+    assert loaded(run, *written(values)).search == CommandLineSearch(**values)
 
 
 def test_every_setting_of_a_translator_is_handed_on(run: Path) -> None:
     given = [*written(MACHINE), "--beam", "2", "--alignment", str(run / "pairs")]
-    search = SearchOptions(beam=2)
+    search = CommandLineSearch(beam=2)
     assert loaded(run, *given) == TranslationSettings(
         search=search, alignments="required", **MACHINE
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.options import CommandLineSearch
 from seq2seq_cli.cli.pipe import check_output
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
 from seq2seq_cli.errors import InputError
@@ -110,11 +111,10 @@ def attention(
         check_line_counts(names[0], len(lines), names[1], len(targets))
     from seq2seq_cli.devices import prepare
     from seq2seq_cli.evaluation.attention_maps import attention_maps
-    from seq2seq_cli.search import SearchOptions
     from seq2seq_cli.translation import TranslationSettings, Translator
 
     prepare(threads)
-    settings = TranslationSettings(search=SearchOptions(beam=beam), device="cpu")
+    settings = TranslationSettings(search=CommandLineSearch(beam=beam), device="cpu")
     maps = attention_maps(Translator.load(run, settings), lines, targets)
     if output is None:
         _print_maps(maps, layer, head)

@@ -4,6 +4,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import InputError
 
 
@@ -45,6 +46,16 @@ def parse_updates(text: str) -> tuple[int, ...]:
         raise InputError(
             f"--updates {text}: whole numbers separated by commas are allowed, as in 4000,4500"
         ) from None
+
+
+class CommandLineSearch(SearchOptions):
+    """Options of search whose messages write them as on the command line."""
+
+    @classmethod
+    def assignment(cls, name: str, value: object) -> str:
+        """How messages write an option with its value, as in `--n-best 3` or `--sample`."""
+        option = f"--{name.replace('_', '-')}"
+        return option if value is True else f"{option} {value}"
 
 
 class ManyValuesCommand(TyperCommand):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import parse_weights
+from seq2seq_cli.cli.options import CommandLineSearch, parse_weights
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output, pipe
 from seq2seq_cli.config.docstrings import summary
 from seq2seq_cli.config.search import (
@@ -254,7 +254,7 @@ def translate(
     if alignment is not None:
         alignments = "required"
     settings = TranslationSettings(
-        search=SearchOptions(**{each.name: given[each.name] for each in fields(SearchOptions)}),
+        search=CommandLineSearch(**{each.name: given[each.name] for each in fields(SearchOptions)}),
         weights=tuple(votes),
         target_language=target_language,
         alignments=alignments,

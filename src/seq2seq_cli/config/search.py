@@ -90,34 +90,35 @@ class SearchOptions(Section):
 
     @classmethod
     def assignment(cls, name: str, value: object) -> str:
-        """How messages write an option with its value, as in `--n-best 3`."""
-        return f"--{name.replace('_', '-')} {value}"
+        """How messages write an option with its value, as in `n_best=3`."""
+        return f"{name}={value!r}"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        written = {name: self.assignment(name, value) for name, value in vars(self).items()}
         require(
             self.sample or self.n_best <= self.beam,
-            f"--n-best {self.n_best}: 1 to {self.beam} is allowed with --beam {self.beam}; a wider "
+            f"{written['n_best']}: 1 to {self.beam} is allowed with {written['beam']}; a wider "
             "beam finds more",
         )
         require(
             self.min_ratio <= self.max_ratio,
-            f"--min-ratio {self.min_ratio}: 0 to {self.max_ratio:,} is allowed, which is "
-            "--max-ratio",
+            f"{written['min_ratio']}: 0 to {self.max_ratio:,} is allowed, with "
+            f"{written['max_ratio']}",
         )
         for name in ("temperature", "top_k", "top_p", "seed"):
-            value = getattr(self, name)
             require(
-                self.sample or value == getattr(type(self), name),
-                f"{self.assignment(name, value)} is for sampling; add --sample",
+                self.sample or getattr(self, name) == getattr(type(self), name),
+                f"{written[name]} is for sampling; add {self.assignment('sample', True)}",
             )
         require(
             not (self.sample and self.coverage_penalty),
-            "--coverage-penalty ranks hypotheses of a beam; --sample draws them, leave one out",
+            f"{written['coverage_penalty']} ranks hypotheses of a beam, {written['sample']} draws "
+            "them; leave one out",
         )
         require(
             self.length_penalty != "none" or self.alpha == 1.0,
-            f"--alpha {self.alpha} does nothing with --length-penalty none; leave one out",
+            f"{written['alpha']} does nothing with {written['length_penalty']}; leave one out",
         )
 
     def length_penalty_for(self, length: int) -> float:

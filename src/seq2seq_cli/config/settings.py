@@ -7,6 +7,7 @@ nowhere else. An unknown key is an error that names the nearest valid one.
 import difflib
 import json
 import math
+import numbers
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ from typing import (
 from seq2seq_cli.errors import InputError
 
 RANGE = "range"  # key of a field's metadata
+NUMBERS = {int: numbers.Integral, float: numbers.Real}  # what a number may be in Python
 MOST = 10**12  # a greater number is a mistake, and may not fit where it is used
 
 # Names of settings in files that older versions wrote -> their names of today.
@@ -110,12 +112,18 @@ class Section:
         return f"{cls.SECTION}.{name} = {toml_value(value)}"
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number that its field does not allow."""
+        """Raise InputError for a value that its field does not allow."""
+        hints = get_type_hints(type(self))
         for each in fields(self):
             value, allowed = getattr(self, each.name), each.metadata.get(RANGE)
+            require(
+                any(_is_of(value, hint) for hint in _alternatives(hints[each.name])),
+                f"{self.assignment(each.name, value)}: "
+                f"{type_in_words(type(self), each.name)} is allowed",
+            )
             items = value if isinstance(value, tuple) else (value,)
-            numbers = [item for item in items if isinstance(item, int | float)]
-            if allowed is not None and any(number not in allowed for number in numbers):
+            found = [item for item in items if isinstance(item, numbers.Real)]
+            if allowed is not None and any(number not in allowed for number in found):
                 raise InputError(
                     f"{self.assignment(each.name, value)}: "
                     f"{allowed_values(type(self), each.name)} is allowed"
@@ -179,6 +187,20 @@ def _checked(name: str, value: object, hint: Any) -> Any:
     raise InputError(f"{name} = {toml_value(value)}: {expected} is allowed{guess}")
 
 
+def _is_of(value: object, hint: Any) -> bool:
+    """Whether a value from Python has this type; NumPy's numbers are numbers too."""
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return isinstance(value, list | tuple) and all(
+            item is str or _is_of(x, item) for x in value
+        )
+    if hint in NUMBERS:
+        return isinstance(value, NUMBERS[hint]) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
 def _fits(value: object, hint: type) -> bool:
     """Whether a value may stand in a list of this type."""
     return type(value) in ((int, float) if hint is float else (hint,))
@@ -194,7 +216,8 @@ def _describe(hint: Any) -> str:
         return f"{', '.join(others)} or {last}" if others else last
     if get_origin(hint) is tuple:
         return f"a list of {'numbers' if get_args(hint)[0] is float else 'strings'}"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}[hint]
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
+    return words.get(hint, "None" if hint is types.NoneType else hint.__name__)
 
 
 def _unknown(name: str, valid: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ def choose_search_precision(name: str, device: torch.device) -> torch.dtype:
     has_products = kernels or "fbgemm" in torch.backends.quantized.supported_engines
     if device.type != "cpu" or not has_products:
         raise InputError(
-            f"--precision int8 is not available on {device.type} here; auto, float32 and bfloat16 "
+            f"precision int8 is not available on {device.type} here; auto, float32 and bfloat16 "
             "are allowed"
         )
     return torch.int8

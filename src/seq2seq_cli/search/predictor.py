@@ -44,7 +44,7 @@ class Predictor:
             len(weights) in (0, len(models))
             and all(0 < weight < math.inf for weight in weights)
             and sum(weights) < math.inf,
-            f"--weights {','.join(f'{w:g}' for w in weights)}: one number above 0 for each run is "
+            f"weights {','.join(f'{w:g}' for w in weights)}: one number above 0 for each run is "
             f"allowed, of a finite sum; runs: {len(models)}",
         )
         self.models = tuple(models)
@@ -56,7 +56,7 @@ class Predictor:
         self.shortlist = shortlist
         self.captures_attention = captures_attention
         for model in models if captures_attention else ():
-            check_attends_to_source(model, "--coverage-penalty")
+            check_attends_to_source(model, "a coverage penalty")
 
     @property
     def device(self) -> torch.device:

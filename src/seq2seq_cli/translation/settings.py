@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.config.settings import Section, setting
 
 Alignments = Literal["off", "if-possible", "required"]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
@@ -12,10 +13,11 @@ DEFAULT_SEARCH = SearchOptions()
 
 
 @dataclass(frozen=True)
-class TranslationSettings:
+class TranslationSettings(Section):
     """How runs are loaded and lines translated.
 
     The defaults are those of `seq2seq translate`, except that it chooses the number of workers.
+    Raises InputError for a value that is not allowed.
     """
 
     search: SearchOptions = DEFAULT_SEARCH
@@ -40,9 +42,14 @@ class TranslationSettings:
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps; auto: CUDA if there is a GPU, else MPS, else the CPU."""
 
-    batch_tokens: int | None = None
+    batch_tokens: int | None = setting(None, at_least=1)
     """Source tokens searched at a time, padding included; None: what is fastest for the beam."""
 
-    workers: int = 1
+    workers: int = setting(1, at_least=1)
     """Batches searched side by side. All use the threads that the process has for CPU work;
     `share_threads` divides these among workers, as the command does."""
+
+    @classmethod
+    def assignment(cls, name: str, value: object) -> str:
+        """How messages write a setting with its value, as in `workers=2`."""
+        return f"{name}={value!r}"
