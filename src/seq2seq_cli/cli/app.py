@@ -66,7 +66,8 @@ def seq2seq(
     \b
     seq2seq data demo demo
     seq2seq train --source demo/train.en --target demo/train.de \\
-        --valid-source demo/valid.en --valid-target demo/valid.de --output runs/demo
+        --valid-source demo/valid.en --valid-target demo/valid.de \\
+        --output runs/demo
     echo "the old woman reads a book ." | seq2seq translate runs/demo
     """
 

@@ -47,8 +47,8 @@ def average(
     each. Average only what began from the same weights: one training, or runs that continued it.
 
     \b
-    seq2seq train … --set training.average=none --set training.average_every=200 \\
-        --set training.average_count=10
+    seq2seq train … --set training.average=none \\
+        --set training.average_every=200 --set training.average_count=10
     seq2seq average runs/en-de --output runs/en-de-average
     seq2seq average runs/en-de --last 5 --output runs/en-de-last-5
     """

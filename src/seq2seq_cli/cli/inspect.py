@@ -98,8 +98,9 @@ def attention(
 
     \b
     echo "A man rides a bicycle." | seq2seq inspect attention runs/en-de
-    head -n 20 test.en | seq2seq inspect attention runs/en-de --output attention.html
-    seq2seq inspect attention runs/en-de -i test.en --target test.de --layer 2 -o layer-2.png
+    head -n 20 test.en | seq2seq inspect attention runs/en-de -o attention.html
+    seq2seq inspect attention runs/en-de -i test.en --target test.de \\
+        --layer 2 --output layer-2.png
     """
     _check_output(output, MAP_FORMATS)
     lines = list(islice(read_lines(input_, console.warn), MOST_LINES + 1))
@@ -150,7 +151,7 @@ def curves(
 
     \b
     seq2seq inspect curves runs/en-de
-    seq2seq inspect curves runs/rnn runs/transformer --over minutes --output curves.png
+    seq2seq inspect curves runs/rnn runs/transformer --over minutes -o curves.png
     """
     _check_output(output, CURVE_FORMATS)
     from seq2seq_cli.evaluation.curves import curves as curves_of_run

@@ -91,7 +91,8 @@ def likelihood(
 
     \b
     seq2seq likelihood runs/en-de --source test.en --target test.de
-    seq2seq translate runs/en-de -i test.en | seq2seq likelihood runs/en-de --source test.en
+    seq2seq translate runs/en-de -i test.en |
+        seq2seq likelihood runs/en-de --source test.en
     seq2seq translate runs/en-de -i test.en --format jsonl |
         jq -r '.hypotheses[0].tokens | join(" ")' |
         seq2seq likelihood runs/en-de --source test.en --pieces

@@ -174,7 +174,8 @@ def score(
     seq2seq score -r one.de -r other.de --hypothesis out.de --metrics bleu,ter
     seq2seq score -r one.de --hypothesis out.de --confidence 1000 --format json
     seq2seq score -r one.de --hypothesis out.de --compare other.de
-    seq2seq score -r one.de --hypothesis out.de --by-length --source one.en --plot lengths.png
+    seq2seq score -r one.de --hypothesis out.de --by-length --source one.en \\
+        --plot lengths.png
     """
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, build_metrics, tokenizer_for
     from seq2seq_cli.evaluation.score_report import ScoredTexts, Text, score_report

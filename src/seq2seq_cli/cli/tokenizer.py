@@ -107,7 +107,8 @@ def train(
     Both sides of a parallel corpus share one vocabulary:
       seq2seq tokenizer train train.en train.de --output joint.model
     One language, 8,000 pieces of byte-pair encoding:
-      seq2seq tokenizer train train.de -o de.model --vocab-size 8000 --model-type bpe
+      seq2seq tokenizer train train.de --output de.model --vocab-size 8000 \\
+          --model-type bpe
     Two columns of a table:
       seq2seq tokenizer train corpus.tsv:1 corpus.tsv:2 --output joint.model
     """

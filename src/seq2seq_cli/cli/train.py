@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seq2seq_cli.runs.run_config import RunConfig
 
 DEFAULT_PRESET = "transformer-small"
+REQUIRED = "Required unless --config names them."
 DATA, MODEL, LIMITS, MACHINE = "Data", "Model and training", "When to stop", "Machine"
 
 
@@ -29,7 +30,7 @@ def train(
         typer.Option(
             help="Source text: a file of lines, a column or field of a table (corpus.tsv:1, "
             "corpus.jsonl:en, corpus.parquet:en), or hf:NAME[:CONFIG]:SPLIT:FIELD of a Hugging "
-            "Face data set. Several, and .gz, are fine.",
+            "Face data set. Several, and .gz, are fine. " + REQUIRED,
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -37,7 +38,7 @@ def train(
         list[str] | None,
         typer.Option(
             help="Its translation: text k belongs to text k of --source, line by line. Marked as "
-            "de=train.de, several languages are learned by one model.",
+            "de=train.de, several languages are learned by one model. " + REQUIRED,
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -61,11 +62,15 @@ def train(
     ] = None,
     valid_source: Annotated[
         list[str] | None,
-        typer.Option(help=summary(DataConfig, "valid_source"), rich_help_panel=DATA),
+        typer.Option(
+            help=f"{summary(DataConfig, 'valid_source')} {REQUIRED}", rich_help_panel=DATA
+        ),
     ] = None,
     valid_target: Annotated[
         list[str] | None,
-        typer.Option(help=summary(DataConfig, "valid_target"), rich_help_panel=DATA),
+        typer.Option(
+            help=f"{summary(DataConfig, 'valid_target')} {REQUIRED}", rich_help_panel=DATA
+        ),
     ] = None,
     source_tokenizer: Annotated[
         str | None,
@@ -76,7 +81,7 @@ def train(
         typer.Option(help=summary(DataConfig, "target_tokenizer"), rich_help_panel=DATA),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Run folder to write.", rich_help_panel=DATA)
+        Path | None, typer.Option(help="Run folder to write (required).", rich_help_panel=DATA)
     ] = None,
     preset: Annotated[
         str | None,
