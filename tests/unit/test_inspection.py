@@ -121,8 +121,15 @@ def test_a_terminal_shows_runs_on_shared_axes(run: Path) -> None:
     assert lines[1] == "  begun  " + " " * 19 + "█" * 20 + "▃" * 20 + "▁" + "  last 2"
 
 
-def test_a_folder_without_figures_is_refused(tmp_path: Path, run: Path) -> None:
-    with pytest.raises(InputError, match="is no run folder, or training there has not begun"):
+def test_a_run_without_figures_yet_is_told_from_what_is_not_a_run(
+    tmp_path: Path, run: Path
+) -> None:
+    with pytest.raises(InputError, match=r"is not a run folder: it has no config\.toml"):
+        curves(tmp_path)
+    with pytest.raises(InputError, match=r"bgun: no such run folder; did you mean .*begun\?"):
+        curves(tmp_path / "bgun")
+    (tmp_path / "config.toml").touch()
+    with pytest.raises(InputError, match="has no figures yet: training writes the first after 50"):
         curves(tmp_path)
     (run / "metrics.jsonl").write_text("")
     with pytest.raises(InputError, match="holds no figures over tokens yet"):

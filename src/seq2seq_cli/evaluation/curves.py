@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.runs.layout import METRICS
+from seq2seq_cli.runs.layout import METRICS, REPORT_EVERY, check_run_folder
 
 Over = Literal["updates", "tokens", "minutes"]
 X_KEYS: dict[Over, str] = {"updates": "update", "tokens": "target_tokens", "minutes": "seconds"}
@@ -36,11 +36,15 @@ class Curve:
 def curves(run: Path, over: Over = "updates") -> list[Curve]:
     """The figures that a run has written so far.
 
-    Raises InputError for a folder without any.
+    Raises InputError for a folder that is not a run, and for a run without any.
     """
     path = run / METRICS
     if not path.is_file():
-        raise InputError(f"{run} is no run folder, or training there has not begun: no {METRICS}")
+        check_run_folder(run)
+        raise InputError(
+            f"{run} has no figures yet: training writes the first after {REPORT_EVERY} updates, or "
+            "when it ends; the command that trains continues it"
+        )
     records = list(_records(path))
     x_key = X_KEYS[over]
     scale = 1 / 60 if over == "minutes" else 1.0

@@ -19,6 +19,7 @@ from seq2seq_cli.errors import InputError, nearby
 RUN_CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
+REPORT_EVERY = 50  # updates between its lines
 SHORTLIST = "shortlist.safetensors"
 JOINT_TOKENIZER = "tokenizer.model"
 SOURCE_TOKENIZER = "source.model"

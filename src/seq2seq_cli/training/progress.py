@@ -8,11 +8,11 @@ from typing import Protocol
 
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.checkpoints import ReportSums, TrainingState
+from seq2seq_cli.runs.layout import REPORT_EVERY
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.training.diagnosis import Diagnosis, TranslationStatistics
 from seq2seq_cli.training.distributed import ProcessGroup
 
-REPORT_EVERY = 50  # updates between lines of metrics.jsonl
 SHOW_EVERY = 1.0  # seconds between redraws of a live display
 
 
