@@ -1,6 +1,7 @@
 """Every setting documents itself, and what is printed about it is what is enforced."""
 
 import math
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -19,6 +20,7 @@ from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ARCHITECTURES
+from seq2seq_cli.runs.run_config import RunConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 SECTIONS: dict[str, type[Section]] = {
@@ -169,6 +171,23 @@ def test_without_a_key_each_setting_is_a_line_for_other_programs() -> None:
 )
 def test_an_unknown_name_gets_the_nearest(key: str, message: str) -> None:
     assert error(key) == message
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("training.dropout", "model.dropout"),
+        ("model.batch_tokens", "training.batch_tokens"),
+        ("data.seed", "tokenizer.seed or training.seed"),
+        ("tokenizer.max_length", "data.max_length"),
+    ],
+)
+def test_a_setting_of_another_section_is_found_there(key: str, meant: str) -> None:
+    message = f"unknown setting {key}; did you mean {meant}?"
+    assert error(key) == message
+    section, _, name = key.partition(".")
+    with pytest.raises(InputError, match=re.escape(message)):
+        RunConfig.from_tables({"model": {"architecture": "rnn"}} | {section: {name: 1}})
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())

@@ -136,10 +136,17 @@ def find(wanted: str) -> tuple[Group, ...]:
 
 
 def _nearest(wanted: str) -> str:
-    """What was probably meant, as the end of a message."""
+    """What was probably meant, as the end of a message.
+
+    A setting of this very name in another section goes before a similar one in this section.
+    """
     section, _, name = wanted.rpartition(".")
     sections = {each.section for each in settings()}
     likely = difflib.get_close_matches(section, sections, n=1)
+    same = list(dict.fromkeys(each.key for each in settings() if each.name == name))
+    same = [key for key in same if key.partition(".")[0] in likely] or same
+    if same:
+        return f"; did you mean {' or '.join(same)}?"
     names = {} if section else {each: each for each in sections}
     for each in settings():
         if not likely or each.section in likely:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.config.data import DataConfig
-from seq2seq_cli.config.models import ModelConfig, Vocabulary, model_config
+from seq2seq_cli.config.models import MODEL_CONFIGS, ModelConfig, Vocabulary, model_config
 from seq2seq_cli.config.settings import (
     Table,
     check_sections,
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from seq2seq_cli.runs.tokenizers import Tokenizers
 
 SECTIONS = ("data", "tokenizer", "model", "training")
+KEYS = {  # section -> the names of its settings, those of all architectures in [model]
+    "data": {each.name for each in dataclasses.fields(DataConfig)},
+    "tokenizer": {each.name for each in dataclasses.fields(TokenizerSettings)},
+    "model": {each.name for kind in MODEL_CONFIGS.values() for each in dataclasses.fields(kind)},
+    "training": {each.name for each in dataclasses.fields(TrainingConfig)},
+}
 RECORDED = ("vocabulary", "sha256")  # sections of config.toml that are not settings
 
 
@@ -64,6 +70,7 @@ class RunConfig:
     def from_tables(cls, tables: Mapping[str, Table]) -> "RunConfig":
         """Read the four sections. Raises InputError for what is unknown or does not fit."""
         check_sections(tables, SECTIONS)
+        _check_sections_of_keys(tables)
         return cls(
             data=settings_from(DataConfig, "data", tables.get("data", {})),
             tokenizer=settings_from(TokenizerSettings, "tokenizer", tables.get("tokenizer", {})),
@@ -74,6 +81,16 @@ class RunConfig:
     def tables(self) -> dict[str, Table]:
         """The settings as the sections of a TOML file."""
         return {section: dataclasses.asdict(getattr(self, section)) for section in SECTIONS}
+
+
+def _check_sections_of_keys(tables: Mapping[str, Table]) -> None:
+    """Raise InputError for a setting that only other sections have, and name those."""
+    for section, table in tables.items():
+        for key in table:
+            owners = [name for name in SECTIONS if key in KEYS[name]]
+            if owners and section not in owners:
+                meant = " or ".join(f"{name}.{key}" for name in owners)
+                raise InputError(f"unknown setting {section}.{key}; did you mean {meant}?")
 
 
 class ConfigFile:
