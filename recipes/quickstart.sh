@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # From nothing to a translator: install, demo corpus, tokenizer, training, translating, scoring.
 #
-#   bash recipes/quickstart.sh [PRESET]
+#   [MINUTES=3] bash recipes/quickstart.sh [PRESET]
 #
 # PRESET: transformer-tiny (the default) or attention-rnn, which takes some minutes more.
-# Training ends once validation reaches 92 BLEU, or after 3 minutes on a slower machine, so that the
-# whole takes at most 5 minutes (installation aside; attention-rnn has no such limit).
-# Range to reach on the demo corpus' test set: at least 90 BLEU, or at least 30 BLEU if the time
-# limit ended training. Ends with exit code 1 if it is missed.
+# Training ends once validation reaches 92 BLEU, or after MINUTES, so that the whole takes at most 5
+# minutes (installation aside; attention-rnn has no limit unless MINUTES is given). A run that the
+# limit ended can be used all the same, and continues with a higher limit.
+# Range to reach on the demo corpus' test set, unless the time limit ended training: at least 90 BLEU.
+# Ends with exit code 1 if it is missed.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
@@ -16,13 +17,14 @@ case ${1:-transformer-tiny} in
 transformer-tiny)
     run=runs/quickstart
     # The schedule and the moving average give a good model whenever training ends.
-    model=(--preset transformer-tiny --max-minutes 3 --max-updates 4000
+    model=(--preset transformer-tiny --max-minutes "${MINUTES:-3}" --max-updates 4000
         --set training.schedule=inverse-sqrt --set training.learning_rate=0.004
         --set training.warmup_updates=200 --set training.ema_decay=0.98)
     ;;
 attention-rnn)
     run=runs/quickstart-attention-rnn
-    model=(--preset attention-rnn --max-updates 3000 --set training.schedule=cosine
+    model=(--preset attention-rnn --max-minutes "${MINUTES:-0}" --max-updates 3000
+        --set training.schedule=cosine
         --set model.width=128 --set model.units=256 --set training.batch_tokens=1024
         --set training.learning_rate=0.003 --set training.warmup_updates=200
         --set training.ema_decay=0.98)
@@ -55,12 +57,7 @@ echo
 seq2seq translate "$run" --input "$corpus/test.en" --output "$corpus/translated.de"
 seq2seq score --reference "$corpus/test.de" --hypothesis "$corpus/translated.de" --confidence 1000
 seq2seq score --reference "$corpus/test.de" --hypothesis "$corpus/translated.de" --metrics bleu --format json |
-    python -c 'import json, pathlib, sys
-bleu = json.load(sys.stdin)[0]["value"]
-reason = json.loads(pathlib.Path(sys.argv[1], "training/finished.json").read_text())["reason"]
-stated = 30 if "minutes were over" in reason else 90
-print(f"training ended because {reason}; this recipe states at least {stated} BLEU then")
-sys.exit(f"BLEU {bleu:.1f} is below that" if bleu < stated else 0)' "$run"
+    python recipes/quickstart_report.py "$run" "$@"
 
 cat <<END
 
