@@ -26,7 +26,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from seq2seq_cli.cli.train import settings
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.devices import autocast, prepare
@@ -34,6 +33,7 @@ from seq2seq_cli.models import TranslationModel, Vocabulary, build
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import BOS, EOS, PAD
+from seq2seq_cli.training.settings import merge_settings
 from seq2seq_cli.training.trainer import Experiment, Trainer
 
 CPU = torch.device("cpu")
@@ -240,7 +240,7 @@ def tokenised(source: Path, target: Path, size: int) -> tuple[list[list[int]], l
 def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, Any]]:
     """Train one preset with every engine that supports it; print and return the figures."""
     options = {"training": {"batch_tokens": given.batch_tokens, "warmup_updates": 4000}}
-    config = settings(preset, None, [], options)
+    config = merge_settings(options, preset=preset, warn=print)
     pairs = TokenPairs(*map(Sentences, ids))
     batches = epoch_batches(pairs, given.batch_tokens, config.training.seed, 0)
     used = batches[WARM_UP : WARM_UP + given.rounds * given.updates]

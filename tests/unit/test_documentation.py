@@ -46,7 +46,7 @@ SECTIONS: dict[str, list[type[Any]]] = {
     "training": [TrainingConfig],
     "model": [*MODEL_CONFIGS.values()],
 }
-SETTING = re.compile(rf"\b({'|'.join(SECTIONS)})\.([a-z][a-z0-9_]*)\b(?![/(.])")
+SETTING = re.compile(rf"(?<!\.)\b({'|'.join(SECTIONS)})\.([a-z][a-z0-9_]*)\b(?![/(.])")
 SUFFIXES = {"py", "cpp", "h", "toml", "safetensors", "model", "jsonl", "md", "sh", "html"}
 
 ELLIPSIS = "…"  # what is left out of a command, whose required options may then be missing

@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,15 +11,13 @@ from seq2seq_cli.cli.options import parse_weights
 from seq2seq_cli.cli.progress import PlainListener, make_listener
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.docstrings import summary
-from seq2seq_cli.config.presets import read as read_preset
-from seq2seq_cli.config.settings import Table, merged, parse_assignment, parse_toml
+from seq2seq_cli.config.presets import DEFAULT as DEFAULT_PRESET
+from seq2seq_cli.config.settings import Table, merged, parse_assignment
 from seq2seq_cli.config.training import TrainingConfig
-from seq2seq_cli.text import STDIN, read_lines
 
 if TYPE_CHECKING:
     from seq2seq_cli.runs.run_config import RunConfig
 
-DEFAULT_PRESET = "transformer-small"
 REQUIRED = "Required unless --config names them."
 DATA, MODEL, LIMITS, MACHINE = "Data", "Model and training", "When to stop", "Machine"
 
@@ -208,11 +206,24 @@ def train(
             "max_minutes": max_minutes,
         },
     }
+    given = {
+        section: {key: value for key, value in table.items() if value is not None}
+        for section, table in options.items()
+    }
     if output is None:
         raise typer.BadParameter("name the run folder to write", param_hint="--output")
-    tables = settings(preset, config, set_ or [], options, None if restart else output)
+    from seq2seq_cli.training.settings import merge_settings
+
+    settings = merge_settings(
+        merged(*map(_assigned, set_ or []), given),
+        preset=preset,
+        file=config,
+        output=output,
+        restart=restart,
+        warn=console.warn,
+    )
     run(
-        tables,
+        settings,
         output,
         device=device,
         threads=threads,
@@ -222,85 +233,15 @@ def train(
     )
 
 
+def _assigned(assignment: str) -> dict[str, Table]:
+    """The setting of one --set."""
+    section, key, value = parse_assignment(assignment)
+    return {section: {key: value}}
+
+
 def _number(given: str | None) -> int | str | None:
     """The value of an option that takes a number or a word."""
     return int(given) if given and given.removeprefix("-").isdecimal() else given
-
-
-def settings(
-    preset: str | None,
-    file: Path | None,
-    assignments: list[str],
-    options: dict[str, Table],
-    resumed: Path | None = None,
-) -> "RunConfig":
-    """Merge preset, --config, --set and named options; later ones override earlier ones.
-
-    Without a preset, a run that begins from another one takes its model settings, or its own if it
-    continues in the folder `resumed`.
-    """
-    from seq2seq_cli.runs.run_config import RunConfig
-
-    from_file = _settings_file(file) if file else {}
-    assigned: dict[str, dict[str, Any]] = {}
-    for assignment in assignments:
-        section, key, value = parse_assignment(assignment)
-        assigned.setdefault(section, {})[key] = value
-    given = {
-        section: {key: value for key, value in table.items() if value is not None}
-        for section, table in options.items()
-    }
-    layers = merged(from_file, assigned, given)
-    pretrained = layers.get("training", {}).get("init_from")
-    is_complete = "architecture" in from_file.get("model", {})  # such a file needs no preset
-    if preset or not (is_complete or pretrained):
-        name = preset or DEFAULT_PRESET
-        base = parse_toml(read_preset(name), f"preset {name}")
-    else:
-        base = _model_of(str(pretrained), resumed) if pretrained and not is_complete else {}
-    _warn_of_unused_settings(assigned, layers)
-    return RunConfig.from_tables(merged(base, layers))
-
-
-def _warn_of_unused_settings(
-    assigned: dict[str, dict[str, Any]], settings: dict[str, Table]
-) -> None:
-    """Warn of assigned settings that have no effect beside the others."""
-    data, training = settings.get("data", {}), settings.get("training", {})
-    reason = ""
-    if data.get("source_tokenizer"):
-        reason = "a tokenizer is given with --source-tokenizer"
-    elif training.get("init_from"):
-        reason = (
-            "the tokenizers are those of --init-from; others are given with --source-tokenizer and "
-            "--target-tokenizer"
-        )
-    if reason:
-        unused = [f"tokenizer.{key}" for key in assigned.get("tokenizer", {})]
-        unused += ["data.joint_vocabulary"] * ("joint_vocabulary" in assigned.get("data", {}))
-        for name in unused:
-            console.warn(f"{name} has no effect: {reason}")
-    if training.get("freeze") and not training.get("init_from"):
-        console.warn(
-            "training.freeze without --init-from leaves these weights as they were drawn at random"
-        )
-
-
-def _model_of(pretrained: str, resumed: Path | None) -> dict[str, Table]:
-    """The section [model] of the run that continues, or else of the pretrained one."""
-    from seq2seq_cli.runs.run_folder import RunFolder
-
-    own = RunFolder(resumed) if resumed else None
-    run = own if own and own.exists() else RunFolder(Path(pretrained))
-    return {"model": run.load_config().tables()["model"]}
-
-
-def _settings_file(path: Path) -> dict[str, Table]:
-    text = "\n".join(read_lines(path, console.warn))
-    tables = parse_toml(text, "standard input" if path == STDIN else str(path))
-    # The config.toml of a run folder can be given as it is; its facts about tokenizers are
-    # not settings.
-    return {name: table for name, table in tables.items() if name not in ("vocabulary", "sha256")}
 
 
 def run(

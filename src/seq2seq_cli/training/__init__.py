@@ -17,6 +17,7 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `progress`: figures, time and the listener
 - `best_weights`: weights that are saved, averaged and chosen
 - `resuming`: whether a run begins or continues
+- `settings`: a preset, a settings file and single settings to the settings of a run
 - `trainer`: the loop, resumable at any update
 - `validation`: loss and scores of a model between updates
 - `preparation`: text to token pairs

@@ -64,6 +64,25 @@ class Listener(Protocol):
     def warned(self, message: str) -> None: ...
 
 
+class SilentListener:
+    """Ignores all events; the figures are in metrics.jsonl."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Stay silent."""
+
+    def ticked(self, progress: Progress) -> None:
+        """Stay silent."""
+
+    def validated(self, update: int, validation: Validation, *, is_best: bool) -> None:
+        """Stay silent."""
+
+    def said(self, message: str) -> None:
+        """Stay silent."""
+
+    def warned(self, message: str) -> None:
+        """Stay silent."""
+
+
 @dataclass(frozen=True)
 class UpdateFigures:
     """Figures of one update. The loss is summed over the target tokens, in nats."""

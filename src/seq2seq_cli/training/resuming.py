@@ -55,6 +55,11 @@ def check_data(state: TrainingState, fingerprint: str) -> None:
     )
 
 
+def continues(run: RunFolder, *, restart: bool) -> bool:
+    """Whether training in this folder continues the run that is there."""
+    return run.exists() and not restart
+
+
 def resolve(config: RunConfig, path: Path, *, restart: bool) -> RunPlan:
     """Decide whether a run begins or continues, and complete its configuration.
 
@@ -63,7 +68,7 @@ def resolve(config: RunConfig, path: Path, *, restart: bool) -> RunPlan:
     """
     config = with_languages(config)
     run = RunFolder(path)
-    plan = _resumed(config, run) if run.exists() and not restart else _fresh(config, run)
+    plan = (_resumed if continues(run, restart=restart) else _fresh)(config, run)
     if plan.tokenizers is not None:
         check_languages(config, plan.tokenizers.source)
     return plan

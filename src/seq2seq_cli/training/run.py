@@ -29,7 +29,7 @@ from seq2seq_cli.training.memory import (
 )
 from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.preparation import PreparedData, prepare_data
-from seq2seq_cli.training.progress import Listener
+from seq2seq_cli.training.progress import Listener, SilentListener
 from seq2seq_cli.training.resuming import RunPlan, resolve, with_batch_tokens
 from seq2seq_cli.training.torch_compile import compile_layers
 from seq2seq_cli.training.trainer import Experiment, Trainer
@@ -38,6 +38,7 @@ from seq2seq_cli.translation import TranslationSettings, Translator
 
 SHORTLIST_TRANSLATIONS = 50  # of each source token
 SHORTLIST_COMMON = 100  # target tokens on every list
+SILENT = SilentListener()
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def train_run(
     config: RunConfig,
     path: Path,
     *,
-    listener: Listener,
     warn: Warn,
     device: torch.device,
+    listener: Listener = SILENT,
     restart: bool = False,
     cache: Path | None = None,
 ) -> str:
@@ -62,7 +63,8 @@ def train_run(
 
     Tokenised corpora are cached in the folder `cache`; without one, large corpora are cached in the
     user's own folder, and small ones not at all. Raises InputError if the folder holds another run
-    or the data cannot be used.
+    or the data cannot be used, AlreadyFinishedError if the run is at its end, and
+    InterruptedTrainingError after a signal, everything saved.
     """
     library()  # a build of the kernels that is missing is an error before there is work to lose
     plan = resolve(config, path, restart=restart)

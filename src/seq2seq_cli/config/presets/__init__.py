@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from seq2seq_cli.errors import InputError
 
+DEFAULT = "transformer-small"
 SUFFIX = ".toml"
 
 

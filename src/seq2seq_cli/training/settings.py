@@ -1,0 +1,83 @@
+"""From a preset, a settings file and single settings to the settings of a run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from seq2seq_cli.config import presets
+from seq2seq_cli.config.settings import Table, merged, parse_toml
+from seq2seq_cli.runs.run_config import RECORDED, RunConfig
+from seq2seq_cli.text import STDIN, Warn, read_lines
+
+
+def merge_settings(
+    given: Mapping[str, Table],
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    output: Path | None = None,
+    restart: bool = False,
+    warn: Warn,
+) -> RunConfig:
+    """Merge a preset, a settings file and the settings given, section by section; later ones win.
+
+    Without a preset, the default one is taken; but a file that names an architecture needs none,
+    and a run that begins with the weights of another one (`training.init_from`) takes that one's
+    model settings, or its own if it continues in the folder `output`. Warns of given settings that
+    have no effect. Raises InputError for what is unknown or does not fit.
+    """
+    from_file = read_settings(file, warn) if file else {}
+    layers = merged(from_file, given)
+    pretrained = layers.get("training", {}).get("init_from")
+    is_complete = "architecture" in from_file.get("model", {})
+    base: dict[str, Table] = {}
+    if preset or not (is_complete or pretrained):
+        name = preset or presets.DEFAULT
+        base = parse_toml(presets.read(name), f"preset {name}")
+    elif not is_complete:
+        base = _model_of(str(pretrained), output, restart=restart)
+    for warning in settings_without_effect(given, layers):
+        warn(warning)
+    return RunConfig.from_tables(merged(base, layers))
+
+
+def _model_of(pretrained: str, output: Path | None, *, restart: bool) -> dict[str, Table]:
+    """The section [model] of the run that continues, or else of the pretrained one."""
+    # These import PyTorch, and a wrong setting is to be answered at once.
+    from seq2seq_cli.runs.run_folder import RunFolder
+    from seq2seq_cli.training.resuming import continues
+
+    own = RunFolder(output) if output else None
+    run = own if own and continues(own, restart=restart) else RunFolder(Path(pretrained))
+    return {"model": run.load_config().tables()["model"]}
+
+
+def read_settings(path: Path, warn: Warn) -> dict[str, Table]:
+    """The sections of a settings file, which may be the config.toml of a run.
+
+    Raises InputError if it cannot be read or is not TOML.
+    """
+    text = "\n".join(read_lines(path, warn))
+    tables = parse_toml(text, "standard input" if path == STDIN else str(path))
+    return {name: table for name, table in tables.items() if name not in RECORDED}
+
+
+def settings_without_effect(given: Mapping[str, Table], settings: Mapping[str, Table]) -> list[str]:
+    """Warnings of given settings that have no effect beside all the others."""
+    data, training = settings.get("data", {}), settings.get("training", {})
+    reason, warnings = "", []
+    if data.get("source_tokenizer"):
+        reason = "a tokenizer is given with --source-tokenizer"
+    elif training.get("init_from"):
+        reason = (
+            "the tokenizers are those of --init-from; others are given with --source-tokenizer and "
+            "--target-tokenizer"
+        )
+    if reason:
+        unused = [f"tokenizer.{key}" for key in given.get("tokenizer", {})]
+        unused += ["data.joint_vocabulary"] * ("joint_vocabulary" in given.get("data", {}))
+        warnings = [f"{name} has no effect: {reason}" for name in unused]
+    if training.get("freeze") and not training.get("init_from"):
+        warnings.append(
+            "training.freeze without --init-from leaves these weights as they were drawn at random"
+        )
+    return warnings
