@@ -11,6 +11,7 @@ import torch
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.kernels.library import usable_builds
 from seq2seq_cli.models import Vocabulary, build, model_config
 from seq2seq_cli.runs.checkpoints import TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
@@ -19,6 +20,7 @@ from seq2seq_cli.training.diagnosis import TranslationStatistics
 from seq2seq_cli.training.distributed import Number, ProcessGroup
 from seq2seq_cli.training.progress import UpdateFigures, Validation
 from seq2seq_cli.training.resuming import check_settings, raises_limit
+from seq2seq_cli.training.run import Machine
 from seq2seq_cli.training.trainer import Experiment, Trainer
 
 
@@ -201,3 +203,12 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
     assert list((tmp_path / "first").rglob("*"))
     assert not list((tmp_path / "second").rglob("*"))
     assert second.state.update == first.state.update
+
+
+@pytest.mark.parametrize("build", [*usable_builds(), "off"])
+def test_the_device_line_names_the_kernels_or_says_that_there_are_none(
+    build: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQ2SEQ_NATIVE", build)
+    line = str(Machine(torch.device("cpu"), torch.float32))
+    assert line.endswith(f", float32, kernels: {'none' if build == 'off' else build}")

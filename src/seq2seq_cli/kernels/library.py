@@ -50,9 +50,8 @@ def build_file(build: str) -> Path | None:
     return next(Path(__file__).parent.glob(f"{name}*.so"), None)
 
 
-@lru_cache
-def library() -> ctypes.CDLL | None:
-    """Load the fastest build, or the one that SEQ2SEQ_NATIVE names; None if there is none.
+def build_in_use() -> str | None:
+    """The fastest usable build, or the one that SEQ2SEQ_NATIVE names; None if there is none.
 
     Raises InputError if SEQ2SEQ_NATIVE names a build that this machine does not have.
     """
@@ -62,11 +61,17 @@ def library() -> ctypes.CDLL | None:
             f"SEQ2SEQ_NATIVE={wanted}: {', '.join([*usable, 'off'])} are allowed on this machine; "
             "without it the fastest is taken"
         )
-    builds = [name for name in usable if wanted in ("", name)]
-    if not builds:
+    return next((name for name in usable if wanted in ("", name)), None)
+
+
+@lru_cache
+def library() -> ctypes.CDLL | None:
+    """Load the build in use; None if there is none. Raises InputError as `build_in_use` does."""
+    build = build_in_use()
+    if build is None:
         return None
-    found = ctypes.CDLL(str(build_file(builds[0])))
-    TILES.bind(found).use_tiles(builds[0] == "amx")
+    found = ctypes.CDLL(str(build_file(build)))
+    TILES.bind(found).use_tiles(build == "amx")
     return found
 
 

@@ -13,7 +13,7 @@ from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.devices import choose_precision, describe, return_memory
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.precision import choose_search_precision
-from seq2seq_cli.kernels.library import library
+from seq2seq_cli.kernels.library import build_in_use, library
 from seq2seq_cli.models import TranslationModel, build
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -47,6 +47,13 @@ class Machine:
 
     device: torch.device
     precision: torch.dtype
+
+    def __str__(self) -> str:
+        """What users read about it; on a CPU also which build of the kernels is in use."""
+        text = describe(self.device, self.precision)
+        if self.device.type != "cpu":
+            return text
+        return f"{text}, kernels: {build_in_use() or 'none'}"
 
 
 def train_run(
@@ -92,7 +99,7 @@ def build_model(
     if training.freeze:
         frozen = model.freeze(training.freeze)
         listener.said(f"frozen: {', '.join(training.freeze)}, {frozen:,} parameters")
-    listener.said(f"device: {describe(machine.device, machine.precision)}")
+    listener.said(f"device: {machine}")
     if training.torch_compile:
         number = compile_layers(model.to(machine.device), machine.device)
         listener.said(f"compiled: {number} layers, at the first update")
