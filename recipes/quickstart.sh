@@ -47,7 +47,7 @@ train() {
         --set training.validate_every=100 --set training.average=none \
         --set model.dropout=0 --set training.label_smoothing=0.05 "$@"
 }
-# Continues where an earlier try was cut off. Exit code 2: it was begun with other settings.
+# Continues where an earlier try was cut off. Exit code 2: it began with other settings.
 train || { [ $? -eq 2 ] && train --restart; }
 
 echo

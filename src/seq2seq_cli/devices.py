@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.text import counted
 
 ONEDNN_CACHE = 256  # shapes of matrix products that oneDNN remembers
 # <malloc.h> of glibc
@@ -75,7 +76,7 @@ def describe(device: torch.device, precision: torch.dtype) -> str:
     if device.type == "mps":
         return f"Apple MPS, {precision_name}"
     threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {precision_name}"
+    return f"CPU, {counted(threads, 'thread')}, {precision_name}"
 
 
 def usable_threads() -> int:

@@ -87,12 +87,17 @@ def check_is_list(lines: Iterable[str], name: str) -> None:
         raise InputError(f"{name}: one string was given; give a list of lines, [line] for one line")
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with what it counts, such as "1 line" or "2,000 lines"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def check_line_counts(name: str, lines: int, other_name: str, other_lines: int) -> None:
     """Raise InputError unless two texts that belong together have the same number of lines."""
     if lines != other_lines:
         raise InputError(
-            f"{name} has {lines:,} lines, {other_name} has {other_lines:,}: they belong together "
-            "line by line"
+            f"{name} has {counted(lines, 'line')} but {other_name} has {other_lines:,}; "
+            "line k of the one must belong to line k of the other"
         )
 
 

@@ -115,7 +115,7 @@ def test_weights_that_cannot_be_averaged_are_refused_and_nothing_written(seq2seq
         (["run", "narrow"], "different models: model.width is 32 and 16; only equal ones"),
         (["run", "words"], "run and words have different tokenizers"),
         (["alone"], "alone has no saved weights to average"),
-        (["run", "--last", 9], "saved weights (updates "),
+        (["run", "--last", 9], "of saved weights (updates "),
         (["run", "--best", 9], "saved validated weights (updates "),
         (["run", "--updates", "35"], "run has no saved weights of update 35, but those of "),
         (["run", "--updates", "35,x"], "--updates 35,x: whole numbers separated by commas"),

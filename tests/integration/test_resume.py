@@ -215,7 +215,7 @@ def test_a_finished_run_says_so_and_is_left_alone(train):
     before = contents(command.run)
     done = command()
     assert done.code == 0
-    assert "finished since update 40: 40 updates were done" in done.stderr
+    assert "finished since update 40: the limit of 40 updates was reached" in done.stderr
     assert contents(command.run) == before
 
 
@@ -246,7 +246,7 @@ def test_a_training_that_ends_at_a_score_ends_there_after_kills_too(train, unbro
     assert 0 < last_update(command.run) < lines[-1]["update"]
     done = command()
     assert done.code == 0, done.stderr
-    reason = f"loss reached {lines[-1]['loss']:.2f} of the 2 wanted"
+    reason = f"loss reached {lines[-1]['loss']:.2f}; the goal was 2"
     assert f"done: {reason}" in done.stderr
     assert (result(command.run), reports(command.run)) == (expected, lines)
     assert RunFolder(command.run).finished() == (lines[-1]["update"], reason)

@@ -15,15 +15,15 @@ REFUSED_FILES = {
     ),
     "unequal sides": (
         {"--target": "short.de"},
-        "train.en has 300 lines but short.de has 299; line k of the one must be the translation",
+        "train.en has 300 lines but short.de has 299; line k of the one must belong to line k",
     ),
     "nothing in it": (
         {"--source": "empty", "--target": "empty"},
-        "empty and empty hold no sentence pair (0 blank ones)",
+        "empty and empty do not contain a sentence pair; blank pairs: 0",
     ),
     "only blank lines": (
         {"--valid-source": "blank", "--valid-target": "blank"},
-        "blank and blank hold no sentence pair (3 blank ones)",
+        "blank and blank do not contain a sentence pair; blank pairs: 3",
     ),
     "all too long": (
         {"--source": "long.en"},
@@ -131,7 +131,7 @@ def test_plain_lines_tell_of_data_model_progress_and_validation(train):
         "  hypothesis: ",
         "update 100  epoch ",
         "validation at update 100: loss ",
-        "done: 100 updates were done. Translate with: seq2seq translate run",
+        "done: the limit of 100 updates was reached. Translate with: seq2seq translate run",
     ):
         assert any(line.startswith(beginning) for line in lines), f"{beginning!r} not in this order"
 

@@ -448,7 +448,7 @@ def test_the_best_extensions_are_those_of_a_full_sort(
 @pytest.mark.parametrize("options", [{"beam": 1}, {"beam": 3}, {"sample": True}])
 def test_a_model_that_gives_no_numbers_is_refused(options: dict[str, Any]) -> None:
     model = TableModel({BOS: [math.nan] * 7})
-    with pytest.raises(Seq2seqError, match="no numbers"):
+    with pytest.raises(Seq2seqError, match="not numbers"):
         search.search(Predictor([model]), pad([[4, EOS]]), to_limit(**options))
 
 

@@ -23,14 +23,14 @@ def report(run: Path, bleu: float, reason: str, minutes: float) -> subprocess.Co
 
 @pytest.mark.parametrize(("limit", "more"), [(0.3, 10), (3.0, 10), (10.0, 20)])
 def test_after_its_time_limit_it_says_how_to_go_on(limit: float, more: int, tmp_path: Path) -> None:
-    done = report(tmp_path, 18.2, f"{limit:g} minutes were over", limit)
+    done = report(tmp_path, 18.2, f"the limit of {limit:g} minutes was reached", limit)
     assert done.returncode == 0
     assert "18.2 BLEU" in done.stdout
     assert f"\n    MINUTES={more} bash recipes/quickstart.sh\n" in done.stdout
 
 
 @pytest.mark.parametrize(
-    "reason", ["bleu reached 92.34 of the 92 wanted", "4,000 updates were done"]
+    "reason", ["bleu reached 92.34; the goal was 92", "the limit of 4,000 updates was reached"]
 )
 @pytest.mark.parametrize(("bleu", "code"), [(89.9, 1), (90.0, 0)])
 def test_without_the_limit_it_demands_its_score(

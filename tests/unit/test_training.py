@@ -81,14 +81,14 @@ RISING = [10.0, 40.0, 30.0, 92.34, 95.0, 96.0]
 def test_while_bleu_stays_at_zero_a_lower_loss_is_better(tmp_path: Path) -> None:
     """A slow beginning is neither the best nor a reason to stop."""
     slow = trainer(tmp_path, losses=FALLING, scores=[0.0] * 6, patience=2)
-    assert slow.train() == "6 updates were done"
+    assert slow.train() == "the limit of 6 updates was reached"
     assert slow.state.best is not None
     assert slow.state.best.update == 6
 
 
 def test_of_equally_good_weights_the_first_are_the_best(tmp_path: Path) -> None:
     same = trainer(tmp_path, losses=[3.0] * 6, scores=[50.0] * 6, patience=2)
-    assert same.train() == "bleu had not got better in 2 validations"
+    assert same.train() == "bleu did not improve in 2 validations"
     assert same.state.update == 3
     assert same.state.best is not None
     assert same.state.best.update == 1
@@ -97,23 +97,23 @@ def test_of_equally_good_weights_the_first_are_the_best(tmp_path: Path) -> None:
 
 def test_training_ends_after_the_epochs_and_minutes_that_are_given(tmp_path: Path) -> None:
     one = trainer(tmp_path / "one", losses=FALLING, scores=RISING, max_epochs=2)
-    assert one.train() == "2 epochs were done"
+    assert one.train() == "the limit of 2 epochs was reached"
     assert one.state.epoch == 2
     other = trainer(tmp_path / "other", losses=FALLING, scores=RISING, max_minutes=3)
     other.state.seconds = 179.0
     assert other.end_reason() is None
     other.state.seconds = 180.0
-    assert other.end_reason() == "3 minutes were over"
+    assert other.end_reason() == "the limit of 3 minutes was reached"
 
 
 @pytest.mark.parametrize(
     ("settings", "update", "reason"),
     [
-        ({"stop_score": 92}, 4, "bleu reached 92.34 of the 92 wanted"),
-        ({"stop_score": 40}, 2, "bleu reached 40.00 of the 40 wanted"),
-        ({"stop_metric": "loss", "stop_score": 3.5}, 4, "loss reached 3.00 of the 3.5 wanted"),
-        ({"stop_score": 97}, 6, "6 updates were done"),
-        ({"stop_score": 0}, 6, "6 updates were done"),
+        ({"stop_score": 92}, 4, "bleu reached 92.34; the goal was 92"),
+        ({"stop_score": 40}, 2, "bleu reached 40.00; the goal was 40"),
+        ({"stop_metric": "loss", "stop_score": 3.5}, 4, "loss reached 3.00; the goal was 3.5"),
+        ({"stop_score": 97}, 6, "the limit of 6 updates was reached"),
+        ({"stop_score": 0}, 6, "the limit of 6 updates was reached"),
     ],
 )
 def test_training_ends_at_the_score_that_is_wanted(

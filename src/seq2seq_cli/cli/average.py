@@ -8,6 +8,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import parse_updates
 from seq2seq_cli.cli.pipe import check_new_folder
+from seq2seq_cli.text import counted
 
 SELECTION = "Which of the saved weights of a run"
 
@@ -65,4 +66,4 @@ def average(
         )
     for file in files:
         console.note(f"  {file}")
-    console.note(f"{output} is the average of these {len(files)}")
+    console.note(f"{output} is the average of {counted(len(files), 'set')} of weights")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.text import counted
 
 app = typer.Typer(help="Make corpora.", no_args_is_help=True)
 
@@ -22,7 +23,7 @@ def demo(
     ],
     pairs: Annotated[int, typer.Option(min=1, help="Sentence pairs to train on.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed draws other sentences.")] = 1,
-    min_words: Annotated[int, typer.Option(min=0, help="Least words of an English sentence.")] = 0,
+    min_words: Annotated[int, typer.Option(min=0, help="Fewest words of an English sentence.")] = 0,
     max_words: Annotated[
         int | None,
         typer.Option(min=1, help="Most words of an English sentence.", show_default="no limit"),
@@ -43,4 +44,4 @@ def demo(
         directory, pairs=pairs, seed=seed, min_words=min_words, max_words=max_words
     )
     for name, count in written.items():
-        console.note(f"{directory / name}.en, .de: {count:,} pairs")
+        console.note(f"{directory / name}.en, .de: {counted(count, 'pair')}")

@@ -19,7 +19,7 @@ from seq2seq_cli.evaluation.plots.files import (
     save_attention,
     save_curves,
 )
-from seq2seq_cli.text import STDIN, check_line_counts, display_name, read_lines
+from seq2seq_cli.text import STDIN, check_line_counts, counted, display_name, read_lines
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
@@ -124,7 +124,7 @@ def attention(
     if not drawn:
         raise InputError(f"{display_name(input_)} is empty: nothing to draw")
     save_attention(drawn, output, f"Attention of {run.name}", layer, head)
-    console.note(f"{output}: {len(drawn):,} sentence{'s' if len(drawn) > 1 else ''}")
+    console.note(f"{output}: {counted(len(drawn), 'sentence')}")
 
 
 @app.command()
@@ -162,7 +162,7 @@ def curves(
             print(line)
         return
     save_curves(drawn, over, output, f"Training of {', '.join(run.name for run in runs)}")
-    console.note(f"{output}: {len(runs)} run{'s' if len(runs) > 1 else ''}")
+    console.note(f"{output}: {counted(len(runs), 'run')}")
 
 
 def _check_output(output: Path | None, formats: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import parse_weights
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
 from seq2seq_cli.runs.layout import check_run_folder
-from seq2seq_cli.text import STDIN, check_line_counts, display_name, read_lines
+from seq2seq_cli.text import STDIN, check_line_counts, counted, display_name, read_lines
 from seq2seq_cli.translation.settings import Precision, TranslationSettings
 
 FILES, MACHINE = "Files", "Machine"
@@ -125,6 +125,6 @@ def likelihood(
             total, tokens = total + each.log_probability, tokens + len(each.pieces)
     if tokens:
         console.note(
-            f"{len(sources):,} pairs, {tokens:,} tokens: log-probability {total:.2f}, "
+            f"{counted(len(sources), 'pair')}, {tokens:,} tokens: log-probability {total:.2f}, "
             f"perplexity {perplexity(total, tokens):.4f}"
         )

@@ -28,7 +28,7 @@ def train(
         typer.Option(
             help="Source text: a file of lines, a column or field of a table (corpus.tsv:1, "
             "corpus.jsonl:en, corpus.parquet:en), or hf:NAME[:CONFIG]:SPLIT:FIELD of a Hugging "
-            "Face data set. Several, and .gz, are fine. " + REQUIRED,
+            "Face data set. Can be given several times; gzip (.gz) is read too. " + REQUIRED,
             rich_help_panel=DATA,
         ),
     ] = None,

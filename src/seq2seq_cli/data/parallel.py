@@ -9,7 +9,7 @@ from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.formats.base import Container
 from seq2seq_cli.data.sources import Source, display_names, parse_source, split_language_mark
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn
+from seq2seq_cli.text import Warn, check_line_counts
 from seq2seq_cli.tokenization.language_tags import language_tag
 
 
@@ -71,17 +71,15 @@ class Corpus:
         )
         for count, (source, target) in enumerate(zip_longest(sources, targets)):
             if source is None:
-                raise self._unequal_error(count, count + 1 + _count(targets))
-            if target is None:
-                raise self._unequal_error(count + 1 + _count(sources), count)
-            yield source, target
+                self._check_counts(count, count + 1 + _count(targets))
+            elif target is None:
+                self._check_counts(count + 1 + _count(sources), count)
+            else:
+                yield source, target
 
-    def _unequal_error(self, source_count: int, target_count: int) -> InputError:
-        return InputError(
-            f"{display_names(self.source)} has {source_count:,} lines but "
-            f"{display_names(self.target)} has {target_count:,}; "
-            "line k of the one must be the translation of line k of the other"
-        )
+    def _check_counts(self, source_lines: int, target_lines: int) -> None:
+        names = display_names(self.source), display_names(self.target)
+        check_line_counts(names[0], source_lines, names[1], target_lines)
 
     def digest(self) -> list[list[str]]:
         """Distinguishes this corpus from all others: hashes of its content, and its fields."""
@@ -194,4 +192,4 @@ def read_parallel(corpora: Sequence[Corpus], warn: Warn) -> ParallelText:
 def no_pairs_error(corpora: Sequence[Corpus], blank: int) -> InputError:
     """The error for corpora without a sentence pair."""
     names = "; ".join(corpus.name for corpus in corpora)
-    return InputError(f"{names} hold no sentence pair ({blank:,} blank ones)")
+    return InputError(f"{names} do not contain a sentence pair; blank pairs: {blank:,}")

@@ -25,6 +25,6 @@ class NoNumbersError(Seq2seqError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the model's scores are no numbers (NaN): its weights are damaged, or its training "
+            "the model's scores are not numbers (NaN): its weights are damaged, or its training "
             "diverged; train again with a smaller training.learning_rate"
         )

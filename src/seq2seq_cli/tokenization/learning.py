@@ -16,7 +16,7 @@ from sentencepiece import SentencePieceTrainer
 from seq2seq_cli import symbols
 from seq2seq_cli.config.tokenizer import UNLIMITED, TokenizerSettings
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import check_is_list
+from seq2seq_cli.text import check_is_list, counted
 from seq2seq_cli.tokenization.language_tags import TAG, language_tag
 from seq2seq_cli.tokenization.tokenizer import UNKNOWN, Tokenizer, replace_non_text
 
@@ -189,8 +189,8 @@ def _automatic_size(model_type: str, sentences: int) -> tuple[int, str]:
         )
     size = automatic_vocabulary_size(sentences)
     return size, (
-        f"vocabulary size: {size:,} pieces for {sentences:,} sentences; the fewer sentences, the "
-        "fewer pieces are best (Sennrich & Zhang 2019, Gowda & May 2020)"
+        f"vocabulary size: {size:,} pieces for {counted(sentences, 'sentence')}; the fewer "
+        "sentences, the fewer pieces are best (Sennrich & Zhang 2019, Gowda & May 2020)"
     )
 
 

@@ -15,6 +15,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import SHORTLIST, WEIGHTS
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import load_tensors, read_label
+from seq2seq_cli.text import counted
 
 Weights = dict[str, Tensor]
 
@@ -121,8 +122,9 @@ class Selection:
     def _enough(run: RunFolder, found: list[int], wanted: int, kind: str = "") -> list[int]:
         require(
             len(found) >= wanted,
-            f"{run.path} has {len(found)} saved {kind}weights ({_listed(sorted(found))}), {wanted} "
-            "are asked for; training saves as many as training.average_count",
+            f"{run.path} has {counted(len(found), 'set')} of saved {kind}weights "
+            f"({_listed(sorted(found))}), but {wanted} were asked for; training saves as many as "
+            "training.average_count",
         )
         return found
 

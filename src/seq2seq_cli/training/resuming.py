@@ -215,7 +215,7 @@ def check_settings(old: RunConfig, new: RunConfig, path: Path) -> None:
     if differences:
         listing = "\n".join(differences)
         raise InputError(
-            f"{path} was begun with other settings:\n{listing}\n"
+            f"{path} began with other settings:\n{listing}\n"
             "Give the same ones to continue, another --output, or --restart to begin again"
         )
 

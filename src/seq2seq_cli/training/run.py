@@ -20,7 +20,7 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES
-from seq2seq_cli.text import Warn
+from seq2seq_cli.text import Warn, counted
 from seq2seq_cli.training.diagnosis import diagnose
 from seq2seq_cli.training.memory import (
     checkpoint_activations,
@@ -102,7 +102,7 @@ def build_model(
     listener.said(f"device: {machine}")
     if training.torch_compile:
         number = compile_layers(model.to(machine.device), machine.device)
-        listener.said(f"compiled: {number} layers, at the first update")
+        listener.said(f"torch.compile: {counted(number, 'layer')}, at the first update")
     if training.activation_checkpointing:
         checkpoint_activations(model)
     return model

@@ -21,6 +21,7 @@ from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.checkpoints import Checkpoint, TrainingState, disk_error
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import load_weights, weights_of
+from seq2seq_cli.text import counted
 from seq2seq_cli.training.averaging import MovingAverage
 from seq2seq_cli.training.best_weights import BestWeights
 from seq2seq_cli.training.checkpointing import restore_training_tensors, training_tensors
@@ -131,15 +132,16 @@ class Trainer:
         config, state = self.config, self.state
         if state.best is not None and self._is_good_enough(state.best.value):
             value = f"{abs(state.best.value):.2f}"
-            return f"{config.stop_metric} reached {value} of the {config.stop_score:g} wanted"
+            return f"{config.stop_metric} reached {value}; the goal was {config.stop_score:g}"
         if 0 < config.max_updates <= state.update:
-            return f"{config.max_updates:,} updates were done"
+            return f"the limit of {counted(config.max_updates, 'update')} was reached"
         if 0 < config.max_epochs <= state.epoch:
-            return f"{config.max_epochs:,} epochs were done"
+            return f"the limit of {counted(config.max_epochs, 'epoch')} was reached"
         if 0 < config.max_minutes * 60 <= state.seconds:
-            return f"{config.max_minutes:g} minutes were over"
+            return f"the limit of {config.max_minutes:g} minutes was reached"
         if 0 < config.patience <= state.without_improvement:
-            return f"{config.stop_metric} had not got better in {config.patience} validations"
+            validations = counted(config.patience, "validation")
+            return f"{config.stop_metric} did not improve in {validations}"
         return None
 
     def _is_good_enough(self, value: float) -> bool:
