@@ -13,6 +13,7 @@ from typing import BinaryIO, NoReturn, Self
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.runs.lock import remove_stale_lock
 
 Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the first
 
@@ -65,7 +66,12 @@ def check_output(target: Path) -> None:
 
 
 def check_new_folder(path: Path) -> None:
-    """Raise InputError if a folder cannot be made, or exists and is not empty."""
+    """Raise InputError if a folder cannot be made, or exists and is not empty.
+
+    A lock that a killed training left there is removed.
+    """
+    if path.is_dir():
+        remove_stale_lock(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} exists already; name a new folder")
     above = next(folder for folder in path.absolute().parents if folder.exists())

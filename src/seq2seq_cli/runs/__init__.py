@@ -1,6 +1,7 @@
 """The run folder: everything that a trained model is, and all that training needs to resume.
 
 - `layout`: what lies where in a run folder
+- `lock`: only one training writes into a run folder
 - `tensors`: safetensors files that carry their hash
 - `metrics`: metrics.jsonl, the record of training
 - `checkpoints`: the state of training, and weights saved to be averaged
@@ -8,8 +9,8 @@
 - `run_config`: the settings of a run, in config.toml
 - `run_folder`: the folder as a whole
 
-`layout` and `run_config` are free of torch, so that a command can refuse a wrong path or setting at
-once. Nothing is pickled: reading a stranger's folder runs none of its code. A file or a checkpoint
-appears in one step (temporary name, fsync, rename), so that a kill leaves either the old or the new
-one.
+`layout`, `lock` and `run_config` are free of torch, so that a command can refuse a wrong path or
+setting at once. Nothing is pickled: reading a stranger's folder runs none of its code. A file or a
+checkpoint appears in one step (temporary name, fsync, rename), so that a kill leaves either the old
+or the new one.
 """

@@ -6,6 +6,7 @@ RUN/
   model.safetensors       the weights to translate with
   metrics.jsonl           one line for each report of training
   shortlist.safetensors   the most likely translations of each source token
+  training.lock           who is training here; only while somebody is
   training/
     update-00001000/      the last checkpoint: weights, optimizer, random and loop state
     weights/              weights that may yet be averaged
@@ -21,6 +22,7 @@ WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 REPORT_EVERY = 50  # updates between its lines
 SHORTLIST = "shortlist.safetensors"
+LOCK = "training.lock"
 JOINT_TOKENIZER = "tokenizer.model"
 SOURCE_TOKENIZER = "source.model"
 TARGET_TOKENIZER = "target.model"

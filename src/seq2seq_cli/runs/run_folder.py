@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -15,6 +16,7 @@ from seq2seq_cli.models import TranslationModel, build
 from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
 from seq2seq_cli.runs.layout import (
     FINISHED,
+    LOCK,
     METRICS,
     RUN_CONFIG,
     SAVED_WEIGHTS,
@@ -23,11 +25,12 @@ from seq2seq_cli.runs.layout import (
     TRAINING,
     WEIGHTS,
 )
+from seq2seq_cli.runs.lock import locked
 from seq2seq_cli.runs.metrics import Metrics
 from seq2seq_cli.runs.run_config import ConfigFile, RunConfig
 from seq2seq_cli.runs.tensors import load_tensors, load_weights, read_label, save_tensors
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.text import Warn, replace_file
 
 
 class RunFolder:
@@ -55,7 +58,7 @@ class RunFolder:
         """Whether a run may begin: nothing is here, or only what a run left that was cut short."""
         if not self.path.exists():
             return True
-        own = {WEIGHTS, METRICS, SHORTLIST, TRAINING, *TOKENIZERS}
+        own = {WEIGHTS, METRICS, SHORTLIST, LOCK, TRAINING, *TOKENIZERS}
         return (
             self.path.is_dir()
             and not any(path.is_file() for path in self.training.rglob("*"))
@@ -64,6 +67,18 @@ class RunFolder:
                 for entry in self.path.iterdir()
             )
         )
+
+    @contextmanager
+    def locked(self, warn: Warn) -> Iterator[None]:
+        """Keep other trainings out of the folder, unless it is one that no run may begin in.
+
+        Raises InputError, with who is training, if another process is.
+        """
+        if not (self.is_own() or self.is_free()):
+            yield  # nothing is changed in a folder of something else
+            return
+        with locked(self.path, warn):
+            yield
 
     def only_translates(self) -> bool:
         """Whether there are weights but no checkpoint: an average, or what was left of a run."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from seq2seq_cli.config.settings import require, toml_value
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import SHORTLIST, WEIGHTS
+from seq2seq_cli.runs.lock import holder
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import load_tensors, read_label
 from seq2seq_cli.text import counted
@@ -194,11 +195,25 @@ def _hashes(run: RunFolder) -> dict[str, str]:
     return {name: each.sha256 for name, each in run.load_tokenizers().files().items()}
 
 
+def _load_while_training_goes_on(file: Path) -> Weights:
+    """Read weights. Raises InputError that says so if a training has removed them meanwhile."""
+    try:
+        return load_tensors(file)
+    except InputError:
+        who = holder(file.parents[2])  # RUN/training/weights/FILE
+        if who is None or file.exists():
+            raise
+        raise InputError(
+            f"{file} is not needed any more by the training of {who} and was removed; give the "
+            "command again, or wait for the end of training"
+        ) from None
+
+
 def _with_same_shapes(files: Sequence[Path]) -> Iterable[Weights]:
     """Read weights one file after the other; raises InputError if names or shapes differ."""
     shapes = None
     for file in files:
-        weights = load_tensors(file)
+        weights = _load_while_training_goes_on(file)
         found = {name: tensor.shape for name, tensor in weights.items()}
         require(
             shapes is None or shapes == found,

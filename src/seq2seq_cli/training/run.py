@@ -70,18 +70,19 @@ def train_run(
 
     Tokenised corpora are cached in the folder `cache`; without one, large corpora are cached in the
     user's own folder, and small ones not at all. Raises InputError if the folder holds another run
-    or the data cannot be used, AlreadyFinishedError if the run is at its end, and
-    InterruptedTrainingError after a signal, everything saved.
+    or is being trained in, or if the data cannot be used, AlreadyFinishedError if the run is at its
+    end, and InterruptedTrainingError after a signal, everything saved.
     """
     library()  # a build of the kernels that is missing is an error before there is work to lose
-    plan = resolve(config, path, restart=restart)
-    data = prepare_data(plan.config, plan.tokenizers, cache=cache, listener=listener, warn=warn)
-    plan.check_data(data.fingerprint)
-    machine = Machine(device, choose_precision(plan.config.training.precision, device))
-    model = build_model(plan, data, machine, listener)
-    config = with_measured_batches(plan.config, model, data, machine, listener)
-    open_run(plan, config, data)
-    return make_trainer(plan.run, config, data, model, machine, listener).train()
+    with RunFolder(path).locked(warn):
+        plan = resolve(config, path, restart=restart)
+        data = prepare_data(plan.config, plan.tokenizers, cache=cache, listener=listener, warn=warn)
+        plan.check_data(data.fingerprint)
+        machine = Machine(device, choose_precision(plan.config.training.precision, device))
+        model = build_model(plan, data, machine, listener)
+        config = with_measured_batches(plan.config, model, data, machine, listener)
+        open_run(plan, config, data)
+        return make_trainer(plan.run, config, data, model, machine, listener).train()
 
 
 def build_model(
@@ -143,10 +144,6 @@ def open_run(plan: RunPlan, config: RunConfig, data: PreparedData) -> None:
     Nothing is removed before all input was found good.
     """
     run, tokenizers = plan.run, data.tokenizers
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{run.path} cannot be made: {error.strerror}") from None
     if plan.is_resumed:
         run.unfinish()
         run.config.write(config, tokenizers)
