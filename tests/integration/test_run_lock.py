@@ -41,7 +41,7 @@ def test_a_second_training_is_told_who_trains_and_the_run_can_be_used_meanwhile(
     continued.wait_for_stderr(b"validation at update ")
     continued.send_signal(signal.SIGINT)
     assert continued.finish().code == 128 + signal.SIGINT
-    assert not (command.run / "training.lock").exists()
+    assert not (command.run / "run.lock").exists()
 
 
 def test_a_second_training_is_refused_before_the_first_has_read_its_text(train):
@@ -65,12 +65,12 @@ def test_a_lock_that_a_kill_left_is_not_in_the_way(seq2seq, train):
     assert command().code == 0
     for name in ("mean", "new"):
         (command.folder / name).mkdir()
-        (command.folder / name / "training.lock").write_text('{"pid": 1}')
+        (command.folder / name / "run.lock").write_text('{"pid": 1}')
     done = seq2seq("average", "run", "--output", "mean", folder=command.folder)
     assert done.code == 0, done.stderr
-    assert not (command.folder / "mean" / "training.lock").exists()
+    assert not (command.folder / "mean" / "run.lock").exists()
     assert command("--output", "new").code == 0
-    assert not (command.folder / "new" / "training.lock").exists()
+    assert not (command.folder / "new" / "run.lock").exists()
 
 
 def test_the_lock_leaves_nothing_behind(tmp_path: Path) -> None:

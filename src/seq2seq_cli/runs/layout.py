@@ -6,7 +6,7 @@ RUN/
   model.safetensors       the weights to translate with
   metrics.jsonl           one line for each report of training
   shortlist.safetensors   the most likely translations of each source token
-  training.lock           who is training here; only while somebody is
+  run.lock                who is training here; only while somebody is
   training/
     update-00001000/      the last checkpoint: weights, optimizer, random and loop state
     weights/              weights that may yet be averaged
@@ -22,7 +22,7 @@ WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 REPORT_EVERY = 50  # updates between its lines
 SHORTLIST = "shortlist.safetensors"
-LOCK = "training.lock"
+LOCK = "run.lock"
 JOINT_TOKENIZER = "tokenizer.model"
 SOURCE_TOKENIZER = "source.model"
 TARGET_TOKENIZER = "target.model"
