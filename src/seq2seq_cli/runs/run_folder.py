@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -28,7 +29,7 @@ from seq2seq_cli.runs.layout import (
 from seq2seq_cli.runs.lock import locked
 from seq2seq_cli.runs.metrics import Metrics
 from seq2seq_cli.runs.run_config import ConfigFile, RunConfig
-from seq2seq_cli.runs.tensors import load_tensors, load_weights, read_label, save_tensors
+from seq2seq_cli.runs.tensors import load_tensors, load_weights, load_with_label, save_tensors
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import Warn, replace_file
 
@@ -125,8 +126,9 @@ class RunFolder:
                 f"{path} is missing: training here has not reached its first validation yet, "
                 "or the file was lost"
             )
-        load_weights(model, load_tensors(path), path)
-        check_trained_settings(config, path)
+        tensors, label = load_with_label(path)
+        load_weights(model, tensors, path)
+        check_trained_settings(config, label, path)
         return model.eval()
 
     def save_model(self, weights: Mapping[str, Tensor]) -> None:
@@ -167,15 +169,14 @@ class RunFolder:
             return None
 
 
-def check_trained_settings(config: ModelConfig, path: Path) -> None:
+def check_trained_settings(config: ModelConfig, label: Mapping[str, Any], path: Path) -> None:
     """Raise InputError where config.toml differs from the settings that weights were trained with.
 
     Shapes do not tell all of them, such as the number of heads. `path` is the file of the weights,
-    whose label holds the settings. Those that only training uses may differ.
+    and its label holds the settings. Those that only training uses may differ.
     """
     try:
-        label = with_todays_names({"model": read_label(path)["model"] or {}})
-        trained = model_config(label["model"])
+        trained = model_config(with_todays_names({"model": label["model"] or {}})["model"])
     except InputError as error:
         raise InputError(f"{path} does not fit config.toml: {error}") from None
     for name, value, given in trained.differences(config):

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,31 +44,57 @@ def read_label(path: Path) -> dict[str, Any]:
 
     Raises InputError if the file is damaged or was written by another program.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            label = json.loads((file.metadata() or {})[LABEL])
-        return {"sha256": str(label["sha256"]), "model": label["model"]}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is damaged: {error}") from None
-    except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{path} carries no hash of its weights; it was written by another program"
-        ) from None
+    with _opened(path) as file:
+        return _label(file, path)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Read tensors. Raises InputError if the file is missing, damaged or not what was written."""
+    return load_with_label(path)[0]
+
+
+def load_with_label(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and their label, both of the same file even if it is replaced meanwhile.
+
+    Raises InputError as `load_tensors` does.
+    """
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        label = _label(file, path)
+        if digest(tensors) != label["sha256"]:
+            raise InputError(
+                f"{path} is damaged: its weights do not have the hash it was saved with"
+            )
+    return tensors, label
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file. Raises InputError if it is missing, or damaged where it is read.
+
+    `safe_open` opens its path twice, for the header and for the tensors, and a training may replace
+    the file in between; so the path it gets is that of a file which is open already.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        expected = read_label(path)["sha256"]
+        with path.open("rb") as stream:
+            same = Path(f"/dev/fd/{stream.fileno()}")
+            with safe_open(same if same.exists() else path, framework="pt") as file:
+                yield file
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    if digest(tensors) != expected:
-        raise InputError(f"{path} is damaged: its weights do not have the hash it was saved with")
-    return tensors
+
+
+def _label(file: Any, path: Path) -> dict[str, Any]:
+    """The label of an open file. Raises InputError if another program wrote it."""
+    try:
+        label = json.loads((file.metadata() or {})[LABEL])
+        return {"sha256": str(label["sha256"]), "model": label["model"]}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"{path} carries no hash of its weights; it was written by another program"
+        ) from None
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
