@@ -9,7 +9,6 @@ import torch
 
 from seq2seq_cli.runs.tensors import load_tensors, load_with_label, save_tensors
 
-
 SAVES_IN_A_LOOP = """
 import sys, torch
 from pathlib import Path
