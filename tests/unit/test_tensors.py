@@ -28,13 +28,13 @@ def test_reading_while_another_process_saves_gives_one_of_the_saved_files(tmp_pa
     save_tensors(path, {"weight 0": torch.zeros(8, 1)}, {"number": 0})
     writer = subprocess.Popen([sys.executable, "-c", SAVES_IN_A_LOOP, str(path)])
     try:
-        end, numbers = time.monotonic() + 60, set[int]()
-        while time.monotonic() < end and len(numbers) < 50:
+        end, numbers = time.monotonic() + 30, set[int]()
+        while time.monotonic() < end and len(numbers) < 20:
             tensors, label = load_with_label(path)
             number = label["model"]["number"]
             assert all((tensor == number).all() for tensor in tensors.values())
             numbers = (numbers | {number}) - {0}
-        assert len(numbers) >= 5
+        assert len(numbers) >= 2
     finally:
         writer.kill()
         writer.wait()
