@@ -1,5 +1,7 @@
 """The `seq2seq` command: one file for each subcommand. Only this package prints and exits.
 
+To read it, begin with `app`, then the file of a command.
+
 - `console`: messages on standard error
 - `options`: values of options that several commands share
 - `pipe`: lines from an input through a function to an output

@@ -1,5 +1,7 @@
 """Settings as frozen dataclasses, read from and written to strict TOML; free of torch.
 
+To read it, begin with `settings`, then one of the sections.
+
 - `settings`: from a dataclass to TOML and back, and the checks
 - `docstrings`: the docstring under each field
 - `data`: the section [data]

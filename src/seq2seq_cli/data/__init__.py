@@ -1,5 +1,7 @@
 """Parallel text to batches of token ids.
 
+To read how text becomes batches, begin with `parallel`, `pair_tokenizer` and `batching`.
+
 - `formats`: kinds of files and data sets that hold text, one file for each
 - `sources`: texts as the user names them
 - `parallel`: sentence pairs from sources, of one corpus or several

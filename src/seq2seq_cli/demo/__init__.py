@@ -3,6 +3,8 @@
 A sentence is drawn once as an abstract structure and rendered in both languages, so that the German
 is a function of the English. The rest of the program needs only `generate` and `write_corpus`.
 
+To read how a sentence is made, begin with `structure`, `sentences` and `clauses`.
+
 - `entries`: types of dictionary entries
 - `english_forms`: English inflection
 - `german_forms`: German inflection

@@ -3,6 +3,8 @@
 - `writing`: how a text is written: script, spaces, lengths
 - `metrics`: sacreBLEU's metrics, built from options
 - `references`: references of a translation, of which some lines may be missing
+To read it, begin with `scoring`.
+
 - `scoring`: BLEU, chrF and TER of a text, of its lines, and by their length
 - `comparison`: whether the difference between two translations can be chance
 - `score_report`: what `seq2seq score` reports of a translation

@@ -2,6 +2,8 @@
 
 Here and in `kernels.autograd` that choice is made, and nowhere above.
 
+To read it, begin with `base`, then `transformer`.
+
 - `precision`: the type of matrix products in search
 - `quantization`: 8-bit weights without kernels
 - `candidates`: the best extensions of hypotheses

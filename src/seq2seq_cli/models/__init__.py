@@ -1,5 +1,7 @@
 """All architectures behind one interface. A new one is a file here and a line in ARCHITECTURES.
 
+To read them, begin with `base` and the shortest model, `rnn`.
+
 - `base`: the interface of a model, its table of weights and its parameter groups
 - `layers`: layers that more than one architecture is built from
 - `kv_cache`: keys and values of the tokens decoded so far

@@ -1,5 +1,7 @@
 """The run folder: everything that a trained model is, and all that training needs to resume.
 
+To read it, begin with `layout` and `run_folder`.
+
 - `layout`: what lies where in a run folder
 - `lock`: only one training writes into a run folder
 - `tensors`: safetensors files that carry their hash

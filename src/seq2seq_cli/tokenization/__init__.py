@@ -1,5 +1,7 @@
 """Text to token ids and back.
 
+To read it, begin with `tokenizer`.
+
 - `language_tags`: tags such as <2de>, which choose the language to translate into
 - `protobuf`: the few fields that are read from a SentencePiece model file
 - `subwords`: random segmentations of words

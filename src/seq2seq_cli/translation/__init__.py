@@ -19,7 +19,8 @@ alignments by an ensemble of two runs:
     [translation] = translator.translate(["A man rides a bicycle."], prefixes=["Ein Mann"])
     print(translation.as_jsonl(number=1))
 
-PyTorch is imported when `Translator` or `likelihoods` is first used. The files:
+PyTorch is imported when `Translator` or `likelihoods` is first used. To read how lines
+are translated, begin with `translator`. The files:
 
 - `settings`: how runs translate, as one frozen object
 - `results`: translations of lines, and how they are written

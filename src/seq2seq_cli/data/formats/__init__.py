@@ -1,5 +1,7 @@
 """Kinds of files and data sets that hold text, one file for each.
 
+To read them, begin with `base` and `tsv`.
+
 - `base`: what all kinds have in common
 - `records`: text in the fields of records, such as JSON objects
 - `lines`: a file of lines

@@ -1,7 +1,7 @@
 """The operations of a training step: the reference in PyTorch and the kernel side by side.
 
 Each operation is one function; `dispatch.engine` decides for all of them which of both computes.
-Measurements are in recipes/bench/LOG.md.
+Measurements are in recipes/bench/LOG.md. To read them, begin with `dispatch` and `dropout`.
 
 - `dispatch`: the decision between kernels and PyTorch
 - `packing`: sentences without padding

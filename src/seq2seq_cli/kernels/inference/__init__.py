@@ -2,6 +2,8 @@
 
 Dimensions: N rows of hypotheses, D width, H heads, S source tokens, T target tokens, V columns.
 
+To read them, begin with `decoding`, then `beams`.
+
 - `linear`: linear layers with packed weights, float32 or 8 bits
 - `encoder_memory`: what encoders read, and what they leave for decoders
 - `decoding`: a decoder that reads one token of each row

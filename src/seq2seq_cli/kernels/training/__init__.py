@@ -4,6 +4,8 @@ All of them work on float32 and bfloat16, in as many threads as torch has, with 
 any number of them. Random numbers come from a seed that is drawn from torch's generator. Whether a
 kernel can be called is decided in `kernels.autograd.dispatch`, and nowhere else.
 
+To read them, begin with the function of an operation here, then with the .cpp that defines it.
+
 Dimensions: N rows, T tokens, H heads, Q queries, S keys, D width of a head, V columns of logits;
 I inputs and O outputs of a linear layer.
 """
