@@ -8,8 +8,10 @@ import pytest
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.tokenizer import TokenizerSettings
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.pair_tokenizer import PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, parse_corpora
+from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.streaming import Stream, StreamedPairs
 from seq2seq_cli.data.token_pairs import EndOfDataError, TokenPairs
 from seq2seq_cli.errors import InputError
@@ -83,3 +85,28 @@ def test_the_last_portion_of_a_pipe_is_shorter(tmp_path: Path) -> None:
 def test_a_stream_without_pairs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="do not contain a sentence pair"):
         stream([write(tmp_path / "a", "")], 2)
+
+
+def test_a_later_portion_without_a_usable_pair_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("a\nb\n\n \n" + "a" * 50 + "\n" + "b" * 60 + "\nc\nd\n")
+    [corpus] = parse_corpora([str(path)], [str(path)])
+    config = DataConfig(stream=True, stream_pairs=2, max_length=9)
+    warnings: list[str] = []
+    read = Stream([corpus], config, warnings.append).tokenise(
+        PairTokenizer(TOKENIZER, TOKENIZER, config)
+    )
+    portions = [read.pairs_for_epoch(1, epoch) for epoch in range(4)]
+    assert [letters(pairs) if len(pairs) else "" for pairs in portions] == ["ab", "", "", "cd"]
+    blank, long = warnings
+    assert "portion 2 of the stream is left out" in blank
+    assert "2 have a blank side" in blank
+    assert "portion 3 of the stream" in long
+    assert "2 are longer than data.max_length" in long
+    prefetcher = Prefetcher(read_again(corpus, config), TrainingConfig(), pin_memory=False)
+    assert [len(prefetcher.take(epoch, 0)) for epoch in range(4)] == [1, 0, 0, 1]
+
+
+def read_again(corpus: Corpus, config: DataConfig) -> StreamedPairs:
+    tokenizer = PairTokenizer(TOKENIZER, TOKENIZER, config)
+    return Stream([corpus], config, lambda message: None).tokenise(tokenizer)

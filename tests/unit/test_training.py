@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.library import usable_builds
@@ -212,3 +213,28 @@ def test_the_device_line_names_the_kernels_or_says_that_there_are_none(
     monkeypatch.setenv("SEQ2SEQ_NATIVE", build)
     line = str(Machine(torch.device("cpu"), torch.float32))
     assert line.endswith(f", float32, kernels: {'none' if build == 'off' else build}")
+
+
+class Portions:
+    """A stream whose second portion is empty and whose fourth cannot be read."""
+
+    def __init__(self, pairs: TokenPairs) -> None:
+        self.pairs = pairs
+
+    def pairs_for_epoch(self, seed: int, epoch: int) -> TokenPairs:
+        if epoch == 3:
+            raise InputError("line 9 is damaged")
+        return TokenPairs(Sentences([]), Sentences([])) if epoch == 1 else self.pairs
+
+
+def test_an_error_of_the_data_saves_first_and_an_empty_portion_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    broken = trainer(tmp_path, losses=FALLING, scores=RISING, checkpoint_every=1000)
+    broken.prefetcher = Prefetcher(
+        Portions(broken.experiment.pairs), broken.config, pin_memory=False
+    )
+    with pytest.raises(InputError, match="line 9 is damaged"):
+        broken.train()
+    state = broken.run.checkpoints.load_state()
+    assert (state.update, state.epoch, state.batch) == (2, 3, 0)

@@ -20,6 +20,8 @@ def epoch_batches(pairs: TokenPairs, batch_tokens: int, seed: int, epoch: int) -
     length, split into batches, and the batches are shuffled. Every step is linear in the number of
     pairs and runs in numpy: ten million pairs take about half a second.
     """
+    if not len(pairs):  # a portion of a stream without a usable pair
+        return []
     random = np.random.Generator(np.random.PCG64([seed, epoch]))
     batch_tokens = max(1, round(batch_tokens / pairs.sampling_length_ratio))
     rows = pairs.rows_by_length.copy()

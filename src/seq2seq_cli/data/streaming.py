@@ -106,15 +106,27 @@ class StreamedPairs:
         self._tokenizer = tokenizer
         self._portions_read = 1
         self.first, self.report = self._tokenise(stream.first)
+        check_pairs_left(stream.corpora, tokenizer.data, self.report)
         self._stream.first = []
 
     def pairs_for_epoch(self, seed: int, epoch: int) -> TokenPairs:
-        """Return the pairs of a portion. Raises EndOfDataError once all pipes have ended."""
+        """Return the pairs of a portion: none, with a warning, if none of them can be used.
+
+        Raises EndOfDataError once all pipes have ended.
+        """
         if epoch == 0:
             return self.first.pairs_for_epoch(seed, epoch)
         while self._portions_read < epoch:
             self._next()
-        return self._tokenise(self._next())[0].pairs_for_epoch(seed, epoch)
+        pairs, report = self._tokenise(self._next())
+        if not report.used:
+            self._stream.warn(
+                f"portion {epoch + 1:,} of the stream is left out, since none of its "
+                f"{report.read:,} pairs can be used: {report.blank:,} have a blank side, "
+                f"{report.too_long:,} are longer than data.max_length, {report.uneven:,} beyond "
+                "data.max_length_ratio"
+            )
+        return pairs.pairs_for_epoch(seed, epoch)
 
     def _next(self) -> Lines:
         self._portions_read += 1
@@ -126,7 +138,6 @@ class StreamedPairs:
     def _tokenise(self, lines: Lines) -> tuple[TokenPairs, DataReport]:
         chunks = list(self._tokenizer.tokenise(lines))
         report = sum((chunk.report for chunk in chunks), start=DataReport())
-        check_pairs_left(self._stream.corpora, self._tokenizer.data, report)
         pairs = TokenPairs(
             Sentences.from_arrays([chunk.source for chunk in chunks]),
             Sentences.from_arrays([chunk.target for chunk in chunks]),

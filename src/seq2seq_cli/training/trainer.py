@@ -16,7 +16,7 @@ from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
 from seq2seq_cli.devices import autocast, return_memory
-from seq2seq_cli.errors import Seq2seqError
+from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.checkpoints import Checkpoint, TrainingState, disk_error
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -150,9 +150,11 @@ class Trainer:
         return self.config.stop_score > 0 and value >= sign * self.config.stop_score
 
     def update(self) -> None:
-        """Take one step of the optimizer over `accumulate` batches."""
+        """Take one step of the optimizer over `accumulate` batches; none if an epoch is empty."""
         state, processes = self.state, self.processes
         batches = self._next_batches()
+        if not batches:
+            return
         tokens = processes.sum(sum(batch.target_tokens() for batch in batches))
         rate = learning_rate(self.config, state.update + 1)
         set_learning_rate(self.optimizer, rate)
@@ -170,9 +172,19 @@ class Trainer:
         self.reporter.updated(state, figures, epoch=self._epoch(), end_reason=self.end_reason)
 
     def _next_batches(self) -> list[Batch]:
-        """The batches of one update, which never spans two epochs."""
+        """The batches of one update, which never spans two epochs.
+
+        There are none if an epoch has none, as a portion of a stream without a usable pair. An
+        error of the data saves a checkpoint first: once the data is mended, training continues.
+        """
         state = self.state
-        batches = self.prefetcher.take(state.epoch, state.batch)
+        try:
+            batches = self.prefetcher.take(state.epoch, state.batch)
+        except EndOfDataError:
+            raise
+        except InputError:
+            self._save()
+            raise
         state.batch += len(batches)
         if state.batch >= len(self.prefetcher):
             state.epoch, state.batch = state.epoch + 1, 0
