@@ -41,21 +41,27 @@ def attention_figure(
     drawing = figure(width, sum(heights))
     axes = drawing.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
     for drawn, axis in zip(maps, axes, strict=True):
-        _heat_map(axis, drawn, layer, head)
+        image = _heat_map(axis, drawn, layer, head)
+        scale = axis.inset_axes((1.03, 0, 0.04, 1))  # beside the map, however small that is
+        drawing.colorbar(image, cax=scale, label="attention weight")
     return drawing
 
 
-def _heat_map(axis: Any, drawn: "AttentionMap", layer: int | None, head: int | None) -> None:
-    axis.imshow(
+def _heat_map(axis: Any, drawn: "AttentionMap", layer: int | None, head: int | None) -> Any:
+    image = axis.imshow(
         drawn.mean(layer, head).numpy(), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
     )
     axis.set_xticks(range(len(drawn.source)), [_plain(p) for p in drawn.source], rotation=90)
     axis.set_yticks(range(len(drawn.target)), [_plain(p) for p in drawn.target])
+    axis.set_xlabel("source")
+    axis.set_ylabel("translation")
+    axis.xaxis.set_label_position("top")
     axis.xaxis.tick_top()
     axis.tick_params(length=0, labelsize=8)
     axis.set_anchor("W")
     for side in axis.spines.values():
         side.set_color("#d5d5d5")
+    return image
 
 
 def length_figure(systems: "Mapping[str, Sequence[Bucket]]") -> "Figure":
@@ -129,4 +135,4 @@ def _plain(piece: str) -> str:
 
 def save(drawing: "Figure", path: Path) -> None:
     """Write a PNG or an SVG, by the ending of the name."""
-    drawing.savefig(path, dpi=150)
+    drawing.savefig(path, dpi=150, bbox_inches="tight")
