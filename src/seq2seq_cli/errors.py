@@ -18,6 +18,18 @@ class InputError(Seq2seqError):
     exit_code = 2
 
 
+class NoNumbersError(Seq2seqError):
+    """A model predicts NaN or infinity, by which hypotheses cannot be ranked."""
+
+    def __init__(self, weights: str = "") -> None:
+        """`weights` is the name of those that are not finite, if this is the reason."""
+        reason = f"{weights} holds NaN or infinity" if weights else "NaN or infinite"
+        super().__init__(
+            f"the model's scores are not numbers ({reason}): its weights are damaged, or its "
+            "training diverged; train again with a smaller training.learning_rate"
+        )
+
+
 def nearby(path: Path) -> str:
     """The end of a message about a path that does not exist: the nearest name that does."""
     import difflib

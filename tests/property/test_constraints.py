@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.inference import has_kernels
 from seq2seq_cli.models import TranslationModel, source_attentions
 from seq2seq_cli.padding import pad
@@ -35,7 +36,6 @@ from seq2seq_cli.search.constraints import (
     Step,
     constraints_for,
 )
-from seq2seq_cli.search.hypothesis import NoNumbersError
 from seq2seq_cli.search.request import Request
 from seq2seq_cli.symbols import EOS, UNK
 

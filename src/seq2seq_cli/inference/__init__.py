@@ -8,6 +8,7 @@ To read it, begin with `base`, then `transformer`.
 - `quantization`: 8-bit weights without kernels
 - `candidates`: the best extensions of hypotheses
 - `base`: what models whose decoder is in kernels have in common
+- `weights`: whether weights are finite
 - `linear`: a model of PyTorch with packed linear layers
 - `transformer`: the Transformer in kernels
 - `conv`: the convolutional model in kernels
@@ -24,12 +25,14 @@ from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.conv import ConvInference
 from seq2seq_cli.inference.linear import select_outputs, with_packed_layers
 from seq2seq_cli.inference.transformer import TransformerInference
+from seq2seq_cli.inference.weights import check_weights
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.models.base import State, TranslationModel
 
 __all__ = [
     "InferenceModel",
     "SearchModel",
+    "check_weights",
     "has_kernels",
     "inference_class",
     "prepare_for_search",

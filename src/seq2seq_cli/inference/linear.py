@@ -8,6 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from seq2seq_cli.inference.quantization import Int8Linear
+from seq2seq_cli.inference.weights import check_weights
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.autograd.lstm import read_in_directions
 from seq2seq_cli.kernels.inference.linear import Linear
@@ -21,8 +22,9 @@ def with_packed_layers(model: TranslationModel, *, eight_bits: bool) -> Translat
     """Copy a model for inference, with packed linear and recurrent layers.
 
     Without kernels, 8-bit linear layers are FBGEMM's and all others stay as they are. Embeddings
-    and norms always do.
+    and norms always do. Raises NoNumbersError if weights are not finite.
     """
+    check_weights(model)
     result = copy.deepcopy(model)
     has_kernels = kernels.can_compute()
     for module in list(result.modules()):

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.inference import has_kernels
 from seq2seq_cli.search.constraints import Constraint, constraints_for
 from seq2seq_cli.search.decoding import Decoding
-from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
+from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.kernel_beam import search_in_kernels
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.request import Request
@@ -30,7 +31,7 @@ def beam_search(
     """Translate (B, S) ids: for each row the `n_best` best hypotheses found, best first.
 
     `prefixes` are token ids that translations begin with, one sequence for each row. Raises
-    NoNumbersError if the model's scores are NaN.
+    NoNumbersError if the model's scores are not finite.
     """
     request = Request.of(source, options, prefixes)
     constraints = constraints_for(request)

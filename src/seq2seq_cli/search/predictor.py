@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.inference import SearchModel, prepare_for_search
+from seq2seq_cli.inference import SearchModel, check_weights, prepare_for_search
 from seq2seq_cli.models import TranslationModel, check_attends_to_source
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
@@ -29,7 +29,8 @@ class Predictor:
     """Predicts with one model, or with the weighted mean of the probabilities of several.
 
     With `captures_attention` search learns where the models look in the source. Raises InputError
-    for weights that do not fit the models, and if there is no attention to capture.
+    for weights that do not fit the models, and if there is no attention to capture; NoNumbersError
+    if a model's own weights are not finite.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class Predictor:
         self.log_weights = [float(torch.tensor(weight / total).log()) for weight in weights]
         self.shortlist = shortlist
         self.captures_attention = captures_attention
+        for model in models:
+            check_weights(model)
         for model in models if captures_attention else ():
             check_attends_to_source(model, "a coverage penalty")
 

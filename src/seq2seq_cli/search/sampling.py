@@ -15,9 +15,10 @@ from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.devices import float64_device
+from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step
 from seq2seq_cli.search.decoding import Decoding
-from seq2seq_cli.search.hypothesis import Hypothesis, NoNumbersError
+from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.request import Request, Sentence
 from seq2seq_cli.symbols import BOS, EOS
@@ -47,7 +48,7 @@ def sample(
 
     `numbers` identify the rows in whatever batch they are; without them a row's index does.
     Temperature comes before top-p (Holtzman 2020), and does not change what top-k takes.
-    Raises NoNumbersError if the model's scores are NaN.
+    Raises NoNumbersError if the model's scores are not finite.
     """
     request = Request.of(source, options, prefixes)
     draws = [
@@ -77,7 +78,7 @@ def _draw_all(decoding: Decoding, request: Request, draws: list[Draw]) -> None:
     token_scores = torch.empty(len(draws), 0, device=device)  # (N, T - 1)
     while draws:
         step = next_step(decoding, tokens, [draw.limits for draw in draws], constraints)
-        if step.normaliser.isnan().any():
+        if not step.normaliser.isfinite().all():
             raise NoNumbersError
         random = [draw.random.random() for draw in draws]
         columns = draw_columns(step.logits, random, options)[:, None]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.inference.candidates import best_extensions
 from seq2seq_cli.search.constraints import Constraint, next_step
 from seq2seq_cli.search.decoding import Decoding
@@ -104,7 +105,10 @@ class TorchBeamSearch:
     def _extend(self) -> tuple[Tensor, Tensor]:
         """Choose the best extensions; return the row (N,) each is from, and which end (B, K)."""
         step = next_step(self.decoding, self.tokens, self.limits, self.constraints)
-        offsets = self.scores - step.normaliser.view_as(self.scores)
+        normaliser = step.normaliser.view_as(self.scores)
+        if not (normaliser.isfinite() | (self.scores == -torch.inf)).all():
+            raise NoNumbersError
+        offsets = self.scores - normaliser
         best, ranks, columns = best_extensions(step.logits, offsets, self.options.beam)
 
         origins = (self.sentence_numbers * self.scores.size(1) + ranks).view(-1)

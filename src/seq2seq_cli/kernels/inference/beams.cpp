@@ -197,6 +197,11 @@ struct Beams {
             if (!(scores[first + k] > -INFINITY)) continue;
             float *own = logits + static_cast<size_t>(first + k) * columns;
             offsets[k] = log_sum_exp_of(own, columns);
+            if (!std::isfinite(offsets[k])) {  // the sentence ends without a hypothesis
+                sentence.finished.clear();
+                best.clear();
+                break;
+            }
             offer(sentence, own, columns, scores[first + k] - offsets[k], k, length);
         }
         Step &step = steps.back();

@@ -20,15 +20,19 @@ struct Workspace {
 thread_local Workspace workspace;
 
 // Copies keys and values to memory that later steps read, as float32 or as float16, whose largest
-// number replaces all that are larger.
+// number replaces all that are larger; NaN replaces infinite ones, so that none is hidden.
 void copy_to_cache(const float *x, size_t count, float *out) { std::copy_n(x, count, out); }
 
 void copy_to_cache(const float *x, size_t count, float16 *out) {
     constexpr float LARGEST = 65504;
     size_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        store(out + i, max(min(load(x + i), broadcast(LARGEST)), broadcast(-LARGEST)));
-    for (; i < count; i++) out[i] = from_float<float16>(std::clamp(x[i], -LARGEST, LARGEST));
+    for (; i + LANES <= count; i += LANES) {
+        const Floats own = load(x + i);
+        const Floats bounded = max(min(own, broadcast(LARGEST)), broadcast(-LARGEST));
+        store(out + i, multiply_add(own, broadcast(0), bounded));
+    }
+    for (; i < count; i++)
+        out[i] = from_float<float16>(std::clamp(x[i], -LARGEST, LARGEST) + x[i] * 0);
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ namespace {
 
 // Stores one vector of results, or its first `count` numbers if that is fewer.
 inline void store_outputs(float *y, Floats x, int count, Epilogue epilogue) {
-    if (epilogue == Epilogue::relu) x = max(x, broadcast(0));
+    if (epilogue == Epilogue::relu) x = max(broadcast(0), x);  // NaN passes
     if (count >= LANES) {
         store(y, epilogue == Epilogue::add ? add(load(y), x) : x);
         return;
@@ -125,13 +125,21 @@ struct QuantisedBuffers {
 
 thread_local QuantisedBuffers quantised_buffers;
 
+// NaN if a number is NaN or infinite: 8-bit numbers would hide it, but the scale of a row does not.
 float largest_absolute(const float *x, int count) {
-    Floats most = broadcast(1e-20f);
+    Floats most = broadcast(1e-20f), zeros = broadcast(0);
     int i = 0;
-    for (; i + LANES <= count; i += LANES) most = max(most, abs(load(x + i)));
-    float largest = reduce_max(most);
-    for (; i < count; i++) largest = std::max(largest, std::fabs(x[i]));
-    return largest;
+    for (; i + LANES <= count; i += LANES) {
+        const Floats own = load(x + i);
+        most = max(most, abs(own));
+        zeros = multiply_add(own, broadcast(0), zeros);
+    }
+    float largest = reduce_max(most), zero = reduce_add(zeros);
+    for (; i < count; i++) {
+        largest = std::max(largest, std::fabs(x[i]));
+        zero += x[i] * 0;
+    }
+    return largest + zero;
 }
 
 // x (rows, inputs) -> 8-bit numbers, each row with a scale of its own.
