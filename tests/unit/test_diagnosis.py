@@ -120,6 +120,21 @@ def test_words_without_spaces_point_to_another_metric() -> None:
     assert 'training.stop_metric = "chrf"' in sentence
 
 
+def test_references_under_four_words_are_named_as_the_cause_of_a_bleu_of_0() -> None:
+    def found(share: float, **history: Any) -> set[str]:
+        data = replace(DATA, short_references=share)
+        return {each.name for each in diagnose(data, replace(COURSE, **history))}
+
+    assert found(1.0, losses=STUCK, bleu=0.0, chrf=80.0) == {"short-references"}
+    assert found(1.0, losses=STUCK[:1], bleu=0.0, chrf=3.0) == {"short-references"}
+    assert found(0.6, losses=STUCK[:1], bleu=0.0, chrf=30.0) == {"short-references"}
+    assert found(0.6, losses=STUCK[:1], bleu=0.0, chrf=3.0) == set()
+    assert found(0.6, bleu=30.0) == set()
+    [fault] = diagnose(replace(DATA, short_references=1.0), replace(COURSE, bleu=0.0))
+    assert "fewer than four words" in fault.sentence
+    assert 'training.stop_metric = "chrf"' in fault.sentence
+
+
 def test_loops_and_copies_count_beyond_what_references_do() -> None:
     found = said(translations=TranslationStatistics(repeated=0.3, copied=0.4))
     assert "30% of the translations repeat themselves" in found["repetition"]

@@ -5,6 +5,20 @@ from typing import ClassVar, Literal
 
 from seq2seq_cli.config.settings import Section, require, setting
 
+BleuTokenizer = Literal[
+    "auto",
+    "13a",
+    "zh",
+    "ja-mecab",
+    "ko-mecab",
+    "char",
+    "intl",
+    "none",
+    "spm",
+    "flores101",
+    "flores200",
+]
+
 
 @dataclass(frozen=True)
 class TrainingConfig(Section):
@@ -143,6 +157,16 @@ class TrainingConfig(Section):
 
     valid_samples: int = setting(3, at_least=0)
     """Sample translations shown at each validation."""
+
+    bleu_tokenize: BleuTokenizer = "auto"
+    """Tokenizer of validation's BLEU; auto goes by the script of the validation targets.
+
+    auto is zh for Chinese, ja-mecab for Japanese where it is installed and otherwise char, ko-mecab
+    for Korean where it is installed, char for other text without spaces between words, and 13a for
+    all else. It is decided once when a run begins. The signature of each validation names it.
+
+    Paper: Post 2018, A Call for Clarity in Reporting BLEU Scores.
+    """
 
     stop_metric: Literal["loss", "bleu", "chrf"] = "bleu"
     """Metric on the validation data by which weights are best, and training stops."""

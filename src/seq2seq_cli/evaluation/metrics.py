@@ -20,6 +20,8 @@ from seq2seq_cli.evaluation.writing import Kind, Writing
 
 METRICS = ("bleu", "chrf", "ter")
 TOKENIZERS = tuple(BLEU.TOKENIZERS)
+USUAL_TOKENIZER = "13a"
+WORD_TOKENIZERS = (USUAL_TOKENIZER, "intl", "none")  # they divide words by spaces
 AUTO = "auto"  # a tokenizer by the script of the text: see tokenizer_for
 BLEU_ORDER = 4  # words in the longest n-gram that BLEU counts
 
@@ -40,7 +42,7 @@ TOKENIZED_LINES = 100
 class ScoreOptions:
     """How to score; the defaults are sacreBLEU's own."""
 
-    tokenize: str = "13a"  # BLEU's tokenizer, one of TOKENIZERS
+    tokenize: str = USUAL_TOKENIZER  # BLEU's tokenizer, one of TOKENIZERS
     lowercase: bool = False  # BLEU and chrF ignore case; TER does unless ter_case_sensitive
     chrf_word_order: int = 0  # longest n-gram of words; 2 is chrF++
     bootstrap_samples: int = 0  # for the confidence interval; 0: no interval

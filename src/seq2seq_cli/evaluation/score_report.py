@@ -8,6 +8,7 @@ from seq2seq_cli.evaluation.comparison import Comparison, compare
 from seq2seq_cli.evaluation.metrics import (
     BLEU_ORDER,
     TOKENIZED_LINES,
+    WORD_TOKENIZERS,
     ScoreOptions,
     looks_tokenized,
     tokenizer_for,
@@ -24,8 +25,6 @@ from seq2seq_cli.evaluation.scoring import (
 from seq2seq_cli.evaluation.writing import Writing, share_of_short_lines
 from seq2seq_cli.text import Warn, ignore_warning
 
-# Tokenizers of BLEU that divide words by spaces.
-WORD_TOKENIZERS = ("13a", "intl", "none")
 SHORT_LINES = 0.5  # share of the lines that makes BLEU say little
 
 

@@ -150,6 +150,8 @@ class ConfigFile:
             check_sections(tables, sections)
             for section in sections:
                 require(section in tables, f"its section [{section}] is missing")
+        # Runs from before the setting was there were validated with 13a, whatever their script.
+        tables["training"].setdefault("bleu_tokenize", "13a")
         return with_todays_names(tables)
 
     @contextmanager

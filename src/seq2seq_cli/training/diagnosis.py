@@ -19,6 +19,8 @@ GAP = 1.0  # nats: validation loss over training loss, before any pair was seen 
 FEW_TOKENS = 1000  # validation text with fewer tokens is too small to judge by
 FEW_VALIDATIONS = 4  # fewer do not show how training goes
 NEAR_ZERO = 2.0  # BLEU
+SHORT = 0.5  # share of references with fewer than four words that BLEU says little about
+NEARLY_ALL = 0.9  # share of such references with which BLEU stays near zero
 WORDLESS = 25.0  # chrF that text with spaces between words never has while BLEU is near zero
 REPEATED = 0.10  # share of translations, minus that of references
 COPIED = 0.20  # share of translations, minus that of references
@@ -82,6 +84,7 @@ class DataStatistics:
     source: SideStatistics
     target: SideStatistics
     references: TranslationStatistics  # of the validation references
+    short_references: float = 0.0  # share of the references without a run of four words for BLEU
 
     def sides(self) -> Iterator[tuple[str, SideStatistics]]:
         """Both sides with their names."""
@@ -126,12 +129,14 @@ def diagnose(data: DataStatistics, history: TrainingHistory) -> Iterator[Diagnos
     """Yield every fault that the figures reveal; a healthy training has none."""
     divergence, copying = _divergence(data, history), _copying(data, history)
     # If one fault causes another, only the cause is reported.
-    no_translation = None if divergence or copying else _no_translation(data, history)
+    short = None if divergence or copying else _short_references(data, history)
+    no_translation = None if divergence or copying or short else _no_translation(data, history)
     repetition = None if divergence or no_translation else _repetition(data, history)
     checks = {
         "unknown": _unknown(data),
         "different-data": _different(data, history),
         "divergence": divergence,
+        "short-references": short,
         "no-translation": no_translation,
         "repetition": repetition,
         "copying": copying,
@@ -211,6 +216,18 @@ def _divergence(data: DataStatistics, history: TrainingHistory) -> str | None:
     )
 
 
+def _short_references(data: DataStatistics, history: TrainingHistory) -> str | None:
+    share = data.short_references
+    # With a low chrF, translations are bad whatever BLEU says, unless it can say nothing.
+    if history.bleu >= NEAR_ZERO or share <= (SHORT if history.chrf >= WORDLESS else NEARLY_ALL):
+        return None
+    return (
+        f"BLEU is {history.bleu:.1f}, and {share:.0%} of the validation targets have fewer than "
+        "four words: BLEU counts runs of four words, of which they have none, so it is 0 or says "
+        'little whatever is learned; set training.stop_metric = "chrf", and score with chrF'
+    )
+
+
 def _no_translation(data: DataStatistics, history: TrainingHistory) -> str | None:
     if history.bleu >= NEAR_ZERO or not history.is_settled():
         return None
@@ -218,8 +235,9 @@ def _no_translation(data: DataStatistics, history: TrainingHistory) -> str | Non
     if history.chrf >= WORDLESS:
         return (
             f"BLEU is {history.bleu:.1f} while chrF is {history.chrf:.1f}: perhaps this language "
-            "does not separate words by spaces, and BLEU counts words; set training.stop_metric = "
-            '"chrf", and score with --tokenize zh, ja-mecab or char'
+            "does not separate words by spaces, and BLEU counts words; set training.bleu_tokenize "
+            'to "zh", "ja-mecab" or "char", or training.stop_metric = "chrf", and score with '
+            "--tokenize auto"
         )
     if loss > SETTLED * history.first_loss():
         return (

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from seq2seq_cli.config.settings import require, toml_value
-from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
 from seq2seq_cli.data.parallel import target_languages
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary, build, check_attends_to_source
@@ -99,6 +99,11 @@ def with_batch_tokens(config: RunConfig, tokens: int | Literal["auto"]) -> RunCo
     return replace(config, training=replace(config.training, batch_tokens=tokens))
 
 
+def with_bleu_tokenizer(config: RunConfig, name: BleuTokenizer) -> RunConfig:
+    """The settings with this tokenizer of validation's BLEU instead of "auto"."""
+    return replace(config, training=replace(config.training, bleu_tokenize=name))
+
+
 def with_pretrained_hash(config: RunConfig, sha256: str) -> RunConfig:
     """The settings with the hash of the weights that training begins with."""
     return replace(config, training=replace(config.training, init_sha256=sha256))
@@ -178,6 +183,8 @@ def _resumed(config: RunConfig, run: RunFolder) -> RunPlan:
     old = run.load_config()
     if config.training.batch_tokens == "auto":
         config = with_batch_tokens(config, old.training.batch_tokens)
+    if config.training.bleu_tokenize == "auto":
+        config = with_bleu_tokenizer(config, old.training.bleu_tokenize)
     if config.training.init_from and not config.training.init_sha256:
         config = with_pretrained_hash(config, old.training.init_sha256)
     require(

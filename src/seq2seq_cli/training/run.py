@@ -8,10 +8,17 @@ from typing import cast
 import numpy as np
 import torch
 
+from seq2seq_cli.config.training import BleuTokenizer
 from seq2seq_cli.data.lexicon import likeliest_translations
 from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.devices import choose_precision, describe, return_memory
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.metrics import (
+    USUAL_TOKENIZER,
+    ScoreOptions,
+    build_metrics,
+    tokenizer_for,
+)
 from seq2seq_cli.inference.precision import choose_search_precision
 from seq2seq_cli.kernels.library import build_in_use, library
 from seq2seq_cli.models import TranslationModel, build
@@ -30,7 +37,7 @@ from seq2seq_cli.training.memory import (
 from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.preparation import PreparedData, prepare_data
 from seq2seq_cli.training.progress import Listener, SilentListener
-from seq2seq_cli.training.resuming import RunPlan, resolve, with_batch_tokens
+from seq2seq_cli.training.resuming import RunPlan, resolve, with_batch_tokens, with_bleu_tokenizer
 from seq2seq_cli.training.torch_compile import compile_layers
 from seq2seq_cli.training.trainer import Experiment, Trainer
 from seq2seq_cli.training.validation import Validator, data_statistics
@@ -81,6 +88,7 @@ def train_run(
         machine = Machine(device, choose_precision(plan.config.training.precision, device))
         model = build_model(plan, data, machine, listener)
         config = with_measured_batches(plan.config, model, data, machine, listener)
+        config = with_chosen_bleu(config, data, listener)
         open_run(plan, config, data)
         return make_trainer(plan.run, config, data, model, machine, listener).train()
 
@@ -138,6 +146,20 @@ def with_measured_batches(
     return with_batch_tokens(config, tokens)
 
 
+def with_chosen_bleu(config: RunConfig, data: PreparedData, listener: Listener) -> RunConfig:
+    """The settings with a tokenizer for validation's BLEU, if they say "auto".
+
+    Raises InputError if the tokenizer is not installed.
+    """
+    if config.training.bleu_tokenize != "auto":
+        build_metrics(("bleu",), ScoreOptions(tokenize=config.training.bleu_tokenize))
+        return config
+    name = tokenizer_for(data.valid_text.target)
+    if name != USUAL_TOKENIZER:
+        listener.said(f"validation: BLEU with the tokenizer {name}, by the script of the targets")
+    return with_bleu_tokenizer(config, cast(BleuTokenizer, name))
+
+
 def open_run(plan: RunPlan, config: RunConfig, data: PreparedData) -> None:
     """Make the run folder, or note that its training continues.
 
@@ -175,7 +197,11 @@ def make_trainer(
     """Bring everything together that training needs."""
     tokenizers, training = data.tokenizers, config.training
     statistics = data_statistics(
-        data.first, data.valid_pairs, data.valid_text, tokenizers.vocabulary
+        data.first,
+        data.valid_pairs,
+        data.valid_text,
+        tokenizers.vocabulary,
+        training.bleu_tokenize,
     )
     return Trainer(
         Experiment(
@@ -212,4 +238,5 @@ def make_validator(
         translator=translator,
         batch_tokens=cast(int, training.batch_tokens),
         samples=training.valid_samples,
+        scoring=ScoreOptions(tokenize=training.bleu_tokenize),
     )

@@ -9,7 +9,9 @@ import torch
 
 from seq2seq_cli.data.parallel import ParallelText
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.evaluation.metrics import BLEU_ORDER, WORD_TOKENIZERS, ScoreOptions
 from seq2seq_cli.evaluation.scoring import Score, score
+from seq2seq_cli.evaluation.writing import share_of_short_lines
 from seq2seq_cli.models import TranslationModel, Vocabulary
 from seq2seq_cli.padding import Indices, split_by_tokens
 from seq2seq_cli.search import Predictor
@@ -34,12 +36,13 @@ class Validator:
     translator: Translator  # its model is replaced by the one validated
     batch_tokens: int
     samples: int  # number of translations to show
+    scoring: ScoreOptions
 
     def __call__(self, model: TranslationModel) -> Validation:
         translator = replace(self.translator, predictor=Predictor([model]))
         found = translator.translate(self.text.source)
         hypotheses = [translation.text for translation in found]
-        bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"))
+        bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"), self.scoring)
         shown = np.linspace(0, len(hypotheses) - 1, min(self.samples, len(hypotheses))).astype(int)
         return Validation(
             loss=mean_loss(model, self.pairs, self.batch_tokens),
@@ -56,13 +59,19 @@ def _signatures(scores: Sequence[Score]) -> tuple[str, ...]:
 
 
 def data_statistics(
-    pairs: TokenPairs, valid_pairs: TokenPairs, valid: ParallelText, vocabulary: Vocabulary
+    pairs: TokenPairs,
+    valid_pairs: TokenPairs,
+    valid: ParallelText,
+    vocabulary: Vocabulary,
+    bleu_tokenize: str,
 ) -> DataStatistics:
     """Statistics of training pairs, validation pairs and validation text, for the diagnosis."""
+    by_words = bleu_tokenize in WORD_TOKENIZERS
     return DataStatistics(
         source=_side(pairs.source, valid_pairs.source, vocabulary.source),
         target=_side(pairs.target, valid_pairs.target, vocabulary.target),
         references=translation_statistics(valid.source, valid.target),
+        short_references=share_of_short_lines(valid.target, BLEU_ORDER) if by_words else 0.0,
     )
 
 
