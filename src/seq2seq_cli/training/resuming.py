@@ -42,17 +42,11 @@ class RunPlan:
 
     def check_data(self, fingerprint: str) -> None:
         """Raise InputError unless this is the fingerprint of the data that training began with."""
-        if self.state is not None:
-            check_data(self.state, fingerprint)
-
-
-def check_data(state: TrainingState, fingerprint: str) -> None:
-    """Raise InputError unless this is the fingerprint of the data that training began with."""
-    require(
-        state.data == fingerprint,
-        "the data is not what this run began with; give the same files, or --restart to begin "
-        "again",
-    )
+        require(
+            self.state is None or self.state.data == fingerprint,
+            "the data is not what this run began with; give the same files, or --restart to begin "
+            "again",
+        )
 
 
 def continues(run: RunFolder, *, restart: bool) -> bool:

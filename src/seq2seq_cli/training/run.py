@@ -1,6 +1,6 @@
 """From settings to a trained run folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -86,15 +86,18 @@ def train_run(
         data = prepare_data(plan.config, plan.tokenizers, cache=cache, listener=listener, warn=warn)
         plan.check_data(data.fingerprint)
         machine = Machine(device, choose_precision(plan.config.training.precision, device))
-        model = build_model(plan, data, machine, listener)
-        config = with_measured_batches(plan.config, model, data, machine, listener)
-        config = with_chosen_bleu(config, data, listener)
-        open_run(plan, config, data)
-        return make_trainer(plan.run, config, data, model, machine, listener).train()
+        model = build_model(plan, data=data, machine=machine, listener=listener)
+        plan = with_measured_batches(
+            plan, data=data, model=model, machine=machine, listener=listener
+        )
+        plan = with_chosen_bleu(plan, data=data, listener=listener)
+        open_run(plan, data)
+        trainer = make_trainer(plan, data=data, model=model, machine=machine, listener=listener)
+        return trainer.train()
 
 
 def build_model(
-    plan: RunPlan, data: PreparedData, machine: Machine, listener: Listener
+    plan: RunPlan, *, data: PreparedData, machine: Machine, listener: Listener
 ) -> TranslationModel:
     """Build the model that training begins with; a checkpoint's weights come later."""
     config, training = plan.config, plan.config.training
@@ -131,41 +134,47 @@ def _build(config: RunConfig, tokenizers: Tokenizers) -> TranslationModel:
 
 
 def with_measured_batches(
-    config: RunConfig,
-    model: TranslationModel,
+    plan: RunPlan,
+    *,
     data: PreparedData,
+    model: TranslationModel,
     machine: Machine,
     listener: Listener,
-) -> RunConfig:
-    """The settings with as many tokens in a batch as fit the device, if they say "auto"."""
+) -> RunPlan:
+    """The plan with as many tokens in a batch as fit the device, if it says "auto".
+
+    This is the one setting that cannot be completed before the model is there.
+    """
+    config = plan.config
     if config.training.batch_tokens != "auto":
-        return config
+        return plan
     objective = Objective(config.training, machine.precision)
     tokens = fitting_batch_tokens(model, data.first, objective, machine.device)
     listener.said(f"batches: {tokens:,} tokens")
-    return with_batch_tokens(config, tokens)
+    return replace(plan, config=with_batch_tokens(config, tokens))
 
 
-def with_chosen_bleu(config: RunConfig, data: PreparedData, listener: Listener) -> RunConfig:
-    """The settings with a tokenizer for validation's BLEU, if they say "auto".
+def with_chosen_bleu(plan: RunPlan, *, data: PreparedData, listener: Listener) -> RunPlan:
+    """The plan with a tokenizer for validation's BLEU, if its settings say "auto".
 
     Raises InputError if the tokenizer is not installed.
     """
+    config = plan.config
     if config.training.bleu_tokenize != "auto":
         build_metrics(("bleu",), ScoreOptions(tokenize=config.training.bleu_tokenize))
-        return config
+        return plan
     name = tokenizer_for(data.valid_text.target)
     if name != USUAL_TOKENIZER:
         listener.said(f"validation: BLEU with the tokenizer {name}, by the script of the targets")
-    return with_bleu_tokenizer(config, cast(BleuTokenizer, name))
+    return replace(plan, config=with_bleu_tokenizer(config, cast(BleuTokenizer, name)))
 
 
-def open_run(plan: RunPlan, config: RunConfig, data: PreparedData) -> None:
+def open_run(plan: RunPlan, data: PreparedData) -> None:
     """Make the run folder, or note that its training continues.
 
     Nothing is removed before all input was found good.
     """
-    run, tokenizers = plan.run, data.tokenizers
+    run, config, tokenizers = plan.run, plan.config, data.tokenizers
     if plan.is_resumed:
         run.unfinish()
         run.config.write(config, tokenizers)
@@ -187,29 +196,29 @@ def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) ->
 
 
 def make_trainer(
-    run: RunFolder,
-    config: RunConfig,
+    plan: RunPlan,
+    *,
     data: PreparedData,
     model: TranslationModel,
     machine: Machine,
     listener: Listener,
 ) -> Trainer:
     """Bring everything together that training needs."""
-    tokenizers, training = data.tokenizers, config.training
+    config, tokenizers = plan.config, data.tokenizers
     statistics = data_statistics(
         data.first,
         data.valid_pairs,
         data.valid_text,
         tokenizers.vocabulary,
-        training.bleu_tokenize,
+        config.training.bleu_tokenize,
     )
     return Trainer(
         Experiment(
             model=model,
             pairs=data.pairs,
-            config=training,
-            run=run,
-            validate=make_validator(config, data, model, machine),
+            config=config.training,
+            run=plan.run,
+            validate=make_validator(config, data=data, model=model, machine=machine),
             diagnose=partial(diagnose, statistics),
             listener=listener,
             device=machine.device,
@@ -221,7 +230,7 @@ def make_trainer(
 
 
 def make_validator(
-    config: RunConfig, data: PreparedData, model: TranslationModel, machine: Machine
+    config: RunConfig, *, data: PreparedData, model: TranslationModel, machine: Machine
 ) -> Validator:
     """What validates the model between updates."""
     training = config.training

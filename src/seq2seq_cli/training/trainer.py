@@ -42,7 +42,6 @@ from seq2seq_cli.training.progress import (
     Validate,
     Validation,
 )
-from seq2seq_cli.training.resuming import check_data
 from seq2seq_cli.training.signals import InterruptedTrainingError, StopSignals
 
 Diagnose = Callable[[TrainingHistory], Iterable[Diagnosis]]
@@ -61,7 +60,7 @@ class Experiment:
     listener: Listener
     device: torch.device
     precision: torch.dtype
-    data: str  # fingerprint of all data; training resumes only on the data it began with
+    data: str  # fingerprint of all data; whoever resumes has compared it (`RunPlan.check_data`)
     language_tags: tuple[int, ...] = ()  # their token ids
     processes: ProcessGroup = field(default_factory=ProcessGroup)
 
@@ -334,7 +333,6 @@ class Trainer:
         if checkpoint is None:
             self.run.metrics.clear()
         else:
-            check_data(checkpoint.state, self.state.data)
             self.state = checkpoint.state
             self.saved = TrainingState.from_json(self.state.to_json())
             load_weights(self.model, checkpoint.weights, self.run.path)
