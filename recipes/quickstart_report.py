@@ -18,7 +18,7 @@ def main(run: Path, arguments: list[str]) -> None:
     bleu = json.load(sys.stdin)[0]["value"]
     reason = json.loads((run / "training" / "finished.json").read_text("utf-8"))["reason"]
     print(f"training ended because {reason}")
-    if "minutes" in reason:
+    if "minute" in reason:
         limit = tomllib.loads((run / "config.toml").read_text("utf-8"))["training"]["max_minutes"]
         minutes = max(LEAST_MINUTES, round(2 * limit))
         command = " ".join(["bash recipes/quickstart.sh", *arguments])
