@@ -57,7 +57,7 @@ def test_a_given_target_is_looked_at_instead(seq2seq, trained, tmp_path):
     assert done.stdout.decode().count("null") == 2
     done = seq2seq(*command, stdin=b"one\n")
     assert (done.code, done.stdout) == (2, b"")
-    assert "standard input has 1 lines" in done.stderr
+    assert "standard input has 1 line but" in done.stderr
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
