@@ -154,7 +154,7 @@ def test_likelihoods_are_the_same(seq2seq: Any, trained: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("prefixes", "message"),
     [
-        (["eins"], "prefixes has 1 lines, the text has 2"),
+        (["eins"], "prefixes has 1 line but the text has 2"),
         (["", "日本"], "prefixes, line 2: the run has no pieces for some of its characters"),
     ],
     ids=["too few", "unknown"],
