@@ -73,15 +73,15 @@ def test_a_prefix_begins_its_translation(seq2seq, trained, tmp_path):
         "translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES + b"one .\n"
     )
     assert short.code == 2
-    assert "begin has 3 lines, standard input has 4" in short.stderr
+    assert "begin has 3 lines but standard input has 4" in short.stderr
     long = seq2seq("translate", trained, "--prefix", "begin", folder=tmp_path, stdin=b"one .\n")
     assert long.code == 2
-    assert "begin has 3 lines, standard input has 1" in long.stderr
+    assert "begin has 3 lines but standard input has 1" in long.stderr
     (tmp_path / "source").write_bytes(LINES + b"one .\n")
     files = ["-i", "source", "-o", "out"]
     before = seq2seq("translate", trained, "--prefix", "begin", *files, folder=tmp_path)
     assert before.code == 2
-    assert "begin has 3 lines, source has 4" in before.stderr
+    assert "begin has 3 lines but source has 4" in before.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -177,7 +177,7 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
     assert spelt[0]["log_probability"] < found[0]["hypotheses"][0]["log_probability"] - 1
     fewer = seq2seq(*arguments, folder=tmp_path, stdin=b"eins zwei .\n")
     assert fewer.code == 2
-    assert "source has 3 lines, standard input has 1" in fewer.stderr
+    assert "source has 3 lines but standard input has 1" in fewer.stderr
     (tmp_path / "source").write_bytes(b"one " * 9000)
     huge = seq2seq(*arguments, folder=tmp_path, stdin=b"eins\n")
     assert huge.code == 2
