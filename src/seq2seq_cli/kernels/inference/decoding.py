@@ -56,14 +56,20 @@ class TargetEmbedding:
         """`make_tables` computes tables for so many positions."""
         self.weight = weight
         self._make_tables = make_tables
-        self._size, self._tables = 0, PositionTables()
+        self._computed = 0, PositionTables()  # positions, and their tables
 
     def tables(self, count: int) -> PositionTables:
-        """Tables for at least so many positions, computed only when there are too few."""
-        if self._size < count:
-            self._size = max(64, 2 * count)
-            self._tables = self._make_tables(self._size)
-        return self._tables
+        """Tables for at least so many positions, computed only when there are too few.
+
+        Workers search side by side with one model: size and tables change together, or one would
+        take the tables from before another has computed them.
+        """
+        size, tables = self._computed
+        if size < count:
+            size = max(64, 2 * count)
+            tables = self._make_tables(size)
+            self._computed = size, tables
+        return tables
 
 
 @dataclass(frozen=True)
