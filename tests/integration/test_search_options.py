@@ -245,28 +245,63 @@ def test_runs_with_other_tokenizers_do_not_vote(seq2seq, trained, train):
     assert "have different source tokenizers" in done.stderr
 
 
-def test_an_exported_run_translates_alike(seq2seq, trained, tmp_path):
-    ctranslate2 = pytest.importorskip("ctranslate2", reason="the extra bench is not installed")
-    done = seq2seq("export", trained, "served", folder=tmp_path)
+@pytest.fixture(scope="module")
+def exported(seq2seq, trained, tmp_path_factory):
+    """A run in the format of CTranslate2."""
+    pytest.importorskip("ctranslate2", reason="the extra bench is not installed")
+    folder = tmp_path_factory.mktemp("exported")
+    done = seq2seq("export", trained, "served", folder=folder)
     assert done.code == 0, done.stderr
-    assert {"model.bin", "tokenizer.model"} <= {
-        path.name for path in (tmp_path / "served").iterdir()
-    }
-    found = records(
-        seq2seq("translate", trained, "--format", "jsonl", "--alpha", 0, stdin=LINES * 9)
-    )
-    from seq2seq_cli.tokenization.tokenizer import Tokenizer
-
-    tokenizer = Tokenizer.load(tmp_path / "served" / "tokenizer.model")
-    engine = ctranslate2.Translator(str(tmp_path / "served"), compute_type="float32")
-    sources = [each["source"] for each in found if each["source"]]
-    pieces = [tokenizer.encode_as_pieces(source) for source in sources]
-    theirs = engine.translate_batch(pieces, beam_size=5, length_penalty=0, return_scores=True)
-    ours = [each["hypotheses"][0] for each in found if each["source"]]
-    assert [result.hypotheses[0] for result in theirs] == [each["tokens"][:-1] for each in ours]
-    again = seq2seq("export", trained, "served", folder=tmp_path)
+    again = seq2seq("export", trained, "served", folder=folder)
     assert again.code == 2
     assert "served exists already" in again.stderr
+    return folder / "served"
+
+
+def test_an_exported_run_translates_alike(seq2seq, trained, exported):
+    """The same texts, scores and, since the decoder has one layer, alignments."""
+    import ctranslate2
+
+    from seq2seq_cli.tokenization.tokenizer import Tokenizer
+
+    options = ("--format", "jsonl", "--length-penalty", "power")
+    found = [
+        each
+        for each in records(seq2seq("translate", trained, *options, stdin=LINES * 9))
+        if each["source"]
+    ]
+    tokenizer = Tokenizer.load(exported / "tokenizer.model")
+    engine = ctranslate2.Translator(str(exported), compute_type="float32")
+    pieces = [tokenizer.encode_as_pieces(each["source"]) for each in found]
+    theirs = engine.translate_batch(
+        pieces, beam_size=5, min_decoding_length=0, return_scores=True, return_attention=True
+    )
+    for each, source, result in zip(found, pieces, theirs, strict=True):
+        [ours] = each["hypotheses"]
+        assert result.hypotheses[0] == ours["tokens"][:-1]
+        # Without the control symbols, to which the run leaves some probability.
+        assert result.scores[0] == pytest.approx(ours["score"], abs=0.01)
+        [scored] = engine.score_batch([source], [result.hypotheses[0]])
+        assert result.scores[0] == pytest.approx(
+            sum(scored.log_probs) / len(ours["tokens"]), abs=1e-5
+        )
+        # Every word is one piece.
+        most = [max(range(len(row)), key=row.__getitem__) for row in result.attention[0]]
+        assert sorted((s, t) for t, s in enumerate(most)) == [tuple(p) for p in ours["alignment"]]
+
+
+def test_the_example_in_an_exported_folder_translates_alike(seq2seq, trained, exported):
+    """Its README names every control symbol that is never written, and holds a program."""
+    readme = (exported / "README.md").read_text()
+    assert all(f"`{piece}`" in readme for piece in ("<pad>", "<unk>", "<s>"))
+    assert "$" not in readme
+    program = readme.split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(program.replace('Path("model")', f"Path({str(exported)!r})"), names)
+    options = ("--length-penalty", "power")
+    ours = seq2seq("translate", trained, *options, stdin=LINES).stdout
+    lines = LINES.decode().splitlines()
+    assert [names["translate"](line) for line in lines] == ours.decode().splitlines()
 
 
 def test_what_the_engine_cannot_hold_is_not_exported(seq2seq, train):

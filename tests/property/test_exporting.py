@@ -1,17 +1,23 @@
 """An exported Transformer is the same function in the other engine, whatever its variant."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.ctranslate2 import check_ctranslate2, specification
-from seq2seq_cli.models import build, model_config
+from seq2seq_cli.interop.ctranslate2_readme import readme
+from seq2seq_cli.models import build, capture_attention, model_config
+from seq2seq_cli.models.transformer import Transformer
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import Predictor
-from seq2seq_cli.symbols import BOS, EOS
+from seq2seq_cli.symbols import BOS, EOS, PAD, PIECES, UNK
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
@@ -27,45 +33,156 @@ def tokenizer() -> Tokenizer:
     return train_tokenizer(LINES * 5, TokenizerSettings(vocabulary_size=30)).tokenizer
 
 
+def _model(tokenizer: Tokenizer, options: Mapping[str, object]) -> Transformer:
+    """A made-up model whose weights are far from zero."""
+    torch.manual_seed(7)
+    model = build(model_config(SIZES | options), Tokenizers(tokenizer, tokenizer).vocabulary).eval()
+    assert isinstance(model, Transformer)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return model
+
+
+def _export(
+    model: Transformer, tokenizer: Tokenizer, folder: Path, quantization: str | None = None
+) -> Any:
+    """The model in the other engine, in float32 unless it is quantized."""
+    with torch.no_grad():
+        written = specification(
+            ctranslate2.specs, model, check_ctranslate2(model), Tokenizers(tokenizer, tokenizer)
+        )
+    written.validate()
+    written.optimize(quantization)
+    written.save(str(folder))
+    kind = "default" if quantization else "float32"
+    return ctranslate2.Translator(str(folder), compute_type=kind, intra_threads=1)
+
+
+def _log_probabilities(model: Transformer, source: list[int], target: list[int]) -> Tensor:
+    """Those of a target's tokens and its EOS, among the tokens that search may write."""
+    with torch.inference_mode():
+        hidden = model.hidden(torch.tensor([[*source, EOS]]), torch.tensor([[BOS, *target]]))
+        logits = model.output(hidden)
+        logits[:, PAD : BOS + 1] = -torch.inf
+    return logits.log_softmax(dim=1)[torch.arange(len(logits)), [*target, EOS]]
+
+
+def _attention_of_last_layer(model: Transformer, source: list[int], target: list[int]) -> Tensor:
+    """The mean of its heads (T, S): where each token of the target comes from, without EOS."""
+    with torch.inference_mode(), capture_attention(model) as captured:
+        model(torch.tensor([[*source, EOS]]), torch.tensor([[BOS, *target]]))
+    return torch.cat(captured[-1], dim=2).mean(dim=1)[0, : len(target), : len(source)]
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {},
         {"norm": "post"},
+        {"normalisation": "rms"},
+        {"normalisation": "rms", "norm": "post"},
         {"positions": "learned"},
         {"positions": "learned", "max_positions": 4},  # the last one is that of all beyond
         {"positions": "rotary"},
         {"activation": "gelu"},
         {"activation": "swish"},
+        {"activation": "swiglu"},
         {"activation": "swiglu", "normalisation": "rms", "positions": "rotary"},
         {"tie_source": False, "encoder_layers": 3, "decoder_layers": 1},
     ],
     ids=str,
 )
-def test_both_engines_give_the_same_probabilities(
+def test_both_engines_give_the_same_probabilities_and_attention(
     options: dict[str, object], tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    tokenizers = Tokenizers(tokenizer, tokenizer)
-    torch.manual_seed(7)
-    model = build(model_config(SIZES | options), tokenizers.vocabulary).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)
-        config = check_ctranslate2(model)
-        written = specification(ctranslate2.specs, model, config, tokenizers)  # type: ignore[arg-type]
-    written.validate()
-    written.optimize()
-    written.save(str(tmp_path))
-    engine = ctranslate2.Translator(str(tmp_path), compute_type="float32", intra_threads=1)
+    model = _model(tokenizer, options)
+    engine = _export(model, tokenizer, tmp_path)
     for source, target in zip(LINES, reversed(LINES), strict=True):
         ids, wanted = tokenizer.encode([source, target])
-        ours = Predictor([model]).token_scores(
-            torch.tensor([[*ids, EOS]]), torch.tensor([[BOS, *wanted, EOS]])
+        pieces = tokenizer.ids_to_pieces(ids), tokenizer.ids_to_pieces(wanted)
+        [scored] = engine.score_batch([pieces[0]], [pieces[1]])
+        expected = _log_probabilities(model, ids, wanted)
+        assert scored.log_probs == pytest.approx(expected.tolist(), abs=2e-4)
+        [read] = engine.translate_batch(
+            [pieces[0]],
+            target_prefix=[pieces[1]],
+            max_decoding_length=len(wanted),
+            return_attention=True,
         )
-        [theirs] = engine.score_batch(
+        assert read.hypotheses == [pieces[1]]
+        attention = _attention_of_last_layer(model, ids, wanted)
+        torch.testing.assert_close(torch.tensor(read.attention[0]), attention, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("normalisation", ["layer", "rms"])
+def test_norms_of_small_numbers_are_the_same(
+    normalisation: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """Near zero the epsilon of a norm decides what comes out of it."""
+    model = _model(tokenizer, {"normalisation": normalisation, "positions": "rotary"})
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" not in name:
+                parameter.mul_(0.02)
+        for norm in (model.encoder_norm, model.decoder_norm):
+            norm.weight.mul_(50)
+    engine = _export(model, tokenizer, tmp_path)
+    for source, target in zip(LINES, reversed(LINES), strict=True):
+        ids, wanted = tokenizer.encode([source, target])
+        [scored] = engine.score_batch(
             [tokenizer.ids_to_pieces(ids)], [tokenizer.ids_to_pieces(wanted)]
         )
-        assert ours[0].tolist() == pytest.approx(theirs.log_probs, abs=2e-4)
+        expected = _log_probabilities(model, ids, wanted)
+        assert scored.log_probs == pytest.approx(expected.tolist(), abs=2e-4)
+
+
+@pytest.mark.parametrize("quantization", [None, "int8", "int16", "float16", "bfloat16"])
+def test_control_symbols_are_never_written(
+    quantization: str | None, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """Not by any search, even if the model finds <unk> by far the likeliest."""
+    model = _model(tokenizer, {})
+    with torch.no_grad():
+        model.decoder_norm.bias.copy_(20 * model.output.weight[UNK])
+    engine = _export(model, tokenizer, tmp_path, quantization)
+    [ids] = tokenizer.encode(LINES[:1])
+    logits = model.output(model.hidden(torch.tensor([[*ids, EOS]]), torch.tensor([[BOS]])))
+    assert logits.argmax(dim=1).tolist() == [UNK]
+    for search in (
+        {"beam_size": 1},
+        {"beam_size": len(tokenizer), "num_hypotheses": len(tokenizer)},
+        {"beam_size": 1, "sampling_topk": 0, "num_hypotheses": 20},
+    ):
+        [result] = engine.translate_batch(
+            [tokenizer.ids_to_pieces(ids)], max_decoding_length=6, **search
+        )
+        written = {piece for hypothesis in result.hypotheses for piece in hypothesis}
+        assert written
+        assert not written & {PIECES[PAD], PIECES[UNK], PIECES[BOS]}
+
+
+def test_the_folder_says_what_the_format_cannot_hold() -> None:
+    """Where several languages or layers make a difference it is named, and else it is not."""
+    lines = [f"<2{language}> {line}" for line in LINES for language in ("de", "fr")]
+    settings = TokenizerSettings(vocabulary_size=40, languages=("de", "fr"))
+    one, other = (train_tokenizer(lines, settings).tokenizer for _ in range(2))
+    config = model_config(SIZES)
+    assert isinstance(config, TransformerConfig)
+    text = readme(config, Tokenizers(one, other), 200)
+    assert '["<2de>", *pieces]' in text
+    assert "blank lines out before adding the tag" in text
+    assert "the mean of all heads of the last layer" in text
+    assert "mean attention of all 2 layers" in text
+    assert 'folder / "source.model"' in text
+    assert 'folder / "target.model"' in text
+    assert "$" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    plain = train_tokenizer(LINES * 5, TokenizerSettings(vocabulary_size=30)).tokenizer
+    text = readme(replace(config, decoder_layers=1), Tokenizers(plain, plain), 200)
+    assert "[pieces]" in text
+    assert "tag" not in text
+    assert "the mean of all heads.\n" in text
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.interop.ctranslate2_readme import readme
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.models.layers import LearnedPositions, sinusoids
 from seq2seq_cli.models.transformer import Transformer
@@ -24,12 +25,17 @@ from seq2seq_cli.models.transformer_layers import (
 )
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.symbols import BOS, EOS, PIECES, UNK
+from seq2seq_cli.symbols import BOS, EOS, PAD, PIECES, UNK
 from seq2seq_cli.text import replace_file
 
 Layer: TypeAlias = EncoderLayer | DecoderLayer
 
 POSITIONS = 1024  # how many sinusoidal positions are written: the longest sentence it can read
+
+# Logit that is added to control symbols: they are never written, since exp(-10,000) is 0 in every
+# type, and float16 still has the number.
+FORBIDDEN = -1e4
+ALL_HEADS = 0  # of `alignment_heads`
 
 
 def check_ctranslate2(model: TranslationModel) -> TransformerConfig:
@@ -80,6 +86,10 @@ def export_ctranslate2(run: Path, output: Path, quantization: str = "") -> None:
     written.save(str(output))
     for name, tokenizer in tokenizers.files().items():
         replace_file(output / name, tokenizer.model)
+    replace_file(
+        output / "README.md",
+        readme(config, tokenizers, folder.load_config().data.max_length).encode(),
+    )
 
 
 def specification(
@@ -105,6 +115,8 @@ def specification(
         for written, layer in zip(side.layer, cast(Sequence[Layer], layers), strict=True):
             _layer(written, layer)
     result.decoder.projection.weight = model.output.weight.numpy()
+    result.decoder.projection.bias = _forbid_control_symbols(len(tokenizers.target)).numpy()
+    result.config.layer_norm_epsilon = _epsilon(model)
     result.config.unk_token, result.config.bos_token = PIECES[UNK], PIECES[BOS]
     result.config.eos_token, result.config.decoder_start_token = PIECES[EOS], PIECES[BOS]
     result.config.add_source_eos = True
@@ -132,8 +144,25 @@ def _empty_specification(specs: Any, config: TransformerConfig) -> Any:
     transformer = specs.transformer_spec
     return specs.TransformerSpec(
         transformer.TransformerEncoderSpec(config.encoder_layers, config.heads, **common),
-        transformer.TransformerDecoderSpec(config.decoder_layers, config.heads, **common),
+        transformer.TransformerDecoderSpec(
+            config.decoder_layers, config.heads, alignment_heads=ALL_HEADS, **common
+        ),
     )
+
+
+def _forbid_control_symbols(vocabulary_size: int) -> Tensor:
+    """A bias of the logits (V,) that keeps PAD, UNK and BOS out of translations."""
+    bias = torch.zeros(vocabulary_size)
+    bias[PAD : BOS + 1] = FORBIDDEN
+    return bias
+
+
+def _epsilon(model: Transformer) -> float:
+    """The epsilon of all norms, which is written since CTranslate2 has another for RMSNorm."""
+    norms = (nn.LayerNorm, nn.RMSNorm)
+    (epsilon,) = {module.eps for module in model.modules() if isinstance(module, norms)}
+    assert epsilon is not None
+    return epsilon
 
 
 def _layer(written: Any, layer: Layer) -> None:

@@ -1,0 +1,101 @@
+"""The README of an exported CTranslate2 model: how to use it, and where it differs from the run."""
+
+from string import Template
+
+from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.runs.layout import JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER
+from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.symbols import BOS, PAD, PIECES, UNK
+from seq2seq_cli.tokenization.language_tags import language_tag
+
+TEXT = Template(
+    """# A translation model for CTranslate2
+
+Written by `seq2seq export`. The model and its tokenizers are all that translating needs:
+
+```python
+from pathlib import Path
+
+import ctranslate2
+import sentencepiece
+
+folder = Path("model")  # this folder
+source = sentencepiece.SentencePieceProcessor(model_file=str(folder / "$source"))
+target = sentencepiece.SentencePieceProcessor(model_file=str(folder / "$target"))
+translator = ctranslate2.Translator(str(folder))
+
+
+def translate(line):
+    pieces = source.encode(line, out_type=str)
+    if not pieces:  # a blank line
+        return ""
+    [result] = translator.translate_batch(
+        [${tag}pieces],
+        beam_size=5,
+        length_penalty=1,
+        min_decoding_length=0,
+        max_decoding_length=2 * (len(pieces) + 1) + 20,
+    )
+    return target.decode(result.hypotheses[0])
+```
+
+`seq2seq tokenizer encode $source` cuts lines into the same pieces, and
+`seq2seq tokenizer decode $target` joins them. Before, they replace control
+characters by spaces, which SentencePiece alone does not.
+
+## As in the run
+
+- The weights, and the epsilon of the norms (`layer_norm_epsilon` in config.json).
+- $symbols are never written: their logits are lowered by 10,000, in every type
+  of weights.
+- Attention to the source (`return_attention=True`) is the mean of all heads$layers.
+
+## Unlike the run
+
+- **Scores** are computed after everything that may not be written has been left out: the symbols
+  above, and whatever an option forbids. `seq2seq translate` has the model's own probabilities. A
+  trained model gives the symbols little: log-probabilities of tokens are higher by less than 0.01
+  as a rule. A given target that holds one of them, such as an unknown character in `score_batch`,
+  gets about -10,000 for it.
+- **The length penalty** is length^`length_penalty`. With the default, 1, it is that of
+  `seq2seq translate --length-penalty power`, whose own default is `gnmt`.
+- **The score after a prefix** (`target_prefix`) is the log-probability of the tokens after it,
+  divided by the length of the whole. `seq2seq translate` counts the prefix in both. `score_batch`
+  with the whole translation has the log-probabilities of all its tokens.
+- **Defaults** of `translate_batch` are a beam of 2, at most 256 tokens, and at least one token
+  besides the end (`min_decoding_length=1`). The options above are those of `seq2seq translate`.
+- **Beam search** ends once as many hypotheses as the beam is wide have ended; `seq2seq translate`
+  goes on while one that has not ended can still become the best.
+- **Long lines** are cut off after 1,024 tokens (`max_input_length`). `seq2seq translate` splits a
+  line of more than $max_length tokens at sentence ends, since the model has learned from shorter
+  ones.
+$alignments$languages"""
+)
+
+ALIGNMENTS = """\
+- **Alignments**: `seq2seq translate` reads them off the mean attention of all $layers layers.
+  CTranslate2 has one layer for it (`alignment_layer`).
+"""
+LANGUAGES = """\
+- **A tag before a blank line** is a piece like others, so CTranslate2 translates it into something.
+  Leave blank lines out before adding the tag, as above.
+"""
+
+
+def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -> str:
+    """The text, for a model that learned to read up to `max_length` source tokens."""
+    joint = tokenizers.source is tokenizers.target
+    several_layers = config.decoder_layers > 1
+    tags = tokenizers.source.tags
+    return TEXT.substitute(
+        source=JOINT_TOKENIZER if joint else SOURCE_TOKENIZER,
+        target=JOINT_TOKENIZER if joint else TARGET_TOKENIZER,
+        tag=f'"{language_tag(next(iter(tags)))}", *' if tags else "",
+        symbols=", ".join(f"`{PIECES[each]}`" for each in (PAD, UNK)) + f" and `{PIECES[BOS]}`",
+        layers=" of the last layer" if several_layers else "",
+        max_length=f"{max_length:,}",
+        alignments=Template(ALIGNMENTS).substitute(layers=config.decoder_layers)
+        if several_layers
+        else "",
+        languages=LANGUAGES if tags else "",
+    )
