@@ -1,5 +1,6 @@
 """Word alignments are read strictly and become alignments of the pieces of words."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,56 @@ def test_a_pair_whose_pieces_make_up_other_words_has_no_alignment() -> None:
     assert not other.words_match(0, source, target)
     assert not other.matrix(0, source, target).any()
     assert links((0, 0), words=(2, 1)).matrix(0, source, target).any()
+
+
+def nfkc(word: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", word).split())
+
+
+def read_pair(folder: Path, links: str, source: str, target: str) -> tuple[Alignments, list[str]]:
+    """The alignment of one pair, whose tokenizers normalise by NFKC, and the warnings about it."""
+    (folder / "one.align").write_text(f"{links}\n")
+    warnings: list[str] = []
+    found = read_alignments(
+        [folder / "one.align"], [(source, target)], warnings.append, (nfkc, nfkc)
+    )
+    return Alignments(found, PIECES, PIECES), warnings
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u3000", "\u2003"])
+def test_a_no_break_space_in_a_number_shifts_no_link(space: str, tmp_path: Path) -> None:
+    found, warnings = read_pair(tmp_path, "0-0 1-1", f"a{space}b c", "ax c")
+    source, target = np.array([4, 5, 6]), np.array([4, 7, 6])
+    assert found.matrix(0, source, target).tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]
+    assert not warnings
+    found, _ = read_pair(tmp_path, "0-0 1-1", "ax c", f"a{space}b c")
+    assert found.matrix(0, target, source).tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]
+
+
+def test_a_word_that_its_tokenizer_leaves_out_shifts_no_link(tmp_path: Path) -> None:
+    found, _ = read_pair(tmp_path, "0-0 1-0 2-1", "a \u00a0 c", "a c")
+    source, target = np.array([4, 6]), np.array([4, 6])
+    assert found.matrix(0, source, target).tolist() == [[1, 0], [0, 1]]
+
+
+def test_words_are_separated_by_ascii_spaces_and_tabs(tmp_path: Path) -> None:
+    found, warnings = read_pair(tmp_path, "0-0 1-1", "  a \t c ", "a\tc")
+    assert found.words.tolist() == [[2, 2]]
+    assert not warnings
+
+
+def test_lines_whose_aligner_counted_other_words_are_reported_and_not_guided(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "0.align").write_text("0-0 2-2\n" * 7 + "0-0\n")
+    pairs = [("a\u00a0b c", "a\u00a0b c")] * 7 + [("a", "a")]
+    warnings: list[str] = []
+    found = list(read_alignments([tmp_path / "0.align"], pairs, warnings.append))
+    assert [each.links for each in found] == [[]] * 7 + [[(0, 0)]]
+    [warning] = warnings
+    assert "0.align, line 5 and 2 more: 7 lines with links to words that exist only if" in warning
+    with pytest.raises(InputError, match="links word 2 of the source, whose last word is 1"):
+        list(read_alignments([tmp_path / "0.align"], [("a\u00a0b", "a\u00a0b c")] * 8, print))
 
 
 def test_the_alignment_of_a_batch_is_zero_at_padding_and_eos() -> None:

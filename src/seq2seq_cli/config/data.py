@@ -42,7 +42,8 @@ class DataConfig(Section):
     alignments: tuple[str, ...] = ()
     """Word alignments of the training corpora, in Pharaoh format and with a line for each pair.
 
-    Attention learns from them with the weight training.guided_alignment.
+    Attention learns from them with the weight training.guided_alignment. Words are divided by ASCII
+    spaces, as aligners do.
 
     Paper: Chen et al. 2016, Guided Alignment Training for Topic-Aware Neural Machine Translation.
     """

@@ -2,13 +2,16 @@
 
 They are read in Pharaoh format, which aligners such as fast_align write: a line for each sentence
 pair, with links `i-j` between word i of the source and word j of the target, counted from 0. Words
-are separated by spaces. All pieces of linked words are linked.
+are what aligners see: they are separated by ASCII white space, so that a no-break space is part of
+a word. A tokenizer may divide such a word; all pieces of linked words are linked.
 """
 
 import hashlib
+import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import cast
@@ -19,10 +22,13 @@ import numpy.typing as npt
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import WORD_START
-from seq2seq_cli.text import Warn, display_name, read_lines
+from seq2seq_cli.text import Warn, counted, display_name, read_lines
 
+Normalize = Callable[[str], str]  # a line as its tokenizer sees it
 Links = list[tuple[int, int]]  # (word of the source, word of the target), from 0
 LONGEST_LINK = 20  # characters
+LINES_NAMED = 5  # of lines with the same fault
+ASCII_SPACE = re.compile("[ \t\v\f\r]+")
 
 
 @dataclass(frozen=True)
@@ -31,17 +37,33 @@ class PairAlignment:
 
     links: Links
     words: tuple[int, int]  # numbers of words of source and target
+    # For each word of source and target the number of words that its tokenizer makes of it, where
+    # one of them is not 1
+    divided: tuple[list[int], list[int]] | None = None
+
+
+def aligned_words(line: str) -> list[str]:
+    """The words of a line as aligners see them, between ASCII white space."""
+    return [word for word in ASCII_SPACE.split(line) if word]
 
 
 def read_alignments(
-    files: Sequence[Path], pairs: Iterable[tuple[str, str]], warn: Warn
+    files: Sequence[Path],
+    pairs: Iterable[tuple[str, str]],
+    warn: Warn,
+    normalizers: tuple[Normalize, Normalize] | None = None,
 ) -> Iterator[PairAlignment]:
     """Yield the alignment of each sentence pair; the files follow each other.
 
-    Raises InputError, with file and line number, for text that is not a link or a link to a word
-    that does not exist, and if there are more or fewer lines than pairs.
+    `normalizers` of source and target say how many words the tokenizers make of a word. A line with
+    a link to a word that exists only if other spaces, such as no-break spaces, separate words too
+    does not count words as this module does: it has no links here, and such lines are counted in
+    one warning. Raises InputError, with file and line number, for text that is not a link or a link
+    to a word that does not exist, and if there are more or fewer lines than pairs.
     """
     lines = chain.from_iterable(_numbered_lines(file, warn) for file in files)
+    count_parts = None if normalizers is None else tuple(map(_word_counter, normalizers))
+    counted_otherwise: list[str] = []  # the lines, the first of them with their names
     for count, (found, pair) in enumerate(zip_longest(lines, pairs)):
         if found is None or pair is None:
             names = " + ".join(display_name(file) for file in files)
@@ -51,8 +73,44 @@ def read_alignments(
                 "of data.source and data.target"
             )
         where, line = found
-        words = (len(pair[0].split()), len(pair[1].split()))
-        yield PairAlignment(_parse_links(where, line, *words), words)
+        source, target = map(aligned_words, pair)
+        words = len(source), len(target)
+        most = len(pair[0].split()), len(pair[1].split())
+        links = _parse_links(where, line, *map(max, words, most))
+        if any(link[side] >= words[side] for link in links for side in (0, 1)):
+            counted_otherwise.append(where if len(counted_otherwise) < LINES_NAMED else "")
+            links = []
+        divided = None
+        if count_parts is not None:
+            numbers = list(map(count_parts[0], source)), list(map(count_parts[1], target))
+            divided = numbers if any(n != 1 for side in numbers for n in side) else None
+        yield PairAlignment(links, words, divided)
+    if counted_otherwise:
+        warn(_counted_otherwise(counted_otherwise))
+
+
+def _word_counter(normalize: Normalize) -> Callable[[str], int]:
+    """A function that says how many words a tokenizer makes of a word between ASCII spaces."""
+
+    @lru_cache(1 << 16)
+    def count(word: str) -> int:
+        if word.isascii() and word.isprintable():
+            return 1
+        return sum(1 for part in normalize(word).split(" ") if part)
+
+    return count
+
+
+def _counted_otherwise(lines: Sequence[str]) -> str:
+    """The warning about lines whose aligner separated words at other spaces too."""
+    named = "; ".join(lines[:LINES_NAMED])
+    more = f" and {len(lines) - LINES_NAMED:,} more" if len(lines) > LINES_NAMED else ""
+    return (
+        f"{named}{more}: {counted(len(lines), 'line')} with links to words that exist only if "
+        "no-break or other non-ASCII spaces separate words; here only ASCII spaces do, as for most "
+        "aligners, so these pairs are not guided; replace such spaces by plain ones and align the "
+        "text again"
+    )
 
 
 def _numbered_lines(file: Path, warn: Warn) -> Iterator[tuple[str, str]]:
@@ -98,7 +156,12 @@ class Alignments:
         """The pieces are the vocabularies of both sides, which tell where words begin."""
         # Arrays of machine integers, since the pairs may not fit in memory as objects.
         links, words, offsets = array("i"), array("i"), array("q", [0])
-        for pair in pairs:
+        # Few rows: for each side, the word between ASCII spaces of each word of the tokenizer
+        self.divided: dict[int, tuple[Indices, Indices]] = {}
+        for row, pair in enumerate(pairs):
+            if pair.divided is not None:
+                source, target = (np.repeat(np.arange(len(n)), n) for n in pair.divided)
+                self.divided[row] = source, target
             links.extend(chain.from_iterable(pair.links))
             words.extend(pair.words)
             offsets.append(len(links) // 2)
@@ -131,20 +194,26 @@ class Alignments:
         linked[links[:, 1], links[:, 0]] = 1
         target_words = _word_indices(self.target_starts_word[target])
         source_words = _word_indices(self.source_starts_word[source])
+        if row in self.divided:
+            source_words = self.divided[row][0][source_words]
+            target_words = self.divided[row][1][target_words]
         shares = linked[target_words][:, source_words]
         return cast(
             npt.NDArray[np.float32], shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
         )
 
     def words_match(self, row: int, source: Ids, target: Ids) -> bool:
-        """Whether the pieces of a pair make up as many words as spaces separate in its text.
+        """Whether the pieces of a pair make up as many words as its tokenizers do of its text.
 
-        They do not if the tokenizer's normalisation puts a space into a word, for example.
+        They do not if an alignment was read without knowing how the tokenizers normalise, or if
+        they normalise a word otherwise among others than alone.
         """
         found = (
             _word_indices(self.source_starts_word[source])[-1] + 1,
             _word_indices(self.target_starts_word[target])[-1] + 1,
         )
+        if row in self.divided:
+            return found == tuple(map(len, self.divided[row]))
         return found == tuple(self.words[row])
 
 

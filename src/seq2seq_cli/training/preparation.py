@@ -211,8 +211,10 @@ def _read_alignments(
             is_used[first + lines] = True
         first += report.read
     text = chain.from_iterable(corpus.pairs(ignore_warning) for corpus in train)
+    normalizers = tokenizers.source.normalize, tokenizers.target.normalize
+    found_links = read_alignments([Path(file) for file in files], text, warn, normalizers)
     alignments = Alignments(
-        compress(read_alignments([Path(file) for file in files], text, warn), is_used),
+        compress(found_links, is_used),
         tokenizers.source.vocabulary,
         tokenizers.target.vocabulary,
     )
@@ -233,5 +235,5 @@ def _alignment_note(pairs: TokenPairs, alignments: Alignments) -> str:
         return note
     return (
         f"{note}; {alike.count(False) / len(alike):.1%} of the pairs are not guided, since the "
-        "tokenizer's normalisation divides them into other words than spaces do"
+        "tokenizers divide them into other words than ASCII spaces do"
     )
