@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def remaining_seconds(config: TrainingConfig, progress: "Progress") -> float | None:
-    """Seconds to the nearest limit at the speed so far, or None if no limit is set."""
+    """Seconds to the limit that is reached first at the speed so far; None if no limit is set.
+
+    The time includes validations, as far as there were any. It is never negative, since the last
+    update and what follows it end after a limit of minutes.
+    """
     shares = [
         done / limit
         for done, limit in (
@@ -25,7 +29,7 @@ def remaining_seconds(config: TrainingConfig, progress: "Progress") -> float | N
         if limit
     ]
     share = max(shares, default=0.0)
-    return progress.seconds * (1 - share) / share if share else None
+    return max(0.0, progress.seconds * (1 - share) / share) if share else None
 
 
 def duration(seconds: float | None) -> str:
@@ -44,19 +48,19 @@ def _perplexity(validation: "Validation") -> str:
 
 @dataclass
 class PlainListener:
-    """Prints one line for each report; for logs and pipes."""
+    """Prints a line from time to time; for logs and pipes."""
 
     config: TrainingConfig
 
     def progressed(self, progress: "Progress") -> None:
-        """Print the figures of the last updates."""
+        """Print the figures of the updates since the last line."""
         console.note(self.line(progress))
 
     def ticked(self, progress: "Progress") -> None:
-        """Print nothing: a log has lines for reports only."""
+        """Print nothing: the next line will have these updates too."""
 
     def line(self, progress: "Progress") -> str:
-        """The figures of the last updates in one line."""
+        """The figures of some updates in one line."""
         best = "-" if progress.best_bleu is None else f"{progress.best_bleu:.2f}"
         return (
             f"update {progress.update:,}  epoch {progress.epoch:.2f}  loss {progress.loss:.3f}  "

@@ -13,7 +13,8 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.training.diagnosis import Diagnosis, TranslationStatistics
 from seq2seq_cli.training.distributed import ProcessGroup
 
-SHOW_EVERY = 1.0  # seconds between redraws of a live display
+REDRAW_EVERY = 1.0  # seconds between redraws of a live display
+LINE_EVERY = 30.0  # seconds between lines of a log; the first ones come sooner
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ Validate = Callable[[TranslationModel], Validation]
 
 @dataclass(frozen=True)
 class Progress:
-    """Figures of training since the last report. The loss, unsmoothed, is in nats per token."""
+    """Figures of some updates. The loss, unsmoothed, is in nats per token."""
 
     update: int
     epoch: float
@@ -55,7 +56,12 @@ class Progress:
 
 
 class Listener(Protocol):
-    """Receives progress events from the trainer."""
+    """Receives progress events from the trainer.
+
+    `progressed` comes after the first update of a session, then by time (see `LineTimes`), before
+    each validation and at the end, with the figures of all updates since it came last. `ticked`
+    comes in between, about once a second, with the figures of the updates so far.
+    """
 
     def progressed(self, progress: Progress) -> None: ...
     def ticked(self, progress: Progress) -> None: ...
@@ -94,23 +100,49 @@ class UpdateFigures:
 
 
 @dataclass
+class LineTimes:
+    """When a log gets its lines: at once, then as late again as it is, then every 30 seconds."""
+
+    begun: float
+    next: float = -math.inf
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time for a line."""
+        return now >= self.next
+
+    def shown(self, now: float) -> None:
+        """Note that there is a line now."""
+        self.next = now + min(LINE_EVERY, max(REDRAW_EVERY, now - self.begun))
+
+
+@dataclass
 class Reporter:
-    """Measures the time of training, and reports to metrics.jsonl and to the listener."""
+    """Measures the time of training, and reports to metrics.jsonl and to the listener.
+
+    The two have figures of their own: the records of a run do not depend on the time that it takes,
+    and lines for the user do.
+    """
 
     run: RunFolder
     listener: Listener
     processes: ProcessGroup
+    now: Callable[[], float] = time.monotonic
     warned: set[str] = field(default_factory=set)  # names of the warnings of this session
-    shown: float = 0.0  # when the live display was last redrawn
-    clock: float = field(default_factory=time.monotonic)
+    since_line: ReportSums = field(default_factory=ReportSums)
+    last: UpdateFigures | None = None  # of the last update, until a line has shown it
+    redrawn: float = -math.inf  # when the live display was last redrawn
+
+    def __post_init__(self) -> None:
+        self.start_clock()
 
     def start_clock(self) -> None:
         """Let the time of training begin now."""
-        self.clock = time.monotonic()
+        self.clock = self.now()
+        self.lines = LineTimes(self.clock)
 
     def add_time(self, state: TrainingState) -> float:
         """Add the seconds since the last call to the time of training; returns them."""
-        now = time.monotonic()
+        now = self.now()
         seconds, self.clock = now - self.clock, now
         state.seconds += seconds
         return seconds
@@ -123,36 +155,41 @@ class Reporter:
         epoch: float,
         end_reason: Callable[[], str | None],
     ) -> None:
-        """Add up the figures of an update; report every so many updates, and after the last one."""
-        sums = state.since_report
-        sums.seconds += self.add_time(state)
-        sums.loss += figures.loss
-        sums.tokens += figures.tokens
-        is_due = state.update % REPORT_EVERY == 0 or end_reason() is not None
-        if not is_due and self.clock < self.shown + SHOW_EVERY:
+        """Add up the figures of an update, and report those that are due.
+
+        A record is due every so many updates and after the last one, a line by time.
+        """
+        seconds = self.add_time(state)
+        for sums in (state.since_report, self.since_line):
+            sums.seconds += seconds
+            sums.loss += figures.loss
+            sums.tokens += figures.tokens
+        self.last = figures
+        if state.update % REPORT_EVERY == 0 or end_reason() is not None:
+            self._record(state, figures, epoch)
+        if self.lines.is_due(self.clock):
+            self.show(state, epoch)
+        elif self.clock >= self.redrawn + REDRAW_EVERY and self.processes.may_write:
+            self.redrawn = self.clock
+            self.listener.ticked(_progress(state, self.since_line, figures, epoch))
+
+    def _record(self, state: TrainingState, figures: UpdateFigures, epoch: float) -> None:
+        """Write the figures of the updates since the last record to metrics.jsonl."""
+        progress = _progress(state, state.since_report, figures, epoch)
+        state.since_report = ReportSums()
+        state.train_loss = progress.loss
+        if self.processes.may_write:
+            self.run.metrics.append({"kind": "training", **vars(progress)})
+
+    def show(self, state: TrainingState, epoch: float) -> None:
+        """Tell the listener the figures of all updates since it was last told, if there are any."""
+        if self.last is None:
             return
-        self.shown = self.clock
-        progress = Progress(
-            update=state.update,
-            epoch=epoch,
-            loss=sums.loss / sums.tokens,
-            learning_rate=figures.learning_rate,
-            gradient_norm=figures.gradient_norm,
-            tokens_per_second=sums.tokens / max(sums.seconds, 1e-9),
-            seconds=state.seconds,
-            target_tokens=state.target_tokens,
-            best_bleu=state.best_bleu,
-        )
-        if is_due:
-            state.since_report = ReportSums()
-            state.train_loss = progress.loss
-        if not self.processes.may_write:
-            return
-        if not is_due:
-            self.listener.ticked(progress)
-            return
-        self.run.metrics.append({"kind": "training", **vars(progress)})
-        self.listener.progressed(progress)
+        progress = _progress(state, self.since_line, self.last, epoch)
+        self.since_line, self.last, self.redrawn = ReportSums(), None, self.clock
+        self.lines.shown(self.clock)
+        if self.processes.may_write:
+            self.listener.progressed(progress)
 
     def validated(
         self,
@@ -196,3 +233,20 @@ class Reporter:
         is_first = name not in self.warned
         self.warned.add(name)
         return is_first
+
+
+def _progress(
+    state: TrainingState, sums: ReportSums, figures: UpdateFigures, epoch: float
+) -> Progress:
+    """Where training stands, with the means of these sums and the figures of the last update."""
+    return Progress(
+        update=state.update,
+        epoch=epoch,
+        loss=sums.loss / sums.tokens,
+        learning_rate=figures.learning_rate,
+        gradient_norm=figures.gradient_norm,
+        tokens_per_second=sums.tokens / max(sums.seconds, 1e-9),
+        seconds=state.seconds,
+        target_tokens=state.target_tokens,
+        best_bleu=state.best_bleu,
+    )

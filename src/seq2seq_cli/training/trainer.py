@@ -276,6 +276,7 @@ class Trainer:
 
     def _validate(self) -> None:
         """Validate, save the weights if they are worth it, and report."""
+        self.reporter.show(self.state, self._epoch())
         with self.best_weights.in_model():
             validation = self._figures()
         is_best = self.best_weights.add(self.state, validation)
@@ -308,6 +309,7 @@ class Trainer:
 
     def _finish(self, reason: str) -> str:
         """Save all, the best weights included, and note why training ended."""
+        self.reporter.show(self.state, self._epoch())
         self._save()
         if self.processes.may_write:
             self.best_weights.choose(self.state)
