@@ -77,8 +77,8 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
         ({"learning_rate": "1"}, 'training.learning_rate = "1": a number is allowed'),
         (
             {"schedule": "cosin"},
-            'training.schedule = "cosin": "inverse-sqrt", "cosine" or "constant" is allowed; '
-            'did you mean "cosine"?',
+            'training.schedule = "cosin": "inverse-sqrt", "linear", "cosine" or "constant" is '
+            'allowed; did you mean "cosine"?',
         ),
         ({"batch_tokens": 0}, 'training.batch_tokens = 0: 1 or more, or "auto" is allowed'),
         ({"patience": -1}, "training.patience = -1: 0 or more is allowed"),

@@ -221,7 +221,7 @@ def test_settings_of_a_command_go_together(command: Command) -> None:
     for section, key, value in map(parse_assignment, assigned):
         check_setting(section, key)
         tables.setdefault(section, {})[key] = value
-    preset = words[words.index("--preset") + 1] if "--preset" in words else "transformer-small"
+    preset = words[words.index("--preset") + 1] if "--preset" in words else presets.DEFAULT
     if preset == VALUE or not command.whole:
         return  # which other settings there are is not written here
     whole = merged(parse_toml(presets.read(preset), preset), tables)

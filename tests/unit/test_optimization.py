@@ -24,6 +24,8 @@ from seq2seq_cli.training.optimization import (
         ("constant", 100, {1: 0.01, 99: 0.99, 100: 1.0, 5_000: 1.0}),
         ("constant", 0, {1: 1.0, 2: 1.0}),
         ("cosine", 100, {50: 0.5, 100: 1.0, 400: 0.75, 550: 0.5, 1_000: 0.0, 2_000: 0.0}),
+        ("linear", 101, {50: 50 / 101, 101: 1.0, 551: 0.5, 1_000: 1 / 900, 2_000: 0.0}),
+        ("linear", 0, {1: 1_000 / 1_001, 1_000: 1 / 1_001}),
         ("cosine", 0, {500: 0.5, 1_000: 0.0}),
         ("cosine", 2_000, {1_000: 0.5, 1_999: 0.9995}),  # all of training is warm-up
     ],
@@ -36,6 +38,14 @@ def test_learning_rates_at_points_known_by_hand(
     )
     found = {update: learning_rate(config, update) / 2.0 for update in rates}
     assert found == pytest.approx(rates, abs=1e-9)
+
+
+def test_a_linear_schedule_can_end_sooner() -> None:
+    config = TrainingConfig(
+        learning_rate=2.0, schedule="linear", warmup_updates=101, max_updates=1_000
+    )
+    rates = [learning_rate(config, update, end=301) for update in (50, 101, 202, 302)]
+    assert rates == pytest.approx([100 / 101, 2.0, 2.0 * 100 / 201, 0.0])
 
 
 def test_only_matrices_are_decayed() -> None:

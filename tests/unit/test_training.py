@@ -14,7 +14,7 @@ from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.library import usable_builds
 from seq2seq_cli.models import Vocabulary, build, model_config
-from seq2seq_cli.runs.checkpoints import TrainingState
+from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.training.diagnosis import TranslationStatistics
@@ -108,6 +108,38 @@ def test_training_ends_after_the_epochs_and_minutes_that_are_given(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("seconds", "ends"),  # after each update
+    [
+        ([0, 3, 6, 9, 12, 15, 18], 6),  # faster than planned: up to max_updates
+        ([0, 20, 40, 60], 3),
+        ([0, 5, 10, 15, 60], 4),  # other work came
+    ],
+)
+def test_a_linear_schedule_ends_within_the_minutes_at_the_speed_so_far(
+    seconds: list[float], ends: int, tmp_path: Path
+) -> None:
+    limits: dict[str, Any] = {"schedule": "linear", "max_minutes": 1}
+    limited = trainer(tmp_path, losses=FALLING[:ends], scores=RISING[:ends], **limits)
+    limited.state.schedule_end = ScheduleEnd(5, minutes=1)  # as planned
+
+    def add_time(state: TrainingState) -> float:
+        state.seconds = seconds[state.update]
+        return 1.0
+
+    limited.reporter.add_time = add_time  # type: ignore[method-assign]
+    reason = limited.train()
+    assert limited.state.update == ends
+    assert ("minute" in reason) == (ends < 6)
+
+
+def test_what_a_linear_schedule_ends_with_is_validated(tmp_path: Path) -> None:
+    settings = {"schedule": "linear", "validate_every": 4}
+    ended = trainer(tmp_path, losses=FALLING[:2], scores=RISING[:2], **settings)
+    ended.train()
+    assert ended.state.last_validation == 6
+
+
+@pytest.mark.parametrize(
     ("settings", "update", "reason"),
     [
         ({"stop_score": 92}, 4, "bleu reached 92.34; the goal was 92"),
@@ -167,6 +199,7 @@ def test_more_updates_continue_a_run_unless_its_schedule_ends_with_them() -> Non
         return RunConfig.from_tables({"model": {"architecture": "rnn"}, "training": training})
 
     check_settings(config("inverse-sqrt", 100), config("inverse-sqrt", 200), Path("run"))
+    check_settings(config("linear", 100), config("linear", 200), Path("run"))
     with pytest.raises(InputError, match=r"training\.max_updates: 100 before, 200 now"):
         check_settings(config("cosine", 100), config("cosine", 200), Path("run"))
 

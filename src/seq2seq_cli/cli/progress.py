@@ -52,6 +52,10 @@ class PlainListener:
 
     config: TrainingConfig
 
+    def planned(self, config: TrainingConfig) -> None:
+        """Receive the settings in full, once the text has been read."""
+        self.config = config
+
     def progressed(self, progress: "Progress") -> None:
         """Print the figures of the updates since the last line."""
         console.note(self.line(progress))

@@ -10,5 +10,6 @@ To read it, begin with `settings`, then one of the sections.
 - `training`: the section [training]
 - `documentation`: what users read about each setting
 - `search`: options of search, and how much it does at a time
+- `auto`: rules of the preset auto
 - `presets`: settings to begin with
 """

@@ -74,11 +74,14 @@ class TrainingConfig(Section):
     learning_rate: float = setting(0.001, above=0)
     """Highest learning rate, reached at the end of the warm-up."""
 
-    schedule: Literal["inverse-sqrt", "cosine", "constant"] = "inverse-sqrt"
-    """Learning rate after the warm-up: cosine falls to zero at training.max_updates.
+    schedule: Literal["inverse-sqrt", "linear", "cosine", "constant"] = "inverse-sqrt"
+    """Learning rate after the warm-up: linear and cosine fall to zero at training.max_updates.
 
-    Paper: Vaswani et al. 2017, Attention Is All You Need (inverse-sqrt); Loshchilov and Hutter
-    2017, SGDR (cosine).
+    linear falls to zero sooner if validation finds that training.max_minutes will end it sooner.
+
+    Paper: Vaswani et al. 2017, Attention Is All You Need (inverse-sqrt); Defazio et al. 2023,
+    Optimal Linear Decay Learning Rate Schedules and Further Refinements (linear); Loshchilov and
+    Hutter 2017, SGDR (cosine).
     """
 
     warmup_updates: int = setting(1000, at_least=0)
@@ -201,9 +204,9 @@ class TrainingConfig(Section):
                 "layers then do not keep; leave one out",
             )
         require(
-            self.schedule != "cosine" or self.max_updates > 0,
-            'training.schedule = "cosine" falls to zero at training.max_updates, which is 0; '
-            "set it, or use the schedule inverse-sqrt",
+            self.schedule not in ("linear", "cosine") or self.max_updates > 0,
+            f'training.schedule = "{self.schedule}" falls to zero at training.max_updates, which '
+            "is 0; set it, or use the schedule inverse-sqrt",
         )
         require(
             self.average_every == 0 or self.average != "best",

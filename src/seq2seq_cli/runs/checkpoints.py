@@ -45,6 +45,14 @@ class ReportSums:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class ScheduleEnd:
+    """The update at which a linear schedule ends, so that it ends within a limit of minutes."""
+
+    update: int
+    minutes: float
+
+
 @dataclass
 class TrainingState:
     """Where training stands, apart from the weights, the optimizer and the random state."""
@@ -63,6 +71,7 @@ class TrainingState:
     snapshots: list[int] = field(default_factory=list)  # updates of weights there, not validated
     since_report: ReportSums = field(default_factory=ReportSums)
     train_loss: float | None = None  # in the last report
+    schedule_end: ScheduleEnd | None = None  # None: at max_updates
 
     def to_json(self) -> str:
         """The content of state.json."""
@@ -72,9 +81,10 @@ class TrainingState:
     def from_json(cls, text: str) -> "TrainingState":
         """Read state.json, of older versions too. Raises ValueError, KeyError or TypeError."""
         values = {OLDER_NAMES.get(name, name): value for name, value in json.loads(text).items()}
-        best = values.pop("best")
+        best, end = values.pop("best"), values.pop("schedule_end", None)
         return cls(
             best=ValidatedWeights(**best) if best else None,
+            schedule_end=ScheduleEnd(**end) if end else None,
             saved_weights=[ValidatedWeights(**entry) for entry in values.pop("saved_weights")],
             since_report=ReportSums(**values.pop("since_report", {})),
             **values,

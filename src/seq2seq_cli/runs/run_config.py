@@ -12,6 +12,7 @@ from seq2seq_cli.config.models import MODEL_CONFIGS, ModelConfig, Vocabulary, mo
 from seq2seq_cli.config.settings import (
     Table,
     check_sections,
+    merged,
     parse_toml,
     require,
     settings_from,
@@ -51,6 +52,9 @@ class RunConfig:
     tokenizer: TokenizerSettings
     model: ModelConfig
     training: TrainingConfig
+    # Settings, as section.key, that the preset auto chooses once the text is read; until then they
+    # have any value.
+    open_settings: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         dropouts = ", ".join(f"model.{name}" for name in self.model.DROPOUTS)
@@ -67,7 +71,9 @@ class RunConfig:
         )
 
     @classmethod
-    def from_tables(cls, tables: Mapping[str, Table]) -> "RunConfig":
+    def from_tables(
+        cls, tables: Mapping[str, Table], open_settings: frozenset[str] = frozenset()
+    ) -> "RunConfig":
         """Read the four sections. Raises InputError for what is unknown or does not fit."""
         check_sections(tables, SECTIONS)
         _check_sections_of_keys(tables)
@@ -76,7 +82,13 @@ class RunConfig:
             tokenizer=settings_from(TokenizerSettings, "tokenizer", tables.get("tokenizer", {})),
             model=model_config(tables.get("model", {})),
             training=settings_from(TrainingConfig, "training", tables.get("training", {})),
+            open_settings=open_settings,
         )
+
+    def with_chosen(self, chosen: Mapping[str, Table]) -> "RunConfig":
+        """The settings with values for some of the open ones."""
+        names = {f"{section}.{key}" for section, table in chosen.items() for key in table}
+        return RunConfig.from_tables(merged(self.tables(), chosen), self.open_settings - names)
 
     def tables(self) -> dict[str, Table]:
         """The settings as the sections of a TOML file."""

@@ -15,6 +15,7 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `distributed`: the processes that train together; today one
 - `signals`: SIGINT and SIGTERM save first
 - `progress`: figures, time and the listener
+- `plan`: the preset auto: settings by the text, and a schedule that fits into the limits
 - `best_weights`: weights that are saved, averaged and chosen
 - `resuming`: whether a run begins or continues
 - `settings`: a preset, a settings file and single settings to the settings of a run

@@ -1,7 +1,7 @@
 """How large a batch fits a device, and how to compute the same gradients in less memory."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.models import TranslationModel
@@ -88,6 +89,20 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def computed_batches(
+    batches: Sequence[Batch], config: TrainingConfig, device: torch.device, precision: torch.dtype
+) -> list[Batch]:
+    """The batches as they are computed: on a CPU in micro-batches that stay in its caches."""
+    tokens = config.micro_batch_tokens
+    if not tokens or device.type != "cpu":
+        return list(batches)
+    if config.r_drop:  # two passes at once
+        tokens = max(1, tokens // 2)
+    if precision == torch.float32:
+        tokens = max(1, tokens // 2)
+    return [micro for batch in batches for micro in micro_batches(batch, tokens)]
 
 
 def micro_batches(batch: Batch, tokens: int) -> list[Batch]:

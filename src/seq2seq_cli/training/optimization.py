@@ -8,16 +8,21 @@ from torch import Tensor, nn
 from seq2seq_cli.config.training import TrainingConfig
 
 
-def learning_rate(config: TrainingConfig, update: int) -> float:
+def learning_rate(config: TrainingConfig, update: int, end: int = 0) -> float:
     """The learning rate of an update, counted from 1: a linear warm-up, then the schedule.
 
-    inverse-sqrt: Vaswani 2017; cosine, down to zero at max_updates: Loshchilov and Hutter 2017.
+    inverse-sqrt: Vaswani 2017; linear, down to zero at the update `end`, or else at max_updates:
+    Defazio 2023; cosine, down to zero at max_updates: Loshchilov and Hutter 2017.
     """
     warmup = config.warmup_updates
     if update < warmup:
         return config.learning_rate * update / warmup
     if config.schedule == "inverse-sqrt":
         return config.learning_rate * math.sqrt(max(warmup, 1) / update)
+    if config.schedule == "linear":
+        end = end or config.max_updates
+        # An update later, or the last one would be for nothing.
+        return config.learning_rate * max(0.0, (end + 1 - update) / max(1, end + 1 - warmup))
     if config.schedule == "cosine":
         progress = (update - warmup) / max(1, config.max_updates - warmup)
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

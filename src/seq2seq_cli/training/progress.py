@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.checkpoints import ReportSums, TrainingState
 from seq2seq_cli.runs.layout import REPORT_EVERY
@@ -63,6 +64,7 @@ class Listener(Protocol):
     comes in between, about once a second, with the figures of the updates so far.
     """
 
+    def planned(self, config: TrainingConfig) -> None: ...
     def progressed(self, progress: Progress) -> None: ...
     def ticked(self, progress: Progress) -> None: ...
     def validated(self, update: int, validation: Validation, *, is_best: bool) -> None: ...
@@ -72,6 +74,9 @@ class Listener(Protocol):
 
 class SilentListener:
     """Ignores all events; the figures are in metrics.jsonl."""
+
+    def planned(self, config: TrainingConfig) -> None:
+        """Stay silent."""
 
     def progressed(self, progress: Progress) -> None:
         """Stay silent."""

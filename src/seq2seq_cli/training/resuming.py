@@ -7,12 +7,13 @@ from typing import Literal
 
 import torch
 
-from seq2seq_cli.config.settings import require, toml_value
+from seq2seq_cli.config import auto
+from seq2seq_cli.config.settings import Table, require, toml_value
 from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
 from seq2seq_cli.data.parallel import target_languages
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary, build, check_attends_to_source
-from seq2seq_cli.runs.checkpoints import TrainingState
+from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -34,11 +35,12 @@ class RunPlan:
     """How a run is to be trained, as far as this is known before its text is read."""
 
     run: RunFolder
-    config: RunConfig  # complete, unless the size of a new run's batches is still to be measured
+    config: RunConfig  # complete, but for what is chosen by the text and the device
     is_resumed: bool
     tokenizers: Tokenizers | None  # None if they are to be learned
     pretrained: PretrainedRun | None  # the run whose weights the model begins with
     state: TrainingState | None  # of the checkpoint that training continues from
+    schedule_end: ScheduleEnd | None = None  # of a new run, if minutes limit its schedule
 
     def check_data(self, fingerprint: str) -> None:
         """Raise InputError unless this is the fingerprint of the data that training began with."""
@@ -175,6 +177,7 @@ def check_model(config: RunConfig, tokenizers: Tokenizers | None) -> None:
 
 def _resumed(config: RunConfig, run: RunFolder) -> RunPlan:
     old = run.load_config()
+    config = with_settings_of(old, config)
     if config.training.batch_tokens == "auto":
         config = with_batch_tokens(config, old.training.batch_tokens)
     if config.training.bleu_tokenize == "auto":
@@ -197,6 +200,23 @@ def _resumed(config: RunConfig, run: RunFolder) -> RunPlan:
     state = run.checkpoints.load_state() if run.checkpoints.exist() else None
     pretrained = _pretrained(config, run) if state is None else None
     return RunPlan(run, config, True, run.load_tokenizers(), pretrained, state)
+
+
+def with_settings_of(old: RunConfig, new: RunConfig) -> RunConfig:
+    """The settings with what the preset auto once chose for those that it leaves open.
+
+    training.max_updates stays open if the limit of epochs has changed, by which it was chosen.
+    """
+    tables, chosen = old.tables(), dict[str, Table]()
+    for name in new.open_settings:
+        section, _, key = name.partition(".")
+        if key in tables[section]:
+            chosen.setdefault(section, {})[key] = tables[section][key]
+    is_laid_anew = (
+        old.training.max_epochs != new.training.max_epochs and old.training.schedule == "linear"
+    )
+    left_open = new.open_settings & (auto.LENGTH if is_laid_anew else frozenset())
+    return replace(new.with_chosen(chosen), open_settings=left_open)
 
 
 def check_settings(old: RunConfig, new: RunConfig, path: Path) -> None:

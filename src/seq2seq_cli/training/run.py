@@ -35,6 +35,7 @@ from seq2seq_cli.training.memory import (
     is_out_of_memory,
 )
 from seq2seq_cli.training.objective import Objective
+from seq2seq_cli.training.plan import Planner
 from seq2seq_cli.training.preparation import PreparedData, prepare_data
 from seq2seq_cli.training.progress import Listener, SilentListener
 from seq2seq_cli.training.resuming import RunPlan, resolve, with_batch_tokens, with_bleu_tokenizer
@@ -86,14 +87,37 @@ def train_run(
         data = prepare_data(plan.config, plan.tokenizers, cache=cache, listener=listener, warn=warn)
         plan.check_data(data.fingerprint)
         machine = Machine(device, choose_precision(plan.config.training.precision, device))
+        plan = with_chosen_settings(plan, data=data, machine=machine, listener=listener)
         model = build_model(plan, data=data, machine=machine, listener=listener)
         plan = with_measured_batches(
             plan, data=data, model=model, machine=machine, listener=listener
         )
         plan = with_chosen_bleu(plan, data=data, listener=listener)
         open_run(plan, data)
+        listener.planned(plan.config.training)
         trainer = make_trainer(plan, data=data, model=model, machine=machine, listener=listener)
         return trainer.train()
+
+
+def with_chosen_settings(
+    plan: RunPlan, *, data: PreparedData, machine: Machine, listener: Listener
+) -> RunPlan:
+    """The plan with values for the settings that the preset auto leaves open."""
+    if not plan.config.open_settings:
+        return plan
+    planner = Planner(
+        config=plan.config,
+        pairs=data.first,
+        valid_pairs=data.valid_pairs,
+        vocabulary=data.tokenizers.vocabulary,
+        device=machine.device,
+        precision=machine.precision,
+        listener=listener,
+    )
+    if plan.state is not None:
+        return replace(plan, config=planner.extend())
+    config, end = planner.choose()
+    return replace(plan, config=config, schedule_end=end)
 
 
 def build_model(
@@ -224,6 +248,7 @@ def make_trainer(
             device=machine.device,
             precision=machine.precision,
             data=data.fingerprint,
+            schedule_end=plan.schedule_end,
             language_tags=tuple(tokenizers.source.tags.values()),
         )
     )

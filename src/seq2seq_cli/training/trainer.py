@@ -18,7 +18,7 @@ from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
 from seq2seq_cli.devices import autocast, return_memory
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.runs.checkpoints import Checkpoint, TrainingState, disk_error
+from seq2seq_cli.runs.checkpoints import Checkpoint, ScheduleEnd, TrainingState, disk_error
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import load_weights, weights_of
 from seq2seq_cli.text import counted
@@ -28,8 +28,8 @@ from seq2seq_cli.training.checkpointing import restore_training_tensors, trainin
 from seq2seq_cli.training.diagnosis import Diagnosis, TrainingHistory
 from seq2seq_cli.training.distributed import ProcessGroup
 from seq2seq_cli.training.memory import (
+    computed_batches,
     is_out_of_memory,
-    micro_batches,
     release_memory,
     split_in_two,
 )
@@ -61,6 +61,7 @@ class Experiment:
     device: torch.device
     precision: torch.dtype
     data: str  # fingerprint of all data; whoever resumes has compared it (`RunPlan.check_data`)
+    schedule_end: ScheduleEnd | None = None  # as planned, for training that begins
     language_tags: tuple[int, ...] = ()  # their token ids
     processes: ProcessGroup = field(default_factory=ProcessGroup)
 
@@ -73,7 +74,7 @@ class Trainer:
         self.config = config = experiment.config
         self.model = model = experiment.model.to(experiment.device)
         self.run, self.processes = experiment.run, experiment.processes
-        self.state = TrainingState(data=experiment.data)
+        self.state = TrainingState(data=experiment.data, schedule_end=experiment.schedule_end)
         self.optimizer = make_optimizer(model, config)
         self.objective = Objective(config, experiment.precision, experiment.language_tags)
         self.moving_average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
@@ -134,6 +135,9 @@ class Trainer:
             return f"{config.stop_metric} reached {value}; the goal was {config.stop_score:g}"
         if 0 < config.max_updates <= state.update:
             return f"the limit of {counted(config.max_updates, 'update')} was reached"
+        if 0 < self._schedule_end() <= state.update:
+            updates = counted(state.update, "update")
+            return f"{updates} were done, as many as fit into {config.max_minutes:g} minutes"
         if 0 < config.max_epochs <= state.epoch:
             return f"the limit of {counted(config.max_epochs, 'epoch')} was reached"
         if 0 < config.max_minutes * 60 <= state.seconds:
@@ -155,7 +159,7 @@ class Trainer:
         if not batches:
             return
         tokens = processes.sum(sum(batch.target_tokens() for batch in batches))
-        rate = learning_rate(self.config, state.update + 1)
+        rate = learning_rate(self.config, state.update + 1, self._schedule_end())
         set_learning_rate(self.optimizer, rate)
         loss = processes.sum(self._gradients(batches, tokens))
         limit = self.config.clip_norm or math.inf
@@ -199,30 +203,21 @@ class Trainer:
         If a batch runs out of memory it is split in two and the update restarts, since the failed
         pass may have added some of its gradients.
         """
-        pending, losses = self._micro_batches(batches), list[Tensor]()
+        device, precision = self.experiment.device, self.experiment.precision
+        pending = computed_batches(batches, self.config, device, precision)
+        losses = list[Tensor]()
         while len(losses) < len(pending):
             batch = pending[len(losses)]
             loss = self._accumulate_if_it_fits(batch, tokens)
             if loss is not None:
                 losses.append(loss)
                 continue
-            release_memory(self.experiment.device)
+            release_memory(device)
             self._report_split(batch)
             pending[len(losses) : len(losses) + 1] = split_in_two(batch)
             losses.clear()
             self.optimizer.zero_grad()
         return float(sum(torch.stack(losses).tolist()))  # the one wait for the device
-
-    def _micro_batches(self, batches: Sequence[Batch]) -> list[Batch]:
-        """The batches as they are computed: on a CPU in micro-batches that stay in its caches."""
-        tokens = self.config.micro_batch_tokens
-        if not tokens or self.experiment.device.type != "cpu":
-            return list(batches)
-        if self.config.r_drop:  # two passes at once
-            tokens = max(1, tokens // 2)
-        if self.experiment.precision == torch.float32:
-            tokens = max(1, tokens // 2)
-        return [micro for batch in batches for micro in micro_batches(batch, tokens)]
 
     def _accumulate_if_it_fits(self, batch: Batch, tokens: int) -> Tensor | None:
         """As `_accumulate`, or None if the batch runs out of memory."""
@@ -269,10 +264,13 @@ class Trainer:
     # Validation and the end
 
     def _is_validation_due(self) -> bool:
-        state = self.state
-        return (
-            state.update % self.config.validate_every == 0 and state.update > state.last_validation
+        state, config = self.state, self.config
+        is_end = config.schedule == "linear" and state.update in (
+            config.max_updates,
+            self._schedule_end(),
         )
+        is_due = is_end or state.update % config.validate_every == 0
+        return is_due and state.update > state.last_validation
 
     def _validate(self) -> None:
         """Validate, save the weights if they are worth it, and report."""
@@ -283,6 +281,28 @@ class Trainer:
         self.losses.append((self.state.update, validation.loss))
         diagnoses = list(self.experiment.diagnose(self._history(validation)))
         self.reporter.validated(self.state, validation, diagnoses, is_best=is_best)
+        self._fit_schedule()
+
+    def _fit_schedule(self) -> None:
+        """Let a linear schedule end when the limit of minutes ends training, at the speed so far.
+
+        It was planned by the speed of a few updates, and other work may come and go.
+        """
+        config, state = self.config, self.state
+        if config.schedule != "linear" or not config.max_minutes or not state.update:
+            return
+        if state.update == self._schedule_end():  # the rate is zero
+            return
+        left = 60 * config.max_minutes - state.seconds
+        updates = state.update + max(0, int(left * state.update / state.seconds))
+        end = min(config.max_updates, updates)
+        state.schedule_end = ScheduleEnd(end, config.max_minutes)
+
+    def _schedule_end(self) -> int:
+        """The update at which minutes let a linear schedule end; 0 if it ends at max_updates."""
+        end = self.state.schedule_end
+        is_now = end is not None and end.minutes == self.config.max_minutes
+        return end.update if end is not None and is_now else 0
 
     def _figures(self) -> Validation:
         """Run the validation callback; a signal ends it at once, the model unchanged."""
@@ -348,5 +368,8 @@ class Trainer:
             self.run.metrics.truncate(self.state.update, self.state.last_validation)
             self.losses = self.run.metrics.validation_losses()
             self.reporter.said(f"continuing from update {self.state.update:,}")
+            end = self.state.schedule_end
+            if end is None or end.minutes != self.config.max_minutes:  # another limit than before
+                self._fit_schedule()
         self.model.train()
         self.reporter.start_clock()

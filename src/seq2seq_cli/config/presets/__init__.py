@@ -1,6 +1,7 @@
 """Settings files that come with the program, one for each published model or size.
 
-A preset is a TOML file in this directory; its first comment line says what it is.
+A preset is a TOML file in this directory; its first comment line says what it is. What `auto`
+leaves open is chosen by `config/auto.py` and `training/plan.py`.
 """
 
 import difflib
@@ -8,7 +9,7 @@ from importlib.resources import files
 
 from seq2seq_cli.errors import InputError
 
-DEFAULT = "transformer-small"
+DEFAULT = "auto"
 SUFFIX = ".toml"
 
 
