@@ -294,7 +294,7 @@ class Trainer:
         if state.update == self._schedule_end():  # the rate is zero
             return
         left = 60 * config.max_minutes - state.seconds
-        updates = state.update + max(0, int(left * state.update / state.seconds))
+        updates = state.update + max(0, int(left * state.update / max(state.seconds, 1e-9)))
         end = min(config.max_updates, updates)
         state.schedule_end = ScheduleEnd(end, config.max_minutes)
 
