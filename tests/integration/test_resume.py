@@ -1,8 +1,10 @@
 """Training that is killed, stopped or raised ends as if nothing had happened."""
 
+import gzip
 import hashlib
 import json
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -355,3 +357,141 @@ def test_a_killed_training_on_what_changes_with_the_epoch_continues(options, tra
             break
         assert done.code == -signal.SIGKILL, done.stderr
     assert result(command.run) == result(command.folder / "unbroken")
+
+
+ELSEWHERE = {
+    "--source": "moved/corpus/train.en", "--target": "moved/corpus/train.de",
+    "--valid-source": "moved/corpus/valid.en", "--valid-target": "moved/corpus/valid.de",
+}  # fmt: skip
+
+
+def move_corpus(folder: Path) -> None:
+    """Move all text of the toy corpus into other folders."""
+    (folder / "moved" / "corpus").mkdir(parents=True)
+    for path in folder.glob("*.[ed][ne]"):
+        path.rename(folder / "moved" / "corpus" / path.name)
+
+
+def test_a_corpus_that_has_moved_continues_to_the_same_bytes(train, unbroken):
+    expected = unbroken("transformer", **KILLED)
+    command = train("transformer", **KILLED)
+    assert command(writes=40).code == -signal.SIGKILL
+    assert 0 < last_update(command.run) < 40
+    move_corpus(command.folder)
+    done = command(files=ELSEWHERE)
+    assert done.code == 0, done.stderr
+    assert (result(command.run), reports(command.run)) == expected
+    assert "moved/corpus/train.en" in (command.run / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("name", ["train.de", "valid.en"])
+def test_a_file_that_has_moved_and_changed_is_named(name, train):
+    command = train()
+    assert command().code == 0
+    move_corpus(command.folder)
+    path = command.folder / "moved" / "corpus" / name
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(reversed(lines)))
+    before = contents(command.run)
+    setting = {"train.de": "data.target", "valid.en": "data.valid_source"}[name]
+    for options in ([], ["--max-updates", 60]):  # a finished run is compared too
+        done = command(*options, files=ELSEWHERE)
+        assert done.code == 2
+        assert f"what has changed is moved/corpus/{name} ({setting}); give the" in done.stderr
+        assert contents(command.run) == before
+
+
+def test_a_finished_run_whose_corpus_has_moved_says_that_it_is_finished(train):
+    command = train()
+    assert command().code == 0
+    move_corpus(command.folder)
+    before = contents(command.run)
+    done = command(files=ELSEWHERE)
+    assert done.code == 0
+    assert "finished since update 40: the limit of 40 updates was reached" in done.stderr
+    assert contents(command.run) == before
+
+
+def test_the_same_lines_in_another_file_are_the_same_data(train):
+    """What counts are the pairs: they may be compressed, and lines may end otherwise."""
+    command = train()
+    assert command().code == 0
+    text = (command.folder / "train.en").read_bytes()
+    (command.folder / "packed.en.gz").write_bytes(gzip.compress(text.replace(b"\n", b"\r\n")))
+    done = command("--max-updates", 60, files={"--source": "packed.en.gz"})
+    assert done.code == 0, done.stderr
+    assert "continuing from update 40" in done.stderr
+
+
+def test_checkpoints_of_before_continue_from_elsewhere_without_naming_what_changed(train):
+    command = train()
+    assert command().code == 0
+    (state,) = command.run.glob("training/update-*/state.json")
+    older = json.loads(state.read_text())
+    assert older.pop("files")
+    state.write_text(json.dumps(older))
+    move_corpus(command.folder)
+    done = command("--max-updates", 60, files=ELSEWHERE)
+    assert done.code == 0, done.stderr
+    (state,) = command.run.glob("training/update-*/state.json")
+    state.write_text(json.dumps({**json.loads(state.read_text()), "files": {}}))
+    (command.folder / "moved/corpus/train.en").write_text("one\n" * 300)
+    done = command("--max-updates", 80, files=ELSEWHERE)
+    assert done.code == 2
+    assert "the data is not what this run began with; give the same files" in done.stderr
+
+
+def test_a_stream_that_changes_after_its_first_portion_continues_with_a_warning(train):
+    """So that a broken part of it can be mended."""
+    command = train()
+    assert command(*STREAM).code == 0
+    path = command.folder / "train.en"
+    text = path.read_text()
+    path.write_text(text + "one two\n")
+    (command.folder / "train.de").open("a").write("eins zwei\n")
+    done = command(*STREAM, "--max-updates", 60)
+    assert done.code == 0, done.stderr
+    assert "train.en (data.source), train.de (data.target): not what this run" in done.stderr
+    path.write_text("one two\n" + text)
+    done = command(*STREAM, "--max-updates", 80)
+    assert done.code == 2
+    assert "what has changed is train.en (data.source)" in done.stderr
+
+
+def test_tokenizers_and_a_pretrained_run_may_move_too_but_not_change(train, trained):
+    command = train()
+    shutil.copytree(trained, command.folder / "origin")
+    tokenizer = ["--source-tokenizer", "origin/tokenizer.model"]
+    tokenizer += ["--target-tokenizer", "origin/tokenizer.model"]
+    options = [*tokenizer, "--init-from", "origin"]
+    assert command(*options).code == 0
+    (command.folder / "origin").rename(command.folder / "moved")
+    moved = [option.replace("origin", "moved") for option in options]
+    done = command(*moved, "--max-updates", 60)
+    assert done.code == 0, done.stderr
+
+    done = command(*moved[:-1], "run", "--max-updates", 80)
+    assert done.code == 2
+    assert 'training.init_from = "run" is the run folder to write' in done.stderr
+    assert command("--output", "other", "--set", "tokenizer.vocabulary_size=30").code == 0
+    for number, message in (
+        (-1, 'training.init_from = "other" does not hold the weights that run began with'),
+        (1, 'data.source_tokenizer = "other/tokenizer.model" is not the tokenizer that run began'),
+    ):
+        changed = list(moved)
+        changed[number] = "other/tokenizer.model" if number == 1 else "other"
+        done = command(*changed, "--max-updates", 80)
+        assert done.code == 2
+        assert message in done.stderr
+
+
+def test_without_a_checkpoint_the_paths_are_settings_like_others(train):
+    command, writes = train(), 8
+    while not (command.run / "config.toml").exists():
+        writes += 1
+        assert command(writes=writes).code == -signal.SIGKILL
+    assert not list(command.run.glob("training/update-*"))
+    move_corpus(command.folder)
+    done = command(files=ELSEWHERE)
+    assert done.code == 2
+    assert 'data.source: ["train.en"] before, ["moved/corpus/train.en"] now' in done.stderr

@@ -5,6 +5,7 @@ To read how text becomes batches, begin with `parallel`, `pair_tokenizer` and `b
 - `formats`: kinds of files and data sets that hold text, one file for each
 - `sources`: texts as the user names them
 - `parallel`: sentence pairs from sources, of one corpus or several
+- `contents`: hashes of the files of a run
 - `alignments`: word alignments from Pharaoh files, for the pieces of words
 - `cache`: a folder of what is computed once
 - `tokenizers`: tokenizers trained on corpora, in the cache or in a file

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -83,11 +84,16 @@ class Corpus:
 
     def digest(self) -> list[list[str]]:
         """Distinguishes this corpus from all others: hashes of its content, and its fields."""
-        hashes = {container: container.digest() for container in self._containers()}
+        hashes = self.hashes
         return [
             [" ".join((each.container.kind, hashes[each.container], each.field)) for each in side]
             for side in (self.source, self.target)
         ] + [[self.language]]
+
+    @cached_property
+    def hashes(self) -> dict[Container, str]:
+        """The hash of the content of each container, computed once."""
+        return {container: container.digest() for container in self._containers()}
 
     def size(self) -> int:
         """The size on disk in bytes."""

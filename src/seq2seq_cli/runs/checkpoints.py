@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from seq2seq_cli.data.contents import Hashes
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.runs.tensors import load_tensors, save_tensors
 from seq2seq_cli.text import replace_file, sync_directory
@@ -58,6 +59,7 @@ class TrainingState:
     """Where training stands, apart from the weights, the optimizer and the random state."""
 
     data: str = ""  # fingerprint of all tokenised pairs
+    files: Hashes = field(default_factory=dict)  # of the text; older checkpoints have none
     update: int = 0
     epoch: int = 0
     batch: int = 0  # batches of this epoch that are done

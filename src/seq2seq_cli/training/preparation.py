@@ -11,6 +11,7 @@ import numpy as np
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.alignments import Alignments, read_alignments
 from seq2seq_cli.data.cache import Cache, default_cache
+from seq2seq_cli.data.contents import InputFiles, files_at, files_of_corpora
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, ParallelText, parse_corpora, read_parallel
 from seq2seq_cli.data.streaming import Stream
@@ -27,6 +28,7 @@ from seq2seq_cli.training.progress import Listener
 from seq2seq_cli.training.signals import keyboard_interrupts
 
 ALIGNMENTS_TRIED = 1000  # pairs
+SIDES = ("data.source", "data.target")
 SMALL = 32 << 20  # bytes of text that are tokenised in seconds and need no cache
 
 Learn = Callable[[Sequence[int]], TrainedTokenizer]  # from sides: 0 is source, 1 target
@@ -40,6 +42,7 @@ class TrainingText:
     pairs: TrainingPairs
     first: TokenPairs  # all pairs, or the first piece of a stream
     report: list[str]  # sentences for the user
+    files: InputFiles  # that the text was read from
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class PreparedData:
     valid_text: ParallelText
     valid_pairs: TokenPairs
     fingerprint: str
+    files: InputFiles  # that the text was read from
 
 
 def prepare_data(
@@ -68,7 +72,8 @@ def prepare_data(
     """
     for file in config.data.alignments:
         check_input(Path(file))
-    valid_text = read_parallel(_corpora(config, "valid_source", "valid_target"), warn)
+    valid = _corpora(config, "valid_source", "valid_target")
+    valid_text = read_parallel(valid, warn)
     prepare = _prepare_stream if config.data.stream else _prepare_stored
     text = prepare(config, tokenizers, cache, listener, warn)
     return_memory()  # that learning a tokenizer needed
@@ -80,7 +85,15 @@ def prepare_data(
         listener.said(_alignment_note(text.first, text.first.alignments))
         fingerprint += text.first.alignments.digest()
     return PreparedData(
-        text.tokenizers, text.pairs, text.first, valid_text, valid_pairs, fingerprint
+        text.tokenizers,
+        text.pairs,
+        text.first,
+        valid_text,
+        valid_pairs,
+        fingerprint,
+        text.files
+        + files_of_corpora(valid, ("data.valid_source", "data.valid_target"))
+        + files_at(config.data.alignments, "data.alignments"),
     )
 
 
@@ -144,6 +157,7 @@ def _prepare_stored(
         found = [tokenise_or_load(corpus, pair_tokenizer, cache, warn) for corpus in train]
         links = config.data.alignments
         alignments = _read_alignments(train, found, tokenizers, links, warn) if links else None
+        files = files_of_corpora(train, SIDES)
     reports = [report for _, report in found]
     mixture = _mixture(config, [report.used for report in reports])
     pairs = TokenPairs.concatenate([pairs for pairs, _ in found], mixture)
@@ -153,7 +167,7 @@ def _prepare_stored(
     if mixture is not None:
         shares = zip(train, mixture.sizes, mixture.shares, strict=True)
         lines += [f"  {share:.1%} {each.name}, {size:,} pairs" for each, size, share in shares]
-    return TrainingText(tokenizers, pairs, pairs, lines)
+    return TrainingText(tokenizers, pairs, pairs, lines, files)
 
 
 def _cache(train: Sequence[Corpus], folder: Path | None) -> Cache | None:
@@ -182,7 +196,8 @@ def _prepare_stream(
     warn: Warn,
 ) -> TrainingText:
     """Read the training text when it is needed; tokenizers are learned from its first piece."""
-    stream = Stream(_corpora(config, "source", "target", streamed=True), config.data, warn)
+    train = _corpora(config, "source", "target", streamed=True)
+    stream = Stream(train, config.data, warn)
 
     def learn(sides: Sequence[int]) -> TrainedTokenizer:
         return train_tokenizer(stream.lines(sides), config.tokenizer, sides=len(sides))
@@ -190,7 +205,9 @@ def _prepare_stream(
     tokenizers = tokenizers or learn_tokenizers(config, learn, listener)
     pairs = stream.tokenise(PairTokenizer(tokenizers.source, tokenizers.target, config.data))
     first_line = f"a stream, {stream.pairs:,} pairs at a time; of the first:"
-    return TrainingText(tokenizers, pairs, pairs.first, [first_line, *pairs.report.lines()])
+    lines = [first_line, *pairs.report.lines()]
+    files = files_of_corpora(train, SIDES, whole=False)
+    return TrainingText(tokenizers, pairs, pairs.first, lines, files)
 
 
 # Alignments

@@ -10,6 +10,7 @@ import torch
 from seq2seq_cli.config import auto
 from seq2seq_cli.config.settings import Table, require, toml_value
 from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
+from seq2seq_cli.data.contents import InputFiles
 from seq2seq_cli.data.parallel import target_languages
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary, build, check_attends_to_source
@@ -18,11 +19,26 @@ from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import PIECES
+from seq2seq_cli.text import Warn
 from seq2seq_cli.tokenization.language_tags import language_tag
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.fine_tuning import PretrainedRun
 
 # Limits that a user may raise to train a finished run further.
+# Settings whose files may be elsewhere when a run continues: their content decides.
+PATHS = {
+    "data": (
+        "source",
+        "target",
+        "valid_source",
+        "valid_target",
+        "alignments",
+        "source_tokenizer",
+        "target_tokenizer",
+    ),
+    "training": ("init_from",),
+}
+
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_score")
 
 
@@ -41,14 +57,29 @@ class RunPlan:
     pretrained: PretrainedRun | None  # the run whose weights the model begins with
     state: TrainingState | None  # of the checkpoint that training continues from
     schedule_end: ScheduleEnd | None = None  # of a new run, if minutes limit its schedule
+    finished: str = ""  # what to say of a run at its end, once its data was compared
 
-    def check_data(self, fingerprint: str) -> None:
-        """Raise InputError unless this is the fingerprint of the data that training began with."""
-        require(
-            self.state is None or self.state.data == fingerprint,
-            "the data is not what this run began with; give the same files, or --restart to begin "
-            "again",
-        )
+    def check_data(self, fingerprint: str, files: InputFiles, warn: Warn) -> None:
+        """Compare the data, of this fingerprint, with what training began with.
+
+        Raises InputError if it differs, and AlreadyFinishedError if it does not and the run is at
+        its end. Warns if only the later part of a stream has changed.
+        """
+        if self.state is not None:
+            changed = files.changed(self.state.files)
+            if self.state.data != fingerprint:
+                which = ": what has changed is " + ", ".join(changed) if changed else ""
+                raise InputError(
+                    f"the data is not what this run began with{which}; give the same files, or "
+                    "--restart to begin again"
+                )
+            if changed and self.config.data.stream:
+                warn(
+                    f"{', '.join(changed)}: not what this run began with, though its first portion "
+                    "is the same; training continues with what it is now"
+                )
+        if self.finished:
+            raise AlreadyFinishedError(self.finished)
 
 
 def continues(run: RunFolder, *, restart: bool) -> bool:
@@ -189,17 +220,22 @@ def _resumed(config: RunConfig, run: RunFolder) -> RunPlan:
         f"{run.path} holds a model but no checkpoint to continue from; choose another --output, "
         "or --restart to begin again",
     )
-    check_settings(old, config, run.path)
+    state = run.checkpoints.load_state() if run.checkpoints.exist() else None
+    check_settings(old, config, run.path, paths_may_differ=state is not None)
+    tokenizers = run.load_tokenizers()
+    check_moved_files(old, config, run, tokenizers)
     finished = run.finished()
+    message = ""
     if finished and not raises_limit(old.training, config.training):
         update, reason = finished
-        raise AlreadyFinishedError(
+        message = (
             f"{run.path} is finished since update {update:,}: {reason}. Raise a limit to train "
             "further, or --restart to begin again"
         )
-    state = run.checkpoints.load_state() if run.checkpoints.exist() else None
+        if paths_of(old) == paths_of(config):
+            raise AlreadyFinishedError(message)
     pretrained = _pretrained(config, run) if state is None else None
-    return RunPlan(run, config, True, run.load_tokenizers(), pretrained, state)
+    return RunPlan(run, config, True, tokenizers, pretrained, state, finished=message)
 
 
 def with_settings_of(old: RunConfig, new: RunConfig) -> RunConfig:
@@ -219,13 +255,49 @@ def with_settings_of(old: RunConfig, new: RunConfig) -> RunConfig:
     return replace(new.with_chosen(chosen), open_settings=left_open)
 
 
-def check_settings(old: RunConfig, new: RunConfig, path: Path) -> None:
-    """Raise InputError with the differences if a run would continue with other settings."""
+def paths_of(config: RunConfig) -> list[object]:
+    """The values of all settings that name files which may have moved."""
+    tables = config.tables()
+    return [tables[section][key] for section, keys in PATHS.items() for key in keys]
+
+
+def check_moved_files(
+    old: RunConfig, new: RunConfig, run: RunFolder, tokenizers: Tokenizers
+) -> None:
+    """Raise InputError if a tokenizer or a pretrained run is elsewhere and is another one.
+
+    Text is compared when it has been read. What is where it was is not read, and need not be there.
+    """
+    for side, own in (("source", tokenizers.source), ("target", tokenizers.target)):
+        name = f"{side}_tokenizer"
+        path = getattr(new.data, name)
+        require(
+            path == getattr(old.data, name) or Tokenizer.load(Path(path)).sha256 == own.sha256,
+            f"data.{name} = {toml_value(path)} is not the tokenizer that {run.path} began with; "
+            "give the same one, another --output, or --restart to begin again",
+        )
+    path, hash_of_old = new.training.init_from, old.training.init_sha256
+    require(
+        path == old.training.init_from or PretrainedRun.at(path, run.path).sha256 == hash_of_old,
+        f"training.init_from = {toml_value(path)} does not hold the weights that {run.path} began "
+        "with; give the same run, another --output, or --restart to begin again",
+    )
+
+
+def check_settings(
+    old: RunConfig, new: RunConfig, path: Path, *, paths_may_differ: bool = False
+) -> None:
+    """Raise InputError with the differences if a run would continue with other settings.
+
+    Files may be elsewhere if `paths_may_differ`; that there are such files may not change.
+    """
     old_tables, new_tables = old.tables(), new.tables()
     differences = []
     for section, table in new_tables.items():
         for key, value in table.items():
             before = old_tables[section].get(key)
+            if paths_may_differ and key in PATHS.get(section, ()) and before and value:
+                continue
             limit = section == "training" and key in LIMITS
             if limit and not (key == "max_updates" and new.training.schedule == "cosine"):
                 continue

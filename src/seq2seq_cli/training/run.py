@@ -85,7 +85,7 @@ def train_run(
     with RunFolder(path).locked(warn):
         plan = resolve(config, path, restart=restart)
         data = prepare_data(plan.config, plan.tokenizers, cache=cache, listener=listener, warn=warn)
-        plan.check_data(data.fingerprint)
+        plan.check_data(data.fingerprint, data.files, warn)
         machine = Machine(device, choose_precision(plan.config.training.precision, device))
         plan = with_chosen_settings(plan, data=data, machine=machine, listener=listener)
         model = build_model(plan, data=data, machine=machine, listener=listener)
@@ -248,6 +248,7 @@ def make_trainer(
             device=machine.device,
             precision=machine.precision,
             data=data.fingerprint,
+            files=data.files.hashes(),
             schedule_end=plan.schedule_end,
             language_tags=tuple(tokenizers.source.tags.values()),
         )

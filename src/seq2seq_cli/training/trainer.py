@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
+from seq2seq_cli.data.contents import Hashes
 from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
 from seq2seq_cli.devices import autocast, return_memory
@@ -61,6 +62,7 @@ class Experiment:
     device: torch.device
     precision: torch.dtype
     data: str  # fingerprint of all data; whoever resumes has compared it (`RunPlan.check_data`)
+    files: Hashes = field(default_factory=dict)  # of the text
     schedule_end: ScheduleEnd | None = None  # as planned, for training that begins
     language_tags: tuple[int, ...] = ()  # their token ids
     processes: ProcessGroup = field(default_factory=ProcessGroup)
@@ -74,7 +76,9 @@ class Trainer:
         self.config = config = experiment.config
         self.model = model = experiment.model.to(experiment.device)
         self.run, self.processes = experiment.run, experiment.processes
-        self.state = TrainingState(data=experiment.data, schedule_end=experiment.schedule_end)
+        self.state = TrainingState(
+            data=experiment.data, files=experiment.files, schedule_end=experiment.schedule_end
+        )
         self.optimizer = make_optimizer(model, config)
         self.objective = Objective(config, experiment.precision, experiment.language_tags)
         self.moving_average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
