@@ -92,7 +92,7 @@ class Corpus:
 
     @cached_property
     def hashes(self) -> dict[Container, str]:
-        """The hash of the content of each container, computed once."""
+        """The hash of the content of each container, computed once and then taken for unchanged."""
         return {container: container.digest() for container in self._containers()}
 
     def size(self) -> int:
