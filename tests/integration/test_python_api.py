@@ -87,6 +87,10 @@ OBEYED: dict[str, tuple[dict[str, Any], Callable[[Translator], bool]]] = {
         {"alignments": "if-possible"},
         lambda translator: first_candidate(translator).alignment is not None,
     ),
+    "unknown": (
+        {"unknown": "keep"},
+        lambda translator: "日本" not in translator.translate(["one 日本 three"])[0].text,
+    ),
     "precision": (
         {"precision": "int8"},
         lambda translator: (

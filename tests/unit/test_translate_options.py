@@ -37,6 +37,7 @@ SAMPLING: dict[str, Any] = {
 MACHINE: dict[str, Any] = {
     "weights": (2.0, 1.0),
     "target_language": "de",
+    "unknown": "keep",
     "precision": "bfloat16",
     "shortlist": True,
     "device": "cpu",

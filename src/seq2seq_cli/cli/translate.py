@@ -24,7 +24,13 @@ from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, display_name, ignore_warning, read_lines
 from seq2seq_cli.translation.prefixes import Prefixes
 from seq2seq_cli.translation.results import Format
-from seq2seq_cli.translation.settings import Alignments, Precision, TranslationSettings
+from seq2seq_cli.translation.settings import (
+    Alignments,
+    Precision,
+    TranslationSettings,
+    Unknown,
+)
+from seq2seq_cli.translation.summary import Summary
 
 if TYPE_CHECKING:
     from seq2seq_cli.translation import Translator
@@ -82,6 +88,14 @@ def translate(
             rich_help_panel=SEARCH,
         ),
     ] = TranslationSettings.target_language,
+    unknown: Annotated[
+        Unknown,
+        typer.Option(
+            help="Text that the run has no pieces for, such as an emoji. copy: it replaces the "
+            "word that attends to it most. keep: the model's own words stay.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = TranslationSettings.unknown,
     weights: Annotated[
         str,
         typer.Option(
@@ -258,6 +272,7 @@ def translate(
         weights=tuple(votes),
         target_language=target_language,
         alignments=alignments,
+        unknown=unknown,
         precision=precision,
         shortlist=shortlist,
         device=device,
@@ -297,6 +312,7 @@ def _translate_files(
 ) -> None:
     """Translate the lines of the source as they arrive, and write alignments beside the output."""
     name = display_name(source)
+    summary = Summary(translator.copies)
     with ExitStack() as files:
         pairs = None
         if alignment is not None:
@@ -306,10 +322,13 @@ def _translate_files(
         def convert(lines: list[str], first: int) -> list[str]:
             begun = None if prefixes is None else prefixes.window(first, len(lines), name)
             found = translator.translate(lines, begun, warn=console.warn, first_number=first)
+            summary.add(found, first)
             if pairs is not None:
                 pairs.write("".join(f"{each.as_pharaoh()}\n" for each in found).encode())
             return [each.as_format(format_, number) for number, each in enumerate(found, first)]
 
         count = pipe(source, output, WINDOW_LINES, convert)
+        for message in summary.warnings():
+            console.warn(message)
         if prefixes is not None:
             prefixes.check_count(count, name)

@@ -35,6 +35,7 @@ UNKNOWN = "⁇"  # how decoded text shows UNK; normalised text never contains it
 NON_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u2581\ud800-\udfff]+")
 
 THREADED_LINES = 256  # fewer lines take less time one by one than threads take to start
+NON_TEXT_CHARACTER = re.compile(NON_TEXT.pattern.rstrip("+"))
 
 
 def replace_non_text(line: str) -> str:
@@ -132,6 +133,19 @@ class Tokenizer:
             return [self._processor.Encode(line) for line in cleaned]
         ids: list[list[int]] = self._processor.Encode(cleaned, num_threads=threads or -1)
         return ids
+
+    def spans(self, line: str) -> list[tuple[int, int]]:
+        """Where the text of each id of `encode([line])` begins and ends in the line, in characters.
+
+        Pieces of what normalisation made of one character have empty places, but for one.
+        """
+        found = TAG.match(line)
+        number = self.tags.get(found[1]) if found else None
+        start = found.end() if found and number is not None else 0
+        text = NON_TEXT_CHARACTER.sub(" ", line[start:])
+        offsets = self._processor.EncodeAsOffsetMapping(text)["offsets"]
+        places = [(start + begin, start + end) for begin, end in offsets]
+        return [(0, start), *places] if start and places else places
 
     def word_sampler(self, amount: float) -> WordSampler:
         """Make a sampler of segmentations; `amount` is the setting `data.subword_sampling`.

@@ -264,7 +264,7 @@ def make_validator(
         Predictor([model]),
         data.tokenizers,
         config.data.max_length,
-        TranslationSettings(search=SearchOptions(beam=training.valid_beam)),
+        TranslationSettings(search=SearchOptions(beam=training.valid_beam), unknown="keep"),
         precision=choose_search_precision("auto", machine.device),
     )
     return Validator(

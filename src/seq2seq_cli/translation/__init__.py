@@ -28,6 +28,9 @@ are translated, begin with `translator`. The files:
 - `long_lines`: splits lines that are longer than a model reads
 - `languages`: the language that a line is to be translated into
 - `word_alignment`: alignments of words, from attention
+- `unknown`: text that the vocabulary lacks
+- `copying`: copies it into translations, by attention
+- `summary`: warnings about it and about empty translations
 - `workers`: CPU threads, divided among workers that search side by side
 - `loading`: run folders, several as an ensemble
 - `translator`: lines to translations

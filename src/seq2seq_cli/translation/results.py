@@ -25,6 +25,9 @@ class Candidate:
     alignment: Alignment | None = None  # words are what spaces divide, after normalisation
     source_words: int = 0  # counted only together with the alignment
     target_words: int = 0
+    copied: tuple[
+        str, ...
+    ] = ()  # unknown text of the source that is in the text, not in the pieces
 
     @property
     def log_probability(self) -> float:
@@ -38,11 +41,23 @@ class Translation:
     source: str
     candidates: list[Candidate] = field(default_factory=list)  # best first; one for a blank line
     warnings: list[str] = field(default_factory=list)
+    unknown: tuple[str, ...] = ()  # parts of the line that the run has no pieces for
+    unknown_share: float = 0.0  # of the characters of the line, without spaces
 
     @property
     def text(self) -> str:
         """The best translation."""
         return self.candidates[0].text
+
+    @property
+    def copied(self) -> tuple[str, ...]:
+        """The unknown parts that were copied into the best translation."""
+        return self.candidates[0].copied
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the best translation is empty though the line is not blank."""
+        return bool(self.candidates[0].pieces) and not self.text.strip()
 
     def as_format(self, format_: Format, number: int) -> str:
         """The line with this number in one of the formats of `seq2seq translate`."""
@@ -110,4 +125,5 @@ def _joined(segments: Sequence[Candidate]) -> Candidate:
         alignment=None if segments[0].alignment is None else tuple(pairs),
         source_words=source,
         target_words=target,
+        copied=tuple(span for segment in segments for span in segment.copied),
     )

@@ -7,6 +7,7 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import Section, setting
 
 Alignments = Literal["off", "if-possible", "required"]
+Unknown = Literal["copy", "keep"]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 DEFAULT_SEARCH = SearchOptions()
@@ -32,6 +33,10 @@ class TranslationSettings(Section):
     alignments: Alignments = "off"
     """Whether candidates have alignments of words. They need attention to the source: without it,
     "if-possible" leaves them out and "required" raises InputError."""
+
+    unknown: Unknown = "copy"
+    """Text that the run has no pieces for: "copy" puts it in the place of the word that attends to
+    it most, "keep" leaves what the model writes instead."""
 
     precision: Precision = "auto"
     """The type of matrix products. auto: float32 on CPUs, bfloat16 on GPUs that have it."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,15 @@ from seq2seq_cli.search import Predictor, search
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import Warn, check_is_list, ignore_warning
 from seq2seq_cli.tokenization.language_tags import split_tag
+from seq2seq_cli.translation.copying import Copied, SearchedText, copy_unknown
 from seq2seq_cli.translation.languages import missing_language, with_tag
 from seq2seq_cli.translation.loading import load_runs
 from seq2seq_cli.translation.long_lines import split_line
 from seq2seq_cli.translation.prefixes import Prefixes, encode_prefixes
 from seq2seq_cli.translation.results import Candidate, Translation, join_segments
 from seq2seq_cli.translation.settings import TranslationSettings
+from seq2seq_cli.translation.summary import Copies, warnings_of
+from seq2seq_cli.translation.unknown import UnknownFinder, UnknownText
 from seq2seq_cli.translation.word_alignment import WordAlignment, align_words
 
 DEFAULT_SETTINGS = TranslationSettings()
@@ -33,9 +36,11 @@ class Segment:
     """The unit of search: a line, or one of the sentences that a long line is split into."""
 
     line: int  # its index
+    text: str  # with the tag of its language
     number: int  # seeds random draws, so that they do not depend on the batch
     tokens: list[int]  # without EOS
     prefix: list[int]
+    unknown: UnknownText | None  # what the vocabulary lacks of it
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,9 @@ class Translator:
         A translation begins with the prefix of its line, if there is one. A line with more than
         `max_length` tokens is split at sentence ends, its segments translated and joined again.
         `warn` is told so, and told of lines without a language; each `Translation` has its
-        warnings too. `first_number` is the number of the first line in warnings, and seeds random
-        draws together with the seed, so that a line is drawn alike in any window of a text.
+        warnings too, and those about unknown text and an empty translation. `first_number` is the
+        number of the first line in warnings, and seeds random draws together with the seed, so that
+        a line is drawn alike in any window of a text.
 
         Raises InputError for a string instead of a list of lines, unless there is a prefix for each
         line, and for a prefix that no translation can have.
@@ -102,7 +108,37 @@ class Translator:
         blank = Candidate("", alignment=() if self.aligns else None)
         for translation, segments_of_line in zip(translations, candidates, strict=True):
             translation.candidates = join_segments(segments_of_line or [[blank]])
+        self._add_warnings(translations, segments, first_number)
         return translations
+
+    def _add_warnings(
+        self, translations: Sequence[Translation], segments: Sequence[Segment], first_number: int
+    ) -> None:
+        """Add what was unknown of the lines, and warnings about that and empty translations."""
+        unknown: dict[int, list[UnknownText]] = {}
+        for segment in segments:
+            if segment.unknown is not None:
+                unknown.setdefault(segment.line, []).append(segment.unknown)
+        for line, found in unknown.items():
+            translations[line].unknown = tuple(text for each in found for text in each.texts)
+            characters = sum(not each.isspace() for each in translations[line].source)
+            unknown_characters = sum(each.characters for each in found)
+            translations[line].unknown_share = unknown_characters / characters
+        for number, translation in enumerate(translations, start=first_number):
+            if translation.unknown or translation.is_empty:
+                translation.warnings += warnings_of(translation, number, self.copies)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Whether unknown text is copied, or why not."""
+        if self.settings.unknown == "keep":
+            return "no"
+        attend = all(model.attends_to_source for model in self.predictor.models)
+        return "yes" if attend else "impossible"
+
+    @cached_property
+    def _unknown_finder(self) -> UnknownFinder:
+        return UnknownFinder(self.tokenizers.source)
 
     def _segments(
         self,
@@ -123,7 +159,7 @@ class Translator:
             if not ids:
                 continue
             number = first_number + index
-            segments = [ids]
+            segments = [(tagged[index], ids)]
             messages = [self.missing_language(translation.source, ids, number)]
             if len(ids) > self.max_length:
                 segments = self._split(tagged[index])
@@ -134,16 +170,18 @@ class Translator:
             for message in filter(None, messages):
                 translation.warnings.append(message)
                 warn(message)
-            for order, tokens in enumerate(segments):
+            for order, (text, tokens) in enumerate(segments):
                 prefix = begun[index] if order == 0 else []
-                yield Segment(index, number + (order << 40), tokens, prefix)
+                unknown = self._unknown_finder.find(text, tokens)
+                yield Segment(index, text, number + (order << 40), tokens, prefix, unknown)
 
-    def _split(self, line: str) -> list[list[int]]:
-        """The tokens of the segments of a long line; each begins with the tag of the line."""
+    def _split(self, line: str) -> list[tuple[str, list[int]]]:
+        """The segments of a long line, and their tokens; each begins with the tag of the line."""
         source = self.tokenizers.source
         tag, text = split_tag(line) if source.tags else ("", line)
         room = max(1, self.max_length - bool(tag))
-        return source.encode([tag + segment for segment in split_line(text, source, room)])
+        segments = [tag + segment for segment in split_line(text, source, room)]
+        return list(zip(segments, source.encode(segments), strict=True))
 
     def tagged(self, line: str) -> str:
         """The line with the tag of the language asked for, unless it has one."""
@@ -205,6 +243,18 @@ class Translator:
         flat = [(row, hypothesis) for row, ranked in enumerate(hypotheses) for hypothesis in ranked]
         target = self.tokenizers.target
         texts = target.decode([hypothesis.tokens for _, hypothesis in flat])
+        copied = {}
+        if self.settings.unknown == "copy" and any(segment.unknown for segment in segments):
+            copied = copy_unknown(
+                self.predictor.models,
+                self.tokenizers,
+                source,
+                [
+                    SearchedText(each.text, each.tokens, len(each.prefix), each.unknown)
+                    for each in segments
+                ],
+                [(row, hypothesis.tokens) for row, hypothesis in flat],
+            )
         alignments: Sequence[WordAlignment | None] = [None] * len(flat)
         if self.aligns:
             alignments = align_words(
@@ -215,10 +265,14 @@ class Translator:
                 [(row, hypothesis.tokens) for row, hypothesis in flat],
             )
         candidates: list[list[Candidate]] = [[] for _ in segments]
-        for (row, hypothesis), text, alignment in zip(flat, texts, alignments, strict=True):
+        for index, ((row, hypothesis), alignment) in enumerate(zip(flat, alignments, strict=True)):
+            changed = copied.get(index, Copied(texts[index], ()))
+            if alignment is not None and changed.is_source:
+                alignment = WordAlignment.of_equal(len(changed.text.split(" ")))
             candidates[row].append(
                 Candidate(
-                    text=text,
+                    text=changed.text,
+                    copied=changed.spans,
                     score=hypothesis.score,
                     pieces=tuple(target.ids_to_pieces([*hypothesis.tokens, EOS])),
                     token_scores=hypothesis.token_scores,

@@ -22,6 +22,11 @@ class WordAlignment:
     source_words: int
     target_words: int
 
+    @classmethod
+    def of_equal(cls, words: int) -> "WordAlignment":
+        """The alignment of a text with itself."""
+        return cls(tuple((word, word) for word in range(words)), words, words)
+
 
 def align_words(
     models: Sequence[TranslationModel],

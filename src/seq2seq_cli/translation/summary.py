@@ -1,0 +1,106 @@
+"""Warnings about translated text: unknown characters, and translations that are empty."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from seq2seq_cli.text import counted
+from seq2seq_cli.translation.results import Translation
+
+Copies = Literal["yes", "no", "impossible"]  # whether unknown text is copied
+
+NUMBERS_NAMED = 5  # of lines with the same fault
+SPANS_NAMED = 5  # in one line
+WHY = {
+    "no": "not copied, as asked for",
+    "impossible": "not copied, since a model without attention does not tell which word stands for "
+    "it",
+    "yes": "not copied, since no word of the translation attends most to it",
+}
+
+
+def warnings_of(translation: Translation, number: int, copies: Copies) -> list[str]:
+    """Warnings about the unknown text of a line with this number, and an empty translation."""
+    warnings = []
+    if translation.unknown:
+        warnings.append(
+            f"line {number}: the run has no pieces for {translation.unknown_share:.0%} of the "
+            f"characters: {_fate(translation, copies)}"
+        )
+    if translation.is_empty:
+        warnings.append(f"line {number} is not blank, but its translation is empty")
+    return warnings
+
+
+def _fate(translation: Translation, copies: Copies) -> str:
+    """The unknown spans of a line, with what became of them."""
+    left = Counter(translation.unknown) - Counter(translation.copied)
+    groups = [
+        (list(translation.copied), "copied"),
+        (list(left.elements()), WHY[copies]),
+    ]
+    return "; ".join(f"{_named(spans)} ({what})" for spans, what in groups if spans)
+
+
+def _named(spans: Sequence[str]) -> str:
+    more = f" and {len(spans) - SPANS_NAMED:,} more" if len(spans) > SPANS_NAMED else ""
+    return f"{', '.join(spans[:SPANS_NAMED])}{more}"
+
+
+@dataclass
+class LineNumbers:
+    """How many lines there are of some kind, and the numbers of the first."""
+
+    first: list[int] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, number: int) -> None:
+        self.count += 1
+        if self.count <= NUMBERS_NAMED:
+            self.first.append(number)
+
+    def __str__(self) -> str:
+        first = ", ".join(f"{number:,}" for number in self.first)
+        others = self.count - len(self.first)
+        more = f" and {others:,} more" if others else ""
+        return f"line{'' if self.count == 1 else 's'} {first}{more}"
+
+
+@dataclass
+class Summary:
+    """Counts over all lines of a text that was translated."""
+
+    copies: Copies
+    unknown: LineNumbers = field(default_factory=LineNumbers)  # of lines with unknown text
+    empty: LineNumbers = field(default_factory=LineNumbers)  # of lines without a translation
+    spans: int = 0  # that are unknown
+    copied: int = 0
+    greatest_share: float = 0.0  # of the characters of a line that is unknown
+
+    def add(self, translations: Sequence[Translation], first_number: int) -> None:
+        """Count translations, of which the first has this line number."""
+        for number, translation in enumerate(translations, start=first_number):
+            if translation.unknown:
+                self.unknown.add(number)
+                self.spans += len(translation.unknown)
+                self.copied += len(translation.copied)
+                self.greatest_share = max(self.greatest_share, translation.unknown_share)
+            if translation.is_empty:
+                self.empty.add(number)
+
+    def warnings(self) -> Iterator[str]:
+        """What the user should know of the whole text; nothing if all is well."""
+        if self.unknown.count:
+            left = self.spans - self.copied
+            fates = [
+                f"{self.copied:,} copied" if self.copied else "",
+                f"{left:,} {WHY[self.copies]}" if left else "",
+            ]
+            yield (
+                f"{self.unknown}: the run has no pieces for up to {self.greatest_share:.0%} of the "
+                f"characters of a line; {counted(self.spans, 'span')}: "
+                f"{', '.join(filter(None, fates))}; --format jsonl tells which"
+            )
+        if self.empty.count:
+            yield f"{self.empty}: not blank, but the translation is empty"

@@ -1,0 +1,197 @@
+"""Text that a vocabulary lacks is found in the raw line, and copied where attention says."""
+
+import numpy as np
+import pytest
+
+from seq2seq_cli.config.tokenizer import TokenizerSettings
+from seq2seq_cli.symbols import PIECES
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.translation.copying import Copier
+from seq2seq_cli.translation.results import Candidate, Translation
+from seq2seq_cli.translation.summary import Summary, warnings_of
+from seq2seq_cli.translation.unknown import UnknownFinder, UnknownText
+
+LINES = ["the dog sees a cat , and the man reads ! 12", "ein Haus und der Hund im Bild ."]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(LINES * 20, TokenizerSettings()).tokenizer
+
+
+def find(tokenizer: Tokenizer, line: str) -> UnknownText | None:
+    return UnknownFinder(tokenizer).find(line, tokenizer.encode([line])[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "spans", "characters"),
+    [
+        ("the 日本語 dog", ("日本語",), 3),
+        ("😀 the dog", ("😀",), 1),
+        ("the dog😀😀", ("😀😀",), 2),
+        ("日本 東京 dog", ("日本", "東京"), 4),
+        ("the Dvořák and Žižka’s dog", ("Dvořák", "Žižka", "’"), 9),
+        ("dog™ and\u00a0löß", ("™", "löß"), 3),
+        ("the \t Дмитрий, dog", ("Дмитрий",), 7),
+        ("สวัสดี dog", ("สวัสดี",), 6),
+    ],
+)
+def test_unknown_spans_are_parts_of_the_raw_line_and_whole_words_of_letters(
+    line: str, spans: tuple[str, ...], characters: int, tokenizer: Tokenizer
+) -> None:
+    found = find(tokenizer, line)
+    assert found is not None
+    assert (found.texts, found.characters) == (spans, characters)
+    assert not found.is_all
+
+
+@pytest.mark.parametrize("line", ["日本語", "  日本 東京! ", "😀", "Дми, Трий."])
+def test_a_line_without_any_known_word_is_unknown_as_a_whole(
+    line: str, tokenizer: Tokenizer
+) -> None:
+    found = find(tokenizer, line)
+    assert found is not None
+    assert found.is_all
+
+
+@pytest.mark.parametrize("line", ["", "  ", "the dog", "the\x00dog", *LINES])
+def test_a_known_line_has_nothing_unknown(line: str, tokenizer: Tokenizer) -> None:
+    assert find(tokenizer, line) is None
+
+
+class ByteTokenizer:
+    """A vocabulary whose unknown characters are spelled in bytes."""
+
+    def __init__(self) -> None:
+        self.tags: dict[str, int] = {}
+        spelled = [f"<0x{byte:02X}>" for byte in range(256)]
+        self.vocabulary = [*PIECES.values(), "▁the", "▁dog", "▁", *spelled]
+
+    def encode(self, line: str) -> list[int]:
+        ids = []
+        for word in line.split(" "):
+            if f"▁{word}" in self.vocabulary:
+                ids.append(self.vocabulary.index(f"▁{word}"))
+                continue
+            ids.append(self.vocabulary.index("▁"))
+            ids += [self.vocabulary.index(f"<0x{byte:02X}>") for byte in word.encode()]
+        return ids
+
+    def spans(self, line: str) -> list[tuple[int, int]]:
+        found, start = [], 0
+        for word in line.split(" "):
+            if f"▁{word}" in self.vocabulary:
+                found.append((max(0, start - 1), start + len(word)))
+            else:
+                found.append((max(0, start - 1), start))
+                for index, character in enumerate(word, start=start):
+                    found += [(index, index)] * (len(character.encode()) - 1)
+                    found.append((index, index + 1))
+            start += len(word) + 1
+        return found
+
+    def ids_to_pieces(self, ids: list[int]) -> list[str]:
+        return [self.vocabulary[number] for number in ids]
+
+
+@pytest.mark.parametrize(
+    ("line", "spans"),
+    [
+        ("the 日本 dog", [("日本", range(1, 8))]),
+        ("😀 the dog", [("😀", range(5))]),
+        ("the Häuser dog", []),
+        ("the Häuser™ dog", [("™", range(9, 12))]),
+    ],
+)
+def test_bytes_are_unknown_unless_their_script_has_pieces(
+    line: str, spans: list[tuple[str, range]]
+) -> None:
+    tokenizer = ByteTokenizer()
+    found = UnknownFinder(tokenizer).find(line, tokenizer.encode(line))  # type: ignore[arg-type]
+    assert [(each.text, each.tokens) for each in (found.spans if found else ())] == spans
+
+
+def copy(
+    tokenizer: Tokenizer, source: str, target: str, attention: list[int], fixed: int = 0
+) -> tuple[str, tuple[str, ...]]:
+    """What becomes of a target whose word k attends to word attention[k] of the source."""
+    source_pieces, target_pieces = map(tokenizer.encode_as_pieces, (source, target))
+    found = find(tokenizer, source)
+    assert found is not None
+    words = [
+        np.cumsum([p.startswith("▁") for p in each]) - 1 for each in (source_pieces, target_pieces)
+    ]
+    weights = np.full((len(target_pieces), len(source_pieces) + 1), 0.01, dtype=np.float32)
+    for row, word in enumerate(words[1]):
+        weights[row, np.flatnonzero(words[0] == attention[word])] += 0.5
+    copied = Copier(tokenizer, source_pieces, found).copy(
+        tokenizer.encode([target])[0], weights, fixed
+    )
+    return copied.text, copied.spans
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "attention", "text", "spans"),
+    [
+        ("the 日本語 sees", "der Hund im", [0, 1, 2], "der 日本語 im", ("日本語",)),
+        ("the 日本語 sees", "der Hund im", [0, 2, 2], "der Hund im", ()),
+        ("日本 sees 東京", "Hund im Haus .", [2, 1, 0, 0], "東京 im 日本 .", ("日本", "東京")),
+        ("the 日本", "der Hund , im", [0, 1, 1, 0], "der 日本 , im", ("日本",)),
+        ("the 日本 .", "ein Hund.", [0, 1], "ein 日本.", ("日本",)),
+        ("日本 and 日本", "der und Hund", [0, 1, 2], "日本 und 日本", ("日本", "日本")),
+        ("日本 the", ".", [0], ".", ()),
+    ],
+)
+def test_the_word_that_attends_to_a_span_most_becomes_its_text(
+    source: str,
+    target: str,
+    attention: list[int],
+    text: str,
+    spans: tuple[str, ...],
+    tokenizer: Tokenizer,
+) -> None:
+    assert copy(tokenizer, source, target, attention) == (text, spans)
+
+
+def test_a_prefix_stays_as_it_was_asked_for(tokenizer: Tokenizer) -> None:
+    prefix = len(tokenizer.encode(["der Hund"])[0])
+    assert copy(tokenizer, "the 日本", "der Hund im", [0, 1, 1], prefix) == (
+        "der Hund 日本",
+        ("日本",),
+    )
+
+
+def test_a_span_is_copied_once(tokenizer: Tokenizer) -> None:
+    text, spans = copy(tokenizer, "the 日本", "der Hund im Haus", [0, 1, 1, 1])
+    assert (text.count("日本"), spans) == (1, ("日本",))
+
+
+def translation(unknown: tuple[str, ...], copied: tuple[str, ...], text: str = "x") -> Translation:
+    best = Candidate(text, pieces=("▁x", "</s>"), copied=copied)
+    return Translation("日本 x", [best], unknown=unknown, unknown_share=0.5)
+
+
+def test_warnings_tell_what_was_unknown_and_what_became_of_it() -> None:
+    one = translation(("日本", "東京"), ("日本",))
+    [warning] = warnings_of(one, 3, "yes")
+    assert warning.startswith(
+        "line 3: the run has no pieces for 50% of the characters: 日本 (copied); 東京 (not copied, "
+        "since no word of the translation attends most to it"
+    )
+    assert "a model without attention" in warnings_of(translation(("x",), ()), 1, "impossible")[0]
+    assert "as asked for" in warnings_of(translation(("x",), ()), 1, "no")[0]
+    assert warnings_of(translation((), (), ""), 7, "yes") == [
+        "line 7 is not blank, but its translation is empty"
+    ]
+    assert warnings_of(Translation("", [Candidate("")]), 7, "yes") == []
+
+
+def test_a_summary_counts_all_lines_and_names_the_first() -> None:
+    summary = Summary("yes")
+    assert list(summary.warnings()) == []
+    summary.add([translation(("日本",), ("日本",))] * 1500 + [translation((), (), "")], 1)
+    unknown, empty = summary.warnings()
+    assert unknown.startswith("lines 1, 2, 3, 4, 5 and 1,495 more: the run has no pieces for up to")
+    assert "up to 50% of the characters of a line; 1,500 spans: 1,500 copied;" in unknown
+    assert empty == "line 1,501: not blank, but the translation is empty"
