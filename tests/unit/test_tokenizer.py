@@ -173,9 +173,7 @@ def test_lowercase_folds_text() -> None:
 # --- text to ids and back
 
 
-@pytest.mark.parametrize(
-    "space", list("\x00\t\r\n\x0b\x0c\x1c\x7f\x85\xa0\u2028\u2029\u2581\u3000\ud800")
-)
+@pytest.mark.parametrize("space", list("\x00\t\r\n\x0b\x0c\x1c\x7f\x85\u2028\u2029\ufdd0\ud800"))
 def test_characters_that_are_not_text_act_as_a_space(trained: Tokenizer, space: str) -> None:
     assert trained.encode([f"{space}the{space}{space}dog{space}"]) == trained.encode(["the dog"])
 
@@ -189,8 +187,9 @@ def test_names_of_control_symbols_are_text(name: str) -> None:
 
 
 def test_lines_with_reserved_characters_are_learned_from() -> None:
-    found = train("Q\u2585J", "Z\tY", "K\u2581W")
-    assert symbols.UNK not in found.encode(["Q J Z Y K W"])[0]
+    line = "Q\u2585J K\u2581W \u2581 ▁▂▃▄▅▆▇█"
+    found = train(line, "Z\tY")
+    assert found.decode(found.encode([line, "Z Y"])) == [line, "Z Y"]
 
 
 def test_unknown_characters_are_shown_where_they_were(trained: Tokenizer) -> None:
@@ -232,7 +231,7 @@ def test_a_damaged_model_is_an_error_that_names_the_file(
     tmp_path: Path, trained: Tokenizer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "broken.model"
-    pieces_end = trained.model.index(b"nmt_nfkc")
+    pieces_end = trained.model.rindex(b"identity")
     cuts = [*range(pieces_end), *range(pieces_end, len(trained.model), 9_973)]
     damaged = [trained.model[:cut] for cut in cuts]
     for model in [*damaged, b"garbage", b"\x00" * 100, os.urandom(1_000)]:

@@ -1,7 +1,7 @@
 """`seq2seq tokenizer`: train a SentencePiece tokenizer, and use one as a pipe."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,6 +32,13 @@ InputOption = Annotated[
 OutputOption = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="FILE", help="File for the output; - is stdout."),
+]
+
+SideOption = Annotated[
+    Literal["source", "target"],
+    typer.Option(
+        help="Read text as the source of a model does, which may normalise it, or as the target."
+    ),
 ]
 
 
@@ -81,7 +88,25 @@ def train(
         typer.Option(
             "--lowercase",
             help=summary(TokenizerSettings, "lowercase"),
-            rich_help_panel="Vocabulary",
+            rich_help_panel="Characters",
+        ),
+    ] = None,
+    source_normalization: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|identity|nfc|nfkc|nmt_nfkc",
+            help=summary(TokenizerSettings, "source_normalization"),
+            show_default="auto, nfkc",
+            rich_help_panel="Characters",
+        ),
+    ] = None,
+    target_normalization: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|identity|nfc|nfkc|nmt_nfkc",
+            help=summary(TokenizerSettings, "target_normalization"),
+            show_default="auto, identity",
+            rich_help_panel="Characters",
         ),
     ] = None,
     language: Annotated[
@@ -120,6 +145,8 @@ def train(
         "model_type": model_type,
         "character_coverage": coverage,
         "lowercase": lowercase,
+        "source_normalization": source_normalization,
+        "target_normalization": target_normalization,
         "seed": seed,
         "languages": language,
     }
@@ -135,6 +162,7 @@ def train(
 def encode(
     model: ModelArgument,
     ids: Annotated[bool, typer.Option("--ids", help="Write ids instead of pieces.")] = False,
+    side: SideOption = "target",
     input: InputOption = text.STDIN,
     output: OutputOption = text.STDIN,
 ) -> None:
@@ -143,9 +171,10 @@ def encode(
     \b
       echo "A man sleeps." | seq2seq tokenizer encode joint.model
       seq2seq tokenizer encode joint.model --ids < train.de > train.ids
+      seq2seq tokenizer encode joint.model --side source < train.en
     """
     check_paths([input], [output])
-    tokenizer = _load(model)
+    tokenizer = _load(model).for_side(side)
     names = [str(number) for number in range(len(tokenizer))] if ids else tokenizer.vocabulary
 
     def encoded(lines: list[str], first: int) -> list[str]:
@@ -192,8 +221,10 @@ def _load(model: Path) -> "Tokenizer":
 
 
 def _parse_pieces(line: str, tokenizer: "Tokenizer", where: str) -> list[int]:
+    from seq2seq_cli.tokenization.tokenizer import split_pieces
+
     try:
-        return tokenizer.pieces_to_ids([piece for piece in line.split(" ") if piece])
+        return tokenizer.pieces_to_ids(split_pieces(line))
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 

@@ -8,6 +8,8 @@ from seq2seq_cli import symbols
 from seq2seq_cli.config.settings import Section, require, setting
 
 UNLIMITED = 1 << 24  # pieces; more than there are characters
+Normalization = Literal["auto", "identity", "nfc", "nfkc", "nmt_nfkc"]
+ModelType = Literal["unigram", "bpe", "char", "word"]
 LANGUAGE = r"[A-Za-z][\w-]*"  # the name of a language
 
 
@@ -29,7 +31,7 @@ class TokenizerSettings(Section):
     May 2020, Finding the Optimal Vocabulary Size for Neural Machine Translation.
     """
 
-    model_type: Literal["unigram", "bpe", "char", "word"] = "unigram"
+    model_type: ModelType = "unigram"
     """How text is segmented into pieces.
 
     Paper: Kudo 2018, Subword Regularization (unigram); Sennrich et al. 2016, Neural Machine
@@ -39,8 +41,26 @@ class TokenizerSettings(Section):
     character_coverage: float = setting(1.0, at_least=0.98, at_most=1)
     """Share of the text's characters that have a piece; 0.9995 suits Chinese and Japanese."""
 
-    lowercase: bool = False
-    """Fold text to lower case; decoded text is in lower case too."""
+    source_normalization: Normalization = "auto"
+    """What becomes of the characters of source text before it is cut into pieces.
+
+    identity leaves them; nfc composes letters and their marks; nfkc, which is auto, also replaces
+    full-width forms, ligatures, no-break spaces, superscripts and other variants by the plain
+    characters; nmt_nfkc also replaces invisible ones, which Persian needs, by spaces.
+    """
+
+    target_normalization: Normalization = "auto"
+    """What becomes of the characters of target text before it is cut into pieces.
+
+    With identity, which is auto, the model can write all that it was trained on. With others, see
+    tokenizer.source_normalization, it never writes the characters that they replace.
+    """
+
+    lowercase: bool | Literal["source", "target"] = False
+    """Fold text to lower case on both sides, or on one; the target is written in lower case then.
+
+    This is full case folding: STRASSE and Straße are strasse.
+    """
 
     seed: int = 1
     """Seed of the choice of lines to learn from, where there are too many to use all."""

@@ -19,10 +19,15 @@ from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.sources import parse_source
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, ignore_warning, replace_file
-from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer
+from seq2seq_cli.tokenization.learning import (
+    TrainedTokenizer,
+    train_tokenizer,
+    train_tokenizer_on_sides,
+)
+from seq2seq_cli.tokenization.text_form import SIDES
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
-FORMAT = 2  # raise it when the content of an entry changes
+FORMAT = 3  # raise it when the content of an entry changes
 TOKENIZER, NOTES = "tokenizer.model", "notes.json"
 
 
@@ -37,10 +42,10 @@ def train_or_load_tokenizer(
     Raises InputError if the corpora have no sentence pair.
     """
     if cache is None:
-        return train_tokenizer(_lines(corpora, sides), settings, sides=len(sides))
+        return _train(corpora, sides, settings)
 
     def make(folder: Path) -> None:
-        trained = train_tokenizer(_lines(corpora, sides), settings, sides=len(sides))
+        trained = _train(corpora, sides, settings)
         replace_file(folder / TOKENIZER, trained.tokenizer.model)
         replace_file(folder / NOTES, json.dumps(trained.notes, indent=1).encode())
 
@@ -50,19 +55,25 @@ def train_or_load_tokenizer(
     return TrainedTokenizer(Tokenizer.load(entry / TOKENIZER), notes)
 
 
-def _lines(corpora: Sequence[Corpus], sides: Sequence[int]) -> Iterator[str]:
-    """Yield the lines of all pairs that are not blank, one side after the other."""
-    for side in sides:
-        blank = found = 0
-        for corpus in corpora:
-            for pair in corpus.pairs(ignore_warning):
-                if is_blank(*pair):
-                    blank += 1
-                else:
-                    found += 1
-                    yield pair[side]
-        if not found:
-            raise no_pairs_error(corpora, blank)
+def _train(
+    corpora: Sequence[Corpus], sides: Sequence[int], settings: TokenizerSettings
+) -> TrainedTokenizer:
+    texts = [((SIDES[side],), _lines(corpora, side)) for side in sides]
+    return train_tokenizer_on_sides(texts, settings, sides=len(sides))
+
+
+def _lines(corpora: Sequence[Corpus], side: int) -> Iterator[str]:
+    """Yield the lines of a side of all pairs that are not blank."""
+    blank = found = 0
+    for corpus in corpora:
+        for pair in corpus.pairs(ignore_warning):
+            if is_blank(*pair):
+                blank += 1
+            else:
+                found += 1
+                yield pair[side]
+    if not found:
+        raise no_pairs_error(corpora, blank)
 
 
 def train_tokenizer_file(

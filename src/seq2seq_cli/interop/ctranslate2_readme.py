@@ -16,7 +16,7 @@ Written by `seq2seq export`. The model and its tokenizers are all that translati
 ```python
 from pathlib import Path
 
-import ctranslate2
+${imports}import ctranslate2
 import sentencepiece
 
 folder = Path("model")  # this folder
@@ -26,7 +26,7 @@ translator = ctranslate2.Translator(str(folder))
 
 
 def translate(line):
-    pieces = source.encode(line, out_type=str)
+${normalize}    pieces = source.encode(line, out_type=str)
     if not pieces:  # a blank line
         return ""
     [result] = translator.translate_batch(
@@ -39,9 +39,9 @@ def translate(line):
     return target.decode(result.hypotheses[0])
 ```
 
-`seq2seq tokenizer encode $source` cuts lines into the same pieces, and
-`seq2seq tokenizer decode $target` joins them. Before, they replace control
-characters by spaces, which SentencePiece alone does not.
+`seq2seq tokenizer encode $source --side source` cuts lines into the same pieces, and
+`seq2seq tokenizer decode $target` joins them. They also replace control characters by
+spaces, and U+2581 and U+2585, which SentencePiece reserves, by U+FDD0 and U+FDD1 and back.
 
 ## As in the run
 
@@ -84,12 +84,15 @@ LANGUAGES = """\
 
 def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -> str:
     """The text, for a model that learned to read up to `max_length` source tokens."""
-    joint = tokenizers.source is tokenizers.target
+    joint = tokenizers.is_joint
+    normalize = tokenizers.source.form.as_python("line")
     several_layers = config.decoder_layers > 1
     tags = tokenizers.source.tags
     return TEXT.substitute(
         source=JOINT_TOKENIZER if joint else SOURCE_TOKENIZER,
         target=JOINT_TOKENIZER if joint else TARGET_TOKENIZER,
+        imports="import unicodedata\n\n" if normalize else "",
+        normalize="".join(f"    line = {call}\n" for call in normalize),
         tag=f'"{language_tag(next(iter(tags)))}", *' if tags else "",
         symbols=", ".join(f"`{PIECES[each]}`" for each in (PAD, UNK)) + f" and `{PIECES[BOS]}`",
         layers=" of the last layer" if several_layers else "",

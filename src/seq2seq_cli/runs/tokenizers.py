@@ -13,19 +13,28 @@ from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Tokenizers:
-    """The tokenizer of each side; a joint vocabulary is one object on both."""
+    """The tokenizer of each side; of a joint vocabulary, both are sides of one."""
 
     source: Tokenizer
     target: Tokenizer
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", self.source.for_side("source"))
+        object.__setattr__(self, "target", self.target.for_side("target"))
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether both sides have one vocabulary."""
+        return self.source.shares_vocabulary(self.target)
+
     @property
     def vocabulary(self) -> Vocabulary:
         """The sizes of both vocabularies."""
-        return Vocabulary(len(self.source), len(self.target), self.source is self.target)
+        return Vocabulary(len(self.source), len(self.target), self.is_joint)
 
     def files(self) -> dict[str, Tokenizer]:
         """File name in the run folder -> tokenizer."""
-        if self.source is self.target:
+        if self.is_joint:
             return {JOINT_TOKENIZER: self.source}
         return {SOURCE_TOKENIZER: self.source, TARGET_TOKENIZER: self.target}
 

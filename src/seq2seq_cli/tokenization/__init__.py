@@ -3,7 +3,8 @@
 To read it, begin with `tokenizer`.
 
 - `language_tags`: tags such as <2de>, which choose the language to translate into
-- `protobuf`: the few fields that are read from a SentencePiece model file
+- `protobuf`: the few fields of SentencePiece's model files that are read and written
+- `text_form`: what becomes of the text of a side: normalisation, case
 - `subwords`: random segmentations of words
 - `tokenizer`: lines to ids and back, with a SentencePiece model
 - `learning`: SentencePiece training and the choice of a vocabulary size

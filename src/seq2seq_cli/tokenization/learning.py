@@ -8,7 +8,7 @@ import io
 import math
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sentencepiece import SentencePieceTrainer
@@ -18,11 +18,20 @@ from seq2seq_cli.config.tokenizer import UNLIMITED, TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import check_is_list, counted
 from seq2seq_cli.tokenization.language_tags import TAG, language_tag
-from seq2seq_cli.tokenization.tokenizer import UNKNOWN, Tokenizer, replace_non_text
+from seq2seq_cli.tokenization.protobuf import FORMS_FIELD, length_delimited
+from seq2seq_cli.tokenization.text_form import (
+    SIDES,
+    ChangedLines,
+    Side,
+    TextForm,
+    forms_to_json,
+    plain,
+)
+from seq2seq_cli.tokenization.tokenizer import UNKNOWN, Tokenizer
 
-# SentencePiece does not learn from the names of the control symbols, nor from whole lines that
-# contain U+2585. With spaces between their characters they no longer hide the text around them.
-RESERVED = re.compile("\u2585|" + "|".join(map(re.escape, symbols.PIECES.values())), re.IGNORECASE)
+# SentencePiece does not learn from the names of the control symbols. With spaces between their
+# characters they no longer hide the text around them.
+RESERVED = re.compile("|".join(map(re.escape, symbols.PIECES.values())), re.IGNORECASE)
 
 # The result of unigram training depends on how sums of probabilities are split among threads, so
 # the number of threads is fixed. How many of them run at the same time does not matter.
@@ -80,16 +89,30 @@ def train_tokenizer(
 ) -> TrainedTokenizer:
     """Train a tokenizer on lines of text, or on a random sample of SAMPLED_CHARACTERS of them.
 
-    `sides` is the number of lines in a sentence pair: 2 if the lines are both sides of a parallel
-    corpus. Only the automatic vocabulary size depends on it. A vocabulary that is too large for the
-    text is reduced, one that is too small for its characters is raised, and the notes say so.
-    Raises InputError if all lines are blank, and for a string instead of lines.
+    Each line may be source or target: where the settings treat these differently, pieces are
+    learned from both. `sides` is the number of lines in a sentence pair: 2 if the lines are both
+    sides of a parallel corpus. Only the automatic vocabulary size depends on it. Raises InputError
+    as `train_tokenizer_on_sides` does.
     """
     check_is_list(lines, "lines")
-    if settings.languages:
-        lines = (TAG.sub("", line, count=1) for line in lines)
-    sample = _sample_lines(lines, settings.seed)
-    notes = []
+    return train_tokenizer_on_sides([(SIDES, lines)], settings, sides=sides)
+
+
+def train_tokenizer_on_sides(
+    texts: Iterable[tuple[Sequence[Side], Iterable[str]]],
+    settings: TokenizerSettings,
+    *,
+    sides: int,
+) -> TrainedTokenizer:
+    """Train a tokenizer as `train_tokenizer` does, on texts that are given after their sides.
+
+    A vocabulary that is too large for the text is reduced, one that is too small for its characters
+    is raised, and the notes say so; they also say what the model will never write as it was, since
+    a setting changes it. Raises InputError if all lines are blank.
+    """
+    reader = _Reader(settings)
+    sample = _sample_lines(reader.read(texts), settings.seed)
+    notes = [*reader.notes()]
     if sample.seen > len(sample.lines):
         notes.append(
             f"learned from {len(sample.lines):,} of {sample.seen:,} lines, drawn at random "
@@ -97,12 +120,39 @@ def train_tokenizer(
         )
     size = settings.vocabulary_size
     if size == "auto":
-        sentences = math.ceil(sample.seen / sides)
+        sentences = math.ceil(reader.lines / sides)
         size, note = _automatic_size(settings.model_type, sentences)
         notes.append(note)
     tokenizer = _train_nearest_size(sample.lines, settings, size)
     notes.extend(_size_notes(size, len(tokenizer)))
     return TrainedTokenizer(tokenizer, notes)
+
+
+class _Reader:
+    """Reads lines as the sides do, and notes those that cannot be written as they were."""
+
+    def __init__(self, settings: TokenizerSettings) -> None:
+        self.lines = 0  # that are not blank
+        self.changed = ChangedLines()
+        self._settings = settings
+        self._forms = {side: TextForm.of(settings, side) for side in SIDES}
+
+    def read(self, texts: Iterable[tuple[Sequence[Side], Iterable[str]]]) -> Iterator[str]:
+        """Yield the lines of texts as each of their sides reads them, once if they read alike."""
+        target = self._forms["target"]
+        for sides, lines in texts:
+            for line in lines:
+                if self._settings.languages:
+                    line = TAG.sub("", line, count=1)
+                found = dict.fromkeys(self._forms[side].read(line) for side in sides)
+                if "target" in sides and not target.is_faithful:
+                    self.changed.compare(plain(line), target.written(line))
+                self.lines += any(read.strip(" ") for read in found)
+                yield from found
+
+    def notes(self) -> Iterator[str]:
+        """Say what the target side can never write."""
+        yield from self.changed.notes(self._forms["target"].settings("target"))
 
 
 @dataclass(frozen=True)
@@ -122,8 +172,8 @@ def _sample_lines(lines: Iterable[str], seed: int) -> _Sample:
     taken: list[tuple[float, int, str]] = []  # a heap of: minus the number drawn, position, line
     characters, seen, limit = 0, 0, 1.0
     for line in lines:
-        cleaned = RESERVED.sub(_space_out, replace_non_text(line))
-        if not cleaned.strip():
+        cleaned = RESERVED.sub(_space_out, line)
+        if not cleaned.strip(" "):
             continue
         seen += 1
         drawn = generator.random()
@@ -143,7 +193,7 @@ def _sample_lines(lines: Iterable[str], seed: int) -> _Sample:
 
 def _space_out(reserved: re.Match[str]) -> str:
     """Put spaces between the characters of text that SentencePiece reserves for itself."""
-    return " ".join(reserved[0]).replace("\u2585", " ")
+    return " ".join(reserved[0])
 
 
 def _reflow(lines: Iterable[str]) -> Iterator[str]:
@@ -174,7 +224,7 @@ def _reflow(lines: Iterable[str]) -> Iterator[str]:
 def _words(lines: Iterable[str]) -> Iterator[str]:
     """Yield the words of all lines; words that are too long for a line are split."""
     for line in lines:
-        for word in line.split():
+        for word in line.split(" "):
             for start in range(0, len(word), REFLOWED_CHARACTERS):
                 yield word[start : start + REFLOWED_CHARACTERS]
 
@@ -233,7 +283,7 @@ def _run_sentencepiece(lines: list[str], settings: TokenizerSettings, size: int)
         vocab_size=size,
         hard_vocab_limit=False,
         character_coverage=settings.character_coverage,
-        normalization_rule_name="nmt_nfkc_cf" if settings.lowercase else "nmt_nfkc",
+        normalization_rule_name="identity",
         pad_id=symbols.PAD,
         unk_id=symbols.UNK,
         bos_id=symbols.BOS,
@@ -247,4 +297,5 @@ def _run_sentencepiece(lines: list[str], settings: TokenizerSettings, size: int)
         num_threads=TRAINING_THREADS,
         minloglevel=4,  # silent: notes and errors say what matters
     )
-    return model.getvalue()
+    # In front, so that a file that is cut off is not taken for a whole one of another tool.
+    return length_delimited(FORMS_FIELD, forms_to_json(settings)) + model.getvalue()

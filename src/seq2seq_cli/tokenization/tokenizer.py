@@ -2,18 +2,22 @@
 
 What is defined here:
 
-- Text is normalised (NFKC, runs of white space become one space, none at the ends), so
-  `decode(encode(line))` is `normalize(line)`, with `UNKNOWN` for what the vocabulary lacks.
-- Characters that are not text act as a space: control characters (NUL, TAB, CR, U+0085, form feed,
-  ...), U+2028, U+2029, lone surrogates, and U+2581, with which SentencePiece marks a word's start.
+- `text_form` says what becomes of the characters of a side; then runs of spaces become one space,
+  with none at the ends. So `decode(encode(line))` is `normalize(line)`, with `UNKNOWN` for what the
+  vocabulary lacks, and `normalize` leaves text as it is unless a setting says otherwise.
 - The names of the control symbols, such as <s>, are plain text if a line contains them.
+- A model that other tools trained, or a version of ours before `text_form`, normalises by rules of
+  its own.
 """
 
+import copy
 import hashlib
 import random
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
@@ -21,33 +25,42 @@ from sentencepiece import SentencePieceProcessor
 from seq2seq_cli import symbols, text
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.tokenization.language_tags import TAG, language_of
+from seq2seq_cli.tokenization.language_tags import TAG
 from seq2seq_cli.tokenization.protobuf import (
     NORMALIZER_FIELD,
     TRAINER_FIELD,
+    forms,
     message_fields,
     model_type,
+    piece_offsets,
 )
 from seq2seq_cli.tokenization.subwords import MergeSampler, UnigramSampler, WordSampler
+from seq2seq_cli.tokenization.text_form import ForeignForm, Side, TextForm, form_from_json
 
-UNKNOWN = "⁇"  # how decoded text shows UNK; normalised text never contains it
+UNKNOWN = "⁇"  # how decoded text shows UNK
 
-NON_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u2581\ud800-\udfff]+")
+ASCII_SPACES = " \t\v\f\r"
+WORD = re.compile(f"[^{ASCII_SPACES}]+")
+
+Span = tuple[int, int]  # where something begins and ends in a line, in characters
 
 THREADED_LINES = 256  # fewer lines take less time one by one than threads take to start
-NON_TEXT_CHARACTER = re.compile(NON_TEXT.pattern.rstrip("+"))
 
 
-def replace_non_text(line: str) -> str:
-    """Replace each run of characters that are not text by a space."""
-    return NON_TEXT.sub(" ", line)
+def split_pieces(line: str) -> list[str]:
+    """The pieces of a line of pieces; other spaces than U+0020 may be part of a piece."""
+    return [piece for piece in line.split(" ") if piece]
 
 
 class Tokenizer:
-    """A vocabulary of pieces that turns lines into ids and ids into lines."""
+    """A vocabulary of pieces that turns lines into ids and ids into lines.
+
+    It reads and writes text as the target of a model does, unless `for_side` makes it another.
+    """
 
     model: bytes  # SentencePiece's own format, which its other tools read
     vocabulary: list[str]  # id -> piece
+    form: TextForm  # what becomes of text before it is cut, and after it is joined
     tags: dict[str, int]  # the languages that the tag of a line can choose -> the ids of their tags
 
     def __init__(self, model: bytes, name: str = "tokenizer model") -> None:
@@ -63,7 +76,9 @@ class Tokenizer:
             # SentencePiece accepts a model cut off between two pieces and fills in defaults.
             fields = {number for number, _ in message_fields(model)}
             is_whole = {TRAINER_FIELD, NORMALIZER_FIELD} <= fields
-        except (RuntimeError, UnicodeDecodeError, IndexError):
+            self._forms = forms(model)
+            self.form = self._form_of("target")
+        except (RuntimeError, ValueError, LookupError, TypeError):
             is_whole = False
         require(
             is_whole,
@@ -99,6 +114,21 @@ class Tokenizer:
         """Read a serialized model from memory; raises InputError as `load` does."""
         return cls(model)
 
+    def for_side(self, side: Side) -> "Tokenizer":
+        """The same vocabulary, which treats text as this side of a model does."""
+        other = copy.copy(self)
+        other.form = self._form_of(side)
+        for cached in ("_collapses_spaces",):
+            other.__dict__.pop(cached, None)
+        return other
+
+    def _form_of(self, side: Side) -> TextForm:
+        return ForeignForm() if self._forms is None else form_from_json(self._forms, side)
+
+    def shares_vocabulary(self, other: "Tokenizer") -> bool:
+        """Whether both are sides of one tokenizer, not just alike."""
+        return self._processor is other._processor
+
     @property
     def sha256(self) -> str:
         """The SHA-256 of the serialized model, in hexadecimal."""
@@ -115,18 +145,23 @@ class Tokenizer:
         takes all. Raises InputError for a string instead of a list of lines.
         """
         text.check_is_list(lines, "lines")
-        cleaned = [replace_non_text(line) for line in lines]
         if not self.tags:
-            return self._encode(cleaned, threads)
-        tags = [self.tags.get(language_of(line)) for line in cleaned]
-        plain = [
-            line if number is None else TAG.sub("", line, count=1)
-            for line, number in zip(cleaned, tags, strict=True)
-        ]
+            return self._encode([self.form.read(line) for line in lines], threads)
+        tags, read = [], []
+        for line in lines:
+            number, start = self._tag(line)
+            tags.append(number)
+            read.append(self.form.read(line[start:]))
         return [
             [number, *ids] if number is not None and ids else ids
-            for ids, number in zip(self._encode(plain, threads), tags, strict=True)
+            for ids, number in zip(self._encode(read, threads), tags, strict=True)
         ]
+
+    def _tag(self, line: str) -> tuple[int | None, int]:
+        """The id of the tag at the beginning of a line, and where the text after it begins."""
+        found = TAG.match(line)
+        number = self.tags.get(found[1]) if found else None
+        return (number, found.end()) if found and number is not None else (None, 0)
 
     def _encode(self, cleaned: Sequence[str], threads: int | None) -> list[list[int]]:
         if len(cleaned) < THREADED_LINES:
@@ -134,18 +169,50 @@ class Tokenizer:
         ids: list[list[int]] = self._processor.Encode(cleaned, num_threads=threads or -1)
         return ids
 
-    def spans(self, line: str) -> list[tuple[int, int]]:
-        """Where the text of each id of `encode([line])` begins and ends in the line, in characters.
+    def spans(self, line: str) -> list[Span]:
+        """Where the text of each id of `encode([line])` is in the line, in characters.
 
-        Pieces of what normalisation made of one character have empty places, but for one.
+        Pieces of what normalisation made of one character each have the whole of it.
         """
-        found = TAG.match(line)
-        number = self.tags.get(found[1]) if found else None
-        start = found.end() if found and number is not None else 0
-        text = NON_TEXT_CHARACTER.sub(" ", line[start:])
-        offsets = self._processor.EncodeAsOffsetMapping(text)["offsets"]
-        places = [(start + begin, start + end) for begin, end in offsets]
-        return [(0, start), *places] if start and places else places
+        number, start = self._tag(line)
+        read, origins = self.form.read_with_origins(line[start:])
+        encoded: bytes = self._processor.Encode(read, out_type="serialized_proto")
+        sizes = accumulate((len(character.encode()) for character in read), initial=0)
+        index_of = {size: index for index, size in enumerate(sizes)}
+        ends = [len(line) - start] * (len(read) + 1)  # where the origin of each character ends
+        origins.append(len(line) - start)
+        for index in range(len(read) - 1, -1, -1):
+            is_last = origins[index] < origins[index + 1]
+            ends[index] = origins[index + 1] if is_last else ends[index + 1]
+        spans = []
+        for begin, end in piece_offsets(encoded):
+            first, stop = index_of[begin], index_of[end]
+            spans.append(
+                (
+                    start + origins[first],
+                    start + (ends[stop - 1] if stop > first else origins[stop]),
+                )
+            )
+        return [(0, start), *spans] if number is not None and spans else spans
+
+    def word_indices(self, line: str) -> list[int]:
+        """The word of the line that each id of `encode([line])` belongs to, from 0.
+
+        Words are what ASCII white space divides in the line as it is, without its tag, whatever
+        normalisation makes of them. A tag and a space belong to the word after them.
+        """
+        _, start = self._tag(line)
+        words = [found.end() for found in WORD.finditer(line, start)]
+        last = max(len(words) - 1, 0)
+        indices = []
+        for begin, end in self.spans(line):
+            visible = end - len(line[begin:end].lstrip(ASCII_SPACES))
+            indices.append(min(bisect_right(words, min(visible, end - 1)), last))
+        return indices
+
+    def divides_words(self, line: str) -> bool:
+        """Whether the pieces of a line make up other words than ASCII white space divides."""
+        return len(split_pieces(self.normalize(line))) != len(WORD.findall(line))
 
     def word_sampler(self, amount: float) -> WordSampler:
         """Make a sampler of segmentations; `amount` is the setting `data.subword_sampling`.
@@ -210,7 +277,7 @@ class Tokenizer:
             lines = [self._processor.Decode(sentence) for sentence in lists]
         else:
             lines = self._processor.Decode(lists, num_threads=threads or -1)
-        lines = [line.replace("\n", " ").replace("\r", " ") for line in lines]
+        lines = [self.form.restore(line.replace("\n", " ").replace("\r", " ")) for line in lines]
         if not self._collapses_spaces:
             return lines
         return [" ".join(filter(None, line.split(" "))) for line in lines]
@@ -243,9 +310,9 @@ class Tokenizer:
         return self.decode([self.pieces_to_ids(pieces)])[0]
 
     def normalize(self, line: str) -> str:
-        """Return the line as the tokenizer sees it, and as `decode` returns it without UNK."""
-        normalized: str = self._processor.Normalize(replace_non_text(line))
-        return normalized.replace(symbols.WORD_START, " ").strip(" ")
+        """Return the line as `decode` returns it if the vocabulary lacks nothing of it."""
+        normalized: str = self._processor.Normalize(self.form.read(line))
+        return self.form.restore(normalized.replace(symbols.WORD_START, " ").strip(" "))
 
 
 def _check_symbols(processor: SentencePieceProcessor, name: str) -> None:

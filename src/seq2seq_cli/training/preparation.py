@@ -1,6 +1,6 @@
 """Training and validation text as token ids: corpora, tokenizers, token pairs, alignments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 from pathlib import Path
@@ -23,12 +23,14 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import Warn, check_input, ignore_warning
-from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer
+from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer_on_sides
+from seq2seq_cli.tokenization.text_form import SIDES, ChangedLines, plain
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.progress import Listener
 from seq2seq_cli.training.signals import keyboard_interrupts
 
 ALIGNMENTS_TRIED = 1000  # pairs
-SIDES = ("data.source", "data.target")
+TEXTS = ("data.source", "data.target")
 SMALL = 32 << 20  # bytes of text that are tokenised in seconds and need no cache
 
 Learn = Callable[[Sequence[int]], TrainedTokenizer]  # from sides: 0 is source, 1 target
@@ -79,6 +81,9 @@ def prepare_data(
     return_memory()  # that learning a tokenizer needed
     for line in text.report:
         listener.said(line)
+    if config.data.target_tokenizer:  # one that was learned here has said so
+        for note in _changed_targets(valid_text.target, text.tokenizers.target):
+            listener.said(note)
     valid_pairs = _encode(valid_text, text.tokenizers)
     fingerprint = text.first.fingerprint() + valid_pairs.fingerprint()
     if text.first.alignments is not None:
@@ -107,6 +112,14 @@ def _corpora(
             raise InputError(f"no data.{name} is given; name a text file with --{option}")
     sides = getattr(config.data, source), getattr(config.data, target)
     return parse_corpora(*sides, streamed=streamed)
+
+
+def _changed_targets(lines: Sequence[str], tokenizer: Tokenizer) -> Iterator[str]:
+    """Say which validation targets a tokenizer that was given cannot write."""
+    changed = ChangedLines()
+    for line in lines:
+        changed.compare(plain(line), tokenizer.normalize(line))
+    return changed.notes("the tokenizer normalises them; one learned here would leave them")
 
 
 def _encode(text: ParallelText, tokenizers: Tokenizers) -> TokenPairs:
@@ -157,7 +170,7 @@ def _prepare_stored(
         found = [tokenise_or_load(corpus, pair_tokenizer, cache, warn) for corpus in train]
         links = config.data.alignments
         alignments = _read_alignments(train, found, tokenizers, links, warn) if links else None
-        files = files_of_corpora(train, SIDES)
+        files = files_of_corpora(train, TEXTS)
     reports = [report for _, report in found]
     mixture = _mixture(config, [report.used for report in reports])
     pairs = TokenPairs.concatenate([pairs for pairs, _ in found], mixture)
@@ -200,13 +213,14 @@ def _prepare_stream(
     stream = Stream(train, config.data, warn)
 
     def learn(sides: Sequence[int]) -> TrainedTokenizer:
-        return train_tokenizer(stream.lines(sides), config.tokenizer, sides=len(sides))
+        texts = [((SIDES[side],), stream.lines([side])) for side in sides]
+        return train_tokenizer_on_sides(texts, config.tokenizer, sides=len(sides))
 
     tokenizers = tokenizers or learn_tokenizers(config, learn, listener)
     pairs = stream.tokenise(PairTokenizer(tokenizers.source, tokenizers.target, config.data))
     first_line = f"a stream, {stream.pairs:,} pairs at a time; of the first:"
     lines = [first_line, *pairs.report.lines()]
-    files = files_of_corpora(train, SIDES, whole=False)
+    files = files_of_corpora(train, TEXTS, whole=False)
     return TrainingText(tokenizers, pairs, pairs.first, lines, files)
 
 

@@ -12,7 +12,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import pad, split_by_tokens
 from seq2seq_cli.symbols import BOS, EOS, PIECES
 from seq2seq_cli.text import Warn, check_is_list, check_line_counts, ignore_warning
-from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.tokenization.tokenizer import Tokenizer, split_pieces
 from seq2seq_cli.translation.translator import Translator
 
 WINDOW_PAIRS = 1024  # sorted by length among each other to be batched
@@ -84,7 +84,7 @@ def likelihoods(
 
 def _ids_of_pieces(tokenizer: Tokenizer, lines: Sequence[str]) -> list[list[int]]:
     """The ids of lines of pieces, without EOS, which `translate` writes at their end."""
-    return [tokenizer.pieces_to_ids(line.removesuffix(PIECES[EOS]).split()) for line in lines]
+    return [tokenizer.pieces_to_ids(split_pieces(line.removesuffix(PIECES[EOS]))) for line in lines]
 
 
 def _check_pair(

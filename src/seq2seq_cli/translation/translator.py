@@ -261,7 +261,7 @@ class Translator:
                 self.predictor.models,
                 self.tokenizers,
                 source,
-                [segment.tokens for segment in segments],
+                [(segment.text, segment.tokens) for segment in segments],
                 [(row, hypothesis.tokens) for row, hypothesis in flat],
             )
         candidates: list[list[Candidate]] = [[] for _ in segments]

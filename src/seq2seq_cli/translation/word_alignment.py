@@ -32,22 +32,27 @@ def align_words(
     models: Sequence[TranslationModel],
     tokenizers: Tokenizers,
     source: Tensor,
-    sentences: Sequence[Sequence[int]],
+    sentences: Sequence[tuple[str, Sequence[int]]],
     hypotheses: Sequence[tuple[int, Sequence[int]]],
 ) -> list[WordAlignment]:
     """Align the words of each hypothesis, given as (row of its sentence, tokens without EOS).
 
-    `source` are the ids (B, S) of the sentences, with EOS and padding. Every piece of a target
-    word aligns it with the source word that the piece attends to most; EOS and the tag of a
-    language are not words.
+    The sentences are given as (text, tokens); `source` are their ids (B, S), with EOS and padding.
+    Words of the source are what spaces divide in its text as it is. Every piece of a target word
+    aligns it with the source word that the piece attends to most; EOS and the tag of a language are
+    not words.
     """
     rows = torch.tensor([row for row, _ in hypotheses], device=source.device)
     targets = pad([[BOS, *tokens] for _, tokens in hypotheses]).to(source.device)
     weights = attention_to_source(models, source.index_select(0, rows), targets)
     alignments = []
     for index, (row, tokens) in enumerate(hypotheses):
-        tags = int(sentences[row][0] in tokenizers.source.tags.values())  # a line has one or none
-        source_words = word_indices(tokenizers.source.ids_to_pieces(sentences[row][tags:]))
+        text, ids = sentences[row]
+        tags = int(ids[0] in tokenizers.source.tags.values())  # a line has one or none
+        if tokenizers.source.divides_words(text):
+            source_words = tokenizers.source.word_indices(text)[tags:]
+        else:
+            source_words = word_indices(tokenizers.source.ids_to_pieces(ids[tags:]))
         target_words = word_indices(tokenizers.target.ids_to_pieces(tokens))
         attention = weights[index, : len(target_words), tags : tags + len(source_words)]
         most = attention.argmax(dim=1).tolist()

@@ -1,0 +1,168 @@
+"""What becomes of the characters of real text: words in 85 languages, and what bug reports name."""
+
+from pathlib import Path
+
+import pytest
+import sentencepiece
+
+from seq2seq_cli import symbols
+from seq2seq_cli.config.tokenizer import ModelType, TokenizerSettings
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.text_form import plain
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
+
+TABLE = Path(__file__).parents[2] / "recipes" / "bench" / "words.tsv"
+WORDS = dict(line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines())
+FAMILY = "👨\u200d👩\u200d👧"
+
+
+@pytest.fixture(scope="module", params=["unigram", "bpe", "char", "word"])
+def model_type(request: pytest.FixtureRequest) -> ModelType:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tokenizer(model_type: ModelType) -> Tokenizer:
+    settings = TokenizerSettings(4_000, model_type)
+    return train_tokenizer(WORDS.values(), settings).tokenizer
+
+
+# Training text can be written
+
+
+def test_text_of_every_language_is_written_as_it_was_trained_on(tokenizer: Tokenizer) -> None:
+    assert len(WORDS) >= 80
+    texts = list(WORDS.values())
+    assert dict(zip(WORDS, tokenizer.decode(tokenizer.encode(texts)), strict=True)) == WORDS
+    for text in texts:
+        assert plain(text) == text
+    assert not any(symbols.UNK in ids for ids in tokenizer.encode(texts))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "现在，我吃书。",
+        "می‌روم",
+        "1½",
+        "10² m²",
+        "10\u00a0000",
+        "a\u3000b",
+        FAMILY,
+        "▁▂▃",
+        "e\u0301é",
+    ],
+)
+def test_characters_that_normal_forms_change_stay(text: str) -> None:
+    found = train_tokenizer([text, "10 m 102 m2 11⁄2"], TokenizerSettings()).tokenizer
+    pieces = found.encode_as_pieces(text)
+    assert found.decode_pieces(pieces) == text
+    assert pieces != found.encode_as_pieces("10 m 102 m2 11⁄2")
+
+
+def test_a_setting_that_changes_the_target_says_so_once_with_an_example() -> None:
+    lines = ["现在，我吃书。", "你好", "我，你"]
+    changing = TokenizerSettings(target_normalization="nfkc", lowercase="target")
+    assert train_tokenizer(lines, changing).notes[0] == (
+        '2 lines of the target cannot be written as they are: "现在，我吃书。" becomes '
+        '"现在,我吃书。" (tokenizer.target_normalization = nfkc and tokenizer.lowercase)'
+    )
+    for settings in (TokenizerSettings(), TokenizerSettings(source_normalization="nmt_nfkc")):
+        assert "cannot be written" not in " ".join(train_tokenizer(lines, settings).notes)
+
+
+# The source is normalised more
+
+
+@pytest.mark.parametrize(
+    ("noisy", "clean"),
+    [
+        ("cafe\u0301", "café"),
+        ("\u1112\u1161\u11ab", "한"),
+        ("ＡＢＣ１２３！", "ABC123!"),
+        ("ﬁne oﬀice", "fine office"),
+        ("10\u00a0000", "10 000"),
+        ("a\u3000b\u2009c", "a b c"),
+        ("ﻻ", "لا"),
+        ("m²", "m2"),
+    ],
+)
+def test_variants_of_source_text_are_the_same_to_a_model(noisy: str, clean: str) -> None:
+    found = train_tokenizer([clean], TokenizerSettings()).tokenizer
+    source = found.for_side("source")
+    assert source.encode([noisy]) == source.encode([clean]) == found.encode([clean])
+    assert found.encode([noisy]) != found.encode([clean])
+    assert symbols.UNK not in source.encode([noisy])[0]
+
+
+@pytest.mark.parametrize("text", ["می‌روم", FAMILY, "so\u00adft", "क्\u200dष"])
+def test_invisible_characters_of_source_text_stay(text: str) -> None:
+    source = train_tokenizer([text], TokenizerSettings()).tokenizer.for_side("source")
+    assert source.decode(source.encode([text])) == [text]
+
+
+def test_words_are_those_of_the_text_as_it_is_whatever_normalisation_divides() -> None:
+    line = "seit 10\u00a0000 Jahren ﷺ"
+    source = train_tokenizer([line] * 3, TokenizerSettings(80)).tokenizer.for_side("source")
+    words = source.word_indices(line)
+    assert [*dict.fromkeys(words)] == [0, 1, 2, 3]
+    assert source.divides_words(line)
+    assert not source.divides_words(" seit  1000 Jahren ")
+
+
+# Case
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("STRASSE", "straße", "STRAẞE", "Straße", "strasse"),
+        ("İSTANBUL", "istanbul", "İstanbul", "I\u0307stanbul", "ISTANBUL"),
+        ("ΟΔΥΣΣΕΥΣ", "Οδυσσευς", "οδυσσευσ"),
+        ("ŐR", "o\u030br", "ŐR".lower()),
+        ("ЁЖ", "ёж", "е\u0308ж"),
+        ("ǆep", "ǅep", "ǄEP"),
+        ("ﬃ", "FFI"),
+    ],
+)
+def test_lowercase_makes_all_cases_of_a_word_one(words: tuple[str, ...]) -> None:
+    settings = TokenizerSettings(lowercase=True, target_normalization="nfkc")
+    found = train_tokenizer(words, settings).tokenizer
+    for side in (found, found.for_side("source")):
+        assert len({tuple(side.encode([word])[0]) for word in words}) == 1
+        assert symbols.UNK not in side.encode([words[0]])[0]
+
+
+def test_case_is_folded_on_one_side_alone() -> None:
+    lines = ["Die Straße", "the STREET"]
+    found = train_tokenizer(lines, TokenizerSettings(lowercase="source")).tokenizer
+    assert found.decode(found.encode(lines)) == lines
+    source = found.for_side("source")
+    assert source.decode(source.encode(lines)) == ["die strasse", "the street"]
+
+
+# Models of before, and of others
+
+
+def test_a_model_that_normalises_by_rules_of_its_own_does_so_as_before() -> None:
+    import io
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*WORDS.values()] * 2),
+        model_writer=model,
+        vocab_size=2_000,
+        hard_vocab_limit=False,
+        normalization_rule_name="nmt_nfkc_cf",
+        pad_id=symbols.PAD,
+        unk_id=symbols.UNK,
+        bos_id=symbols.BOS,
+        eos_id=symbols.EOS,
+        pad_piece="<pad>",
+        minloglevel=4,
+    )
+    found = Tokenizer(model.getvalue())
+    original = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    for side in (found, found.for_side("source")):
+        assert side.encode([*WORDS.values()]) == original.encode([*WORDS.values()])
+    assert found.decode(found.encode(["می‌روم，▁½"])) == ["می روم, 1⁄2"]
