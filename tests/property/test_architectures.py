@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.models import (
     ARCHITECTURES,
     ModelConfig,
@@ -28,6 +30,8 @@ from seq2seq_cli.models.layers import Dropout
 from seq2seq_cli.padding import pad
 from seq2seq_cli.symbols import BOS, EOS, PAD
 from seq2seq_cli.training.cross_entropy import cross_entropy
+from seq2seq_cli.training.memory import micro_batches
+from seq2seq_cli.training.objective import Objective
 
 Variant = tuple[ModelConfig, Vocabulary]
 
@@ -247,6 +251,44 @@ def test_trains_where_products_are_bfloat16(variant: Variant) -> None:
     exact, rounded = loss(enabled=False), loss(enabled=True)
     rounded.backward()
     torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.usefixtures("_with_and_without_kernels")
+def test_rounding_changes_gradients_as_much_in_micro_batches(variant: Variant) -> None:
+    """Whole or split, packed or padded, bfloat16 costs a gradient the same: its products' digits.
+
+    A sum over all rows in bfloat16 would cost the whole batch more, since it has more rows.
+    """
+    generator = torch.Generator().manual_seed(1)
+    corpus = [
+        [torch.randint(4, 7, (6 + row % 9,), generator=generator).tolist() for _ in range(2)]
+        for row in range(96)
+    ]
+    batch = Batch(*(side([(s, t) for s, t in corpus]) for side in (sources, targets)), None)
+    torch.manual_seed(1)
+    model = without_dropout(variant)
+
+    def gradients(micro_batch_tokens: int, precision: torch.dtype) -> dict[str, Tensor]:
+        model.zero_grad()
+        objective = Objective(TrainingConfig(), precision)
+        for micro_batch in micro_batches(batch, micro_batch_tokens):
+            loss, _ = objective(model, micro_batch)
+            (loss / batch.target_tokens()).backward()  # type: ignore[no-untyped-call]
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    exact, whole, split = (
+        gradients(tokens, precision)
+        for tokens, precision in (
+            (10_000, torch.float32),
+            (10_000, torch.bfloat16),
+            (100, torch.bfloat16),
+        )
+    )
+    for name, expected in exact.items():
+        one, other = (float((each[name] - expected).norm()) for each in (whole, split))
+        tolerance = 0.01 * float(expected.norm()) + 1e-4
+        assert one <= 1.5 * other + tolerance, name
+        assert other <= 1.5 * one + tolerance, name
 
 
 @pytest.mark.parametrize(("probability", "dropped"), [(0.1, 26), (0.5, 128), (0.999, 255)])

@@ -192,6 +192,22 @@ def test_norms_equal_those_of_pytorch(
         torch.testing.assert_close(found, expected.float(), **tolerance)
 
 
+@pytest.mark.parametrize("biased", [True, False])
+def test_gradients_of_norms_in_bfloat16_are_summed_in_float32(biased: bool) -> None:
+    """Sums of thousands of rows would otherwise end where the next row is below half a digit."""
+    torch.manual_seed(1)
+    x, weight, bias = torch.randn(5000, 32).bfloat16(), torch.ones(32), torch.zeros(32)
+    grad_output = torch.rand(5000, 32).bfloat16()  # of one sign
+    leaves = [each.requires_grad_() for each in ((weight, bias) if biased else (weight,))]
+    result = autograd.norm(x.requires_grad_(), weight, bias if biased else None, 1e-5)
+    found = torch.autograd.grad(result, leaves, grad_output)
+    exact = x.detach().double()
+    normal = F.layer_norm(exact, (32,)) if biased else F.rms_norm(exact, (32,), eps=1e-5)
+    sums = (grad_output.double() * normal).sum(dim=0), grad_output.double().sum(dim=0)
+    for ours, expected in zip(found, sums, strict=False):
+        assert relative_error(ours, expected) < 0.01
+
+
 @pytest.mark.parametrize("rows", [1, 127, 128, 129, 300])
 def test_linear_layers_in_bfloat16_equal_those_of_pytorch(rows: int) -> None:
     """For any number of rows, although PyTorch multiplies few of them."""
