@@ -5,6 +5,7 @@ the docstring of each package lists its files in the same order.
 
 - `errors`: errors that the user can mend
 - `symbols`: the control symbols that every vocabulary begins with
+- `encodings`: bytes to UTF-8, and lines that are broken
 - `text`: lines in and out
 - `padding`: sentences of different lengths in one tensor
 - `devices`: CPU, CUDA, MPS; precision; threads

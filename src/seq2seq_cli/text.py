@@ -4,8 +4,10 @@ What is defined here, for every command that reads text:
 
 - U+2028, U+0085, form feed and similar characters are text inside a line.
 - One CR at the very end of a line belongs to the line end, as in CRLF. Other CRs are text.
-- A byte-order mark at the start of a file is not text.
-- Invalid UTF-8 becomes U+FFFD, with a warning that names file and line.
+- A byte-order mark at the start of a file is not text. After one of UTF-16 or UTF-32, the file is
+  in that encoding; `Reading.encoding` names any other.
+- Invalid UTF-8 becomes U+FFFD, and one warning counts such lines. If there are more than a few,
+  the input is refused, and the message names the likeliest encoding.
 - NUL and other control characters are text; the tokenizer treats them as spaces.
 - A last line without LF is a line; an empty input has no lines.
 - Input that begins with the gzip magic number is decompressed, whatever its name, and from
@@ -18,9 +20,23 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
+from seq2seq_cli.encodings import (
+    CERTAIN,
+    LONGEST_MARK,
+    UTF8_MARK,
+    BrokenLines,
+    check_encoding,
+    mark_encoding,
+    may_begin_mark,
+    too_many,
+    transcoded,
+    utf8_characters,
+)
 from seq2seq_cli.errors import InputError, nearby
 
 Warn = Callable[[str], None]
@@ -31,6 +47,44 @@ GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's code for: a gzip header, any window 
 READ_BYTES = 1 << 16
 AHEAD_BYTES = 1 << 24  # read ahead at most, except for a single longer line
 READ_ERRORS = (OSError, EOFError, zlib.error)
+DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+
+Line = TypeVar("Line", bytes, str)
+Check = Callable[[bytes], None]  # raises InputError for a first block that is not plain text
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the user says that text is to be read, where it does not say so itself."""
+
+    encoding: str = ""  # of text that is not UTF-8; "" for text that must be
+    delimiter: str = ""  # between the cells of a table; "" to find out
+    as_text: bool = False  # read lines, whatever they look like
+
+    def __post_init__(self) -> None:
+        """Raises InputError for an unknown encoding, or a delimiter that cannot be one."""
+        if self.encoding:
+            try:
+                check_encoding(self.encoding)
+            except LookupError:
+                raise InputError(
+                    f"--encoding {self.encoding}: no such encoding; names are those of Python, "
+                    "such as cp1252, latin-1, utf-16-le, gb18030, shift_jis"
+                ) from None
+        character = DELIMITERS.get(self.delimiter, self.delimiter)
+        if self.delimiter and (len(character) != 1 or character in '"\r\n'):
+            raise InputError(
+                f"--delimiter {self.delimiter}: give one character, or one of "
+                f"{', '.join(DELIMITERS)}"
+            )
+
+    @property
+    def delimiter_character(self) -> str:
+        """The delimiter itself, for one that has a name; "" if none is given."""
+        return DELIMITERS.get(self.delimiter, self.delimiter)
+
+
+UTF8 = Reading()
 
 
 def open_input(path: Path) -> BinaryIO:
@@ -102,24 +156,63 @@ def check_line_counts(name: str, lines: int, other_name: str, other_lines: int) 
 
 
 class LineDecoder:
-    """Turns the raw lines of one input into text, with a warning for each line of invalid UTF-8."""
+    """Turns the raw lines of one input into text, and counts the lines of invalid UTF-8."""
 
-    def __init__(self, name: str, warn: Warn) -> None:
+    def __init__(self, name: str, warn: Warn, reading: Reading = UTF8) -> None:
         self.name = name
         self.warn = warn
+        self.reading = reading
         self.line_number = 0
+        self.broken = BrokenLines()
 
     def decode(self, raw: bytes) -> str:
         """Decode one line, given without its LF."""
         self.line_number += 1
         if self.line_number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
+            raw = raw.removeprefix(UTF8_MARK)
         raw = raw.removesuffix(b"\r")
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
-            self.warn(f"{self.name}, line {self.line_number}: invalid UTF-8, replaced by U+FFFD")
+            self.broken.add_line(self.line_number, raw)
             return raw.decode("utf-8", errors="replace")
+
+    def decode_all(self, raw_lines: Iterable[bytes]) -> list[str]:
+        """Decode lines. Raises InputError if too many lines are broken so far."""
+        lines = [*map(self.decode, raw_lines)]
+        if self.broken.count and not self.reading.as_text:
+            self._check()
+        return lines
+
+    def _check(self) -> None:
+        if too_many(self.broken.count, self.line_number):
+            raise InputError(
+                f"{self.name} is not {self._encoding()}: {self.broken.count:,} of the first "
+                f"{self.line_number:,} lines are broken ({self.broken.named('line')})."
+                f"{self._advice()} --as-text reads it with U+FFFD for broken bytes"
+            )
+
+    def end(self) -> None:
+        """Warn of the lines that were broken, if there were any."""
+        if self.broken.count:
+            were = "is" if self.broken.count == 1 else "are"
+            self.warn(
+                f"{self.name}: {counted(self.broken.count, 'line')} {were} not valid "
+                f"{self._encoding()}, broken bytes are replaced by U+FFFD "
+                f"({self.broken.named('line')})"
+            )
+
+    def _encoding(self) -> str:
+        return self.reading.encoding or "UTF-8"
+
+    def _advice(self) -> str:
+        """How to read the input instead."""
+        if self.reading.encoding:
+            return " Give its own encoding with --encoding, or leave that out for UTF-8;"
+        likeliest = self.broken.likeliest_encoding()
+        if not likeliest:
+            return " It may be binary data; if it is text, name its encoding with --encoding;"
+        return f" It is likely {likeliest}: read it with --encoding {likeliest};"
 
     def failure(self, error: Exception) -> InputError:
         """The error for an input that cannot be read any further."""
@@ -129,57 +222,87 @@ class LineDecoder:
         return InputError(f"{where}: damaged gzip data: {error}; fetch or compress the file again")
 
 
-def read_lines(path: Path, warn: Warn, name: str = "") -> Iterator[str]:
+def read_lines(
+    path: Path, warn: Warn, name: str = "", reading: Reading = UTF8, check: Check | None = None
+) -> Iterator[str]:
     """Yield the lines of a file without their line ends, as this module's rules define them.
 
-    Messages call it by `name`, or else by its path. Raises InputError if the file cannot be read or
-    its gzip data is damaged.
+    Messages call it by `name`, or else by its path. Raises InputError if the file cannot be read,
+    its gzip data is damaged, it is in another encoding, or `check` refuses its first block.
     """
-    decoder = LineDecoder(name or display_name(path), warn)
-    with open_input(path) as stream:
+    return lines_of(lambda: open_input(path), warn, name or display_name(path), reading, check)
+
+
+def lines_of(
+    open_stream: Callable[[], BinaryIO],
+    warn: Warn,
+    name: str,
+    reading: Reading = UTF8,
+    check: Check | None = None,
+) -> Iterator[str]:
+    """Yield the lines of a stream, as `read_lines` does those of a file."""
+    decoder = LineDecoder(name, warn, reading)
+    with open_stream() as stream:
         try:
-            for raw_lines in _raw_lines(stream):
-                yield from map(decoder.decode, raw_lines)
+            for raw_lines in _raw_lines(read_blocks(stream, warn, name, reading, check)):
+                yield from decoder.decode_all(raw_lines)
         except READ_ERRORS as error:
             raise decoder.failure(error) from None
+    decoder.end()
 
 
-def arriving_lines(stream: BinaryIO, name: str, limit: int, warn: Warn) -> Iterator[list[str]]:
+def arriving_lines(
+    stream: BinaryIO,
+    name: str,
+    limit: int,
+    warn: Warn,
+    reading: Reading = UTF8,
+    check: Check | None = None,
+) -> Iterator[list[str]]:
     """Yield the lines of a stream in lists, as soon as they arrive, at most `limit` lines in each.
 
     So a single line in a pipe is answered at once, and lists fill up if lines arrive faster than
     they are used. A thread reads ahead by at most `limit` lines or AHEAD_BYTES, and one block of
     bytes, so memory stays constant on endless input. The stream comes from `open_input`. Raises
-    InputError, after all complete lines, if reading fails.
+    InputError, after all complete lines, if reading fails, and otherwise as `read_lines` does.
     """
-    buffer = _LineBuffer(limit)
-    threading.Thread(target=_read_ahead, args=(stream, buffer), daemon=True).start()
-    decoder = LineDecoder(name, warn)
+    decoder = LineDecoder(name, warn, reading)
     try:
-        while raw_lines := buffer.take():
-            yield [decoder.decode(raw) for raw in raw_lines]
+        blocks = read_blocks(stream, warn, name, reading, check)
+        for raw_lines in arriving(_raw_lines(blocks), limit):
+            yield decoder.decode_all(raw_lines)
+    except READ_ERRORS as error:
+        raise decoder.failure(error) from None
+    decoder.end()
+
+
+def arriving(lists: Iterator[list[Line]], limit: int) -> Iterator[list[Line]]:
+    """Yield lines as a thread reads them, in lists of at most `limit`: see `arriving_lines`."""
+    buffer = _LineBuffer[Line](limit)
+    threading.Thread(target=_read_ahead, args=(lists, buffer), daemon=True).start()
+    try:
+        while lines := buffer.take():
+            yield lines
     finally:
         buffer.end()
-    if isinstance(buffer.error, READ_ERRORS):
-        raise decoder.failure(buffer.error) from None
     if buffer.error:
         raise buffer.error
 
 
-class _LineBuffer:
-    """Raw lines between the thread that reads them and the thread that uses them."""
+class _LineBuffer(Generic[Line]):
+    """Lines between the thread that reads them and the thread that uses them."""
 
     def __init__(self, limit: int) -> None:
         self.error: Exception | None = (
             None  # that ended the reading, if it was not the end of the file
         )
         self._limit = limit
-        self._lines: list[bytes] = []
-        self._bytes = 0  # of these lines
+        self._lines: list[Line] = []
+        self._bytes = 0  # of these lines, or characters
         self._ended = False
         self._changed = threading.Condition()
 
-    def put(self, lines: list[bytes]) -> bool:
+    def put(self, lines: list[Line]) -> bool:
         """Add lines, waiting while the buffer is full; False if the other thread has ended."""
         start = 0
         with self._changed:
@@ -197,7 +320,7 @@ class _LineBuffer:
     def _has_room(self) -> bool:
         return len(self._lines) < self._limit and self._bytes < AHEAD_BYTES
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[Line]:
         """Wait for lines and take all there are, at most `limit`; an empty list means the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._lines)
@@ -213,10 +336,10 @@ class _LineBuffer:
             self._changed.notify()
 
 
-def _read_ahead(stream: BinaryIO, buffer: _LineBuffer) -> None:
-    """Move lines from the stream to the buffer, until one of them ends."""
+def _read_ahead(lists: Iterator[list[Line]], buffer: _LineBuffer[Line]) -> None:
+    """Move lines to the buffer, until they or their user end."""
     try:
-        for lines in _raw_lines(stream):
+        for lines in lists:
             if not buffer.put(lines):
                 return
     except Exception as error:  # any error at all: the other thread would wait forever
@@ -225,10 +348,10 @@ def _read_ahead(stream: BinaryIO, buffer: _LineBuffer) -> None:
         buffer.end()
 
 
-def _raw_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield the lines that each block of a stream completes, without their LF."""
+def _raw_lines(blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines that each block of bytes completes, without their LF."""
     pending: list[bytes] = []  # the chunks of the line that has not ended yet
-    for block in _blocks(stream):
+    for block in blocks:
         chunks = block.split(b"\n")
         pending.append(chunks[0])
         if len(chunks) > 1:
@@ -238,7 +361,40 @@ def _raw_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
         yield [last]
 
 
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+def read_blocks(
+    stream: BinaryIO, warn: Warn, name: str, reading: Reading = UTF8, check: Check | None = None
+) -> Iterator[bytes]:
+    """Yield the bytes of a stream as they arrive, decompressed and in UTF-8.
+
+    Raises InputError if `check` refuses the first block, and one of READ_ERRORS if reading fails.
+    """
+    blocks = _decompressed_blocks(stream)
+    first = next(blocks, b"")
+    while len(first) < LONGEST_MARK and may_begin_mark(first) and (more := next(blocks, b"")):
+        first += more
+    encoding = mark_encoding(first) or _given_encoding(first, warn, name, reading)
+    blocks = chain([first], blocks)
+    if encoding and encoding != "utf-8":
+        blocks = transcoded(blocks, encoding)
+        first = next(blocks, b"")
+        blocks = chain([first], blocks)
+    if first and check is not None and not reading.as_text:
+        check(first.removeprefix(UTF8_MARK))
+    return blocks
+
+
+def _given_encoding(first: bytes, warn: Warn, name: str, reading: Reading) -> str:
+    """The encoding that the user gives, unless a first block of bytes is surely UTF-8."""
+    found = utf8_characters(first) if reading.encoding else 0
+    if found >= CERTAIN:
+        warn(f"{name} is UTF-8, and is read as such in spite of --encoding {reading.encoding}")
+        return ""
+    if found:
+        warn(f"{name} may be UTF-8; it is read as {reading.encoding}, as --encoding says")
+    return reading.encoding
+
+
+def _decompressed_blocks(stream: BinaryIO) -> Iterator[bytes]:
     """Yield the bytes of a stream as they arrive, decompressed if they begin like gzip data."""
     start = _next_block(stream)
     while start == GZIP_MAGIC[:1] and (more := _next_block(stream)):

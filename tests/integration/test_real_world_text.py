@@ -2,6 +2,8 @@
 
 import json
 
+from seq2seq_cli.runs.layout import WEIGHTS
+
 # Scores
 
 
@@ -60,3 +62,99 @@ def test_an_empty_translation_of_a_line_with_text_is_named(seq2seq, trained):
     done = seq2seq("translate", trained, *shortest, stdin=b"one two\n\n")
     assert done.stdout == b"\n\n"
     assert "line 1: not blank, but the translation is empty" in done.stderr
+
+
+# Tables
+
+PAIRS = [("one two .", "eins zwei ."), ("three .", "drei ."), ("four, five .", "vier, fünf .")]
+
+
+def test_every_command_reads_a_column_of_a_table(seq2seq, trained, tmp_path):
+    rows = [("en", "de"), *PAIRS]
+    (tmp_path / "t.csv").write_text("".join(f'"{one}","{other}"\n' for one, other in rows))
+    (tmp_path / "lines").write_text("".join(f"{one}\n" for one, _ in PAIRS))
+    (tmp_path / "lines.de").write_text("".join(f"{other}\n" for _, other in PAIRS))
+    for arguments, plain in [
+        (("translate", trained, "-i", "t.csv:en"), ("translate", trained, "-i", "lines")),
+        (
+            ("likelihood", trained, "--source", "t.csv:en", "--target", "t.csv:de"),
+            ("likelihood", trained, "--source", "lines", "--target", "lines.de"),
+        ),
+        (
+            ("score", "-r", "t.csv:de", "--hypothesis", "t.csv:en"),
+            ("score", "-r", "lines.de", "--hypothesis", "lines"),
+        ),
+        (
+            ("tokenizer", "encode", trained / "tokenizer.model", "-i", "t.csv:en"),
+            ("tokenizer", "encode", trained / "tokenizer.model", "-i", "lines"),
+        ),
+        (
+            ("inspect", "attention", trained, "-i", "t.csv:en", "--target", "t.csv:de"),
+            ("inspect", "attention", trained, "-i", "lines", "--target", "lines.de"),
+        ),
+    ]:
+        done, expected = (seq2seq(*map(str, each), folder=tmp_path) for each in (arguments, plain))
+        assert (done.code, done.stdout) == (expected.code, expected.stdout), arguments
+        assert done.code == 0, done.stderr
+    first = seq2seq("translate", trained, "-i", "lines", "--format", "tsv", folder=tmp_path)
+    scored = seq2seq(
+        "score", "-r", "t.csv:de", "--hypothesis", "-:4", stdin=first.stdout, folder=tmp_path
+    )
+    assert scored.stdout.startswith(b"BLEU "), scored.stderr
+
+
+def test_a_row_of_a_table_in_a_pipe_is_answered_before_the_next_is_given(seq2seq, trained):
+    process = seq2seq.start("translate", trained, "-i", "-:2")
+    for line, answer in [(b"1\tone .\n", b"eins .\n"), (b"2\ttwo .\n", b"zwei .\n")]:
+        process.stdin.write(line)
+        assert process.stdout.readline() == answer
+    process.finish()
+
+
+def test_training_reads_tables_and_refuses_their_rows_as_text(train):
+    command = train(max_updates=2)
+    for name in ("train", "valid"):
+        en, de = (
+            (command.folder / f"{name}.{side}").read_text().splitlines() for side in ("en", "de")
+        )
+        rows = [f'"{one}";"{other}"' for one, other in zip(en, de, strict=True)]
+        (command.folder / f"{name}.csv").write_text("\n".join(["en;de", *rows, ""]))
+        (command.folder / f"{name}.txt").write_text("\n".join([*rows, ""]))
+    options = ("--source", "--target", "--valid-source", "--valid-target")
+    columns = ("train.csv:en", "train.csv:de", "valid.csv:en", "valid.csv:de")
+    done = command(files=dict(zip(options, columns, strict=True)))
+    assert done.code == 0, done.stderr
+    weights = (command.run / WEIGHTS).read_bytes()
+    assert command("--restart").code == 0
+    assert (command.run / WEIGHTS).read_bytes() == weights
+    rows = ("train.txt", "train.txt", "valid.txt", "valid.txt")
+    refused = command("--restart", files=dict(zip(options, rows, strict=True)))
+    assert refused.code == 2
+    assert "valid.txt is a table with quoted cells (CSV), not lines of text" in refused.stderr
+
+
+# Encodings
+
+
+def test_training_reads_utf16_and_names_the_encoding_of_others(train):
+    command = train(max_updates=2)
+    german = command.folder / "train.de"
+    text = german.read_text()
+    assert command().code == 0
+    weights = (command.run / WEIGHTS).read_bytes()
+    german.write_text(text, encoding="utf-16")
+    assert command("--restart").code == 0
+    assert (command.run / WEIGHTS).read_bytes() == weights
+    german.write_text(text, encoding="cp1252")
+    refused = command("--restart")
+    assert refused.code == 2
+    assert "train.de is not UTF-8: " in refused.stderr
+    assert "read it with --encoding cp" in refused.stderr
+    done = command("--restart", "--encoding", "cp1252")
+    assert done.code == 0, done.stderr
+    assert (command.run / WEIGHTS).read_bytes() == weights
+
+
+def test_a_pipe_in_utf16_is_translated(seq2seq, trained):
+    done = seq2seq("translate", trained, stdin="one .\nfive .\n".encode("utf-16"))
+    assert (done.code, done.stdout.decode(), done.stderr) == (0, "eins .\nfünf .\n", "")

@@ -41,7 +41,8 @@ def test_invalid_utf8_is_replaced_and_its_line_named(seq2seq, trained):
     first, _, third = done.stdout.decode().splitlines()
     assert (first, third) == ("eins .", "drei .")
     assert done.stderr == (
-        "seq2seq: warning: standard input, line 2: invalid UTF-8, replaced by U+FFFD\n"
+        "seq2seq: warning: standard input: 1 line is not valid UTF-8, broken bytes are replaced by "
+        "U+FFFD (line 2)\n"
     )
 
 

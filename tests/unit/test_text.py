@@ -60,7 +60,9 @@ def test_invalid_utf8_is_replaced_with_a_warning(tmp_path: Path) -> None:
     path.write_bytes("gut\nschön\ngut\n".encode("latin-1"))
     warnings: list[str] = []
     assert list(read_lines(path, warnings.append)) == ["gut", "sch\ufffdn", "gut"]
-    assert warnings == [f"{path}, line 2: invalid UTF-8, replaced by U+FFFD"]
+    assert warnings == [
+        f"{path}: 1 line is not valid UTF-8, broken bytes are replaced by U+FFFD (line 2)"
+    ]
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "garbage behind"])

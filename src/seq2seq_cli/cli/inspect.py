@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import CommandLineSearch
-from seq2seq_cli.cli.pipe import check_output
+from seq2seq_cli.cli.options import (
+    AsTextOption,
+    CommandLineSearch,
+    DelimiterOption,
+    EncodingOption,
+)
+from seq2seq_cli.cli.pipe import check_output, check_paths
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
+from seq2seq_cli.data.sources import parse_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import (
     CURVE_FORMATS,
@@ -19,7 +25,7 @@ from seq2seq_cli.evaluation.plots.files import (
     save_attention,
     save_curves,
 )
-from seq2seq_cli.text import STDIN, check_line_counts, counted, display_name, read_lines
+from seq2seq_cli.text import Reading, check_line_counts, counted
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
@@ -41,11 +47,19 @@ def inspect() -> None:
 def attention(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
     input_: Annotated[
-        Path, typer.Option("--input", "-i", help="Source text.", rich_help_panel=FILES)
-    ] = STDIN,
-    target: Annotated[
-        Path | None,
+        str,
         typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="Source text; FILE:COLUMN for a table.",
+            rich_help_panel=FILES,
+        ),
+    ] = "-",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
             help="Translation to use instead of the model's own, line by line.",
             rich_help_panel=FILES,
         ),
@@ -91,6 +105,9 @@ def attention(
             rich_help_panel=MACHINE,
         ),
     ] = None,
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
 ) -> None:
     """Show how much each token of a translation attends to each source token.
 
@@ -103,13 +120,17 @@ def attention(
         --layer 2 --output layer-2.png
     """
     _check_output(output, MAP_FORMATS)
-    lines = list(islice(read_lines(input_, console.warn), MOST_LINES + 1))
+    reading = Reading(encoding, delimiter, as_text)
+    source = parse_text(input_, reading)
+    given = None if target is None else parse_text(target, reading)
+    check_paths([source] if given is None else [source, given], [])
+    lines = list(islice(source.lines(console.warn), MOST_LINES + 1))
     if len(lines) > MOST_LINES:
-        raise InputError(f"{display_name(input_)}: more than {MOST_LINES:,} lines; give fewer")
-    targets = list(read_lines(target, console.warn)) if target is not None else None
-    if target is not None and targets is not None:
-        names = display_name(input_), display_name(target)
-        check_line_counts(names[0], len(lines), names[1], len(targets))
+        raise InputError(f"{source.name}: more than {MOST_LINES:,} lines; give fewer")
+    targets = None
+    if given is not None:
+        targets = list(given.lines(console.warn))
+        check_line_counts(source.name, len(lines), given.name, len(targets))
     from seq2seq_cli.devices import prepare
     from seq2seq_cli.evaluation.attention_maps import attention_maps
     from seq2seq_cli.translation import TranslationSettings, Translator
@@ -122,7 +143,7 @@ def attention(
         return
     drawn = list(maps)
     if not drawn:
-        raise InputError(f"{display_name(input_)} is empty: nothing to draw")
+        raise InputError(f"{source.name} is empty: nothing to draw")
     save_attention(drawn, output, f"Attention of {run.name}", layer, head)
     console.note(f"{output}: {counted(len(drawn), 'sentence')}")
 

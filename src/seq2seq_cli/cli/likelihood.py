@@ -6,10 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import parse_weights
+from seq2seq_cli.cli.options import (
+    AsTextOption,
+    DelimiterOption,
+    EncodingOption,
+    parse_weights,
+)
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
+from seq2seq_cli.data.sources import parse_text
 from seq2seq_cli.runs.layout import check_run_folder
-from seq2seq_cli.text import STDIN, check_line_counts, counted, display_name, read_lines
+from seq2seq_cli.text import STDIN, Reading, check_line_counts, counted
 from seq2seq_cli.translation.settings import Precision, TranslationSettings
 
 FILES, MACHINE = "Files", "Machine"
@@ -22,13 +28,22 @@ def likelihood(
             metavar="RUN...", help="Run folder of `seq2seq train`; several are an ensemble."
         ),
     ],
-    source: Annotated[Path, typer.Option(help="Source text.", rich_help_panel=FILES)],
-    target: Annotated[
-        Path,
+    source: Annotated[
+        str,
         typer.Option(
-            help="Its translation, line by line; - is standard input.", rich_help_panel=FILES
+            metavar="FILE",
+            help="Source text; FILE:COLUMN for a table, as for `seq2seq train`.",
+            rich_help_panel=FILES,
         ),
-    ] = STDIN,
+    ],
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Its translation, line by line; - is standard input.",
+            rich_help_panel=FILES,
+        ),
+    ] = "-",
     format_: Annotated[
         Literal["tsv", "jsonl"],
         typer.Option(
@@ -80,6 +95,9 @@ def likelihood(
             rich_help_panel=MACHINE,
         ),
     ] = None,
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
 ) -> None:
     """Compute how likely given translations are: a line for each pair, the total on stderr.
 
@@ -98,12 +116,13 @@ def likelihood(
         seq2seq likelihood runs/en-de --source test.en --pieces
     """
     votes = parse_weights(weights)
-    check_paths([source, target], [])
+    reading = Reading(encoding, delimiter, as_text)
+    texts = [parse_text(source, reading), parse_text(target, reading)]
+    check_paths(texts, [])
     for run in runs:
         check_run_folder(run)
-    sources = list(read_lines(source, console.warn))
-    targets = list(read_lines(target, console.warn))
-    check_line_counts(display_name(source), len(sources), display_name(target), len(targets))
+    sources, targets = (list(text.lines(console.warn)) for text in texts)
+    check_line_counts(texts[0].name, len(sources), texts[1].name, len(targets))
     from seq2seq_cli.devices import prepare
     from seq2seq_cli.translation import Translator, likelihoods, perplexity
 

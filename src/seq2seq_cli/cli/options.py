@@ -1,11 +1,42 @@
 """Options that take several values at once, as in `--source a.en b.en` or `--source part-*.en`."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperCommand
 
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import InputError
+
+READING = "How text is read"
+
+EncodingOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of texts that are not UTF-8, such as cp1252 or gb18030.",
+        show_default="UTF-8, or UTF-16 by its byte-order mark",
+        rich_help_panel=READING,
+    ),
+]
+DelimiterOption = Annotated[
+    str,
+    typer.Option(
+        metavar="CHARACTER",
+        help="Between the cells of tables, which are then read by the rules of CSV: a character, "
+        "or tab, comma, semicolon, pipe.",
+        show_default="tab in .tsv, the most even one in .csv",
+        rich_help_panel=READING,
+    ),
+]
+AsTextOption = Annotated[
+    bool,
+    typer.Option(
+        "--as-text",
+        help="Read lines of text, even if they look like a table, JSON, markup or broken text.",
+        rich_help_panel=READING,
+    ),
+]
 
 
 def repeat_options(arguments: list[str], names: set[str]) -> list[str]:

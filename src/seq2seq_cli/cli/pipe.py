@@ -12,25 +12,27 @@ from typing import BinaryIO, NoReturn, Self
 
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
+from seq2seq_cli.data.sources import Source
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.runs.lock import remove_stale_lock
 
 Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the first
 
 
-def check_paths(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+def check_paths(inputs: Sequence[Source], outputs: Sequence[Path]) -> None:
     """Raise InputError, before anything is loaded, if a path cannot be read or written.
 
     Also if a path is both input and output or is given for two outputs, and if a pipe or standard
     input is given for two inputs.
     """
     used: list[Path] = []
-    for index, source in enumerate(inputs):
-        if source in inputs[:index] and (source == text.STDIN or not source.is_file()):
-            raise InputError(f"{text.display_name(source)} is given for two inputs; give a file")
-        text.check_input(source)
-        if source != text.STDIN:
-            used.append(source)
+    read = [source.path for source in inputs if source.path is not None]
+    for index, path in enumerate(read):
+        if path in read[:index] and (path == text.STDIN or not path.is_file()):
+            raise InputError(f"{text.display_name(path)} is given for two inputs; give a file")
+        text.check_input(path)
+        if path != text.STDIN:
+            used.append(path)
     if list(outputs).count(text.STDIN) > 1:
         raise InputError("standard output is given for two outputs; write one to a file")
     for target in outputs:
@@ -38,7 +40,7 @@ def check_paths(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
             continue
         for other in used:
             if same_file(target, other):
-                role = "both input and output" if other in inputs else "given for two outputs"
+                role = "both input and output" if other in read else "given for two outputs"
                 raise InputError(f"{target} is {role}; write to another file")
         check_output(target)
         used.append(target)
@@ -79,19 +81,18 @@ def check_new_folder(path: Path) -> None:
         raise InputError(f"{path} cannot be made: {above} is not a writable directory")
 
 
-def pipe(source: Path, target: Path, lines_at_once: int, convert: Convert) -> int:
+def pipe(source: Source, target: Path, lines_at_once: int, convert: Convert) -> int:
     """Convert lines as they arrive, at most `lines_at_once` together; returns how many there were.
 
     On a terminal, prompts for each line. Ctrl-C, SIGTERM and a reader of the output that goes
     away, such as `head`, end the process without a traceback, after a whole line.
     """
-    interactive = source == text.STDIN and sys.stdin.isatty() and sys.stdout.isatty()
-    with text.open_input(source) as reader, open_output(target) as stream:
+    interactive = source.path == text.STDIN and sys.stdin.isatty() and sys.stdout.isatty()
+    with open_output(target) as stream:
         number = 1
-        name = text.display_name(source)
         with LineWriter(stream, text.display_name(target, "standard output")) as writer:
             _prompt(interactive)
-            for lines in text.arriving_lines(reader, name, lines_at_once, console.warn):
+            for lines in source.arriving_lines(lines_at_once, console.warn):
                 writer.write("".join(f"{line}\n" for line in convert(lines, number)).encode())
                 number += len(lines)
                 _prompt(interactive)

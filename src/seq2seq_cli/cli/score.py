@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
+from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.data.sources import parse_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, check_format, save_scores_by_length
-from seq2seq_cli.text import STDIN, display_name, read_lines
+from seq2seq_cli.text import STDIN, Reading
 
 FILES = "Files"
 METRICS = "Metrics"
@@ -19,21 +22,22 @@ OUTPUT = "Output"
 
 def score(
     reference: Annotated[
-        list[Path],
+        list[str],
         typer.Option(
             "--reference",
             "-r",
             metavar="FILE",
             rich_help_panel=FILES,
-            help="Reference translation. Give the option again for further references.",
+            help="Reference translation, or FILE:COLUMN of a table. Give the option again for "
+            "further references.",
         ),
     ],
     hypothesis: Annotated[
-        Path,
+        str,
         typer.Option(
             metavar="FILE", rich_help_panel=FILES, help="Translation to score; - is standard input."
         ),
-    ] = STDIN,
+    ] = "-",
     metrics: Annotated[
         str,
         typer.Option(metavar="NAME,…", rich_help_panel=METRICS, help="Any of bleu, chrf and ter."),
@@ -98,7 +102,7 @@ def score(
         ),
     ] = False,
     compare: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             rich_help_panel=FILES,
@@ -114,7 +118,7 @@ def score(
         ),
     ] = False,
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             rich_help_panel=LENGTH,
@@ -160,6 +164,9 @@ def score(
         Literal["text", "json"],
         typer.Option("--format", rich_help_panel=OUTPUT, help="Lines to read, or a JSON list."),
     ] = "text",
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
 ) -> None:
     """Score a translation, line by line, against one or several references.
 
@@ -193,8 +200,10 @@ def score(
         as_sacrebleu=as_sacrebleu,
     )
     build_metrics(names, options)  # a wrong name is an error before a slow pipe is read
-    files = [hypothesis, *reference, *(path for path in (compare, source) if path is not None)]
-    if files.count(STDIN) > 1:
+    files = [hypothesis, *reference, *(name for name in (compare, source) if name is not None)]
+    reading = Reading(encoding, delimiter, as_text)
+    inputs = {name: parse_text(name, reading) for name in files}
+    if [inputs[name].path for name in files].count(STDIN) > 1:
         raise InputError("standard input can be read once: give all but one of the texts as files")
     if (source is not None or plot is not None) and not by_length:
         raise InputError("--source and --plot belong to --by-length; give that too")
@@ -203,10 +212,11 @@ def score(
     if plot is not None:
         check_format(plot, LENGTH_FORMATS)
 
-    text = {path: Text(display_name(path), list(read_lines(path, console.warn))) for path in files}
+    check_paths(list(inputs.values()), [])
+    text = {name: Text(each.name, list(each.lines(console.warn))) for name, each in inputs.items()}
     texts = ScoredTexts(
         hypothesis=text[hypothesis],
-        references=[text[path] for path in reference],
+        references=[text[name] for name in reference],
         other=None if compare is None else text[compare],
         source=None if source is None else text[source],
     )

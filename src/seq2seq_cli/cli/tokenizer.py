@@ -7,9 +7,11 @@ import typer
 
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
 from seq2seq_cli.cli.pipe import check_paths, pipe
 from seq2seq_cli.config.docstrings import meaning, summary
 from seq2seq_cli.config.tokenizer import TokenizerSettings
+from seq2seq_cli.data.sources import parse_text, plain_lines
 from seq2seq_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +29,13 @@ ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="The tokenizer, as `train` wrote it.")
 ]
 InputOption = Annotated[
-    Path, typer.Option("--input", "-i", metavar="FILE", help="File with the input; - is stdin.")
+    str,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="FILE",
+        help="File with the input, or FILE:COLUMN of a table; - is stdin.",
+    ),
 ]
 OutputOption = Annotated[
     Path,
@@ -125,6 +133,9 @@ def train(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite MODEL if it exists.")] = False,
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
 ) -> None:
     """Train a tokenizer on text. The same text and options make the same file.
 
@@ -152,7 +163,8 @@ def train(
     }
     table = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(TokenizerSettings, "tokenizer", table)
-    trained = train_tokenizer_file(texts, output, settings, console.warn, overwrite=force)
+    reading = text.Reading(encoding, delimiter, as_text)
+    trained = train_tokenizer_file(texts, output, settings, console.warn, reading, overwrite=force)
     for note in trained.notes:
         console.note(note)
     console.note(f"{output}: {len(trained.tokenizer):,} pieces, {settings.model_type}")
@@ -163,8 +175,11 @@ def encode(
     model: ModelArgument,
     ids: Annotated[bool, typer.Option("--ids", help="Write ids instead of pieces.")] = False,
     side: SideOption = "target",
-    input: InputOption = text.STDIN,
+    input: InputOption = "-",
     output: OutputOption = text.STDIN,
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
 ) -> None:
     """Turn lines of text into pieces, separated by spaces: a line out for each line in.
 
@@ -172,22 +187,26 @@ def encode(
       echo "A man sleeps." | seq2seq tokenizer encode joint.model
       seq2seq tokenizer encode joint.model --ids < train.de > train.ids
       seq2seq tokenizer encode joint.model --side source < train.en
+      seq2seq tokenizer encode joint.model --input corpus.tsv:1
     """
-    check_paths([input], [output])
+    source = parse_text(input, text.Reading(encoding, delimiter, as_text))
+    check_paths([source], [output])
     tokenizer = _load(model).for_side(side)
     names = [str(number) for number in range(len(tokenizer))] if ids else tokenizer.vocabulary
 
     def encoded(lines: list[str], first: int) -> list[str]:
         return [" ".join([names[number] for number in line]) for line in tokenizer.encode(lines)]
 
-    pipe(input, output, LINES_AT_ONCE, encoded)
+    pipe(source, output, LINES_AT_ONCE, encoded)
 
 
 @app.command()
 def decode(
     model: ModelArgument,
     ids: Annotated[bool, typer.Option("--ids", help="Read ids instead of pieces.")] = False,
-    input: InputOption = text.STDIN,
+    input: Annotated[
+        Path, typer.Option("--input", "-i", metavar="FILE", help="File with the input; - is stdin.")
+    ] = text.STDIN,
     output: OutputOption = text.STDIN,
 ) -> None:
     """Turn pieces, separated by spaces, back into text: a line out for each line in.
@@ -198,20 +217,20 @@ def decode(
       seq2seq tokenizer decode joint.model < train.pieces
       echo "17 204 9" | seq2seq tokenizer decode joint.model --ids
     """
-    check_paths([input], [output])
+    source = plain_lines(input)
+    check_paths([source], [output])
     tokenizer = _load(model)
     parse = _parse_ids if ids else _parse_pieces
-    name = text.display_name(input)
 
     def decoded(lines: list[str], first: int) -> list[str]:
         return tokenizer.decode(
             [
-                parse(line, tokenizer, f"{name}, line {number}")
+                parse(line, tokenizer, f"{source.name}, line {number}")
                 for number, line in enumerate(lines, first)
             ]
         )
 
-    pipe(input, output, LINES_AT_ONCE, decoded)
+    pipe(source, output, LINES_AT_ONCE, decoded)
 
 
 def _load(model: Path) -> "Tokenizer":

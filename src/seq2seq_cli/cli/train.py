@@ -27,8 +27,9 @@ def train(
         list[str] | None,
         typer.Option(
             help="Source text: a file of lines, a column or field of a table (corpus.tsv:1, "
-            "corpus.jsonl:en, corpus.parquet:en), or hf:NAME[:CONFIG]:SPLIT:FIELD of a Hugging "
-            "Face data set. Can be given several times; gzip (.gz) is read too. " + REQUIRED,
+            "corpus.csv:en, corpus.jsonl:en, memory.tmx:en, corpus.parquet:en), or "
+            "hf:NAME[:CONFIG]:SPLIT:FIELD of a Hugging Face data set. Can be given several "
+            "times; gzip (.gz) is read too. " + REQUIRED,
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -77,6 +78,22 @@ def train(
     target_tokenizer: Annotated[
         str | None,
         typer.Option(help=summary(DataConfig, "target_tokenizer"), rich_help_panel=DATA),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help=summary(DataConfig, "encoding"),
+            show_default="UTF-8, or UTF-16 by its byte-order mark",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help=summary(DataConfig, "delimiter"), rich_help_panel=DATA),
+    ] = None,
+    as_text: Annotated[
+        bool | None,
+        typer.Option("--as-text", help=summary(DataConfig, "as_text"), rich_help_panel=DATA),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Run folder to write (required).", rich_help_panel=DATA)
@@ -196,6 +213,9 @@ def train(
             "valid_target": valid_target,
             "source_tokenizer": source_tokenizer,
             "target_tokenizer": target_tokenizer,
+            "encoding": encoding,
+            "delimiter": delimiter,
+            "as_text": as_text or None,
         },
         "training": {
             "init_from": init_from,

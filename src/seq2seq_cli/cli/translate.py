@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import CommandLineSearch, parse_weights
+from seq2seq_cli.cli.options import (
+    AsTextOption,
+    CommandLineSearch,
+    DelimiterOption,
+    EncodingOption,
+    parse_weights,
+)
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output, pipe
 from seq2seq_cli.config.docstrings import summary
 from seq2seq_cli.config.search import (
@@ -19,9 +25,10 @@ from seq2seq_cli.config.search import (
     LengthPenalty,
     SearchOptions,
 )
+from seq2seq_cli.data.sources import Source, parse_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import check_run_folder
-from seq2seq_cli.text import STDIN, display_name, ignore_warning, read_lines
+from seq2seq_cli.text import STDIN, Reading, ignore_warning
 from seq2seq_cli.translation.prefixes import Prefixes
 from seq2seq_cli.translation.results import Format
 from seq2seq_cli.translation.settings import (
@@ -47,8 +54,15 @@ def translate(
         ),
     ],
     input_: Annotated[
-        Path, typer.Option("--input", "-i", help="Text to translate.", rich_help_panel=FILES)
-    ] = STDIN,
+        str,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="Text to translate; FILE:COLUMN for a table, as for `seq2seq train`.",
+            rich_help_panel=FILES,
+        ),
+    ] = "-",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write.", rich_help_panel=FILES)
     ] = STDIN,
@@ -71,8 +85,9 @@ def translate(
         ),
     ] = None,
     prefix: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
+            metavar="FILE",
             help="File with the beginning of each translation, line by line; a blank line leaves "
             "it free.",
             rich_help_panel=FILES,
@@ -242,6 +257,9 @@ def translate(
             rich_help_panel=MACHINE,
         ),
     ] = None,
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
 ) -> None:
     """Translate text line by line, as the lines arrive: N lines in are N lines out.
 
@@ -257,10 +275,13 @@ def translate(
         raise InputError("--n-best is for --format tsv or jsonl: text has one line for each line")
     votes = parse_weights(weights)
     outputs = [output] if alignment is None else [output, alignment]
-    check_paths([input_] if prefix is None else [input_, prefix], outputs)
+    reading = Reading(encoding, delimiter, as_text)
+    source = parse_text(input_, reading)
+    begins = None if prefix is None else parse_text(prefix, reading)
+    check_paths([source] if begins is None else [source, begins], outputs)
     for run in runs:
         check_run_folder(run)
-    prefixes = None if prefix is None else _read_prefixes(prefix, input_)
+    prefixes = None if begins is None else _read_prefixes(begins, source)
     from seq2seq_cli.devices import choose_device
     from seq2seq_cli.translation import Translator, share_threads
 
@@ -286,18 +307,18 @@ def translate(
         translator,
         prefixes,
         format_=format_,
-        source=input_,
+        source=source,
         output=output,
         alignment=alignment,
     )
 
 
-def _read_prefixes(path: Path, source: Path) -> Prefixes:
+def _read_prefixes(begins: Source, source: Source) -> Prefixes:
     """Read --prefix. Raises InputError if the source is a file with another number of lines."""
-    prefixes = Prefixes(list(read_lines(path, console.warn)), display_name(path))
-    if source.is_file():  # a pipe can be read only once
-        lines = sum(1 for _ in read_lines(source, ignore_warning))
-        prefixes.check_count(lines, display_name(source))
+    prefixes = Prefixes(list(begins.lines(console.warn)), begins.name)
+    if source.container.can_be_reread():
+        lines = sum(1 for _ in source.lines(ignore_warning))
+        prefixes.check_count(lines, source.name)
     return prefixes
 
 
@@ -306,12 +327,11 @@ def _translate_files(
     prefixes: Prefixes | None,
     *,
     format_: Format,
-    source: Path,
+    source: Source,
     output: Path,
     alignment: Path | None,
 ) -> None:
     """Translate the lines of the source as they arrive, and write alignments beside the output."""
-    name = display_name(source)
     summary = Summary(translator.copies)
     with ExitStack() as files:
         pairs = None
@@ -320,7 +340,7 @@ def _translate_files(
             pairs = files.enter_context(LineWriter(stream, str(alignment)))
 
         def convert(lines: list[str], first: int) -> list[str]:
-            begun = None if prefixes is None else prefixes.window(first, len(lines), name)
+            begun = None if prefixes is None else prefixes.window(first, len(lines), source.name)
             found = translator.translate(lines, begun, warn=console.warn, first_number=first)
             summary.add(found, first)
             if pairs is not None:
@@ -331,4 +351,4 @@ def _translate_files(
         for message in summary.warnings():
             console.warn(message)
         if prefixes is not None:
-            prefixes.check_count(count, name)
+            prefixes.check_count(count, source.name)

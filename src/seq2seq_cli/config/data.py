@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seq2seq_cli.config.settings import MOST, Section, require, setting, toml_value
+from seq2seq_cli.text import Reading
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,22 @@ class DataConfig(Section):
 
     valid_target: tuple[str, ...] = ()
     """Translations of the held-out source texts."""
+
+    encoding: str = ""
+    """Encoding of texts that are not UTF-8, by its name in Python, such as cp1252 or gb18030.
+
+    UTF-8 is recognised, and UTF-16 by its byte-order mark.
+    """
+
+    delimiter: str = ""
+    """What divides the cells of tables, which are then read by the rules of CSV.
+
+    It is a character, or tab, comma, semicolon or pipe. Without it, .tsv has tabs, and .csv what
+    divides its first lines most evenly.
+    """
+
+    as_text: bool = False
+    """Read lines of text, even if they look like a table, JSON, markup or broken text."""
 
     joint_vocabulary: bool = True
     """Whether both sides share one tokenizer and one vocabulary."""
@@ -95,6 +112,7 @@ class DataConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _ = self.reading  # raises InputError for an unknown encoding
         require(
             bool(self.source_tokenizer) == bool(self.target_tokenizer),
             "data.source_tokenizer and data.target_tokenizer belong together: give both or none "
@@ -114,3 +132,8 @@ class DataConfig(Section):
             not (self.stream and self.alignments),
             "data.alignments are read as a whole; leave out data.stream, or them",
         )
+
+    @property
+    def reading(self) -> Reading:
+        """How the texts are read."""
+        return Reading(self.encoding, self.delimiter, self.as_text)

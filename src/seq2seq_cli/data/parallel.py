@@ -7,10 +7,10 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.data.formats.base import Container
+from seq2seq_cli.data.formats.base import BegunInput, Container
 from seq2seq_cli.data.sources import Source, display_names, parse_source, split_language_mark
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, check_line_counts
+from seq2seq_cli.text import UTF8, Reading, Warn, check_line_counts
 from seq2seq_cli.tokenization.language_tags import language_tag
 
 
@@ -127,15 +127,20 @@ def _count(lines: Iterable[str]) -> int:
 
 
 def parse_corpora(
-    sources: Sequence[str], targets: Sequence[str], *, streamed: bool = False
+    sources: Sequence[str],
+    targets: Sequence[str],
+    reading: Reading = UTF8,
+    *,
+    streamed: bool = False,
 ) -> list[Corpus]:
     """Read the names of texts: text k of one side belongs to text k of the other.
 
     If the sides have different numbers of texts, all texts together are one corpus. Data sets that
     are `streamed` are read where they are, without a copy on disk.
     """
+    begun: dict[Path, BegunInput] = {}
     parsed = [
-        tuple(parse_source(value, streamed=streamed) for value in values)
+        tuple(parse_source(value, reading, streamed=streamed, begun=begun) for value in values)
         for values in (sources, targets)
     ]
     _check_language_marks(*parsed)

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.data.cache import Cache
+from seq2seq_cli.data.formats.base import BegunInput
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.sources import parse_source
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, ignore_warning, replace_file
+from seq2seq_cli.text import UTF8, Reading, Warn, ignore_warning, replace_file
 from seq2seq_cli.tokenization.learning import (
     TrainedTokenizer,
     train_tokenizer,
@@ -81,6 +82,7 @@ def train_tokenizer_file(
     output: Path,
     settings: TokenizerSettings,
     warn: Warn,
+    reading: Reading = UTF8,
     *,
     overwrite: bool = False,
 ) -> TrainedTokenizer:
@@ -88,8 +90,10 @@ def train_tokenizer_file(
 
     Raises InputError if a text cannot be read or `output` cannot be written.
     """
-    sources = [parse_source(name) for name in texts]
-    _check_output(output, [Path(source.container.name) for source in sources], overwrite)
+    begun: dict[Path, BegunInput] = {}
+    sources = [parse_source(name, reading, begun=begun) for name in texts]
+    files = [source.path for source in sources if source.path is not None]
+    _check_output(output, files, overwrite)
     lines = chain.from_iterable(source.lines(warn) for source in sources)
     # The texts are taken for the sides of one corpus: this many lines make a sentence pair.
     trained = train_tokenizer(lines, settings, sides=len(sources))

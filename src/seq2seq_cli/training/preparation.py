@@ -111,7 +111,7 @@ def _corpora(
             option = name.replace("_", "-")
             raise InputError(f"no data.{name} is given; name a text file with --{option}")
     sides = getattr(config.data, source), getattr(config.data, target)
-    return parse_corpora(*sides, streamed=streamed)
+    return parse_corpora(*sides, config.data.reading, streamed=streamed)
 
 
 def _changed_targets(lines: Sequence[str], tokenizer: Tokenizer) -> Iterator[str]:

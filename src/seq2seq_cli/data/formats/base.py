@@ -1,14 +1,28 @@
 """What all containers of text have in common, and files in particular."""
 
 import hashlib
+import io
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import BinaryIO, ClassVar, Self, cast
 
-from seq2seq_cli.text import STDIN, Warn, open_input
+from seq2seq_cli.data.formats.recognition import check_is_text
+from seq2seq_cli.encodings import UTF8_MARK
+from seq2seq_cli.text import (
+    READ_BYTES,
+    READ_ERRORS,
+    STDIN,
+    UTF8,
+    Reading,
+    Warn,
+    ignore_warning,
+    lines_of,
+    open_input,
+    read_blocks,
+)
 
 COPIED_BYTES = 1 << 20  # at a time
 
@@ -24,7 +38,11 @@ class Container(ABC):
 
     @abstractmethod
     def rows(self, fields: Sequence[str], warn: Warn) -> Iterator[tuple[str, ...]]:
-        """Yield the texts of these fields, row by row. Raises InputError for an unknown field."""
+        """Yield the texts of these fields, row by row: each is one line.
+
+        Rows that lack a field are blank there, and one warning counts them. Raises InputError for a
+        field that the first row does not have.
+        """
 
     @abstractmethod
     def field_names(self) -> list[str]:
@@ -32,7 +50,7 @@ class Container(ABC):
 
     @abstractmethod
     def digest(self) -> str:
-        """A hash of the content."""
+        """A hash of the content, and of how it is read."""
 
     @abstractmethod
     def size(self) -> int:
@@ -58,11 +76,50 @@ class TextFile(Container):
 
     name: str
     path: Path
+    reading: Reading = UTF8
+    begun: "BegunInput | None" = field(default=None, compare=False)  # a pipe that was looked into
+
+    @classmethod
+    def recognises(cls, start: bytes) -> bool:
+        """Whether the first block of a file has this format, whatever the file's name is."""
+        return False
+
+    def open(self) -> BinaryIO:
+        """Open the file for reading. Raises InputError if it cannot be read."""
+        return open_input(self.path) if self.begun is None else cast(BinaryIO, self.begun)
+
+    def read_lines(self, warn: Warn) -> Iterator[str]:
+        """Yield its lines. Raises InputError if they are not text."""
+        return lines_of(self.open, warn, self.name, self.reading, self.check)
+
+    def check(self, start: bytes) -> None:
+        """Raise InputError if this is how another kind of file begins."""
+        check_is_text(start, self.name)
+
+    def read_blocks(self, warn: Warn) -> Iterator[bytes]:
+        """Yield its bytes, decompressed and in UTF-8, for formats that do not consist of lines."""
+        with self.open() as stream:
+            yield from read_blocks(stream, warn, self.name, self.reading, self.check)
+
+    def start(self) -> bytes:
+        """The first block of the file, decompressed and in UTF-8, before it is read."""
+        begun = BegunInput(open_input(self.path)) if self.begun is None else self.begun
+        with io.BytesIO(begun.start) as stream:
+            try:
+                block = next(read_blocks(stream, ignore_warning, self.name, self.reading), b"")
+            except READ_ERRORS:
+                block = b""  # reading it says what is wrong
+        if self.begun is None:
+            begun.close()
+        return block.removeprefix(UTF8_MARK)
 
     def digest(self) -> str:
         open_input(self.path).close()  # raises InputError for a file that cannot be read
         with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        if self.reading == UTF8:
+            return content
+        return f"{content} {self.reading.encoding} {self.reading.delimiter_character}"
 
     def size(self) -> int:
         return self.path.stat().st_size if self.path.is_file() else 0
@@ -76,6 +133,27 @@ class TextFile(Container):
             return self
         number = sum(1 for _ in folder.iterdir())
         copy = folder / f"{number}{''.join(self.path.suffixes)}"
-        with open_input(self.path) as stream, copy.open("wb") as file:
+        with self.open() as stream, copy.open("wb") as file:
             shutil.copyfileobj(stream, file, COPIED_BYTES)
-        return replace(self, path=copy)
+        return replace(self, path=copy, begun=None)
+
+
+class BegunInput(io.RawIOBase):
+    """A pipe whose first block was read to see what it holds; it is read from its start."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.start = stream.read(READ_BYTES) or b""
+        self._rest = self.start
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return bytes as they arrive, at most this many; b"" at the end."""
+        if self._rest:
+            size = len(self._rest) if size < 0 else size
+            block, self._rest = self._rest[:size], self._rest[size:]
+            return block
+        return self._stream.read(size)
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.formats.base import Container
-from seq2seq_cli.data.formats.records import names_of, text_of
+from seq2seq_cli.data.formats.records import RowReport, names_of, record_rows
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn
 
@@ -28,10 +28,8 @@ class DataSet(Container):
     streamed: bool = False  # read where it is, without a copy on disk
 
     def rows(self, fields: Sequence[str], warn: Warn) -> Iterator[tuple[str, ...]]:
-        paths = [field.split(".") for field in fields]
-        for number, record in enumerate(self._split, start=1):
-            where = f"{self.name}, row {number}"
-            yield tuple(text_of(record, path, where) for path in paths)
+        report = RowReport(self.name, "row", warn)
+        return record_rows(enumerate(self._split, start=1), fields, report)
 
     def field_names(self) -> list[str]:
         """List the fields of the first row."""
@@ -59,12 +57,26 @@ class DataSet(Container):
         if any((Path(self.path) / name).is_file() for name in SAVED):
             return self._load_from_disk(datasets.load_from_disk)
         try:
-            return datasets.load_dataset(
-                self.path, self.configuration, split=self.split, streaming=self.streamed
-            )
+            return self._load(datasets, streaming=self.streamed, **self._as_written(datasets))
         except Exception as error:  # of many libraries: files, network, formats
             where = "" if Path(self.path).is_dir() else f"no folder {self.path} is here, and "
             raise InputError(f"{self.name} cannot be loaded: {where}{_first_line(error)}") from None
+
+    def _load(self, datasets: Any, **options: Any) -> Any:
+        return datasets.load_dataset(self.path, self.configuration, split=self.split, **options)
+
+    def _as_written(self, datasets: Any) -> dict[str, Any]:
+        """Options with which the values of CSV stay as they are written.
+
+        Otherwise pandas makes numbers of digits, and nothing of words such as null, NA and None.
+        """
+        builder = datasets.load_dataset_builder(self.path, self.configuration)
+        if not hasattr(builder.config, "keep_default_na"):  # of CSV alone
+            return {}
+        options = {"keep_default_na": False, "na_filter": False}
+        first: dict[str, Any] = next(iter(self._load(datasets, streaming=True, **options)), {})
+        columns = {name: datasets.Value("string") for name in first}
+        return {**options, "features": datasets.Features(columns)}
 
     def _load_from_disk(self, load: Callable[[str], Any]) -> Any:
         """Load what `save_to_disk` of `datasets` wrote: one split, or several with names."""

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from seq2seq_cli.data.formats.base import TextFile
-from seq2seq_cli.text import Warn, read_lines
+from seq2seq_cli.data.formats.recognition import check_is_lines
+from seq2seq_cli.text import Warn
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,12 @@ class Lines(TextFile):
 
     def rows(self, fields: Sequence[str], warn: Warn) -> Iterator[tuple[str, ...]]:
         """Yield each line, as many times as there are fields."""
-        return ((line,) * len(fields) for line in read_lines(self.path, warn, self.name))
+        return ((line,) * len(fields) for line in self.read_lines(warn))
+
+    def check(self, start: bytes) -> None:
+        """Raise InputError if it begins like an archive, a document, a table, JSON or markup."""
+        super().check(start)
+        check_is_lines(start, self.name)
 
     def field_names(self) -> list[str]:
         return []

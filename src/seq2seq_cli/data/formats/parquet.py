@@ -5,9 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from seq2seq_cli.data.formats.base import TextFile
-from seq2seq_cli.data.formats.records import no_field_error, text_of
+from seq2seq_cli.data.formats.records import (
+    RowReport,
+    names_of,
+    no_field_error,
+    quoted,
+    record_rows,
+    unquoted,
+)
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, open_input
+
+MAGIC = b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -17,30 +26,52 @@ class Parquet(TextFile):
     kind = "Parquet"
     suffixes = (".parquet",)
 
+    @classmethod
+    def recognises(cls, start: bytes) -> bool:
+        return start.startswith(MAGIC)
+
     def rows(self, fields: Sequence[str], warn: Warn) -> Iterator[tuple[str, ...]]:
+        with self._open() as file:
+            names = list(file.schema_arrow.names)
+            columns = {self._column(field, names) for field in fields}
+            report = RowReport(self.name, "row", warn)
+            yield from record_rows(self._records(file, sorted(columns)), fields, report)
+
+    def _column(self, field: str, names: list[str]) -> str:
+        """The column that a field is in. Raises InputError if there is none, or several."""
+        parts = unquoted(field).split(".")
+        heads = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+        column = next((head for head in heads if head in names), None)
+        if column is None:
+            raise no_field_error(self.name, field, self.field_names())
+        if names.count(column) > 1:
+            raise InputError(
+                f"{self.name} has {names.count(column)} columns with the name {column}; rename all "
+                "but one"
+            )
+        return column
+
+    def _records(self, file: Any, columns: list[str]) -> Iterator[tuple[int, Any]]:
+        """Yield the rows of a file, with these columns, and their numbers."""
         from pyarrow import ArrowException
 
-        paths = [field.split(".") for field in fields]
-        known = self.field_names()
-        for field in fields:
-            if field not in known:
-                raise no_field_error(self.name, field, known)
-        with self._open() as file:
-            columns = sorted({path[0] for path in paths})
-            number = 0
-            try:
-                for batch in file.iter_batches(columns=columns):
-                    for record in batch.to_pylist():
-                        number += 1
-                        where = f"{self.name}, row {number}"
-                        yield tuple(text_of(record, path, where) for path in paths)
-            except (ArrowException, OSError) as error:
-                raise InputError(f"{self.name} is damaged after row {number}: {error}") from None
+        number = 0
+        try:
+            for batch in file.iter_batches(columns=columns):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield number, record
+        except (ArrowException, OSError) as error:
+            raise InputError(f"{self.name} is damaged after row {number}: {error}") from None
 
     def field_names(self) -> list[str]:
-        """List all columns, nested ones as a.b."""
+        """List all columns, nested ones and elements of lists as the first row has them."""
         with self._open() as file:
-            return [column.path for column in file.schema]
+            names = list(dict.fromkeys(file.schema_arrow.names))
+            _, first = next(self._records(file, names), (0, dict[str, Any]()))
+        return [
+            field for name in names for field in names_of({name: first.get(name)}) or [quoted(name)]
+        ]
 
     def _open(self) -> Any:
         from pyarrow import ArrowException
