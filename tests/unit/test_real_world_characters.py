@@ -1,5 +1,6 @@
 """What becomes of the characters of real text: words in 85 languages, and what bug reports name."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -141,28 +142,75 @@ def test_case_is_folded_on_one_side_alone() -> None:
     assert source.decode(source.encode(lines)) == ["die strasse", "the street"]
 
 
-# Models of before, and of others
+# Models of other tools, and of before
 
 
-def test_a_model_that_normalises_by_rules_of_its_own_does_so_as_before() -> None:
-    import io
-
+def spm_train(**options: object) -> bytes:
+    """A model as spm_train makes it from the words."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([*WORDS.values()] * 2),
         model_writer=model,
-        vocab_size=2_000,
         hard_vocab_limit=False,
-        normalization_rule_name="nmt_nfkc_cf",
-        pad_id=symbols.PAD,
-        unk_id=symbols.UNK,
-        bos_id=symbols.BOS,
-        eos_id=symbols.EOS,
-        pad_piece="<pad>",
         minloglevel=4,
+        **{"vocab_size": 2_500, **options},
     )
-    found = Tokenizer(model.getvalue())
-    original = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return model.getvalue()
+
+
+T5 = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
+MARIAN = {"pad_id": -1, "eos_id": 0, "unk_id": 1, "bos_id": -1, "byte_fallback": True}
+NAMES = {"unk_piece": "[UNK]", "bos_piece": "[CLS]", "eos_piece": "[SEP]"}
+USER = {"user_defined_symbols": ["<sep>", "@@", "½"], "control_symbols": ["<mask>"]}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"model_type": "bpe"},
+        {"model_type": "char"},
+        {"model_type": "word"},
+        T5,
+        MARIAN,
+        NAMES,
+        MARIAN | {"model_type": "bpe"} | USER | NAMES,
+        {"pad_id": 3, "byte_fallback": True, "character_coverage": 0.98} | USER,
+        {"pad_id": 3, "bos_id": -1, "normalization_rule_name": "identity"},
+        {"add_dummy_prefix": False, "remove_extra_whitespaces": False},
+    ],
+    ids=str,
+)
+def test_any_sentencepiece_model_cuts_as_it_did(options: dict[str, object]) -> None:
+    model = spm_train(**options)
+    original = sentencepiece.SentencePieceProcessor(model_proto=model)
+    found = Tokenizer(model)
+    assert found.vocabulary[:4] == list(symbols.PIECES.values())
+    assert len(set(found.vocabulary)) == len(found)
+    renamed = {original.unk_id(): "<unk>"}
+    lines = [*WORDS.values(), "a <sep> b@@c ½ <mask> <s> </s> <pad> <unk>", "Ω漢 😀", ""]
+    for line in lines:
+        ids = original.encode(line.replace("\u2581", " "))
+        pieces = [renamed.get(number) or original.id_to_piece(number) for number in ids]
+        assert found.encode_as_pieces(line) == pieces
+        if original.unk_id() not in ids:
+            assert found.decode(found.encode([line])) == [original.decode(ids).strip(" ")]
+    assert Tokenizer(found.model).model == found.model
+    score = original.get_score(original.piece_to_id(pieces_of(found)))
+    again = sentencepiece.SentencePieceProcessor(model_proto=found.model)
+    assert again.get_score(again.piece_to_id(pieces_of(found))) == score
+
+
+def pieces_of(tokenizer: Tokenizer) -> str:
+    """The last piece of a vocabulary."""
+    return tokenizer.vocabulary[-1]
+
+
+def test_a_model_that_normalises_by_rules_of_its_own_does_so_as_before() -> None:
+    model = spm_train(normalization_rule_name="nmt_nfkc_cf", pad_id=0, unk_id=1, bos_id=2, eos_id=3)
+    found = Tokenizer(model)
+    assert found.model == model
+    original = sentencepiece.SentencePieceProcessor(model_proto=model)
     for side in (found, found.for_side("source")):
         assert side.encode([*WORDS.values()]) == original.encode([*WORDS.values()])
     assert found.decode(found.encode(["می‌روم，▁½"])) == ["می روم, 1⁄2"]

@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import sentencepiece
 from typer.testing import CliRunner
 
 from seq2seq_cli import symbols
@@ -239,15 +238,6 @@ def test_a_damaged_model_is_an_error_that_names_the_file(
         with pytest.raises(InputError, match=r"broken\.model is not a SentencePiece model"):
             Tokenizer.load(path)
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_model_with_other_ids_is_an_error_that_says_which(tmp_path: Path) -> None:
-    prefix = str(tmp_path / "other")
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS), model_prefix=prefix, vocab_size=27, minloglevel=4
-    )
-    with pytest.raises(InputError, match=r"are \(-1, 0, 1, 2\), and must be \(0, 1, 2, 3\)"):
-        Tokenizer.load(Path(f"{prefix}.model"))
 
 
 def test_a_missing_file_and_a_directory_are_errors(tmp_path: Path, trained: Tokenizer) -> None:

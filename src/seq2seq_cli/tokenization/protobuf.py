@@ -1,10 +1,16 @@
 """Reads and writes the few fields of SentencePiece's protobuf messages that are needed here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from seq2seq_cli.symbols import BOS, EOS, PAD, PIECES, UNK
 
 # Of a model. Other tools ignore the last, in which our tokenizers say what becomes of their text.
 PIECE_FIELD, TRAINER_FIELD, NORMALIZER_FIELD, FORMS_FIELD = 1, 2, 3, 1000
-MODEL_TYPE_FIELD = 3  # of the trainer's settings
+MODEL_TYPE_FIELD, UNK_SURFACE_FIELD = 3, 44  # of the trainer's settings
+ID_FIELDS = {PAD: 43, UNK: 40, BOS: 41, EOS: 42}  # of the control symbols, in the same settings
+NAME_FIELDS = {PAD: 48, UNK: 45, BOS: 46, EOS: 47}
+TEXT_FIELD, TYPE_FIELD = 1, 3  # of a piece
+UNKNOWN_TYPE, CONTROL_TYPE = 2, 3
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 PIECES_OF_TEXT_FIELD, BEGIN_FIELD, END_FIELD = 2, 4, 5  # of a text that was encoded, of its pieces
 
@@ -33,6 +39,57 @@ def piece_offsets(encoded: bytes) -> Iterator[tuple[int, int]]:
             yield int(found.get(BEGIN_FIELD, 0)), int(found.get(END_FIELD, 0))
 
 
+def with_symbols_in_front(model: bytes, found: Mapping[int, int], unk_surface: str) -> bytes:
+    """The same model with PAD, UNK, BOS and EOS as ids 0 to 3, under our names for them.
+
+    `found` has the ids they have so far; a symbol that is missing is added. All other pieces follow
+    in their order with their scores and types, so text is cut as before.
+    """
+    fields = list(raw_fields(model))
+    pieces = [raw for number, raw in fields if number == PIECE_FIELD]
+    texts = [_text_of(piece) for piece in pieces]
+    others = [number for number in range(len(pieces)) if number not in found.values()]
+    front = []
+    for symbol, name in PIECES.items():
+        kind = UNKNOWN_TYPE if symbol == UNK else CONTROL_TYPE
+        piece = length_delimited(TEXT_FIELD, name.encode()) + _number(TYPE_FIELD, kind)
+        front.append(length_delimited(PIECE_FIELD, piece))
+    # Names are unique: another piece with the name of a symbol makes way for it.
+    rest = [pieces[number] for number in others if texts[number] not in PIECES.values()]
+    changed = [
+        (number, _with_symbols(raw, unk_surface) if number == TRAINER_FIELD else raw)
+        for number, raw in fields
+        if number != PIECE_FIELD
+    ]
+    return b"".join([*front, *rest, *(raw for _, raw in changed)])
+
+
+def _text_of(piece: bytes) -> str:
+    """The text of a piece, which is given as a field of a model."""
+    ((_, content),) = message_fields(piece)
+    assert isinstance(content, bytes)
+    texts = [value for number, value in message_fields(content) if number == TEXT_FIELD]
+    return bytes(texts[-1]).decode() if texts and isinstance(texts[-1], bytes) else ""
+
+
+def _with_symbols(trainer: bytes, unk_surface: str) -> bytes:
+    """The trainer's settings, a field of a model, with our ids and names of the symbols."""
+    ((_, content),) = message_fields(trainer)
+    assert isinstance(content, bytes)
+    replaced = {*ID_FIELDS.values(), *NAME_FIELDS.values(), UNK_SURFACE_FIELD}
+    parts = [raw for number, raw in raw_fields(content) if number not in replaced]
+    for symbol, name in PIECES.items():
+        parts.append(_number(ID_FIELDS[symbol], symbol))
+        parts.append(length_delimited(NAME_FIELDS[symbol], name.encode()))
+    parts.append(length_delimited(UNK_SURFACE_FIELD, unk_surface.encode()))
+    return length_delimited(TRAINER_FIELD, b"".join(parts))
+
+
+def _number(field: int, value: int) -> bytes:
+    """A field of a message that holds a whole number, 0 or more."""
+    return _to_varint(field << 3) + _to_varint(value)
+
+
 def length_delimited(field: int, value: bytes) -> bytes:
     """A field of a message that holds bytes: text, or a message itself."""
     return _to_varint(field << 3 | 2) + _to_varint(len(value)) + value
@@ -52,19 +109,33 @@ def message_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
     Raises IndexError if the message ends within a number.
     """
+    for number, value, _ in _fields(message):
+        yield number, value
+
+
+def raw_fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of each field of a message; all the bytes together are the message."""
+    for number, _, raw in _fields(message):
+        yield number, raw
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes, bytes]]:
+    """Yield number, value and bytes of each field."""
     position = 0
     while position < len(message):
+        begin = position
         tag, position = _varint(message, position)
         kind = tag & 7
+        value: int | bytes
         if kind == 0:
             value, position = _varint(message, position)
-            yield tag >> 3, value
-            continue
-        length = {1: 8, 5: 4}.get(kind, 0)
-        if kind == 2:
-            length, position = _varint(message, position)
-        yield tag >> 3, message[position : position + length]
-        position += length
+        else:
+            length = {1: 8, 5: 4}.get(kind, 0)
+            if kind == 2:
+                length, position = _varint(message, position)
+            value = message[position : position + length]
+            position += length
+        yield tag >> 3, value, message[begin:position]
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:

@@ -33,6 +33,7 @@ from seq2seq_cli.tokenization.protobuf import (
     message_fields,
     model_type,
     piece_offsets,
+    with_symbols_in_front,
 )
 from seq2seq_cli.tokenization.subwords import MergeSampler, UnigramSampler, WordSampler
 from seq2seq_cli.tokenization.text_form import ForeignForm, Side, TextForm, form_from_json
@@ -66,12 +67,13 @@ class Tokenizer:
     def __init__(self, model: bytes, name: str = "tokenizer model") -> None:
         """Read a serialized model; messages call it by `name`.
 
-        Raises InputError if it is damaged or its control symbols have other ids than ours.
+        A model whose control symbols have other ids than ours, or that lacks some, is rewritten; it
+        cuts text as before. Raises InputError if it is damaged.
         """
-        self.model = model
         self._processor = SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
+            model = self._with_our_symbols(model)
             self.vocabulary = self._processor.IdToPiece(list(range(len(self._processor))))
             # SentencePiece accepts a model cut off between two pieces and fills in defaults.
             fields = {number for number, _ in message_fields(model)}
@@ -85,7 +87,7 @@ class Tokenizer:
             f"{name} is not a SentencePiece model, or it is damaged; copy it again, or train a new "
             "one with `seq2seq tokenizer train`",
         )
-        _check_symbols(self._processor, name)
+        self.model = model
         self._ids = {piece: number for number, piece in enumerate(self.vocabulary)}
         self.tags = {
             found[1]: number
@@ -93,11 +95,27 @@ class Tokenizer:
             if (found := TAG.fullmatch(piece)) is not None
         }
 
+    def _with_our_symbols(self, model: bytes) -> bytes:
+        """The model that was loaded, with the control symbols where `symbols` says they are."""
+        loaded = self._processor
+        found = {
+            symbols.PAD: loaded.pad_id(),
+            symbols.UNK: loaded.unk_id(),
+            symbols.BOS: loaded.bos_id(),
+            symbols.EOS: loaded.eos_id(),
+        }
+        if all(symbol == number for symbol, number in found.items()):
+            return model
+        model = with_symbols_in_front(model, found, UNKNOWN)
+        self._processor = SentencePieceProcessor()
+        self._processor.LoadFromSerializedProto(model)
+        return model
+
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
         """Read a model file.
 
-        Raises InputError if the file is missing, damaged, or has other control symbols than ours.
+        Raises InputError if the file is missing or damaged.
         """
         if path.is_dir():
             inside = next(iter(sorted(path.glob("*.model"))), None)
@@ -313,15 +331,3 @@ class Tokenizer:
         """Return the line as `decode` returns it if the vocabulary lacks nothing of it."""
         normalized: str = self._processor.Normalize(self.form.read(line))
         return self.form.restore(normalized.replace(symbols.WORD_START, " ").strip(" "))
-
-
-def _check_symbols(processor: SentencePieceProcessor, name: str) -> None:
-    """Raise InputError unless the control symbols have the ids that `symbols` defines."""
-    found = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
-    expected = (symbols.PAD, symbols.UNK, symbols.BOS, symbols.EOS)
-    require(
-        found == expected,
-        f"{name} has other control symbols: the ids of pad, unk, bos and eos are {found}, and "
-        f"must be {expected} (-1: none); train it with `seq2seq tokenizer train`, or with "
-        "spm_train --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3",
-    )
