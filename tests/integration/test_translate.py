@@ -40,10 +40,12 @@ def test_invalid_utf8_is_replaced_and_its_line_named(seq2seq, trained):
     done = seq2seq("translate", trained, stdin=b"one .\n\xff\xfe two .\nthree .\n")
     first, _, third = done.stdout.decode().splitlines()
     assert (first, third) == ("eins .", "drei .")
-    assert done.stderr == (
+    broken, unknown = done.stderr.splitlines()
+    assert broken == (
         "seq2seq: warning: standard input: 1 line is not valid UTF-8, broken bytes are replaced by "
-        "U+FFFD (line 2)\n"
+        "U+FFFD (line 2)"
     )
+    assert "line 2: the run has no pieces for" in unknown  # U+FFFD
 
 
 def test_empty_input_is_empty_output(seq2seq, trained):
