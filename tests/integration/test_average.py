@@ -95,11 +95,13 @@ def test_the_best_validated_are_averaged_and_runs_with_runs(seq2seq, train):
 
 
 def test_runs_that_differ_only_in_what_training_uses_are_averaged(seq2seq, train):
-    command = train(max_updates=1)
+    command = train(max_updates=5)
     assert command().code == 0
     assert command("--output", "other", "--set", "model.activation_dropout=0.4").code == 0
     done = seq2seq("average", "run", "other", "-o", "both", folder=command.folder)
     assert done.code == 0, done.stderr
+    models = [command.folder / name / "model.safetensors" for name in ("run", "other")]
+    assert_mean(command.folder / "both", models)
 
 
 def test_weights_that_cannot_be_averaged_are_refused_and_nothing_written(seq2seq, train, run):

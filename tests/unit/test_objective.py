@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.kernels import autograd
@@ -104,7 +105,7 @@ class Recorder:
     """Takes the place of a model and records its inputs."""
 
     def __init__(self, model: TranslationModel) -> None:
-        self.output = model.output
+        self.output, self.config = model.output, model.config
         self.model = model
 
     def hidden(self, source: Tensor, read: Tensor) -> Tensor:
@@ -160,8 +161,24 @@ def test_the_two_passes_of_r_drop_read_the_same_and_differ_in_what_is_dropped(
     torch.testing.assert_close(loss, plain)
 
 
+@pytest.mark.parametrize("name", TransformerConfig.DROPOUTS)
+def test_the_two_passes_of_r_drop_differ_whatever_the_only_dropout_is(name: str) -> None:
+    """Whole layers too are left out of one pass and not of the other."""
+    table = {"architecture": "transformer", "width": 8, "heads": 2, "dropout": 0.0, name: 0.5}
+    torch.manual_seed(1)
+    model = build(model_config(table), Vocabulary(V, V, joint=True)).train()
+
+    def loss(alpha: float) -> float:
+        torch.manual_seed(2)
+        return float(objective(r_drop=alpha)(model, batch())[0].detach())
+
+    assert loss(5.0) > 1.005 * loss(1e-9)
+
+
 GUIDED = {
     "transformer": {"architecture": "transformer", "heads": 2, "decoder_layers": 2},
+    # With R-Drop, a probability above 0 makes two passes of a batch; this one leaves nothing out.
+    "layer-dropout": {"architecture": "transformer", "heads": 2, "layer_dropout": 1e-9},
     "conv": {"architecture": "conv", "channels": 8},
     "attention-rnn": {"architecture": "attention-rnn", "units": 8, "input_feeding": True},
     "local": {"architecture": "attention-rnn", "units": 8, "scope": "local-p", "window": 1},

@@ -63,6 +63,11 @@ class ModelConfig(Section):
         """Whether training drops anything at random, so that two passes of a batch differ."""
         return any(getattr(self, name) not in (0, "auto") for name in self.DROPOUTS)
 
+    @property
+    def drops_layers(self) -> bool:
+        """Whether training leaves out layers, the same ones for all sentences of a batch."""
+        return False
+
     def differences(self, other: "ModelConfig") -> Iterator[tuple[str, object, object]]:
         """The settings in which two models differ, other than those that only training uses.
 
@@ -281,6 +286,10 @@ class TransformerConfig(ModelConfig):
 
     Paper: Fan et al. 2020, Reducing Transformer Depth on Demand with Structured Dropout.
     """
+
+    @property
+    def drops_layers(self) -> bool:
+        return self.layer_dropout > 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -30,29 +30,39 @@ class Objective:
 
         Both are sums over the batch's target tokens, in nats.
         """
-        config = self.config
-        passes = 2 if config.r_drop else 1
-        hidden, captured = self._hidden(model, batch, passes)
+        config, passes = self.config, self._passes(model)
+        computed = [self._hidden(model, batch, repeats) for repeats in passes]
+        hidden = computed[0][0] if len(computed) == 1 else torch.cat([each for each, _ in computed])
         predicted, weight = batch.target[:, 1:], model.output.weight
         if config.r_drop:
             loss, plain = r_drop(hidden, weight, predicted, config.label_smoothing, config.r_drop)
         else:
             loss, plain = cross_entropy(hidden, weight, predicted, config.label_smoothing)
         if batch.alignment is not None:
-            alignment = batch.alignment.repeat(passes, 1, 1) / passes
-            loss = loss + config.guided_alignment * misalignment(captured, alignment)
+            for repeats, (_, captured) in zip(passes, computed, strict=True):
+                alignment = batch.alignment.repeat(repeats, 1, 1) / sum(passes)
+                loss = loss + config.guided_alignment * misalignment(captured, alignment)
         return loss, plain
 
-    def _hidden(
-        self, model: TranslationModel, batch: Batch, passes: int
-    ) -> tuple[Tensor, list[list[Tensor]]]:
-        """Hidden states (passes x tokens, D) of a batch; each layer's attention if it is guided.
+    def _passes(self, model: TranslationModel) -> list[int]:
+        """How often each forward pass repeats the batch.
 
-        The passes differ by what dropout leaves out.
+        R-Drop reads it twice in one pass, unless that would leave out the same layers both times.
+        """
+        if not self.config.r_drop:
+            return [1]
+        return [1, 1] if model.config.drops_layers else [2]
+
+    def _hidden(
+        self, model: TranslationModel, batch: Batch, repeats: int
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Hidden states (repeats x tokens, D) of a batch; each layer's attention if it is guided.
+
+        The repeats differ by what dropout leaves out.
         """
         # EOS is the input of no prediction: it is replaced by PAD, so that it is not computed.
         read = batch.target[:, :-1].masked_fill(batch.target[:, 1:] == PAD, PAD)
-        source, read = batch.source.repeat(passes, 1), read.repeat(passes, 1)
+        source, read = batch.source.repeat(repeats, 1), read.repeat(repeats, 1)
         if self.config.word_dropout:
             source = without_words(source, self.config.word_dropout, self.tags)
             read = without_words(read, self.config.word_dropout)
