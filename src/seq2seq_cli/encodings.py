@@ -60,6 +60,13 @@ def utf8_characters(start: bytes) -> int:
     return sum(not character.isascii() for character in text)
 
 
+def keeps_ascii(encoding: str) -> bool:
+    """Whether ASCII bytes mean ASCII in an encoding, and nothing else."""
+    ascii_bytes = bytes(range(128))
+    others = ("éжΩأאก한日".encode(encoding, "ignore")).translate(None, ascii_bytes)
+    return bool(others) and ascii_bytes.decode(encoding, "replace") == ascii_bytes.decode("ascii")
+
+
 def transcoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     """Yield text in UTF-8; broken bytes become one that is broken in UTF-8 too."""
     decoder = codecs.getincrementaldecoder(encoding)(_REPLACE)

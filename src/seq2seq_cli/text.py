@@ -27,10 +27,12 @@ from typing import BinaryIO, Generic, TypeVar
 
 from seq2seq_cli.encodings import (
     CERTAIN,
+    FEW,
     LONGEST_MARK,
     UTF8_MARK,
     BrokenLines,
     check_encoding,
+    keeps_ascii,
     mark_encoding,
     may_begin_mark,
     too_many,
@@ -179,7 +181,7 @@ class LineDecoder:
 
     def decode_all(self, raw_lines: Iterable[bytes]) -> list[str]:
         """Decode lines. Raises InputError if too many lines are broken so far."""
-        lines = [*map(self.decode, raw_lines)]
+        lines = [self.decode(raw) for raw in raw_lines]
         if self.broken.count and not self.reading.as_text:
             self._check()
         return lines
@@ -199,8 +201,15 @@ class LineDecoder:
             self.warn(
                 f"{self.name}: {counted(self.broken.count, 'line')} {were} not valid "
                 f"{self._encoding()}, broken bytes are replaced by U+FFFD "
-                f"({self.broken.named('line')})"
+                f"({self.broken.named('line')}){self._hint()}"
             )
+
+    def _hint(self) -> str:
+        """What several broken lines may be."""
+        if self.reading.encoding or self.broken.count <= FEW:
+            return ""
+        likeliest = self.broken.likeliest_encoding()
+        return f"; they may be {likeliest}, which --encoding {likeliest} reads" if likeliest else ""
 
     def _encoding(self) -> str:
         return self.reading.encoding or "UTF-8"
@@ -372,10 +381,12 @@ def read_blocks(
     first = next(blocks, b"")
     while len(first) < LONGEST_MARK and may_begin_mark(first) and (more := next(blocks, b"")):
         first += more
-    encoding = mark_encoding(first) or _given_encoding(first, warn, name, reading)
     blocks = chain([first], blocks)
-    if encoding and encoding != "utf-8":
-        blocks = transcoded(blocks, encoding)
+    if (encoding := mark_encoding(first)) != "utf-8" and (encoding or reading.encoding):
+        if encoding:
+            blocks = transcoded(blocks, encoding)
+        else:
+            blocks = _in_given_encoding(blocks, warn, name, reading.encoding)
         first = next(blocks, b"")
         blocks = chain([first], blocks)
     if first and check is not None and not reading.as_text:
@@ -383,15 +394,28 @@ def read_blocks(
     return blocks
 
 
-def _given_encoding(first: bytes, warn: Warn, name: str, reading: Reading) -> str:
-    """The encoding that the user gives, unless a first block of bytes is surely UTF-8."""
-    found = utf8_characters(first) if reading.encoding else 0
-    if found >= CERTAIN:
-        warn(f"{name} is UTF-8, and is read as such in spite of --encoding {reading.encoding}")
-        return ""
-    if found:
-        warn(f"{name} may be UTF-8; it is read as {reading.encoding}, as --encoding says")
-    return reading.encoding
+def _in_given_encoding(
+    blocks: Iterator[bytes], warn: Warn, name: str, encoding: str
+) -> Iterator[bytes]:
+    """Yield blocks of the encoding that the user gives in UTF-8, unless they surely are UTF-8.
+
+    The first block that is not ASCII tells, so that each of two texts can be in its own encoding.
+    """
+    skip_ascii = keeps_ascii(encoding)
+    for block in blocks:
+        if skip_ascii and block.isascii():
+            yield block
+            continue
+        blocks = chain([block], blocks)
+        found = utf8_characters(block)
+        if found >= CERTAIN:
+            warn(f"{name} is UTF-8, and is read as such in spite of --encoding {encoding}")
+            yield from blocks
+            return
+        if found:
+            warn(f"{name} may be UTF-8; it is read as {encoding}, as --encoding says")
+        yield from transcoded(blocks, encoding)
+        return
 
 
 def _decompressed_blocks(stream: BinaryIO) -> Iterator[bytes]:

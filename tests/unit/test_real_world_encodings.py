@@ -73,7 +73,7 @@ def test_single_broken_lines_are_counted_in_one_warning(tmp_path: Path) -> None:
     assert (len(read), read[16]) == (5000, "sch\ufffdn")
     assert warnings == [
         f"{path}: 7 lines are not valid UTF-8, broken bytes are replaced by U+FFFD "
-        "(lines 17, 240, 3,001, 3,002, 4,000, …)"
+        "(lines 17, 240, 3,001, 3,002, 4,000, …); they may be cp1252, which --encoding cp1252 reads"
     ]
 
 
@@ -96,6 +96,22 @@ def test_text_in_utf8_is_read_as_such_beside_another_encoding(tmp_path: Path) ->
     read = [*read_lines(path, warnings.append, reading=Reading(encoding="cp1251"))]
     assert read == (GERMAN + RUSSIAN).split("\n")[:-1]
     assert warnings == [f"{path} is UTF-8, and is read as such in spite of --encoding cp1251"]
+
+
+def test_the_first_characters_beyond_ascii_tell_the_encoding(tmp_path: Path) -> None:
+    path = write(tmp_path / "new", "plain line\n" * 20_000 + RUSSIAN, "utf-8")
+    warnings: list[str] = []
+    read = [*read_lines(path, warnings.append, reading=Reading(encoding="cp1252"))]
+    assert read[-2:] == RUSSIAN.split("\n")[:-1]
+    assert len(warnings) == 1
+
+
+def test_encodings_that_change_the_meaning_of_ascii_are_read(tmp_path: Path) -> None:
+    for encoding in ("utf-16-le", "iso2022_jp", "utf-7", "hz"):
+        text = CHINESE if encoding == "hz" else JAPANESE
+        path = write(tmp_path / "text", text, encoding)
+        read = list(read_lines(path, pytest.fail, reading=Reading(encoding=encoding)))
+        assert read == text.split("\n")[:-1]
 
 
 def test_bytes_that_the_given_encoding_lacks_are_counted(tmp_path: Path) -> None:

@@ -78,6 +78,10 @@ def test_a_quote_that_is_never_closed_is_an_error_with_its_line() -> None:
     assert "1 line has quotes against the rules of CSV, read as blank (line 2)" in warnings[0]
 
 
+def test_the_line_with_which_excel_says_the_delimiter_is_not_text() -> None:
+    assert read("e.csv:de", "sep=;\nen;de\na;b,c\nd;\n")[0] == ["b,c", ""]
+
+
 # Rows that do not fit
 
 
@@ -292,6 +296,7 @@ def test_words_such_as_null_stay_in_csv_through_the_hub_library(streamed: bool) 
         ("a\rb\rc\r", "a text whose lines end in CR alone, as on old Macs"),
         ("Hallo du\n".encode("utf-16-le") * 9, "likely utf-16-le without a byte-order mark"),
         (b"\0\1\2\3\4\5" * 9, "binary data"),
+        ("日本語\n".encode("iso2022_jp"), "likely iso2022_jp"),
     ],
 )  # fmt: skip
 def test_what_is_no_text_is_refused_with_what_it_is(text: str | bytes, what: str) -> None:
@@ -312,6 +317,7 @@ def test_what_is_no_text_is_refused_with_what_it_is(text: str | bytes, what: str
         "1\n2\n3\n",
         "a\rb\n",
         "BZ is short\n",
+        "one\0two\n",
     ],
 )
 def test_text_that_only_resembles_something_is_read(text: str) -> None:

@@ -1,6 +1,7 @@
 """A table in CSV (RFC 4180): quoted cells may contain delimiters and line breaks."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn
 
 DELIMITERS = ",;\t|"  # of those that divide rows equally well the first is chosen
+
+SAYS_DELIMITER = re.compile("sep=(.)")  # a first line that Excel writes and hides
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,17 @@ class Csv(Table):
     has_csv_rules = True
 
     def _cells(self, report: RowReport, warn: Warn) -> Iterator[Row]:
-        delimiter = self.reading.delimiter_character or sniffed_delimiter(
-            sampled_lines(self.start())
-        )
+        sample = sampled_lines(self.start())
         lines = (f"{line}\n" for line in self.read_lines(warn))
+        says = SAYS_DELIMITER.fullmatch(sample[0])
+        if says:
+            next(lines, None)
+        delimiter = self.reading.delimiter_character or (
+            says[1] if says else sniffed_delimiter(sample)
+        )
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         while True:
-            number = reader.line_num + 1
+            number = reader.line_num + (2 if says else 1)
             try:
                 cells = next(reader, None)
             except csv.Error as error:

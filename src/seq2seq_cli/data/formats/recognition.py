@@ -14,7 +14,7 @@ from seq2seq_cli.errors import InputError
 
 SAMPLED_LINES = 100
 FEWEST_LINES = 3  # of which a rule must be true to be more than chance
-MOST_CONTROLS = 0.1  # share of control characters in text
+FEWEST_CONTROLS, MOST_CONTROLS = 16, 0.1  # control characters: so few, or this share, are text
 
 # How files begin that are not text: what they are, and how to read them.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
@@ -59,7 +59,7 @@ CONTROLS = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1b"})
 
 def check_is_text(start: bytes, name: str) -> None:
     """Raise InputError if a first block is not text at all, or its lines do not end in LF."""
-    found = _binary(start) or _wide(start) or _old_line_ends(start)
+    found = _binary(start) or _wide(start) or _escaped(start) or _old_line_ends(start)
     if found is not None:
         raise refusal(name, *found)
 
@@ -93,16 +93,21 @@ def _binary(start: bytes) -> tuple[str, str] | None:
 
 def _wide(start: bytes) -> tuple[str, str] | None:
     """UTF-16 without a byte-order mark, or binary data: both have many NULs."""
-    if len(start.translate(None, CONTROLS)) >= len(start) * (1 - MOST_CONTROLS):
+    controls = len(start) - len(start.translate(None, CONTROLS))
+    if controls < max(FEWEST_CONTROLS, len(start) * MOST_CONTROLS):
         return None
     even, odd = start[::2].count(0), start[1::2].count(0)
-    others = len(start) - len(start.translate(None, CONTROLS)) - even - odd
-    if max(even, odd) > len(start) * MOST_CONTROLS and (min(even, odd) + others) * 10 < max(
-        even, odd
-    ):
+    if max(even, odd) > 0.9 * controls:
         encoding = "utf-16-le" if odd > even else "utf-16-be"
         return f"likely {encoding} without a byte-order mark", f"it with --encoding {encoding}"
     return "binary data", ""
+
+
+def _escaped(start: bytes) -> tuple[str, str] | None:
+    """Japanese in ISO-2022-JP, which consists of ASCII bytes."""
+    if b"\x1b$B" not in start and b"\x1b$@" not in start:
+        return None
+    return "likely iso2022_jp", "it with --encoding iso2022_jp"
 
 
 def _old_line_ends(start: bytes) -> tuple[str, str] | None:
