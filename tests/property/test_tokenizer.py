@@ -44,11 +44,11 @@ def test_known_text_comes_back_whole(line: str) -> None:
     assert tokenizer().decode([ids]) == [tokenizer().normalize(line)] == [plain(line)]
 
 
-@given(any_text, st.sampled_from(NORMALIZATIONS), st.booleans())
+@given(any_text, st.sampled_from(NORMALIZATIONS), st.sampled_from(["keep", "lower", "inline"]))
 def test_a_normalised_line_stays_as_it_is_and_its_characters_have_an_origin(
-    line: str, normalization: Normalization, lowercase: bool
+    line: str, normalization: Normalization, case: str
 ) -> None:
-    form = TextForm(normalization, lowercase)
+    form = TextForm(normalization, case == "lower", case == "inline", symbols=("½", "AB", "e<"))
     read, origins = form.read_with_origins(line)
     assert read == form.read(line)
     assert len(origins) == len(read)

@@ -1,6 +1,7 @@
 """What becomes of the characters of real text: words in 85 languages, and what bug reports name."""
 
 import io
+import random
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import sentencepiece
 
 from seq2seq_cli import symbols
 from seq2seq_cli.config.tokenizer import ModelType, TokenizerSettings
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.learning import train_tokenizer
-from seq2seq_cli.tokenization.text_form import plain
+from seq2seq_cli.tokenization.text_form import SIDES, Side, plain
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 TABLE = Path(__file__).parents[2] / "recipes" / "bench" / "words.tsv"
@@ -140,6 +142,117 @@ def test_case_is_folded_on_one_side_alone() -> None:
     assert found.decode(found.encode(lines)) == lines
     source = found.for_side("source")
     assert source.decode(source.encode(lines)) == ["die strasse", "the street"]
+
+
+CAPITALS = [
+    "Don't go to McDonald's in NEW YORK, 'Twas said: B2B, COVID-19 and iPhone!",
+    "STRASSE Straße straße ẞ, Élan É E\u0301cole, İstanbul ILIK, ǅep ǄEP, ŉ",
+    "Jean-Luc’s DON’T ⇧⇪ I A.B. ΟΔΟΣ Οδός οδός ПРИВЕТ Мир ჯ ᲗᲑᲘᲚᲘᲡᲘ ﬁn ﬁN",
+]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_inline_casing_loses_nothing(side: Side) -> None:
+    lines = [*WORDS.values(), *CAPITALS, *map(str.upper, CAPITALS), *map(str.title, CAPITALS)]
+    settings = TokenizerSettings(casing="inline", source_normalization="identity")
+    found = train_tokenizer(lines, settings).tokenizer.for_side(side)
+    assert found.decode(found.encode(lines)) == lines
+    assert found.form.is_faithful
+
+
+def test_a_word_has_the_same_pieces_in_any_case_with_inline_casing() -> None:
+    lines = ["hello Hello HELLO iPhone don't", "DON'T Hello, world"]
+    found = train_tokenizer(lines * 3, TokenizerSettings(60, casing="inline")).tokenizer
+    [small, title, upper] = [found.encode_as_pieces(word) for word in ("hello", "Hello", "HELLO")]
+    assert (title, upper) == ([*small, "⇧"], [*small, "⇪"])
+    assert found.encode_as_pieces("DON'T") == [*found.encode_as_pieces("don't"), "⇪"]
+    assert not {"⇧", "⇪"} & set(found.encode_as_pieces("iPhone"))
+    # A model may put marks anywhere: they never show.
+    assert found.decode_pieces(["⇪", *small, "⇧", "⇧", "▁", "⇪"]) == "Hello"
+
+
+def test_bytes_spell_what_has_no_piece_and_come_back() -> None:
+    settings = TokenizerSettings(700, byte_fallback="on", character_coverage=0.98)
+    found = train_tokenizer([*WORDS.values()] * 2, settings).tokenizer
+    lines = [*WORDS.values(), "日本語 😀 𓂀 ❤\ufe0f", "\U0010ffff"]
+    ids = found.encode(lines)
+    assert not any(symbols.UNK in each for each in ids)
+    assert found.decode(ids) == lines
+    assert sum("<0x" in piece for line in lines for piece in found.encode_as_pieces(line)) > 50
+
+
+def test_broken_bytes_are_shown_as_such_and_never_break_a_line() -> None:
+    found = train_tokenizer(["hello"] * 3, TokenizerSettings(300, byte_fallback="on")).tokenizer
+    hello = found.encode(["hello"])[0]
+    byte = {number: found.vocabulary.index(f"<0x{number:02X}>") for number in range(256)}
+    cut = [byte[0xE6], byte[0xBC], *hello, byte[0xF0], byte[0xFF], byte[0xED], byte[0xA0]]
+    [text] = found.decode([cut])
+    assert set(text) == {*"hello", "\ufffd"} | ({" "} & set(text))
+    for number in range(256):
+        [text] = found.decode([[*hello, byte[number], *hello]])
+        assert text.isprintable()
+        text.encode()
+
+
+def test_bytes_are_used_where_they_take_little_of_the_vocabulary() -> None:
+    lines = [*WORDS.values()]
+    for size, choice, has_bytes in [
+        (500, "auto", False),
+        (8_255, "auto", False),
+        (8_256, "auto", True),
+        (8_256, "off", False),
+        (600, "on", True),
+        ("auto", "auto", False),
+    ]:
+        settings = TokenizerSettings(size, byte_fallback=choice)  # type: ignore[arg-type]
+        found = train_tokenizer(lines, settings).tokenizer
+        assert ("<0x00>" in found.vocabulary) == has_bytes
+    with pytest.raises(InputError, match="whole words are unknown"):
+        TokenizerSettings(model_type="word", byte_fallback="on")
+
+
+def test_bytes_and_symbols_are_not_cut_at_random() -> None:
+    settings = TokenizerSettings(
+        3_000, byte_fallback="on", user_symbols=("<sep>",), casing="inline", character_coverage=0.98
+    )
+    lines = [f"{line} <sep> Sep <0x41> 0 x" for line in WORDS.values()]
+    found = train_tokenizer(lines * 2, settings).tokenizer
+    sampler = found.word_sampler(0.1)
+    ids = found.encode(lines)
+    drawn = [found.resample(each, sampler, random.Random(1)) for each in ids]
+    assert drawn != ids
+    assert found.decode(drawn) == found.decode(ids) == lines
+    sep = found.vocabulary.index("<sep>")
+    assert all(each.count(sep) == 1 for each in drawn)
+
+
+def test_symbols_of_the_user_stay_one_piece_whatever_is_done_to_text() -> None:
+    names = ("<Sep>", "①", "@-@", "PERSON_1", 'a,b"c')
+    settings = TokenizerSettings(
+        user_symbols=names, lowercase=True, source_normalization="nfkc", target_normalization="nfkc"
+    )
+    found = train_tokenizer(["Text ② <sep> person_1 a,b"], settings).tokenizer
+    for side in (found, found.for_side("source")):
+        for name in names:
+            assert name in side.encode_as_pieces(f"Text{name}②")
+            assert side.decode(side.encode([f"Text {name} ②"])) == [f"text {name} 2"]
+    inline = TokenizerSettings(user_symbols=("NAME",), casing="inline")
+    found = train_tokenizer(["Text NAME NAMES text"], inline).tokenizer
+    assert found.decode(found.encode(["NAME NAMES Text"])) == ["NAME NAMES Text"]
+    assert found.encode_as_pieces("NAME")[-1] == "NAME"
+
+
+@pytest.mark.parametrize("symbol", ["", "a b", "<s>", "▁x", "x\n", "⇧"])
+def test_symbols_that_cannot_be_are_refused(symbol: str) -> None:
+    with pytest.raises(InputError, match=r"tokenizer\.user_symbols has"):
+        TokenizerSettings(user_symbols=(symbol,))
+
+
+def test_digits_can_be_pieces_by_themselves() -> None:
+    lines = ["the year 2024", "the 2024 of 2024", "in 2024"] * 9
+    for split, pieces in ((True, ["▁", "2", "0", "2", "4"]), (False, ["▁2024"])):
+        found = train_tokenizer(lines, TokenizerSettings(80, split_digits=split)).tokenizer
+        assert found.encode_as_pieces("2024") == pieces
 
 
 # Models of other tools, and of before

@@ -160,7 +160,7 @@ def test_text_without_words_is_an_error(lines: list[str]) -> None:
 def test_settings_out_of_range_are_errors_that_say_what_is_allowed() -> None:
     with pytest.raises(InputError, match="vocabulary_size = 4: 5 to"):
         TokenizerSettings(4)
-    with pytest.raises(InputError, match=r"character_coverage = 0.9: 0.98 to 1 is allowed"):
+    with pytest.raises(InputError, match=r'coverage = 0.9: 0.98 to 1, or "auto" is'):
         TokenizerSettings(character_coverage=0.9)
 
 
@@ -357,7 +357,9 @@ def test_help_shows_the_defaults_of_the_settings() -> None:
     for default in (
         settings.vocabulary_size,
         settings.model_type,
-        settings.character_coverage,
+        f"{settings.character_coverage}: 1, or 0.9995 with bytes",
+        f"{settings.byte_fallback}: from 8,000 pieces",
+        settings.casing,
         settings.seed,
     ):
         assert f"[default: ({default})]" in shown

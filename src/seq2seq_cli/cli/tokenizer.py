@@ -87,7 +87,7 @@ def train(
         float | None,
         typer.Option(
             help=summary(TokenizerSettings, "character_coverage"),
-            show_default="1.0",
+            show_default="auto: 1, or 0.9995 with bytes",
             rich_help_panel="Vocabulary",
         ),
     ] = None,
@@ -96,6 +96,39 @@ def train(
         typer.Option(
             "--lowercase",
             help=summary(TokenizerSettings, "lowercase"),
+            rich_help_panel="Characters",
+        ),
+    ] = None,
+    byte_fallback: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|on|off",
+            help=summary(TokenizerSettings, "byte_fallback"),
+            show_default="auto: from 8,000 pieces",
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A string that is always one piece by itself, such as <sep>. May be repeated.",
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
+    split_digits: Annotated[
+        bool | None,
+        typer.Option(
+            "--split-digits",
+            help=summary(TokenizerSettings, "split_digits"),
+            rich_help_panel="Vocabulary",
+        ),
+    ] = None,
+    casing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keep|inline",
+            help=meaning(TokenizerSettings, "casing"),
+            show_default="keep",
             rich_help_panel="Characters",
         ),
     ] = None,
@@ -156,6 +189,10 @@ def train(
         "model_type": model_type,
         "character_coverage": coverage,
         "lowercase": lowercase,
+        "byte_fallback": byte_fallback,
+        "user_symbols": symbol,
+        "split_digits": split_digits,
+        "casing": casing,
         "source_normalization": source_normalization,
         "target_normalization": target_normalization,
         "seed": seed,

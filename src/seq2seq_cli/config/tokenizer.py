@@ -10,6 +10,7 @@ from seq2seq_cli.config.settings import Section, require, setting
 UNLIMITED = 1 << 24  # pieces; more than there are characters
 Normalization = Literal["auto", "identity", "nfc", "nfkc", "nmt_nfkc"]
 ModelType = Literal["unigram", "bpe", "char", "word"]
+RESERVED = "\u2581\u2585\u21e7\u21ea"  # ▁ ▅ ⇧ ⇪, which mean something inside of pieces
 LANGUAGE = r"[A-Za-z][\w-]*"  # the name of a language
 
 
@@ -38,8 +39,36 @@ class TokenizerSettings(Section):
     Translation of Rare Words with Subword Units (bpe).
     """
 
-    character_coverage: float = setting(1.0, at_least=0.98, at_most=1)
-    """Share of the text's characters that have a piece; 0.9995 suits Chinese and Japanese."""
+    character_coverage: float | Literal["auto"] = setting("auto", at_least=0.98, at_most=1)
+    """Share of the text's characters that have a piece; 0.9995 suits Chinese and Japanese.
+
+    auto is 0.9995 with byte fallback, so that a model learns to read and write the rarest
+    characters in bytes, and otherwise 1.
+    """
+
+    byte_fallback: Literal["auto", "on", "off"] = "auto"
+    """Spell characters that have no piece in bytes, instead of reading them as unknown.
+
+    This takes 256 pieces. auto is on for unigram and bpe tokenizers with at least 8,000 pieces
+    besides, 3% of which the bytes are; in a smaller vocabulary they would cost more.
+    """
+
+    user_symbols: tuple[str, ...] = ()
+    """Strings that are always one piece by themselves, such as <sep> or a placeholder.
+
+    Neither normalisation nor case folding changes them.
+    """
+
+    split_digits: bool = False
+    """Make each digit a piece by itself, so that numbers are copied digit by digit."""
+
+    casing: Literal["keep", "inline"] = "keep"
+    """How capitals are read and written.
+
+    inline lowers them and puts a piece ⇧ after a capitalised word and ⇪ after one in capitals, so
+    that every word has the same pieces in any case; words in mixed case stay as they are. What is
+    written has its capitals again.
+    """
 
     source_normalization: Normalization = "auto"
     """What becomes of the characters of source text before it is cut into pieces.
@@ -84,4 +113,31 @@ class TokenizerSettings(Section):
         require(
             len(set(self.languages)) == len(self.languages),
             f"tokenizer.languages = {', '.join(self.languages)}: each is named once",
+        )
+        self._check_user_symbols()
+        require(
+            self.byte_fallback != "on" or self.model_type != "word",
+            'tokenizer.byte_fallback = "on" spells unknown characters, and with '
+            'tokenizer.model_type = "word" whole words are unknown; choose another type, or "off"',
+        )
+        require(
+            self.casing == "keep" or self.lowercase is False,
+            'tokenizer.casing = "inline" keeps capitals and tokenizer.lowercase removes them; '
+            "choose one",
+        )
+
+    def _check_user_symbols(self) -> None:
+        """Raise InputError unless the symbols are different strings without white space."""
+        names = symbols.PIECES.values()
+        for symbol in self.user_symbols:
+            require(
+                symbol.split() == [symbol]
+                and symbol.isprintable()
+                and not (symbol in names or set(symbol) & set(RESERVED)),
+                f'tokenizer.user_symbols has "{symbol}": visible characters without spaces are '
+                f"allowed, and neither {', '.join(names)} nor anything with {' '.join(RESERVED)}",
+            )
+        require(
+            len(set(self.user_symbols)) == len(self.user_symbols),
+            f"tokenizer.user_symbols = {', '.join(self.user_symbols)}: each is named once",
         )

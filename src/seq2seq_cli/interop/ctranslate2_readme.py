@@ -69,7 +69,7 @@ spaces, and U+2581 and U+2585, which SentencePiece reserves, by U+FDD0 and U+FDD
 - **Long lines** are cut off after 1,024 tokens (`max_input_length`). `seq2seq translate` splits a
   line of more than $max_length tokens at sentence ends, since the model has learned from shorter
   ones.
-$alignments$languages"""
+$alignments$languages$casing"""
 )
 
 ALIGNMENTS = """\
@@ -80,17 +80,25 @@ LANGUAGES = """\
 - **A tag before a blank line** is a piece like others, so CTranslate2 translates it into something.
   Leave blank lines out before adding the tag, as above.
 """
+CASING = """\
+- **Capitals and symbols**: the tokenizers mark capitals (⇧, ⇪) or keep symbols whole, which
+  SentencePiece alone does not. Cut lines with `seq2seq tokenizer encode $source --side source` and
+  join pieces with `seq2seq tokenizer decode $target`, instead of the program above.
+"""
 
 
 def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -> str:
     """The text, for a model that learned to read up to `max_length` source tokens."""
-    joint = tokenizers.is_joint
+    joint, sides = tokenizers.is_joint, (tokenizers.source, tokenizers.target)
+    names = {
+        "source": JOINT_TOKENIZER if joint else SOURCE_TOKENIZER,
+        "target": JOINT_TOKENIZER if joint else TARGET_TOKENIZER,
+    }
     normalize = tokenizers.source.form.as_python("line")
     several_layers = config.decoder_layers > 1
     tags = tokenizers.source.tags
     return TEXT.substitute(
-        source=JOINT_TOKENIZER if joint else SOURCE_TOKENIZER,
-        target=JOINT_TOKENIZER if joint else TARGET_TOKENIZER,
+        names,
         imports="import unicodedata\n\n" if normalize else "",
         normalize="".join(f"    line = {call}\n" for call in normalize),
         tag=f'"{language_tag(next(iter(tags)))}", *' if tags else "",
@@ -101,4 +109,7 @@ def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -
         if several_layers
         else "",
         languages=LANGUAGES if tags else "",
+        casing=Template(CASING).substitute(names)
+        if any(each.form.inline_casing or each.form.symbols for each in sides)
+        else "",
     )

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from sentencepiece import SentencePieceTrainer
 
@@ -21,6 +22,8 @@ from seq2seq_cli.tokenization.language_tags import TAG, language_tag
 from seq2seq_cli.tokenization.protobuf import FORMS_FIELD, length_delimited
 from seq2seq_cli.tokenization.text_form import (
     SIDES,
+    TITLE,
+    UPPER,
     ChangedLines,
     Side,
     TextForm,
@@ -47,6 +50,9 @@ PUBLISHED_SIZES = (
     (1_300_000, 8_000),
     (4_500_000, 32_000),
 )
+BYTES = 256  # pieces of byte fallback
+ROOM_FOR_BYTES = 8_000  # pieces of text; 256 bytes are 3% of as many
+COVERAGE_WITH_BYTES = 0.9995  # SentencePiece's default; the rest is learned in bytes
 WORD_VOCABULARY = 50_000  # words; Luong et al. 2015
 
 
@@ -119,10 +125,14 @@ def train_tokenizer_on_sides(
             f"(seed {settings.seed})"
         )
     size = settings.vocabulary_size
+    settings = _with_byte_fallback(settings, size, reader.lines / sides)
     if size == "auto":
         sentences = math.ceil(reader.lines / sides)
         size, note = _automatic_size(settings.model_type, sentences)
         notes.append(note)
+        if settings.byte_fallback == "on" and size < UNLIMITED:
+            size += BYTES
+            notes.append(f"vocabulary size: {BYTES} more for bytes, which spell rare characters")
     tokenizer = _train_nearest_size(sample.lines, settings, size)
     notes.extend(_size_notes(size, len(tokenizer)))
     return TrainedTokenizer(tokenizer, notes)
@@ -229,6 +239,25 @@ def _words(lines: Iterable[str]) -> Iterator[str]:
                 yield word[start : start + REFLOWED_CHARACTERS]
 
 
+def _with_byte_fallback(
+    settings: TokenizerSettings, size: int | Literal["auto"], sentences: float
+) -> TokenizerSettings:
+    """The settings with byte fallback switched on or off, and the coverage that goes with it.
+
+    With a piece for every character, bytes would never occur in training; a model could neither
+    read nor write them.
+    """
+    text_pieces = (
+        automatic_vocabulary_size(math.ceil(sentences)) if size == "auto" else size - BYTES
+    )
+    has_room = settings.model_type in ("unigram", "bpe") and text_pieces >= ROOM_FOR_BYTES
+    spells = settings.byte_fallback == "on" or (settings.byte_fallback == "auto" and has_room)
+    coverage = settings.character_coverage
+    if coverage == "auto":
+        coverage = COVERAGE_WITH_BYTES if spells else 1.0
+    return replace(settings, byte_fallback="on" if spells else "off", character_coverage=coverage)
+
+
 def _automatic_size(model_type: str, sentences: int) -> tuple[int, str]:
     """Return what "auto" means for a model type, in pieces, and the note that says why."""
     if model_type == "char":
@@ -275,6 +304,7 @@ def _train_nearest_size(lines: list[str], settings: TokenizerSettings, size: int
 def _run_sentencepiece(lines: list[str], settings: TokenizerSettings, size: int) -> bytes:
     """Return a trained model; raises RuntimeError if `size` is less than the characters need."""
     model = io.BytesIO()
+    marks = (TITLE, UPPER) if settings.casing == "inline" else ()
     SentencePieceTrainer.train(
         # An iterator and a stream, since the model would record the names of files.
         sentence_iterator=_reflow(lines),
@@ -283,6 +313,9 @@ def _run_sentencepiece(lines: list[str], settings: TokenizerSettings, size: int)
         vocab_size=size,
         hard_vocab_limit=False,
         character_coverage=settings.character_coverage,
+        byte_fallback=settings.byte_fallback == "on",
+        split_digits=settings.split_digits,
+        user_defined_symbols=[*settings.user_symbols, *marks],
         normalization_rule_name="identity",
         pad_id=symbols.PAD,
         unk_id=symbols.UNK,

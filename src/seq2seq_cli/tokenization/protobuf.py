@@ -10,7 +10,7 @@ MODEL_TYPE_FIELD, UNK_SURFACE_FIELD = 3, 44  # of the trainer's settings
 ID_FIELDS = {PAD: 43, UNK: 40, BOS: 41, EOS: 42}  # of the control symbols, in the same settings
 NAME_FIELDS = {PAD: 48, UNK: 45, BOS: 46, EOS: 47}
 TEXT_FIELD, TYPE_FIELD = 1, 3  # of a piece
-UNKNOWN_TYPE, CONTROL_TYPE = 2, 3
+TEXT_TYPE, UNKNOWN_TYPE, CONTROL_TYPE = 1, 2, 3
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 PIECES_OF_TEXT_FIELD, BEGIN_FIELD, END_FIELD = 2, 4, 5  # of a text that was encoded, of its pieces
 
@@ -23,6 +23,15 @@ def model_type(model: bytes) -> str:
                 if inner == MODEL_TYPE_FIELD and isinstance(value, int):
                     return MODEL_TYPES.get(value, "unknown")
     return "unigram"  # the default of the field
+
+
+def piece_types(model: bytes) -> list[int]:
+    """The types of a model's pieces, as numbers."""
+    types = []
+    for field, piece in message_fields(model):
+        if field == PIECE_FIELD and isinstance(piece, bytes):
+            types.append(int(dict(message_fields(piece)).get(TYPE_FIELD, TEXT_TYPE)))
+    return types
 
 
 def forms(model: bytes) -> bytes | None:

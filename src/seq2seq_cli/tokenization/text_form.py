@@ -8,16 +8,17 @@ Every step is a function of the line alone, and the same in training and in tran
 
 1. Characters that are not text become a space: control characters (NUL, TAB, CR, U+0085, form feed,
    ...), U+2028, U+2029, lone surrogates and the noncharacters that step 3 uses.
-2. Unicode normalisation, and case folding.
-3. Two characters that SentencePiece uses itself, U+2581 and U+2585, are replaced by noncharacters,
-   which `restore` turns back.
+2. Unicode normalisation, and case folding. Symbols of the user's are left out of both.
+3. Characters that SentencePiece or step 4 use themselves are replaced by noncharacters, which
+   `restore` turns back.
+4. With inline casing, words with capitals are lowered and marked, which `restore` undoes too.
 """
 
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any, Literal, cast
 
@@ -36,12 +37,17 @@ AUTOMATIC: dict[Side, Normalization] = {"source": "nfkc", "target": "identity"}
 
 SHOWN = 20  # characters before and after the first that is changed
 
-RESERVED = {"\u2581": "\ufdd0", "\u2585": "\ufdd1"}  # by SentencePiece -> as its models read them
+TITLE, UPPER = "\u21e7", "\u21ea"  # ⇧ and ⇪, after a word that has capitals
+# By SentencePiece and for casing -> as models read them if text contains them
+RESERVED = {"\u2581": "\ufdd0", "\u2585": "\ufdd1", TITLE: "\ufdd2", UPPER: "\ufdd3"}
 TO_PIECES = str.maketrans(RESERVED)
 TO_TEXT = str.maketrans({piece: text for text, piece in RESERVED.items()})
 CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
-NON_TEXT = re.compile(f"[{CONTROLS}\ufdd0\ufdd1]")
+CONTROL = re.compile(f"[{CONTROLS}]")
+NON_TEXT = re.compile(f"[{CONTROLS}\ufdd0-\ufdd3]")
 NON_TEXT_OF_OTHERS = re.compile(f"[{CONTROLS}{WORD_START}]")
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")  # of letters; an apostrophe may be inside
+MARKED = re.compile(f"({WORD.pattern})([{TITLE}{UPPER}])|[{TITLE}{UPPER}]")
 SPACES = re.compile(" +")
 DOTTED_I = "i\u0307"  # case folding makes it of İ; an i has its dot already
 
@@ -52,6 +58,8 @@ class TextForm:
 
     normalization: Normalization = "identity"
     lowercase: bool = False
+    inline_casing: bool = False
+    symbols: tuple[str, ...] = ()  # that stay as they are
 
     @classmethod
     def of(cls, settings: TokenizerSettings, side: Side) -> "TextForm":
@@ -63,6 +71,8 @@ class TextForm:
         return cls(
             normalization=AUTOMATIC[side] if normalization == "auto" else normalization,
             lowercase=settings.lowercase is True or settings.lowercase == side,
+            inline_casing=settings.casing == "inline",
+            symbols=settings.user_symbols,
         )
 
     @property
@@ -80,9 +90,19 @@ class TextForm:
 
     def read(self, line: str) -> str:
         """The line as SentencePiece gets it."""
-        return self._normalize(NON_TEXT.sub(" ", line)).translate(TO_PIECES)
+        text = self._normalize(NON_TEXT.sub(" ", line)).translate(TO_PIECES)
+        if self.inline_casing and text != text.lower():
+            text = "".join(part for part, _ in self._marked(text))
+        return text
 
     def _normalize(self, text: str) -> str:
+        if not self.symbols:
+            return self._normalize_all(text)
+        parts = _divider(self.symbols).split(text)  # symbols are every second part
+        parts[::2] = map(self._normalize_all, parts[::2])
+        return "".join(parts)
+
+    def _normalize_all(self, text: str) -> str:
         normalize = _normalizer(self.normalization)
         text = normalize(text)
         if self.lowercase:
@@ -91,6 +111,8 @@ class TextForm:
 
     def restore(self, line: str) -> str:
         """The text of a line that SentencePiece put together from pieces."""
+        if self.inline_casing:
+            line = MARKED.sub(_with_capitals, line)
         return line.translate(TO_TEXT)
 
     def written(self, line: str) -> str:
@@ -99,6 +121,28 @@ class TextForm:
         Equal to `plain(line)` unless the settings change the text.
         """
         return plain(self.restore(self.read(line)))
+
+    def _marked(self, text: str) -> Iterator[tuple[str, Iterable[int]]]:
+        """Yield a text in parts, with the index of each character: marked words, and the rest."""
+        end = 0
+        kept = {
+            index
+            for found in (_divider(self.symbols).finditer(text) if self.symbols else ())
+            for index in range(*found.span())
+        }
+        for found in WORD.finditer(text):
+            word = found[0]
+            lowered = word.lower()
+            mark = TITLE if word[1:] == lowered[1:] else UPPER
+            if word == lowered or _in_capitals(lowered, mark) != word:
+                continue
+            if kept and not kept.isdisjoint(range(*found.span())):
+                continue
+            yield text[end : found.start()], range(end, found.start())
+            end = found.end()
+            yield lowered, range(found.start(), end)
+            yield mark, [end - 1]
+        yield text[end:], range(end, len(text))
 
     def as_python(self, name: str) -> list[str]:
         """Expressions that one after the other do the same with a line in this variable.
@@ -118,6 +162,12 @@ class TextForm:
 
     def read_with_origins(self, line: str) -> tuple[str, list[int]]:
         """The line as SentencePiece gets it, and the index in `line` each character comes from."""
+        if self.inline_casing:
+            text, places = replace(self, inline_casing=False).read_with_origins(line)
+            marked = list(self._marked(text))
+            return "".join(part for part, _ in marked), [
+                places[index] for _, indices in marked for index in indices
+            ]
         read = self.read(line)
         if line.isascii():
             return read, list(range(len(line)))
@@ -133,6 +183,22 @@ class TextForm:
             origins += [start] * len(self.read(part))
             start += len(part)
         return read, origins
+
+
+def _in_capitals(word: str, mark: str) -> str:
+    """A word in lower case with its capitals: the first letter, or all."""
+    return word[0].title() + word[1:] if mark == TITLE else word.upper()
+
+
+def _with_capitals(marked: re.Match[str]) -> str:
+    return _in_capitals(marked[1], marked[2]) if marked[1] else ""
+
+
+@cache
+def _divider(symbols: tuple[str, ...]) -> re.Pattern[str]:
+    """Splits text into what is between these symbols and the symbols themselves."""
+    longest_first = sorted(symbols, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest_first))})")
 
 
 class ForeignForm(TextForm):
@@ -241,4 +307,4 @@ def form_from_json(data: bytes, side: Side) -> TextForm:
     names = {each.name for each in fields(TextForm)}
     if not names >= table.keys():
         raise ValueError(f"unknown: {', '.join(table.keys() - names)}")
-    return TextForm(**table)
+    return TextForm(**table | {"symbols": tuple(table.get("symbols", ()))})

@@ -28,15 +28,17 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.language_tags import TAG
 from seq2seq_cli.tokenization.protobuf import (
     NORMALIZER_FIELD,
+    TEXT_TYPE,
     TRAINER_FIELD,
     forms,
     message_fields,
     model_type,
     piece_offsets,
+    piece_types,
     with_symbols_in_front,
 )
 from seq2seq_cli.tokenization.subwords import MergeSampler, UnigramSampler, WordSampler
-from seq2seq_cli.tokenization.text_form import ForeignForm, Side, TextForm, form_from_json
+from seq2seq_cli.tokenization.text_form import CONTROL, ForeignForm, Side, TextForm, form_from_json
 
 UNKNOWN = "⁇"  # how decoded text shows UNK
 
@@ -250,12 +252,11 @@ class Tokenizer:
 
     @cached_property
     def _is_text(self) -> list[bool]:
-        """For each id, whether its piece is text, and not a control symbol, UNK or a tag."""
-        processor = self._processor
+        """For each id, whether its piece is text, and neither a symbol of any kind nor a byte."""
+        tags = set(self.tags.values())
         return [
-            not (processor.IsControl(number) or processor.IsUnknown(number))
-            and number not in self.tags.values()
-            for number in range(len(self))
+            kind == TEXT_TYPE and number not in tags
+            for number, kind in enumerate(piece_types(self.model))
         ]
 
     @cached_property
@@ -284,7 +285,8 @@ class Tokenizer:
     ) -> list[str]:
         """Return the text of each sentence of ids, as one line.
 
-        Whatever the ids, a line contains neither LF nor CR, and spaces as in normalised text. PAD,
+        Whatever the ids, a line contains no LF, CR or other control character, and spaces as in
+        normalised text. Bytes that are not UTF-8 become U+FFFD. PAD,
         BOS and EOS are left out, UNK is shown as `UNKNOWN`. Raises IndexError for an id that is not
         in the vocabulary.
         """
@@ -295,7 +297,7 @@ class Tokenizer:
             lines = [self._processor.Decode(sentence) for sentence in lists]
         else:
             lines = self._processor.Decode(lists, num_threads=threads or -1)
-        lines = [self.form.restore(line.replace("\n", " ").replace("\r", " ")) for line in lines]
+        lines = [self.form.restore(CONTROL.sub(" ", line)) for line in lines]
         if not self._collapses_spaces:
             return lines
         return [" ".join(filter(None, line.split(" "))) for line in lines]
