@@ -1,4 +1,6 @@
-"""The four control symbols that every vocabulary begins with, and the mark of a word's start."""
+"""The four control symbols that every vocabulary begins with, and how its pieces are written."""
+
+import re
 
 PAD = 0
 UNK = 1
@@ -8,3 +10,4 @@ EOS = 3
 PIECES = {PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
 
 WORD_START = "\u2581"  # SentencePiece begins the first piece of each word with it
+BYTE = re.compile("<0x([0-9A-F]{2})>")  # a piece that stands for a byte of a character without one

@@ -85,6 +85,21 @@ def test_a_prefix_begins_its_translation(seq2seq, trained, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_prefix_may_end_within_a_word(seq2seq, trained, tmp_path):
+    """Its characters come, and what follows them completes the word as the model would."""
+    whole = seq2seq("translate", trained, folder=tmp_path, stdin=LINES)
+    lines = whole.stdout.decode().splitlines()
+    for cut in (1, 2):
+        begun = [line[:cut] if line else "" for line in lines]
+        (tmp_path / "begin").write_text("".join(f"{line}\n" for line in begun))
+        done = seq2seq("translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES)
+        assert done.stdout.decode().splitlines() == lines
+    (tmp_path / "begin").write_text("".join(f"{line[:2]} \n" for line in lines))  # whole words
+    done = seq2seq("translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES)
+    first = done.stdout.decode().splitlines()[0]
+    assert first.startswith(lines[0][:2])
+
+
 @pytest.mark.parametrize(
     ("prefix", "message"),
     [

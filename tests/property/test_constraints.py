@@ -36,11 +36,14 @@ from seq2seq_cli.search.constraints import (
     Step,
     constraints_for,
 )
+from seq2seq_cli.search.prefix import ForcedPrefix, complete_moves
 from seq2seq_cli.search.request import Request
 from seq2seq_cli.symbols import EOS, UNK
 
 SOURCES = ([4, 5, 6, EOS], [6, EOS], [5, 5, 4, 6, 4, EOS], [EOS], [4, 4, EOS])
-PREFIXES = ([5, 4], [], [6, 6, 6], [UNK], [4])
+# The third may be 6 6 4, 6 4 or 5 4: a word that can be cut into pieces in several ways.
+WORD = ForcedPrefix(complete_moves([[(5, 2), (6, 1)], [(4, 3), (6, 2)], [(4, 3)]]), tokens=(6, 4))
+PREFIXES = ([5, 4], [], WORD, [UNK], [4])
 
 # Options under which each constraint changes what is found.
 OPTIONS: dict[type[Constraint], dict[str, Any]] = {

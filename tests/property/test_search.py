@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -20,7 +21,15 @@ from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.inference.beams import STEPS
 from seq2seq_cli.models import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.padding import pad
-from seq2seq_cli.search import Hypothesis, Predictor, SearchOptions, Shortlist, beam
+from seq2seq_cli.search import (
+    ForcedPrefix,
+    Hypothesis,
+    Predictor,
+    SearchOptions,
+    Shortlist,
+    beam,
+)
+from seq2seq_cli.search.prefix import complete_moves
 from seq2seq_cli.search.sampling import draw_columns
 from seq2seq_cli.search.torch_beam import SearchedSentence
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
@@ -123,6 +132,21 @@ def test_a_batch_of_1_equals_a_batch_of_64(model: TranslationModel) -> None:
         assert [h.score for h in row] == pytest.approx(expected, abs=1e-4, rel=1e-4)
 
 
+def random_word(seed: int) -> ForcedPrefix:
+    """A prefix whose tokens, 4 to 6, lead from a state to any later one."""
+    random = Random(seed)
+    size = random.randint(1, 6)
+    moves = [
+        [(token, random.randint(state + 1, size)) for token in random.sample(range(4, 7), 2)]
+        for state in range(size)
+    ]
+    tokens, state = [], 0
+    while state < size:
+        token, state = random.choice(moves[state])
+        tokens.append(token)
+    return ForcedPrefix(complete_moves([sorted(each) for each in moves]), tuple(tokens))
+
+
 @pytest.mark.parametrize("lengths", [{}, {"min_ratio": 0.8, "max_ratio": 1.2, "max_extra": 0}])
 @pytest.mark.parametrize(("beam_size", "n_best"), [(1, 1), (4, 1), (3, 3)])
 def test_search_in_kernels_finds_exactly_what_search_in_torch_finds(
@@ -137,7 +161,10 @@ def test_search_in_kernels_finds_exactly_what_search_in_torch_finds(
     options = SearchOptions(beam=beam_size, n_best=n_best, **lengths)
     sources = random_sources(24)
     random = torch.Generator().manual_seed(1)
-    prefixes = [torch.randint(4, 7, (i % 4,), generator=random).tolist() for i in range(24)]
+    prefixes: list[Sequence[int] | ForcedPrefix] = [
+        torch.randint(4, 7, (i % 4,), generator=random).tolist() for i in range(24)
+    ]
+    prefixes[::5] = [random_word(seed) for seed in range(len(prefixes[::5]))]
     translations = torch.randint(3, 7, (model.source_embedding.num_embeddings, 2))
     shortlist = Shortlist(translations, torch.arange(6), 7)
     for begun, listed in itertools.product(((), prefixes), (None, shortlist)):
@@ -308,8 +335,19 @@ def repeats(words: Sequence[int], size: int) -> bool:
     return len(set(grams)) < len(grams)
 
 
+def begins_with(words: tuple[int, ...], prefix: ForcedPrefix) -> bool:
+    state = 0
+    for word in words:
+        if state == prefix.end:
+            break
+        if word not in prefix.moves[state].tokens:
+            return False
+        state = prefix.after(state, word)
+    return state == prefix.end
+
+
 def enumerated(
-    model: TranslationModel, source: list[int], options: SearchOptions, prefix: tuple[int, ...]
+    model: TranslationModel, source: list[int], options: SearchOptions, prefix: ForcedPrefix
 ) -> dict[tuple[int, ...], float]:
     """The score of every target that the options allow, by forward passes and their formulas."""
     scores = {}
@@ -319,7 +357,7 @@ def enumerated(
             continue
         if options.no_repeat_ngram and repeats(words, options.no_repeat_ngram):
             continue
-        if words[: len(prefix)] != prefix:
+        if not begins_with(words, prefix):
             continue
         given, target = torch.tensor([source]), torch.tensor([[BOS, *words, EOS]])
         token_scores = Predictor([model]).token_scores(given, target)[0].tolist()
@@ -346,12 +384,13 @@ def enumerated(
         ({"no_repeat_ngram": 2, "alpha": 0.3}, ()),
         ({"min_ratio": 0.7, "max_ratio": 0.7}, ()),
         ({}, (5, 4)),
+        ({}, ForcedPrefix(complete_moves([[(4, 2), (6, 1)], [(5, 2)]]), (4,))),
         ({"coverage_penalty": 0.4}, ()),
     ],
     ids=str,
 )
 def test_every_penalty_and_constraint_is_what_its_formula_says(
-    model: TranslationModel, options: dict[str, float], prefix: tuple[int, ...]
+    model: TranslationModel, options: dict[str, float], prefix: tuple[int, ...] | ForcedPrefix
 ) -> None:
     if "coverage_penalty" in options and not model.attends_to_source:
         pytest.skip("a fixed context has no attention")
@@ -363,6 +402,8 @@ def test_every_penalty_and_constraint_is_what_its_formula_says(
     follows = wide.coverage_penalty > 0
     predictor = Predictor([model], captures_attention=follows)
     [found] = search.beam_search(predictor, pad([source]), wide, [prefix])
+    if not isinstance(prefix, ForcedPrefix):
+        prefix = ForcedPrefix.of_tokens(prefix)
     expected = enumerated(model, source, wide, prefix)
     assert {h.tokens: h.score for h in found} == pytest.approx(expected, abs=2e-4, rel=2e-4)
 

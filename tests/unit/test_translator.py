@@ -135,10 +135,10 @@ def test_json_lines_hold_the_warnings_of_their_line(make):
 def test_segments_are_drawn_alike_in_any_window_and_the_first_has_the_prefix(
     make, tokenizer, monkeypatch
 ):
-    asked: list[tuple[int, list[int]]] = []
+    asked: list[tuple[int, tuple[int, ...]]] = []
 
     def note(predictor, source, options, prefixes, numbers):
-        asked.extend(zip(numbers, prefixes, strict=True))
+        asked.extend((n, each.tokens) for n, each in zip(numbers, prefixes, strict=True))
         return search(predictor, source, options, prefixes, numbers)
 
     monkeypatch.setattr(translator_module, "search", note)
@@ -151,7 +151,8 @@ def test_segments_are_drawn_alike_in_any_window_and_the_first_has_the_prefix(
         make().translate(lines[window], prefixes[window], first_number=number)
     assert sorted(asked) == whole
     assert len({number for number, _ in whole}) == 4
-    assert sorted(ids for _, ids in whole) == sorted([[], *tokenizer.encode(prefixes)])
+    expected = [(), *map(tuple, tokenizer.encode(prefixes))]
+    assert sorted(ids for _, ids in whole) == sorted(expected)
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\t", "\0", "\u2028", "\x85\x0c"])

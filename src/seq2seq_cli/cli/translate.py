@@ -89,7 +89,7 @@ def translate(
         typer.Option(
             metavar="FILE",
             help="File with the beginning of each translation, line by line; a blank line leaves "
-            "it free.",
+            "it free. The last word may go on unless a space follows it.",
             rich_help_panel=FILES,
         ),
     ] = None,

@@ -1,5 +1,6 @@
 """Source ids to scored hypotheses, with any model. To read it, begin with `torch_beam`.
 
+- `prefix`: what a translation begins with
 - `request`: a batch with the limits of each sentence
 - `hypothesis`: a finished translation
 - `shortlist`: the likely target words of a source
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from seq2seq_cli.search.hypothesis import Hypothesis
     from seq2seq_cli.search.methods import search
     from seq2seq_cli.search.predictor import Predictor
+    from seq2seq_cli.search.prefix import ForcedPrefix
     from seq2seq_cli.search.sampling import sample
     from seq2seq_cli.search.shortlist import Shortlist
 
 __all__ = [
+    "ForcedPrefix",
     "Hypothesis",
     "Predictor",
     "SearchOptions",
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 _FILES = {
+    "ForcedPrefix": "search.prefix",
     "Hypothesis": "search.hypothesis",
     "Predictor": "search.predictor",
     "SearchOptions": "config.search",

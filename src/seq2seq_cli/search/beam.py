@@ -14,11 +14,11 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.inference import has_kernels
 from seq2seq_cli.search.constraints import Constraint, constraints_for
-from seq2seq_cli.search.decoding import Decoding
+from seq2seq_cli.search.decoding import begin
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.kernel_beam import search_in_kernels
 from seq2seq_cli.search.predictor import Predictor
-from seq2seq_cli.search.request import Request
+from seq2seq_cli.search.request import ForcedPrefixes, Request
 from seq2seq_cli.search.torch_beam import search_in_torch
 
 
@@ -26,17 +26,16 @@ def beam_search(
     predictor: Predictor,
     source: Tensor,
     options: SearchOptions,
-    prefixes: Sequence[Sequence[int]] = (),
+    prefixes: ForcedPrefixes = (),
 ) -> list[list[Hypothesis]]:
     """Translate (B, S) ids: for each row the `n_best` best hypotheses found, best first.
 
-    `prefixes` are token ids that translations begin with, one sequence for each row. Raises
-    NoNumbersError if the model's scores are not finite.
+    `prefixes` are what translations begin with, one for each row. Raises NoNumbersError if the
+    model's scores are not finite.
     """
-    request = Request.of(source, options, prefixes)
-    constraints = constraints_for(request)
     with torch.inference_mode():
-        decoding = Decoding(predictor, source, request.prefix_tokens)
+        decoding, request = begin(predictor, Request.of(source, options, prefixes))
+        constraints = constraints_for(request)
         if kernels_serve(request, constraints):
             found = search_in_kernels(decoding, request)
         else:

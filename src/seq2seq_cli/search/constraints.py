@@ -16,6 +16,7 @@ from torch import Tensor
 
 from seq2seq_cli.inference.candidates import log_sum_exp
 from seq2seq_cli.search.decoding import Decoding
+from seq2seq_cli.search.prefix import ForcedPrefix
 from seq2seq_cli.search.request import Request, Sentence
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
@@ -186,27 +187,51 @@ class MaxLength(Constraint):
         step.allow_only(at_limit, EOS, step.logits)
 
 
-@dataclass
 class Prefix(Constraint):
     """A hypothesis begins with the prefix of its sentence, whatever else is forbidden."""
 
-    longest: int
     in_kernels = True
+
+    def __init__(self, prefixes: Sequence[ForcedPrefix]) -> None:
+        self.rows = [(prefix, 0) for prefix in prefixes]  # N, the prefix of each and its state
+        self.open: list[int] = []  # rows whose prefix is not complete
+        self._find_open()
 
     @classmethod
     def of(cls, request: Request) -> "Prefix | None":
-        longest = max((len(sentence.prefix) for sentence in request.sentences), default=0)
-        return cls(longest) if longest else None
+        prefixes = [sentence.prefix for sentence in request.sentences]
+        return cls(prefixes) if any(prefixes) else None
+
+    def _find_open(self) -> None:
+        self.open = [row for row, (prefix, state) in enumerate(self.rows) if state < prefix.end]
 
     def needs_unconstrained(self, length: int) -> bool:
-        return length <= self.longest
+        return bool(self.open)
 
     def apply(self, step: Step) -> None:
-        index = step.length - 1
-        for i in step.indices(lambda sentence: index < len(sentence.prefix)):
-            token = torch.tensor(step.sentences[i].prefix[index], device=step.logits.device)
-            column = int(step.decoding.columns_of(token))
-            step.allow_only([i], column, step.unconstrained)
+        for row in self.open:
+            prefix, state = self.rows[row]
+            tokens = torch.tensor(prefix.moves[state].tokens, device=step.logits.device)
+            columns = step.decoding.columns_of(tokens)
+            only = torch.full_like(step.logits[row], -torch.inf)
+            only[columns] = step.unconstrained[row, columns]
+            step.logits[row] = only
+
+    def extend(self, origins: Tensor, tokens: Tensor, attention: Tensor) -> None:
+        if not self.open:
+            return
+        before = [self.rows[row] for row in origins.tolist()]
+        self.rows = [
+            (prefix, prefix.after(state, token))
+            for (prefix, state), token in zip(before, tokens.tolist(), strict=True)
+        ]
+        self._find_open()
+
+    def keep(self, rows: Tensor) -> None:
+        if not self.open:
+            return
+        self.rows = [self.rows[row] for row in rows.tolist()]
+        self._find_open()
 
 
 class CoveragePenalty(Constraint):

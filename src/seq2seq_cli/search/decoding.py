@@ -16,6 +16,7 @@ from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models import State, capture_attention, reorder_state
 from seq2seq_cli.search.predictor import Predictor
+from seq2seq_cli.search.request import Request
 
 
 class Decoding:
@@ -123,6 +124,12 @@ class Decoding:
             self._absent = self._absent.index_select(0, sentences)
         self.reorder(rows)
 
+    def lists(self) -> list[frozenset[int]] | None:
+        """The tokens on the list of each sentence (B) at first; None if there is no shortlist."""
+        if self.column_tokens is None or self._absent is None:
+            return None
+        return [frozenset(self.column_tokens[~absent].tolist()) for absent in self._absent]
+
     def columns_of(self, tokens: Tensor) -> Tensor:
         """Find the columns of tokens that are on every list."""
         return (
@@ -132,3 +139,11 @@ class Decoding:
     def tokens_of(self, columns: Tensor) -> Tensor:
         """Find the tokens of columns."""
         return columns if self.column_tokens is None else self.column_tokens[columns]
+
+
+def begin(predictor: Predictor, request: Request) -> tuple[Decoding, Request]:
+    """Begin to predict the targets of a request; its prefixes become those that a shortlist has."""
+    tokens = request.prefix_tokens
+    decoding = Decoding(predictor, request.source, tokens)
+    lists = None if tokens is None else decoding.lists()
+    return decoding, request if lists is None else request.within(lists)

@@ -29,7 +29,10 @@ def search_in_kernels(decoding: Decoding, request: Request) -> list[list[Hypothe
             max_lengths=[sentence.max_length for sentence in sentences],
             length_penalties=[1.0, *map(options.length_penalty_for, range(1, longest + 2))],
             prefixes=[
-                decoding.columns_of(torch.tensor(sentence.prefix, dtype=torch.int64)).tolist()
+                [
+                    (decoding.columns_of(torch.tensor(tokens)).tolist(), states)
+                    for tokens, states in sentence.prefix.moves
+                ]
                 for sentence in sentences
             ],
         )

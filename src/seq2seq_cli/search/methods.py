@@ -8,6 +8,7 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.search.beam import beam_search
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.predictor import Predictor
+from seq2seq_cli.search.request import ForcedPrefixes
 from seq2seq_cli.search.sampling import sample
 
 
@@ -15,7 +16,7 @@ def search(
     predictor: Predictor,
     source: Tensor,
     options: SearchOptions,
-    prefixes: Sequence[Sequence[int]] = (),
+    prefixes: ForcedPrefixes = (),
     numbers: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
     """Translate (B, S) ids by `sample` if the options say so, else by `beam_search`."""

@@ -1,13 +1,17 @@
 """What a search is asked for: sources, options, and the limits of each sentence's translations."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.padding import pad
+from seq2seq_cli.search.prefix import ForcedPrefix
 from seq2seq_cli.symbols import PAD
+
+ForcedPrefixes = Sequence[ForcedPrefix | Sequence[int]]  # also as tokens alone
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Sentence:
     index: int  # in the batch that was given
     min_length: int
     max_length: int
-    prefix: Sequence[int]  # tokens that translations begin with
+    prefix: ForcedPrefix  # what translations begin with
 
 
 @dataclass(frozen=True)
@@ -29,26 +33,34 @@ class Request:
     sentences: tuple[Sentence, ...]  # B
 
     @classmethod
-    def of(
-        cls, source: Tensor, options: SearchOptions, prefixes: Sequence[Sequence[int]] = ()
-    ) -> "Request":
+    def of(cls, source: Tensor, options: SearchOptions, prefixes: ForcedPrefixes = ()) -> "Request":
         """Work out the limits of (B, S) ids; `prefixes` are one for each row, or none at all."""
         lengths = (source != PAD).sum(dim=1).tolist()
+        forced = [
+            each if isinstance(each, ForcedPrefix) else ForcedPrefix.of_tokens(each)
+            for each in prefixes or [()] * len(lengths)
+        ]
         sentences = (
             Sentence(
                 index,
                 options.min_length(length),
-                options.max_length(length, len(prefix)),
+                options.max_length(length, prefix.longest),
                 prefix,
             )
-            for index, (length, prefix) in enumerate(
-                zip(lengths, prefixes or [()] * len(lengths), strict=True)
-            )
+            for index, (length, prefix) in enumerate(zip(lengths, forced, strict=True))
         )
         return cls(source, options, tuple(sentences))
 
     @property
     def prefix_tokens(self) -> Tensor | None:
-        """The prefixes as (B, longest), PAD after the end of each; None if there are none."""
-        prefixes = [sentence.prefix for sentence in self.sentences]
+        """Tokens of the prefixes, (B, longest) with PAD at the end; None if there are none."""
+        prefixes = [sentence.prefix.tokens for sentence in self.sentences]
         return pad(prefixes).to(self.source.device) if any(prefixes) else None
+
+    def within(self, lists: Sequence[Container[int]]) -> Self:
+        """The request with prefixes of tokens that are on the list of their sentence."""
+        sentences = (
+            replace(each, prefix=each.prefix.within(listed))
+            for each, listed in zip(self.sentences, lists, strict=True)
+        )
+        return replace(self, sentences=tuple(sentences))

@@ -17,10 +17,10 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.devices import float64_device
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step
-from seq2seq_cli.search.decoding import Decoding
+from seq2seq_cli.search.decoding import Decoding, begin
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.predictor import Predictor
-from seq2seq_cli.search.request import Request, Sentence
+from seq2seq_cli.search.request import ForcedPrefixes, Request, Sentence
 from seq2seq_cli.symbols import BOS, EOS
 
 # Smaller numbers are 0 to processors that flush subnormal ones.
@@ -41,7 +41,7 @@ def sample(
     predictor: Predictor,
     source: Tensor,
     options: SearchOptions,
-    prefixes: Sequence[Sequence[int]] = (),
+    prefixes: ForcedPrefixes = (),
     numbers: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
     """Draw `n_best` translations of each row of (B, S) ids, in the order in which they are drawn.
@@ -50,7 +50,7 @@ def sample(
     Temperature comes before top-p (Holtzman 2020), and does not change what top-k takes.
     Raises NoNumbersError if the model's scores are not finite.
     """
-    request = Request.of(source, options, prefixes)
+    decoding, request = begin(predictor, Request.of(source, options, prefixes))
     draws = [
         [
             Draw(sentence, _random(options, numbers[i] if numbers else i, draw))
@@ -58,7 +58,6 @@ def sample(
         ]
         for i, sentence in enumerate(request.sentences)
     ]
-    decoding = Decoding(predictor, source, request.prefix_tokens)
     _draw_all(decoding, request, [draw for row in draws for draw in row])
     return [[draw.result for draw in row if draw.result] for row in draws]
 

@@ -24,6 +24,7 @@ are translated, begin with `translator`. The files:
 
 - `settings`: how runs translate, as one frozen object
 - `results`: translations of lines, and how they are written
+- `spelling`: the ways in which pieces spell a prefix that may end within a word
 - `prefixes`: what translations have to begin with
 - `long_lines`: splits lines that are longer than a model reads
 - `languages`: the language that a line is to be translated into

@@ -19,11 +19,11 @@ from torch import Tensor
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.padding import pad
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import attention_to_source
-from seq2seq_cli.symbols import BOS, WORD_START
+from seq2seq_cli.search import ForcedPrefix, attention_to_source
+from seq2seq_cli.symbols import BOS, BYTE, WORD_START
 from seq2seq_cli.tokenization.language_tags import split_tag
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
-from seq2seq_cli.translation.unknown import BYTE, UNSPACED, UnknownText, category
+from seq2seq_cli.translation.unknown import UNSPACED, UnknownText, category
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SearchedText:
 
     text: str  # with the tag of its language
     tokens: Sequence[int]  # without EOS
-    fixed: int  # tokens that its translations had to begin with
+    prefix: ForcedPrefix  # what its translations had to begin with
     unknown: UnknownText | None
 
 
@@ -63,7 +63,7 @@ def copy_unknown(
     attends = all(model.attends_to_source for model in models)
     for index, (row, _) in enumerate(hypotheses):
         unknown = searched[row].unknown
-        if unknown is not None and unknown.is_all and not searched[row].fixed:
+        if unknown is not None and unknown.is_all and not searched[row].prefix:
             text = (
                 split_tag(searched[row].text)[1] if tokenizers.source.tags else searched[row].text
             )
@@ -82,7 +82,7 @@ def copy_unknown(
         pieces = tokenizers.source.ids_to_pieces(searched[row].tokens)
         copier = Copier(tokenizers.target, pieces, unknown)
         weights = weights[: len(tokens), : len(pieces) + 1]
-        copied[index] = copier.copy(tokens, weights, searched[row].fixed)
+        copied[index] = copier.copy(tokens, weights, searched[row].prefix.length_in(tokens))
     return copied
 
 

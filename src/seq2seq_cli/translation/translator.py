@@ -13,7 +13,7 @@ from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, 
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.padding import pad, split_by_tokens
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import Predictor, search
+from seq2seq_cli.search import ForcedPrefix, Predictor, search
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import Warn, check_is_list, ignore_warning
 from seq2seq_cli.tokenization.language_tags import split_tag
@@ -24,6 +24,7 @@ from seq2seq_cli.translation.long_lines import split_line
 from seq2seq_cli.translation.prefixes import Prefixes, encode_prefixes
 from seq2seq_cli.translation.results import Candidate, Translation, join_segments
 from seq2seq_cli.translation.settings import TranslationSettings
+from seq2seq_cli.translation.spelling import Speller
 from seq2seq_cli.translation.summary import Copies, warnings_of
 from seq2seq_cli.translation.unknown import UnknownFinder, UnknownText
 from seq2seq_cli.translation.word_alignment import WordAlignment, align_words
@@ -39,7 +40,7 @@ class Segment:
     text: str  # with the tag of its language
     number: int  # seeds random draws, so that they do not depend on the batch
     tokens: list[int]  # without EOS
-    prefix: list[int]
+    prefix: ForcedPrefix
     unknown: UnknownText | None  # what the vocabulary lacks of it
 
 
@@ -86,12 +87,13 @@ class Translator:
     ) -> list[Translation]:
         """Translate lines; item k of the result belongs to line k, and blank lines stay blank.
 
-        A translation begins with the prefix of its line, if there is one. A line with more than
-        `max_length` tokens is split at sentence ends, its segments translated and joined again.
-        `warn` is told so, and told of lines without a language; each `Translation` has its
-        warnings too, and those about unknown text and an empty translation. `first_number` is the
-        number of the first line in warnings, and seeds random draws together with the seed, so that
-        a line is drawn alike in any window of a text.
+        A translation begins with the prefix of its line, if there is one; the last word of a prefix
+        may go on unless a space follows it. A line with more than `max_length` tokens is split at
+        sentence ends, its segments translated and joined again. `warn` is told so, and told of
+        lines without a language; each `Translation` has its warnings too, and those about unknown
+        text and an empty translation. `first_number` is the number of the first line in warnings,
+        and seeds random draws together with the seed, so that a line is drawn alike in any window
+        of a text.
 
         Raises InputError for a string instead of a list of lines, unless there is a prefix for each
         line, and for a prefix that no translation can have.
@@ -137,6 +139,10 @@ class Translator:
         return "yes" if attend else "impossible"
 
     @cached_property
+    def _speller(self) -> Speller:
+        return Speller(self.tokenizers.target)
+
+    @cached_property
     def _unknown_finder(self) -> UnknownFinder:
         return UnknownFinder(self.tokenizers.source)
 
@@ -148,11 +154,12 @@ class Translator:
         first_number: int,
     ) -> Iterator[Segment]:
         """Tokenise lines and split those that are too long; warnings go to `translations` too."""
-        begun: Sequence[list[int]] = [[]] * len(translations)
+        begun = [ForcedPrefix()] * len(translations)
         if prefixes is not None:
-            begun = encode_prefixes(
+            ids_of_prefixes = encode_prefixes(
                 prefixes, self.tokenizers.target, self.max_length, first_number=first_number
             )
+            begun = list(map(self._speller.prefix, prefixes, ids_of_prefixes))
         tagged = [self.tagged(translation.source) for translation in translations]
         encoded = self.tokenizers.source.encode(tagged)
         for index, (translation, ids) in enumerate(zip(translations, encoded, strict=True)):
@@ -171,7 +178,7 @@ class Translator:
                 translation.warnings.append(message)
                 warn(message)
             for order, (text, tokens) in enumerate(segments):
-                prefix = begun[index] if order == 0 else []
+                prefix = begun[index] if order == 0 else ForcedPrefix()
                 unknown = self._unknown_finder.find(text, tokens)
                 yield Segment(index, text, number + (order << 40), tokens, prefix, unknown)
 
@@ -250,7 +257,7 @@ class Translator:
                 self.tokenizers,
                 source,
                 [
-                    SearchedText(each.text, each.tokens, len(each.prefix), each.unknown)
+                    SearchedText(each.text, each.tokens, each.prefix, each.unknown)
                     for each in segments
                 ],
                 [(row, hypothesis.tokens) for row, hypothesis in flat],

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from seq2seq_cli.symbols import UNK, WORD_START
+from seq2seq_cli.symbols import BYTE, UNK, WORD_START
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
-BYTE = re.compile("<0x[0-9A-F]{2}>")  # a piece that spells a byte
 # Scripts without spaces between words: Thai, Lao, Tibetan, Myanmar, Khmer, Han, kana, Yi
 UNSPACED = re.compile(
     "[\u0e01-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1780-\u17d3\u2e80-\u2fdf\u3005-\u3007\u3041-\u3096"

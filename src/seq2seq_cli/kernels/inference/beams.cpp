@@ -66,25 +66,40 @@ struct Hypothesis {
     double score;
 };
 
+// What a hypothesis begins with: in each state but the last, the columns that may come, ascending,
+// and the state after each.
+struct Prefix {
+    int states;
+    std::vector<int32_t> starts, columns, after;  // `starts` of the moves of each state, and the end
+
+    // The state after a column; the last one if the column may not come.
+    int next(int state, int64_t column) const {
+        if (state == states) return state;
+        const auto begin = columns.begin() + starts[state], end = columns.begin() + starts[state + 1];
+        const auto found = std::lower_bound(begin, end, column);
+        return found != end && *found == column ? after[found - columns.begin()] : states;
+    }
+};
+
 struct Sentence {
     int index;                   // in the batch
     int min_length, max_length;  // in tokens, with EOS
-    const int64_t *prefix;
-    int prefix_length;
+    Prefix prefix;
     std::vector<Hypothesis> finished;
     int rows = 1;  // of its hypotheses, which follow each other
     bool done = false;
 };
 
-// For each row of a step: the row that it extends, its token, the token's score, and the score that
-// it is ranked by, which is -inf for rows that have ended or are empty.
+// For each row of a step: the row that it extends, its token, the state of its prefix, the token's
+// score, and the score that it is ranked by, which is -inf for rows that have ended or are empty.
 struct Step {
-    std::vector<int32_t> origins, tokens;
+    std::vector<int32_t> origins, tokens, prefix_states;
     std::vector<float> token_scores, scores;
 
-    void add(int origin, int64_t token, float token_score, float score) {
+    void add(int origin, int64_t token, float token_score, float score, int prefix_state = 0) {
         origins.push_back(origin);
         tokens.push_back(static_cast<int32_t>(token));
+        prefix_states.push_back(prefix_state);
         token_scores.push_back(token_score);
         scores.push_back(score);
     }
@@ -92,6 +107,7 @@ struct Step {
     void cut(size_t count) {
         origins.resize(count);
         tokens.resize(count);
+        prefix_states.resize(count);
         token_scores.resize(count);
         scores.resize(count);
     }
@@ -105,11 +121,11 @@ struct Beams {
     int beam, n_best, removal_share;
     bool compact;
     std::vector<double> length_penalties;
-    std::vector<int64_t> prefixes;
     std::vector<Sentence> sentences;               // those that are still in the search
     std::vector<std::vector<Hypothesis>> results;  // for each sentence of the batch
     std::vector<Step> steps;
     std::vector<float> scores;  // of the rows
+    std::vector<int32_t> prefix_states;  // of the rows
     // Buffers for the extensions of a sentence
     std::vector<float> sums, offsets;
     std::vector<int64_t> rows, columns;
@@ -120,34 +136,39 @@ struct Beams {
     explicit Beams(const BeamSettings &given)
         : beam(given.beam), n_best(given.n_best), removal_share(given.removal_share),
           compact(given.compact != 0), results(given.sentences), scores(given.sentences, 0.0f),
+          prefix_states(given.sentences, 0),
           sums(beam), offsets(beam), rows(beam), columns(beam),
           best{beam, sums.data(), rows.data(), columns.data()} {
-        int longest = 0, all = 0;
-        for (int i = 0; i < given.sentences; i++) {
+        int longest = 0;
+        for (int i = 0; i < given.sentences; i++)
             longest = std::max(longest, given.max_lengths[i]);
-            all += given.prefix_lengths[i];
-        }
         length_penalties.assign(given.length_penalties, given.length_penalties + longest + 2);
-        prefixes.assign(given.prefixes, given.prefixes + all);
-        const int64_t *prefix = prefixes.data();
+        const int32_t *counts = given.move_counts;
+        const int32_t *columns = given.move_columns, *after = given.move_states;
         for (int i = 0; i < given.sentences; i++) {
-            sentences.push_back({i,
-                                 given.min_lengths[i],
-                                 given.max_lengths[i],
-                                 prefix,
-                                 given.prefix_lengths[i],
-                                 {}});
-            prefix += given.prefix_lengths[i];
+            Prefix prefix{given.prefix_states[i], {0}, {}, {}};
+            for (int state = 0; state < prefix.states; state++)
+                prefix.starts.push_back(prefix.starts.back() + *counts++);
+            const int moves = prefix.starts.back();
+            prefix.columns.assign(columns, columns + moves);
+            prefix.after.assign(after, after + moves);
+            columns += moves;
+            after += moves;
+            sentences.push_back(
+                {i, given.min_lengths[i], given.max_lengths[i], std::move(prefix), {}});
         }
     }
 
     // Offers the extensions of a row that the sentence allows at this length.
     void offer(const Sentence &sentence, float *logits, int columns, float offset, int row,
-               int length) const {
+               int length, int prefix_state) const {
+        const Prefix &prefix = sentence.prefix;
         if (length == sentence.max_length) return best.offer(logits[EOS] + offset, row, EOS);
-        if (length <= sentence.prefix_length) {
-            const int column = static_cast<int>(sentence.prefix[length - 1]);
-            return best.offer(logits[column] + offset, row, column);
+        if (prefix_state < prefix.states) {
+            const int end = prefix.starts[prefix_state + 1];
+            for (int i = prefix.starts[prefix_state]; i < end; i++)
+                best.offer(logits[prefix.columns[i]] + offset, row, prefix.columns[i]);
+            return;
         }
         std::fill_n(logits + PAD, BOS + 1, -INFINITY);
         if (length < sentence.min_length) {
@@ -202,7 +223,8 @@ struct Beams {
                 best.clear();
                 break;
             }
-            offer(sentence, own, columns, scores[first + k] - offsets[k], k, length);
+            offer(sentence, own, columns, scores[first + k] - offsets[k], k, length,
+                  prefix_states[first + k]);
         }
         Step &step = steps.back();
         const size_t begin = step.scores.size();
@@ -218,7 +240,8 @@ struct Beams {
                 if (!compact) step.add(row, PAD, 0, -INFINITY);
                 continue;
             }
-            step.add(row, column_tokens ? column_tokens[column] : column, score, best.sums[j]);
+            step.add(row, column_tokens ? column_tokens[column] : column, score, best.sums[j],
+                     sentence.prefix.next(prefix_states[row], column));
             best_open = std::max(best_open, best.sums[j]);
         }
         if (is_over(sentence, best_open, length)) {
@@ -248,7 +271,7 @@ struct Beams {
             }
             for (; row < end; row++)
                 rest.add(step.origins[row], step.tokens[row], step.token_scores[row],
-                         step.scores[row]);
+                         step.scores[row], step.prefix_states[row]);
             if (count != static_cast<int>(i)) sentences[count] = std::move(sentences[i]);
             remaining[count++] = static_cast<int64_t>(i);
         }
@@ -284,6 +307,7 @@ struct Beams {
         std::copy(step.tokens.begin(), step.tokens.end(), tokens);
         std::copy(step.origins.begin(), step.origins.end(), origins);
         scores.swap(step.scores);
+        prefix_states.swap(step.prefix_states);
         return static_cast<int>(step.tokens.size());
     }
 };

@@ -29,8 +29,7 @@ class _BeamSettings(ctypes.Structure):
         int32_t sentences, beam, n_best, compact, removal_share;
         const int32_t *min_lengths, *max_lengths;
         const double *length_penalties;
-        const int64_t *prefixes;
-        const int32_t *prefix_lengths;
+        const int32_t *prefix_states, *move_counts, *move_columns, *move_states;
     """)
 
 
@@ -115,7 +114,8 @@ class BeamSettings:
     max_lengths: Sequence[int]  # B
     # Of each length from 0 to beyond the greatest of `max_lengths`: the divisor of scores
     length_penalties: Sequence[float]
-    prefixes: Sequence[Sequence[int]]  # B, columns
+    # B; for each state of a prefix the columns that may come, ascending, and the states after them
+    prefixes: Sequence[Sequence[tuple[Sequence[int], Sequence[int]]]]
 
 
 class Beams:
@@ -127,14 +127,17 @@ class Beams:
     def __init__(self, settings: BeamSettings) -> None:
         count = len(settings.max_lengths)
         self.beam, self.sentences = settings.beam, count
-        flat = [column for prefix in settings.prefixes for column in prefix]
+        states = [state for prefix in settings.prefixes for state in prefix]
+        moves = [move for state in states for move in zip(*state, strict=True)]
         integers = INT * count
         # These arrays are needed only here: C++ copies them.
         min_lengths = integers(*settings.min_lengths)
         max_lengths = integers(*settings.max_lengths)
         penalties = (ctypes.c_double * len(settings.length_penalties))(*settings.length_penalties)
-        prefixes = (ctypes.c_int64 * len(flat))(*flat)
-        prefix_lengths = integers(*map(len, settings.prefixes))
+        prefix_states = integers(*map(len, settings.prefixes))
+        move_counts = (INT * len(states))(*(len(columns) for columns, _ in states))
+        move_columns = (INT * len(moves))(*(column for column, _ in moves))
+        move_states = (INT * len(moves))(*(state for _, state in moves))
         struct = _BeamSettings(
             sentences=count,
             beam=settings.beam,
@@ -144,8 +147,10 @@ class Beams:
             min_lengths=ctypes.addressof(min_lengths),
             max_lengths=ctypes.addressof(max_lengths),
             length_penalties=ctypes.addressof(penalties),
-            prefixes=ctypes.addressof(prefixes),
-            prefix_lengths=ctypes.addressof(prefix_lengths),
+            prefix_states=ctypes.addressof(prefix_states),
+            move_counts=ctypes.addressof(move_counts),
+            move_columns=ctypes.addressof(move_columns),
+            move_states=ctypes.addressof(move_states),
         )
         self.handle = _kernels().beams_new(ctypes.byref(struct))
         weakref.finalize(self, _kernels().beams_free, self.handle)

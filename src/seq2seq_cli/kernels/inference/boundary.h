@@ -92,8 +92,13 @@ struct BeamSettings {
     const int32_t *min_lengths;      // (B,)
     const int32_t *max_lengths;      // (B,)
     const double *length_penalties;  // (largest of `max_lengths` + 2,): divisors by length
-    const int64_t *prefixes;         // columns of forced prefixes, one sentence after the other
-    const int32_t *prefix_lengths;   // (B,)
+    // Forced prefixes: the number of states of each sentence's, the last left out (B,); for each
+    // state, one sentence after the other, the number of its moves; and for each of these a column,
+    // ascending in a state, and the state after it
+    const int32_t *prefix_states;
+    const int32_t *move_counts;
+    const int32_t *move_columns;
+    const int32_t *move_states;
 };
 
 // The model that a search uses, and the state that it starts from.

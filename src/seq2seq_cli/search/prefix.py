@@ -1,0 +1,85 @@
+"""What a translation has to begin with: tokens, or text that its first tokens must spell."""
+
+from bisect import bisect_left
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+
+class Moves(NamedTuple):
+    """The tokens that may come in a state of a prefix, ascending, and the state after each."""
+
+    tokens: tuple[int, ...]
+    states: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ForcedPrefix:
+    """The ways in which tokens make up a prefix: states, from 0 to the number of `moves`.
+
+    In the last state the prefix is complete and anything may follow. A state is left for a later
+    one only, and always can be.
+    """
+
+    moves: tuple[Moves, ...] = ()
+    tokens: tuple[int, ...] = ()  # one of the ways
+
+    @classmethod
+    def of_tokens(cls, tokens: Sequence[int]) -> Self:
+        """A prefix of these tokens and no others."""
+        moves = (Moves((token,), (state,)) for state, token in enumerate(tokens, start=1))
+        return cls(tuple(moves), tuple(tokens))
+
+    def __bool__(self) -> bool:
+        return bool(self.moves)
+
+    @property
+    def end(self) -> int:
+        """The state in which the prefix is complete."""
+        return len(self.moves)
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that can make it up."""
+        tokens = [0] * (self.end + 1)  # from each state to the end
+        for state in reversed(range(self.end)):
+            tokens[state] = 1 + max(
+                (tokens[after] for after in self.moves[state].states), default=0
+            )
+        return tokens[0]
+
+    def after(self, state: int, token: int) -> int:
+        """The state after a token; the end if the token may not come."""
+        if state == self.end:
+            return state
+        moves = self.moves[state]
+        index = bisect_left(moves.tokens, token)
+        is_move = index < len(moves.tokens) and moves.tokens[index] == token
+        return moves.states[index] if is_move else self.end
+
+    def length_in(self, tokens: Sequence[int]) -> int:
+        """How many of the tokens of a translation make up the prefix."""
+        state = 0
+        for count, token in enumerate(tokens):
+            if state == self.end:
+                return count
+            state = self.after(state, token)
+        return len(tokens)
+
+    def within(self, usable: Container[int]) -> Self:
+        """The ways that consist of usable tokens; those of `tokens` must be."""
+        moves = [
+            [move for move in zip(*each, strict=True) if move[0] in usable] for each in self.moves
+        ]
+        return type(self)(complete_moves(moves), self.tokens)
+
+
+def complete_moves(moves: Sequence[Sequence[tuple[int, int]]]) -> tuple[Moves, ...]:
+    """Of each state's (token, later state), ascending, keep those from which the end is reached."""
+    reaches_end = [False] * len(moves) + [True]
+    kept: list[Moves] = []
+    for state in reversed(range(len(moves))):
+        good = [(token, after) for token, after in moves[state] if reaches_end[after]]
+        reaches_end[state] = bool(good)
+        kept.append(Moves(tuple(token for token, _ in good), tuple(after for _, after in good)))
+    return tuple(reversed(kept))
