@@ -1,9 +1,13 @@
 """Tokenised corpora are the same from memory and cache, and are made again when needed."""
 
 import os
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -28,10 +32,14 @@ OTHER = ["blank beside", "b", "a b c d e f g h i j k l m n o p"]
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
+    return write_corpus(tmp_path)
+
+
+def write_corpus(folder: Path) -> Corpus:
     for name, lines in (("a", FILTERED), ("b", OTHER)):
         lines = [*lines[:1], *LINES, *lines[1:]]
-        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
-    [corpus] = parse_corpora([str(tmp_path / "a")], [str(tmp_path / "b")])
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    [corpus] = parse_corpora([str(folder / "a")], [str(folder / "b")])
     return corpus
 
 
@@ -148,6 +156,8 @@ def test_a_damaged_entry_is_made_again(
 def test_old_entries_are_removed_when_a_new_one_is_made(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     used, unused = (cache.entry(name, lambda folder: None) for name in ("used", "unused"))
+    assert used is not None
+    assert unused is not None
     for entry in (used, unused):
         os.utime(entry.with_suffix(".lock"), (0, time.time() - (UNUSED_DAYS + 1) * 24 * 3600))
     assert cache.entry("used", lambda folder: pytest.fail("it is there")) == used
@@ -176,6 +186,88 @@ def test_an_unwritable_cache_is_an_error_that_names_it(
         tokenise_or_load(corpus, pair_tokenizer, Cache(tmp_path / "file" / "below"), pytest.fail)
     with pytest.raises(InputError, match=r"file is not a folder for a cache; .*--cache"):
         Cache(tmp_path / "file")
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """Go on as a user who may not do everything, as root may."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that other users may enter."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "cache"
+
+
+def seal(cache: Cache, folders: int, files: int) -> None:
+    """Set what another user may do with a cache and all within it."""
+    for path in [*sorted(cache.folder.rglob("*"), reverse=True), cache.folder]:
+        path.chmod(folders if path.is_dir() else files)
+
+
+@pytest.mark.parametrize("folder", [0o555, 0o777], ids=["read-only", "writable"])
+def test_an_entry_of_another_user_is_read(
+    folder: int, shared: Path, pair_tokenizer: PairTokenizer
+) -> None:
+    corpus = write_corpus(shared.parent)
+    cache = Cache(shared, pytest.fail)
+    expected = tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)[0].fingerprint()
+    seal(cache, 0o555, 0o444)
+    shared.chmod(folder)
+    with another_user():
+        found, _ = tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
+        assert found.fingerprint() == expected
+    seal(cache, 0o755, 0o644)
+
+
+@pytest.mark.parametrize("damage", ["unreadable", "damaged", "missing"])
+def test_what_cannot_be_used_of_another_user_is_done_without_and_said(
+    damage: str, shared: Path, pair_tokenizer: PairTokenizer
+) -> None:
+    corpus = write_corpus(shared.parent)
+    said: list[str] = []
+    cache = Cache(shared, said.append)
+    held, _ = tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
+    expected = held.fingerprint()
+    (path,) = shared.glob(f"*/{PAIRS}")
+    if damage == "missing":
+        shutil.rmtree(path.parent)
+    elif damage == "damaged":
+        path.unlink()
+        path.write_bytes(b"no table")
+    seal(cache, 0o555, 0o000 if damage == "unreadable" else 0o444)
+    with another_user():
+        found, _ = tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
+        assert found.fingerprint() == expected
+    seal(cache, 0o755, 0o644)
+    [warning] = said
+    assert warning.startswith(f"the cache {shared} cannot be used (")
+    assert "going on without it; name a folder of your own with --cache" in warning
+
+
+def test_a_folder_that_a_user_may_write_serves_the_entries_of_all(shared: Path) -> None:
+    """Locks, remains and unused entries of one user are no hindrance to another."""
+    cache = Cache(shared, pytest.fail)
+    cache.entry("old", lambda folder: None)
+    [lock] = shared.glob("*.lock")
+    os.utime(lock, (0, 0))
+    (shared / ".abc-1.tmp").mkdir()
+    seal(cache, 0o555, 0o444)
+    shared.chmod(0o1777)
+    with another_user():
+        made = cache.entry("new", lambda folder: (folder / "x").touch())
+        assert made is not None
+        assert cache.entry("new", lambda folder: pytest.fail("it is there")) == made
+    seal(cache, 0o755, 0o644)
 
 
 def test_pipes_become_rereadable(tmp_path: Path) -> None:

@@ -37,11 +37,7 @@ def tokenise_or_load(
     Raises InputError if no pair is left.
     """
     if cache is None:
-        import pyarrow
-
-        sink = pyarrow.BufferOutputStream()
-        report = _write(sink, corpus, tokenizer, warn)
-        return _pairs(sink.getvalue(), lambda: None), report
+        return _tokenise_in_memory(corpus, tokenizer, warn)
 
     def make(folder: Path) -> None:
         with (folder / PAIRS).open("wb") as stream:
@@ -53,18 +49,25 @@ def tokenise_or_load(
         replace_file(folder / REPORT, json.dumps(about, indent=1).encode())
 
     key = [corpus.digest(), [FORMAT, *tokenizer.cache_key()]]
-    entry = cache.entry(key, make)
-    try:
-        return load_entry(entry)
-    except (OSError, ValueError, KeyError, TypeError):  # Arrow's errors are subclasses of these
-        cache.remove(entry)
-        return load_entry(cache.entry(key, make))
+    loaded = cache.load(key, make, load_entry)
+    return _tokenise_in_memory(corpus, tokenizer, warn) if loaded is None else loaded
+
+
+def _tokenise_in_memory(
+    corpus: Corpus, tokenizer: PairTokenizer, warn: Warn
+) -> tuple[TokenPairs, DataReport]:
+    import pyarrow
+
+    sink = pyarrow.BufferOutputStream()
+    report = _write(sink, corpus, tokenizer, warn)
+    return _pairs(sink.getvalue(), lambda: None), report
 
 
 def load_entry(entry: Path) -> tuple[TokenPairs, DataReport]:
     """Read the report of an entry and map its tokens into memory.
 
-    Raises OSError, ValueError, KeyError or TypeError if the entry is damaged.
+    Raises OSError, ValueError, KeyError or TypeError if the entry is damaged; Arrow's errors are
+    subclasses of these.
     """
     about = json.loads((entry / REPORT).read_text(encoding="utf-8"))
     fingerprint = about.pop("fingerprint")

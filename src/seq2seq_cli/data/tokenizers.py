@@ -51,7 +51,11 @@ def train_or_load_tokenizer(
         replace_file(folder / NOTES, json.dumps(trained.notes, indent=1).encode())
 
     key = [FORMAT, [each.digest() for each in corpora], list(sides), dataclasses.asdict(settings)]
-    entry = cache.entry(key, make)
+    loaded = cache.load(key, make, _load)
+    return _train(corpora, sides, settings) if loaded is None else loaded
+
+
+def _load(entry: Path) -> TrainedTokenizer:
     notes = json.loads((entry / NOTES).read_text(encoding="utf-8"))
     return TrainedTokenizer(Tokenizer.load(entry / TOKENIZER), notes)
 

@@ -160,7 +160,7 @@ def _prepare_stored(
             train = [
                 each.make_rereadable(Path(folder)) for each in _corpora(config, "source", "target")
             ]
-        cache = _cache(train, cache_folder)
+        cache = _cache(train, cache_folder, warn)
 
         def learn(sides: Sequence[int]) -> TrainedTokenizer:
             return train_or_load_tokenizer(train, sides, config.tokenizer, cache)
@@ -183,11 +183,11 @@ def _prepare_stored(
     return TrainingText(tokenizers, pairs, pairs, lines, files)
 
 
-def _cache(train: Sequence[Corpus], folder: Path | None) -> Cache | None:
+def _cache(train: Sequence[Corpus], folder: Path | None, warn: Warn) -> Cache | None:
     """The cache of tokenised text: in the folder given, or in the user's if it saves much time."""
     if folder is not None:
-        return Cache(folder)
-    return Cache(default_cache()) if sum(each.size() for each in train) > SMALL else None
+        return Cache(folder, warn)
+    return Cache(default_cache(), warn) if sum(each.size() for each in train) > SMALL else None
 
 
 def _mixture(config: RunConfig, sizes: Sequence[int]) -> Mixture | None:
