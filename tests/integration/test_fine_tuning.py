@@ -3,6 +3,7 @@
 The run that all begin from is `trained`; each test has a copy of it beside its corpus.
 """
 
+import dataclasses
 import shutil
 import signal
 import tomllib
@@ -13,9 +14,13 @@ from typing import Any
 import pytest
 import torch
 
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.training.fine_tuning import PretrainedRun
+from seq2seq_cli.training.progress import SilentListener
+from seq2seq_cli.training.run import train_run
 
 # So small a rate that an update changes nothing that shows.
 STILL = ("--max-updates", "1", "--set", "training.learning_rate=1e-12")
@@ -88,6 +93,68 @@ def test_its_settings_given_back_begin_from_the_same_weights_or_not_at_all(fine_
     assert done.code == 2
     assert "origin holds other weights than training.init_sha256 says" in done.stderr
     assert not (corpus / "third").exists()
+
+
+class Meanwhile(SilentListener):
+    """Saves other weights in a run once a training that begins from it has read its text."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = RunFolder(run)
+
+    def said(self, sentence: str) -> None:
+        if sentence.startswith("model: "):
+            saved = {name: value + 0.5 for name, value in weights(self.run.path).items()}
+            self.run.save_model({name: value.detach() for name, value in saved.items()})
+
+
+@pytest.mark.parametrize("expected", ["", "the ones of before"])
+def test_a_run_in_training_may_save_its_weights_meanwhile(
+    corpus: Path, trained: Path, expected: str
+) -> None:
+    """Training keeps the hash of those it begins with, and begins with no others than asked for."""
+    origin = corpus / "origin"
+    shutil.copytree(trained, origin)
+    config = RunFolder(trained).load_config()
+    begins = {
+        "init_from": str(origin),
+        "init_sha256": PretrainedRun(RunFolder(origin)).sha256 if expected else "",
+        "max_updates": 1,
+        "learning_rate": 1e-12,
+    }
+    files = {
+        field.name: tuple(
+            str(corpus / Path(path).name) for path in getattr(config.data, field.name)
+        )
+        for field in dataclasses.fields(config.data)
+        if field.name in ("source", "target", "valid_source", "valid_target")
+    }
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, **files),
+        training=dataclasses.replace(config.training, **begins),
+    )
+
+    def tune() -> None:
+        train_run(
+            config,
+            corpus / "tuned",
+            warn=print,
+            device=torch.device("cpu"),
+            listener=Meanwhile(origin),
+        )
+
+    if expected:
+        with pytest.raises(
+            InputError, match=r"holds other weights than training\.init_sha256 says"
+        ):
+            tune()
+        assert not (corpus / "tuned" / "config.toml").exists()
+        return
+    tune()
+    for name, value in weights(origin).items():
+        torch.testing.assert_close(weights(corpus / "tuned")[name], value, rtol=0, atol=1e-6)
+    kept = RunFolder(corpus / "tuned").load_config().training.init_sha256
+    assert kept == PretrainedRun(RunFolder(origin)).sha256
 
 
 def test_pieces_that_both_vocabularies_have_keep_their_vectors(fine_tune, seq2seq, corpus):

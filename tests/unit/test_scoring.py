@@ -141,8 +141,8 @@ def test_unequal_line_counts_exit_with_2_and_name_both_files(files: dict[str, st
     assert process.returncode == 2
     assert process.stdout == b""
     assert process.stderr.decode() == (
-        f"seq2seq: error: standard input has 3 lines, {files['first']} has 60 lines; "
-        "line n of one must translate line n of the other\n"
+        f"seq2seq: error: standard input has 3 lines but {files['first']} has 60; "
+        "line k of the one must belong to line k of the other\n"
     )
 
 

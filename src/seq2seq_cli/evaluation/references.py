@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.text import check_line_counts
 
 LINES_NAMED = 5  # of all that have no reference
 
@@ -72,12 +73,4 @@ def check_lengths(
         raise InputError(f"{hypotheses_name}: no lines; there is nothing to score")
     names = reference_names or [f"reference {number + 1}" for number in range(len(references))]
     for name, reference in zip(names, references, strict=True):
-        if len(reference) != len(hypotheses):
-            raise InputError(
-                f"{hypotheses_name} has {_lines(len(hypotheses))}, {name} has "
-                f"{_lines(len(reference))}; line n of one must translate line n of the other"
-            )
-
-
-def _lines(count: int) -> str:
-    return "1 line" if count == 1 else f"{count} lines"
+        check_line_counts(hypotheses_name, len(hypotheses), name, len(reference))

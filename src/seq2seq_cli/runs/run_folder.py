@@ -118,6 +118,10 @@ class RunFolder:
 
         Raises InputError for a folder that is incomplete, damaged or mismatched.
         """
+        return self.load_model_and_hash()[0]
+
+    def load_model_and_hash(self) -> tuple[TranslationModel, str]:
+        """As `load_model`, with the SHA-256 of its weights: both of one file, also in training."""
         config = self.load_config().model
         model = build(config, self.config.vocabulary())
         path = self.path / WEIGHTS
@@ -129,7 +133,7 @@ class RunFolder:
         tensors, label = load_with_label(path)
         load_weights(model, tensors, path)
         check_trained_settings(config, label, path)
-        return model.eval()
+        return model.eval(), label["sha256"]
 
     def save_model(self, weights: Mapping[str, Tensor]) -> None:
         """Replace the weights to translate with, labelled with the settings of the model."""

@@ -1,6 +1,6 @@
 """Training that begins with the weights of another run, whatever its vocabulary."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,18 +36,36 @@ class PretrainedRun:
 
     @property
     def sha256(self) -> str:
-        """The hash of its weights."""
+        """The hash of its weights, which change while it is trained."""
         path = self.run.path / WEIGHTS
         require(path.is_file(), f"{path} is missing: that run has not been validated yet")
         return str(read_label(path)["sha256"])
 
-    def initialise(self, model: TranslationModel, tokenizers: Tokenizers) -> Iterator[str]:
-        """Copy the weights into a new model; yields sentences that say what was copied.
+    def check(self, expected: str, sha256: str) -> None:
+        """Raise InputError if its weights, of this hash, are not the expected ones, if any are."""
+        require(
+            expected in ("", sha256),
+            f"{self.run.path} holds other weights than training.init_sha256 says; give the run "
+            "that it was, or begin with this one under another --output",
+        )
+
+    def initialise(
+        self, model: TranslationModel, tokenizers: Tokenizers, said: Callable[[str], None]
+    ) -> str:
+        """Copy the weights into a new model, and say what was copied; returns their hash.
 
         Vectors of pieces that both vocabularies have are carried over; the others stay random.
         Raises InputError if the models differ in a setting, or if the run is damaged.
         """
-        old = self.run.load_model()
+        old, sha256 = self.run.load_model_and_hash()
+        for sentence in self._copy(old, model, tokenizers):
+            said(sentence)
+        return sha256
+
+    def _copy(
+        self, old: TranslationModel, model: TranslationModel, tokenizers: Tokenizers
+    ) -> Iterator[str]:
+        """Copy weights; yields sentences that say which."""
         _check_same_shapes(old.config, model.config, self.run.path)
         weights = dict(old.named_parameters())
         with torch.no_grad():

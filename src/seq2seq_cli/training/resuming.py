@@ -51,7 +51,7 @@ class RunPlan:
     """How a run is to be trained, as far as this is known before its text is read."""
 
     run: RunFolder
-    config: RunConfig  # complete, but for what is chosen by the text and the device
+    config: RunConfig  # complete, but for what is chosen by the text, the device, the weights
     is_resumed: bool
     tokenizers: Tokenizers | None  # None if they are to be learned
     pretrained: PretrainedRun | None  # the run whose weights the model begins with
@@ -151,8 +151,6 @@ def check_languages(config: RunConfig, tokenizer: Tokenizer) -> None:
 
 def _fresh(config: RunConfig, run: RunFolder) -> RunPlan:
     pretrained = _pretrained(config, run)
-    if pretrained is not None:
-        config = with_pretrained_hash(config, pretrained.sha256)
     tokenizers = given_tokenizers(config)
     check_model(config, tokenizers)
     require(
@@ -168,11 +166,7 @@ def _pretrained(config: RunConfig, run: RunFolder) -> PretrainedRun | None:
     if not training.init_from:
         return None
     pretrained = PretrainedRun.at(training.init_from, run.path)
-    require(
-        training.init_sha256 in ("", pretrained.sha256),
-        f"{training.init_from} holds other weights than training.init_sha256 says; give the run "
-        "that it was, or begin with this one under another --output",
-    )
+    pretrained.check(training.init_sha256, pretrained.sha256)
     return pretrained
 
 

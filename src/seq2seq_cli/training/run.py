@@ -38,7 +38,13 @@ from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.plan import Planner
 from seq2seq_cli.training.preparation import PreparedData, prepare_data
 from seq2seq_cli.training.progress import Listener, SilentListener
-from seq2seq_cli.training.resuming import RunPlan, resolve, with_batch_tokens, with_bleu_tokenizer
+from seq2seq_cli.training.resuming import (
+    RunPlan,
+    resolve,
+    with_batch_tokens,
+    with_bleu_tokenizer,
+    with_pretrained_hash,
+)
 from seq2seq_cli.training.torch_compile import compile_layers
 from seq2seq_cli.training.trainer import Experiment, Trainer
 from seq2seq_cli.training.validation import Validator, data_statistics
@@ -88,7 +94,7 @@ def train_run(
         plan.check_data(data.fingerprint, data.files, warn)
         machine = Machine(device, choose_precision(plan.config.training.precision, device))
         plan = with_chosen_settings(plan, data=data, machine=machine, listener=listener)
-        model = build_model(plan, data=data, machine=machine, listener=listener)
+        plan, model = build_model(plan, data=data, machine=machine, listener=listener)
         plan = with_measured_batches(
             plan, data=data, model=model, machine=machine, listener=listener
         )
@@ -122,16 +128,21 @@ def with_chosen_settings(
 
 def build_model(
     plan: RunPlan, *, data: PreparedData, machine: Machine, listener: Listener
-) -> TranslationModel:
-    """Build the model that training begins with; a checkpoint's weights come later."""
+) -> tuple[RunPlan, TranslationModel]:
+    """Build the model that training begins with; a checkpoint's weights come later.
+
+    The plan returned names the hash of the pretrained weights, if there are any: what the model has
+    got, since that run may have saved others while the text was read.
+    """
     config, training = plan.config, plan.config.training
     torch.manual_seed(training.seed)
     model = _build(config, data.tokenizers)
     count = sum(p.numel() for p in model.parameters())
     listener.said(f"model: {config.model.architecture}, {count:,} parameters")
     if plan.pretrained is not None:
-        for line in plan.pretrained.initialise(model, data.tokenizers):
-            listener.said(line)
+        sha256 = plan.pretrained.initialise(model, data.tokenizers, listener.said)
+        plan.pretrained.check(training.init_sha256, sha256)
+        plan = replace(plan, config=with_pretrained_hash(config, sha256))
     if training.freeze:
         frozen = model.freeze(training.freeze)
         listener.said(f"frozen: {', '.join(training.freeze)}, {frozen:,} parameters")
@@ -141,7 +152,7 @@ def build_model(
         listener.said(f"torch.compile: {counted(number, 'layer')}, at the first update")
     if training.activation_checkpointing:
         checkpoint_activations(model)
-    return model
+    return plan, model
 
 
 def _build(config: RunConfig, tokenizers: Tokenizers) -> TranslationModel:
