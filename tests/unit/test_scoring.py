@@ -197,7 +197,7 @@ def test_text_that_looks_tokenized_gives_one_warning(
 
 
 def test_unequal_sequences_are_refused() -> None:
-    with pytest.raises(InputError, match="hypotheses has 1 line, reference 2 has 2 lines"):
+    with pytest.raises(InputError, match="hypotheses has 1 line but reference 2 has 2"):
         score(["a"], [["a"], ["a", "b"]])
 
 
