@@ -11,7 +11,7 @@ from seq2seq_cli.config.auto import Text
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary
-from seq2seq_cli.runs.checkpoints import ScheduleEnd
+from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.training.plan import Planner
 from seq2seq_cli.training.progress import SilentListener
@@ -55,7 +55,16 @@ def planner(
     )
 
 
-@pytest.mark.parametrize("points", [auto.BATCH_TOKENS, auto.EPOCHS, auto.DROPOUT])
+@pytest.mark.parametrize(
+    "points",
+    [
+        auto.BATCH_TOKENS,
+        auto.EPOCHS,
+        auto.DROPOUT_BY_EPOCHS,
+        auto.DROPOUT_BY_TOKENS,
+        auto.DROPOUT_BY_SIZE,
+    ],
+)
 def test_rules_go_through_their_points_and_stay_level_beyond(points: auto.Points) -> None:
     for value, height in points:
         assert auto.interpolate(points, value) == pytest.approx(height)
@@ -206,3 +215,8 @@ def test_measuring_leaves_training_as_it_is() -> None:
     chosen, end = plan.choose()
     assert end == ScheduleEnd(end.update if end else 0, 0.01)
     assert chosen.open_settings == frozenset()
+
+
+def test_a_checkpoint_holds_the_planned_end() -> None:
+    state = TrainingState(schedule_end=ScheduleEnd(500, minutes=24.0))
+    assert TrainingState.from_json(state.to_json()) == state

@@ -36,17 +36,20 @@ class Size:
     heads: int
     feed_forward: int
     least_pairs: int
-    least_tokens: int  # target tokens that it must be trained on to be better than a smaller one
+    # Target tokens that it must be trained on to be better than a smaller one: on as many tokens,
+    # and in as many minutes, in which the smaller one sees several times as many.
+    least_tokens: int
+    least_tokens_in_time: int
 
 
 # The largest first. Those for 100,000 pairs and more are published: Vaswani et al. 2017 (base), and
 # the settings for IWSLT of Ott et al. 2019, fairseq. The others were measured, as in
 # recipes/README.md.
 SIZES = (
-    Size(512, 6, 8, 2048, least_pairs=1_000_000, least_tokens=500_000_000),
-    Size(512, 6, 4, 1024, least_pairs=100_000, least_tokens=60_000_000),
-    Size(256, 3, 4, 1024, least_pairs=5_000, least_tokens=500_000),
-    Size(128, 2, 4, 512, least_pairs=0, least_tokens=0),
+    Size(512, 6, 8, 2048, 1_000_000, 500_000_000, 1_000_000_000),
+    Size(512, 6, 4, 1024, 100_000, 60_000_000, 100_000_000),
+    Size(256, 3, 4, 1024, 5_000, 1_600_000, 8_000_000),
+    Size(128, 2, 4, 512, 0, 0, 0),
 )
 
 # Target tokens of an epoch -> padded tokens of a batch: Multi30k (measured), IWSLT (Ott et al.
@@ -62,10 +65,12 @@ BATCH_TOKENS: Points = (
 # (measured), and the 100,000 updates of Vaswani et al. 2017.
 EPOCHS: Points = ((30_000, 60), (500_000, 22), (130_000_000, 20))
 
-# Epochs of training -> dropout, for corpora of up to a few million tokens: measured on Multi30k;
-# large corpora need less (Vaswani et al. 2017).
-DROPOUT: Points = ((5, 0.1), (22, 0.3))
-LARGE_DROPOUT: Points = ((4_000_000, 0.3), (130_000_000, 0.1))
+# Dropout is the least of three heights: by the epochs of a training and by its target tokens, since
+# a model that has seen little does not overfit yet (Multi30k and the demo corpus, measured), and by
+# the target tokens of an epoch, since large corpora need less (Vaswani et al. 2017).
+DROPOUT_BY_EPOCHS: Points = ((5, 0.1), (22, 0.3))
+DROPOUT_BY_TOKENS: Points = ((2_500_000, 0.1), (11_000_000, 0.3))
+DROPOUT_BY_SIZE: Points = ((4_000_000, 0.3), (130_000_000, 0.1))
 
 # Learning rate x width: 0.0015 at width 256 (measured), and 0.00075 at 512, where Vaswani et al.
 # 2017 have 0.0007.
@@ -125,9 +130,13 @@ def learning_rate(width: int) -> float:
 
 
 def dropout(text: Text, epochs: float) -> float:
-    """Dropout: the more often text is seen, the higher."""
-    most = interpolate(LARGE_DROPOUT, text.target_tokens)
-    return round(min(most, interpolate(DROPOUT, epochs)), 2)
+    """Dropout: the longer a model is trained on the same text, the higher."""
+    heights = (
+        interpolate(DROPOUT_BY_EPOCHS, epochs),
+        interpolate(DROPOUT_BY_TOKENS, epochs * text.target_tokens),
+        interpolate(DROPOUT_BY_SIZE, text.target_tokens),
+    )
+    return round(min(heights), 2)
 
 
 def usual_epochs(text: Text) -> float:

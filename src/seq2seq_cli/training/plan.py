@@ -130,7 +130,8 @@ class Planner:
             if hours and seconds is not None:
                 updates = min(updates, int(3600 * hours / seconds))
             tokens = updates * planner._tokens_per_update()
-            if tokens >= size.least_tokens:
+            is_by_time = length.is_by_minutes or updates < length.updates
+            if tokens >= (size.least_tokens_in_time if is_by_time else size.least_tokens):
                 break
         if is_open and isinstance(model := planner.config.model, TransformerConfig):
             planner._say(
