@@ -158,9 +158,9 @@ def _nearest(wanted: str) -> str:
 PAGE = """# Settings
 
 What can be set in a file for `seq2seq train --config`, or singly as in `--set training.seed=2`.
-`seq2seq settings KEY` shows one of them in the terminal. Defaults are those of a settings file; without
-one, `train` [chooses](training.md#what-train-chooses-by-itself) sizes, dropout, batches, learning rate
-and length by the text. This page is written by `seq2seq settings --markdown`.
+`seq2seq settings KEY` shows one of them in the terminal. Defaults are those of a settings file;
+without one, `train` [chooses](training.md#what-train-chooses-by-itself) sizes, dropout, batches,
+learning rate and length by the text. This page is written by `seq2seq settings --markdown`.
 
 """
 
