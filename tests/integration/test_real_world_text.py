@@ -1,8 +1,52 @@
 """Commands on text as people have it, by subject."""
 
+import hashlib
 import json
+import re
 
 from seq2seq_cli.runs.layout import WEIGHTS
+from seq2seq_cli.tokenization.protobuf import FORMS_FIELD, raw_fields
+
+# Characters
+
+
+def test_a_run_writes_what_it_was_trained_on_and_says_if_a_setting_prevents_it(train):
+    """Chinese punctuation, which NFKC replaces, on the target side."""
+    for option, written in ((), True), (("--set", "tokenizer.target_normalization=nfkc"), False):
+        command = train(max_updates=1, validate_every=1)
+        for name in ("train.de", "valid.de"):
+            path = command.folder / name
+            path.write_text(path.read_text().replace(" ", "，").replace("\n", "。½\n"))
+        done = command(*option, "--restart")
+        assert done.code == 0, done.stderr
+        text = (command.folder / "train.de").read_text()
+        model = command.run / "tokenizer.model"
+        pieces = command.seq2seq("tokenizer", "encode", model, stdin=text.encode()).stdout
+        again = command.seq2seq("tokenizer", "decode", model, stdin=pieces).stdout
+        assert (again.decode() == text) == written
+        said = done.stderr.count(" lines of the target cannot be written as they are")
+        assert said == (not written), done.stderr
+
+
+def test_a_run_of_before_keeps_its_tokenizer_and_continues(train):
+    command = train(max_updates=2, validate_every=2)
+    done = command()
+    assert done.code == 0, done.stderr
+    # As older versions wrote them: a tokenizer without what it does to text, and fewer settings.
+    path, settings = command.run / "tokenizer.model", command.run / "config.toml"
+    model = path.read_bytes()
+    old = b"".join(raw for field, raw in raw_fields(model) if field != FORMS_FIELD)
+    path.write_bytes(old)
+    text = settings.read_text().replace(*(hashlib.sha256(m).hexdigest() for m in (model, old)))
+    for key in ("source_normalization", "target_normalization", "byte_fallback", "casing"):
+        text = re.sub(rf"^{key} = .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(user_symbols|split_digits) = .*\n", "", text, flags=re.MULTILINE)
+    settings.write_text(text.replace('character_coverage = "auto"', "character_coverage = 1.0"))
+    resumed = command("--max-updates", "4")
+    assert resumed.code == 0, resumed.stderr
+    assert path.read_bytes() == old
+    assert 'source_normalization = "nmt_nfkc"' in settings.read_text()
+
 
 # Scores
 

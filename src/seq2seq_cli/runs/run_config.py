@@ -41,6 +41,11 @@ KEYS = {  # section -> the names of its settings, those of all architectures in 
     "model": {each.name for kind in MODEL_CONFIGS.values() for each in dataclasses.fields(kind)},
     "training": {each.name for each in dataclasses.fields(TrainingConfig)},
 }
+TOKENIZERS_OF_BEFORE = {
+    "source_normalization": "nmt_nfkc",
+    "target_normalization": "nmt_nfkc",
+    "byte_fallback": "off",
+}
 RECORDED = ("vocabulary", "sha256")  # sections of config.toml that are not settings
 
 
@@ -164,6 +169,9 @@ class ConfigFile:
                 require(section in tables, f"its section [{section}] is missing")
         # Runs from before the setting was there were validated with 13a, whatever their script.
         tables["training"].setdefault("bleu_tokenize", "13a")
+        # Older tokenizers have their normalisation in SentencePiece's own rules.
+        for key, value in TOKENIZERS_OF_BEFORE.items():
+            tables["tokenizer"].setdefault(key, value)
         return with_todays_names(tables)
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Whether a run begins or continues, and its complete configuration, decided in one place."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -200,11 +200,22 @@ def check_model(config: RunConfig, tokenizers: Tokenizers | None) -> None:
 # A run that continues
 
 
+def _with_automatic_tokenizer_settings(config: RunConfig, old: RunConfig) -> RunConfig:
+    """The settings with what "auto" was for the tokenizer that a run has."""
+    before = {
+        each.name: getattr(old.tokenizer, each.name)
+        for each in fields(config.tokenizer)
+        if getattr(config.tokenizer, each.name) == "auto"
+    }
+    return replace(config, tokenizer=replace(config.tokenizer, **before))
+
+
 def _resumed(config: RunConfig, run: RunFolder) -> RunPlan:
     old = run.load_config()
     config = with_settings_of(old, config)
     if config.training.batch_tokens == "auto":
         config = with_batch_tokens(config, old.training.batch_tokens)
+    config = _with_automatic_tokenizer_settings(config, old)
     if config.training.bleu_tokenize == "auto":
         config = with_bleu_tokenizer(config, old.training.bleu_tokenize)
     if config.training.init_from and not config.training.init_sha256:
