@@ -351,7 +351,7 @@ def test_train_names_the_allowed_values_of_an_option(corpus: Path, tmp_path: Pat
 def test_help_shows_the_defaults_of_the_settings() -> None:
     from seq2seq_cli.cli.tokenizer import app
 
-    wide = {"COLUMNS": "200", "NO_COLOR": "1"}
+    wide = {"COLUMNS": "240", "NO_COLOR": "1"}
     shown = CliRunner().invoke(app, ["train", "--help"], env=wide).output
     settings = TokenizerSettings()
     for default in (

@@ -16,7 +16,6 @@ from seq2seq_cli.cli.options import (
 )
 from seq2seq_cli.cli.pipe import check_output, check_paths
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
-from seq2seq_cli.data.sources import parse_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import (
     CURVE_FORMATS,
@@ -119,6 +118,8 @@ def attention(
     seq2seq inspect attention runs/en-de -i test.en --target test.de \\
         --layer 2 --output layer-2.png
     """
+    from seq2seq_cli.data.sources import parse_text
+
     _check_output(output, MAP_FORMATS)
     reading = Reading(encoding, delimiter, as_text)
     source = parse_text(input_, reading)

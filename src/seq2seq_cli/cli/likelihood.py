@@ -13,7 +13,6 @@ from seq2seq_cli.cli.options import (
     parse_weights,
 )
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
-from seq2seq_cli.data.sources import parse_text
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, Reading, check_line_counts, counted
 from seq2seq_cli.translation.settings import Precision, TranslationSettings
@@ -115,6 +114,8 @@ def likelihood(
         jq -r '.hypotheses[0].tokens | join(" ")' |
         seq2seq likelihood runs/en-de --source test.en --pieces
     """
+    from seq2seq_cli.data.sources import parse_text
+
     votes = parse_weights(weights)
     reading = Reading(encoding, delimiter, as_text)
     texts = [parse_text(source, reading), parse_text(target, reading)]

@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, NoReturn, Self
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Self
 
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
-from seq2seq_cli.data.sources import Source
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.runs.lock import remove_stale_lock
+
+if TYPE_CHECKING:
+    from seq2seq_cli.data.sources import Source
 
 Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the first
 
 
-def check_paths(inputs: Sequence[Source], outputs: Sequence[Path]) -> None:
+def check_paths(inputs: "Sequence[Source]", outputs: Sequence[Path]) -> None:
     """Raise InputError, before anything is loaded, if a path cannot be read or written.
 
     Also if a path is both input and output or is given for two outputs, and if a pipe or standard
@@ -81,7 +83,7 @@ def check_new_folder(path: Path) -> None:
         raise InputError(f"{path} cannot be made: {above} is not a writable directory")
 
 
-def pipe(source: Source, target: Path, lines_at_once: int, convert: Convert) -> int:
+def pipe(source: "Source", target: Path, lines_at_once: int, convert: Convert) -> int:
     """Convert lines as they arrive, at most `lines_at_once` together; returns how many there were.
 
     On a terminal, prompts for each line. Ctrl-C, SIGTERM and a reader of the output that goes

@@ -9,7 +9,6 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
 from seq2seq_cli.cli.pipe import check_paths
-from seq2seq_cli.data.sources import parse_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, check_format, save_scores_by_length
 from seq2seq_cli.text import STDIN, Reading
@@ -184,6 +183,8 @@ def score(
     seq2seq score -r one.de --hypothesis out.de --by-length --source one.en \\
         --plot lengths.png
     """
+    from seq2seq_cli.data.sources import parse_text
+
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, build_metrics, tokenizer_for
     from seq2seq_cli.evaluation.score_report import ScoredTexts, Text, score_report
 

@@ -11,7 +11,6 @@ from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOptio
 from seq2seq_cli.cli.pipe import check_paths, pipe
 from seq2seq_cli.config.docstrings import meaning, summary
 from seq2seq_cli.config.tokenizer import TokenizerSettings
-from seq2seq_cli.data.sources import parse_text, plain_lines
 from seq2seq_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -226,6 +225,8 @@ def encode(
       seq2seq tokenizer encode joint.model --side source < train.en
       seq2seq tokenizer encode joint.model --input corpus.tsv:1
     """
+    from seq2seq_cli.data.sources import parse_text
+
     source = parse_text(input, text.Reading(encoding, delimiter, as_text))
     check_paths([source], [output])
     tokenizer = _load(model).for_side(side)
@@ -254,6 +255,8 @@ def decode(
       seq2seq tokenizer decode joint.model < train.pieces
       echo "17 204 9" | seq2seq tokenizer decode joint.model --ids
     """
+    from seq2seq_cli.data.sources import plain_lines
+
     source = plain_lines(input)
     check_paths([source], [output])
     tokenizer = _load(model)

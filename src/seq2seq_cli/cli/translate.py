@@ -25,7 +25,6 @@ from seq2seq_cli.config.search import (
     LengthPenalty,
     SearchOptions,
 )
-from seq2seq_cli.data.sources import Source, parse_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, Reading, ignore_warning
@@ -40,6 +39,7 @@ from seq2seq_cli.translation.settings import (
 from seq2seq_cli.translation.summary import Summary
 
 if TYPE_CHECKING:
+    from seq2seq_cli.data.sources import Source
     from seq2seq_cli.translation import Translator
 
 SEARCH, SAMPLING, FILES, MACHINE = "Search", "Sampling", "Files", "Machine"
@@ -276,6 +276,8 @@ def translate(
     votes = parse_weights(weights)
     outputs = [output] if alignment is None else [output, alignment]
     reading = Reading(encoding, delimiter, as_text)
+    from seq2seq_cli.data.sources import parse_text
+
     source = parse_text(input_, reading)
     begins = None if prefix is None else parse_text(prefix, reading)
     check_paths([source] if begins is None else [source, begins], outputs)
@@ -313,7 +315,7 @@ def translate(
     )
 
 
-def _read_prefixes(begins: Source, source: Source) -> Prefixes:
+def _read_prefixes(begins: "Source", source: "Source") -> Prefixes:
     """Read --prefix. Raises InputError if the source is a file with another number of lines."""
     prefixes = Prefixes(list(begins.lines(console.warn)), begins.name)
     if source.container.can_be_reread():
@@ -327,7 +329,7 @@ def _translate_files(
     prefixes: Prefixes | None,
     *,
     format_: Format,
-    source: Source,
+    source: "Source",
     output: Path,
     alignment: Path | None,
 ) -> None:
