@@ -184,7 +184,6 @@ def score(
         --plot lengths.png
     """
     from seq2seq_cli.data.sources import parse_text
-
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, build_metrics, tokenizer_for
     from seq2seq_cli.evaluation.score_report import ScoredTexts, Text, score_report
 
