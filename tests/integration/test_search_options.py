@@ -313,9 +313,10 @@ def test_the_example_in_an_exported_folder_translates_alike(seq2seq, trained, ex
     program = readme.split("```python\n")[1].split("```")[0]
     names = {}
     exec(program.replace('Path("model")', f"Path({str(exported)!r})"), names)
-    options = ("--length-penalty", "power")
-    ours = seq2seq("translate", trained, *options, stdin=LINES).stdout
-    lines = LINES.decode().splitlines()
+    # Also a line that is normalised, and one with a character that has no piece.
+    lines = [*LINES.decode().splitlines(), "ｏｎｅ two .", "one ☃ two ."]
+    options = ("--length-penalty", "power", "--unknown", "keep")
+    ours = seq2seq("translate", trained, *options, stdin="\n".join(lines).encode()).stdout
     assert [names["translate"](line) for line in lines] == ours.decode().splitlines()
 
 

@@ -69,6 +69,9 @@ spaces, and U+2581 and U+2585, which SentencePiece reserves, by U+FDD0 and U+FDD
 - **Long lines** are cut off after 1,024 tokens (`max_input_length`). `seq2seq translate` splits a
   line of more than $max_length tokens at sentence ends, since the model has learned from shorter
   ones.
+- **Unknown characters** are left to the model, as with `seq2seq translate --unknown keep`, which
+  without this option copies words with them to where they belong. `replace_unknowns` has nothing to
+  replace.
 $alignments$languages$casing"""
 )
 
