@@ -76,6 +76,7 @@ def train(folder: Path) -> Path:
     sizes += ["tokenizer.vocabulary_size=40", "training.batch_tokens=40"]
     settings = [each for size in sizes for each in ("--set", size)]
     limit = ["--max-updates", "3", "--output", str(folder / "run"), "--device", "cpu", "--quiet"]
+    limit += ["--accept-data"]  # the same text four times
     result = CliRunner().invoke(app, ["train", *texts, *settings, *limit])
     assert result.exit_code == 0, result.output
     torch.set_num_threads(1)

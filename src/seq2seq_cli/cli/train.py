@@ -98,6 +98,15 @@ def train(
     output: Annotated[
         Path | None, typer.Option(help="Run folder to write (required).", rich_help_panel=DATA)
     ] = None,
+    accept_data: Annotated[
+        bool,
+        typer.Option(
+            "--accept-data",
+            help="Train even on data that looks like a mistake: the same text on both sides, or "
+            "validation pairs that are all trained on.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -250,6 +259,7 @@ def train(
         quiet=quiet,
         restart=restart,
         cache=cache,
+        accept_data=accept_data,
     )
 
 
@@ -273,6 +283,7 @@ def run(
     quiet: bool,
     restart: bool,
     cache: Path | None,
+    accept_data: bool,
 ) -> None:
     """Train, and tell the user how it ended."""
     from seq2seq_cli.devices import choose_device, prepare
@@ -291,6 +302,7 @@ def run(
             device=choose_device(device),
             restart=restart,
             cache=cache,
+            accept_data=accept_data,
         )
         listener.said(f"done: {reason}. Translate with: seq2seq translate {output}")
     except AlreadyFinishedError as finished:

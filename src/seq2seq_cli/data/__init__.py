@@ -13,6 +13,7 @@ To read how text becomes batches, begin with `parallel`, `pair_tokenizer` and `b
 - `token_pairs`: tokenised pairs, in memory or in a mapped file
 - `batching`: batches by number of tokens, in a reproducible order
 - `pair_tokenizer`: sentence pairs to tokens, and which pairs are used
+- `repetitions`: pairs that occur more than once, by hashes
 - `token_store`: tokenised corpora on disk
 - `streaming`: text that is read as it is needed
 - `prefetch`: batches that are made ahead, in a thread

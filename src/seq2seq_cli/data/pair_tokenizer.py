@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from seq2seq_cli.config.data import DataConfig
-from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
+from seq2seq_cli.data.parallel import Corpus, is_blank, is_same_text, no_pairs_error
 from seq2seq_cli.data.token_pairs import SentenceArray, SubwordSampler
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import Ids, Indices
@@ -28,6 +28,7 @@ class DataReport:
     too_long: int = 0
     uneven: int = 0  # the longer side has more than max_length_ratio times the tokens of the other
     used: int = 0
+    same: int = 0  # of these, with the same text on both sides
     source_tokens: int = 0
     target_tokens: int = 0
     source_unknown: int = 0
@@ -122,6 +123,7 @@ class PairTokenizer:
             read=len(lines),
             **dropped,
             used=len(used),
+            same=sum(is_same_text(*lines[not_blank[row]]) for row in used),
             source_tokens=len(source_array.ids),
             target_tokens=len(target_array.ids),
             source_unknown=int((source_array.ids == UNK).sum()),

@@ -11,7 +11,7 @@ from seq2seq_cli.data.formats.base import BegunInput, Container
 from seq2seq_cli.data.sources import Source, display_names, parse_source, split_language_mark
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import UTF8, Reading, Warn, check_line_counts
-from seq2seq_cli.tokenization.language_tags import language_tag
+from seq2seq_cli.tokenization.language_tags import language_tag, split_tag
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,12 @@ def _check_language_marks(sources: tuple[Source, ...], targets: tuple[Source, ..
 def is_blank(source: str, target: str) -> bool:
     """Whether a side of a pair has no words."""
     return not (source.strip() and target.strip())
+
+
+def is_same_text(source: str, target: str) -> bool:
+    """Whether both sides of a pair have the same text, but for a language tag."""
+    source, target = source.strip(), target.strip()
+    return source == target or (source.endswith(target) and split_tag(source)[1] == target)
 
 
 def read_parallel(corpora: Sequence[Corpus], warn: Warn) -> ParallelText:

@@ -25,7 +25,7 @@ from seq2seq_cli.text import Warn, replace_file
 if TYPE_CHECKING:
     import pyarrow
 
-FORMAT = 2  # raise it when the content of an entry changes
+FORMAT = 3  # raise it when the content of an entry changes
 PAIRS, REPORT = "pairs.arrow", "report.json"
 
 

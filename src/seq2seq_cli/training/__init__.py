@@ -22,5 +22,6 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `trainer`: the loop, resumable at any update
 - `validation`: loss and scores of a model between updates
 - `preparation`: text to token pairs
+- `data_faults`: repetitions, and text in two places
 - `run`: settings to a trained run folder
 """

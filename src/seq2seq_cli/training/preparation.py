@@ -43,7 +43,8 @@ class TrainingText:
     tokenizers: Tokenizers
     pairs: TrainingPairs
     first: TokenPairs  # all pairs, or the first piece of a stream
-    report: list[str]  # sentences for the user
+    report: DataReport
+    notes: list[str]  # the report and more, for the user
     files: InputFiles  # that the text was read from
 
 
@@ -54,6 +55,7 @@ class PreparedData:
     tokenizers: Tokenizers
     pairs: TrainingPairs
     first: TokenPairs  # all training pairs, or the first piece of a stream
+    report: DataReport  # on these
     valid_text: ParallelText
     valid_pairs: TokenPairs
     fingerprint: str
@@ -79,7 +81,7 @@ def prepare_data(
     prepare = _prepare_stream if config.data.stream else _prepare_stored
     text = prepare(config, tokenizers, cache, listener, warn)
     return_memory()  # that learning a tokenizer needed
-    for line in text.report:
+    for line in text.notes:
         listener.said(line)
     if config.data.target_tokenizer:  # one that was learned here has said so
         for note in _changed_targets(valid_text.target, text.tokenizers.target):
@@ -93,6 +95,7 @@ def prepare_data(
         text.tokenizers,
         text.pairs,
         text.first,
+        text.report,
         valid_text,
         valid_pairs,
         fingerprint,
@@ -176,11 +179,12 @@ def _prepare_stored(
     pairs = TokenPairs.concatenate([pairs for pairs, _ in found], mixture)
     pairs.alignments = alignments
     pairs.sampler = pair_tokenizer.subword_sampler()
-    lines = list(sum(reports, start=DataReport()).lines())
+    report = sum(reports, start=DataReport())
+    lines = list(report.lines())
     if mixture is not None:
         shares = zip(train, mixture.sizes, mixture.shares, strict=True)
         lines += [f"  {share:.1%} {each.name}, {size:,} pairs" for each, size, share in shares]
-    return TrainingText(tokenizers, pairs, pairs, lines, files)
+    return TrainingText(tokenizers, pairs, pairs, report, lines, files)
 
 
 def _cache(train: Sequence[Corpus], folder: Path | None, warn: Warn) -> Cache | None:
@@ -221,7 +225,7 @@ def _prepare_stream(
     first_line = f"a stream, {stream.pairs:,} pairs at a time; of the first:"
     lines = [first_line, *pairs.report.lines()]
     files = files_of_corpora(train, TEXTS, whole=False)
-    return TrainingText(tokenizers, pairs, pairs.first, lines, files)
+    return TrainingText(tokenizers, pairs, pairs.first, pairs.report, lines, files)
 
 
 # Alignments

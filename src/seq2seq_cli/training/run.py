@@ -28,6 +28,7 @@ from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, SearchOptions
 from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn, counted
+from seq2seq_cli.training.data_faults import faults_of
 from seq2seq_cli.training.diagnosis import diagnose
 from seq2seq_cli.training.memory import (
     checkpoint_activations,
@@ -79,11 +80,13 @@ def train_run(
     listener: Listener = SILENT,
     restart: bool = False,
     cache: Path | None = None,
+    accept_data: bool = False,
 ) -> str:
     """Train in a run folder, from the beginning or from its last checkpoint; returns why it ended.
 
     Tokenised corpora are cached in the folder `cache`; without one, large corpora are cached in the
-    user's own folder, and small ones not at all. Raises InputError if the folder holds another run
+    user's own folder, and small ones not at all. A new run refuses data that is surely a mistake,
+    unless told to `accept_data`. Raises InputError if the folder holds another run
     or is being trained in, or if the data cannot be used, AlreadyFinishedError if the run is at its
     end, and InterruptedTrainingError after a signal, everything saved.
     """
@@ -92,6 +95,8 @@ def train_run(
         plan = resolve(config, path, restart=restart)
         data = prepare_data(plan.config, plan.tokenizers, cache=cache, listener=listener, warn=warn)
         plan.check_data(data.fingerprint, data.files, warn)
+        if not plan.is_resumed:
+            faults_of(data, plan.config.data).tell(listener, warn, accept=accept_data)
         machine = Machine(device, choose_precision(plan.config.training.precision, device))
         plan = with_chosen_settings(plan, data=data, machine=machine, listener=listener)
         plan, model = build_model(plan, data=data, machine=machine, listener=listener)
