@@ -6,7 +6,7 @@ follows from it is part of the run's settings, so a run that continues has the s
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from typing import cast
 
@@ -62,6 +62,7 @@ class Planner:
     device: torch.device
     precision: torch.dtype
     listener: Listener
+    batches: dict[int, int] = field(default_factory=dict)  # of an epoch, by their tokens
 
     def choose(self) -> tuple[RunConfig, ScheduleEnd | None]:
         """The settings with values for all open ones, each of which is said with its reason.
@@ -184,8 +185,10 @@ class Planner:
     def _updates_per_epoch(self) -> int:
         training = self.config.training
         tokens = cast(int, training.batch_tokens)
-        batches = epoch_batches(self.pairs, tokens, training.seed, epoch=0)
-        return max(1, math.ceil(len(batches) / training.accumulate))
+        if tokens not in self.batches:  # millions of pairs take a second
+            order = epoch_batches(self.pairs, tokens, training.seed, epoch=0)
+            self.batches[tokens] = len(order)
+        return max(1, math.ceil(self.batches[tokens] / training.accumulate))
 
     def _tokens_per_update(self) -> float:
         return self._text.target_tokens / self._updates_per_epoch()
