@@ -6,7 +6,7 @@ from tests.integration.conftest import number_words
 
 
 def test_repetitions_are_counted_and_the_most_frequent_pair_is_shown(train):
-    command = train(max_updates=1)
+    command = train(max_updates=1, warmup_updates=0)
     sentences = ["three four five", "three four five six seven", "one nine two"]
     translations = ["drei vier fünf", "drei vier fünf sechs sieben", "eins neun zwei"]
     (command.folder / "dup.en").write_text("\n".join([*sentences, *sentences[:1] * 5]) + "\n")
@@ -67,7 +67,7 @@ def test_a_sure_mistake_is_refused_unless_it_is_accepted(name, options, train):
 
 def test_one_corpus_of_copies_among_others_is_no_mistake(train):
     """Copied text of the target language is a known way to use it (Currey et al. 2017)."""
-    command = train(max_updates=1)
+    command = train(max_updates=1, warmup_updates=0)
     german = (command.folder / "train.de").read_text().splitlines(keepends=True)
     (command.folder / "copy.de").write_text("".join(german[:100]))
     done = command("--source", "copy.de", "--target", "copy.de")
@@ -78,7 +78,7 @@ def test_one_corpus_of_copies_among_others_is_no_mistake(train):
 
 
 def test_some_validation_pairs_among_the_training_pairs_are_counted(train):
-    command = train(max_updates=1)
+    command = train(max_updates=1, warmup_updates=0)
     known = (command.folder / "train.en").read_text().splitlines()
     long = [row for row, line in enumerate(known) if len(line.split()) > 8][:4]
     held_out = number_words(7, 300)
@@ -104,7 +104,7 @@ def test_some_validation_pairs_among_the_training_pairs_are_counted(train):
 
 def test_a_language_tag_does_not_hide_that_the_sides_are_the_same(train):
     files = {"--target": "de=copy.de", "--valid-target": "de=valid.de"}
-    command = train(max_updates=1)
+    command = train(max_updates=1, warmup_updates=0)
     (command.folder / "copy.de").write_text((command.folder / "train.en").read_text())
     done = command(files=files)
     assert done.code == 2

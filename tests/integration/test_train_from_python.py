@@ -17,7 +17,7 @@ TEXTS = {
 
 
 def test_a_run_trained_from_python_is_the_one_that_the_command_trains(train, monkeypatch):
-    command = train(max_updates=4, validate_every=2)
+    command = train(max_updates=4, warmup_updates=2, validate_every=2)
     done = command("--set", "model.dropout=0.25")
     assert done.code == 0, done.stderr
     monkeypatch.chdir(command.folder)

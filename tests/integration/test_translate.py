@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import number_words
+
 ODD_LINES = [
     (b"one two .", "eins zwei .", "LF"),
     (b"", "", "blank"),
@@ -258,3 +260,25 @@ def test_on_a_terminal_it_prompts_line_by_line(trained):
     os.write(ours, b"\x04")
     assert process.wait(timeout=60) == 0
     os.close(ours)
+
+
+@pytest.mark.parametrize(
+    ("options", "idle"),
+    [
+        (["--beam", 1], ["--alpha", 9]),
+        (["--beam", 1], ["--length-penalty", "power"]),
+        (["--beam", 1], ["--coverage-penalty", 5]),
+        (["--sample"], ["--beam", 9]),
+        (["--sample"], ["--alpha", -2]),
+        (["--sample", "--top-k", 1], ["--seed", 7]),
+        (["--sample", "--top-k", 1], ["--temperature", 3]),
+        ([], ["--weights", 3]),
+    ],
+)
+def test_an_option_that_is_said_to_have_no_effect_has_none(options, idle, seq2seq, trained):
+    text = ("\n".join(number_words(5, 20)[0]) + "\n").encode()
+    usual = seq2seq("translate", trained, *options, stdin=text)
+    given = seq2seq("translate", trained, *options, *idle, stdin=text)
+    assert (usual.code, given.code, given.stdout) == (0, 0, usual.stdout)
+    assert "has no effect" not in usual.stderr
+    assert given.stderr.count(f"seq2seq: warning: {idle[0]} has no effect: ") == 1

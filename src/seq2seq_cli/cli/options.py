@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from seq2seq_cli.cli import console
+from seq2seq_cli.config.effects import Effects
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import InputError
 
@@ -77,6 +79,32 @@ def parse_updates(text: str) -> tuple[int, ...]:
         raise InputError(
             f"--updates {text}: whole numbers separated by commas are allowed, as in 4000,4500"
         ) from None
+
+
+def given_options(context: typer.Context) -> set[str]:
+    """The parameters with another value than their default, given on the command line."""
+    return {
+        parameter.name
+        for parameter in context.command.params
+        if parameter.name is not None
+        and context.params.get(parameter.name) != parameter.default
+        and _is_on_command_line(context, parameter.name)
+    }
+
+
+def _is_on_command_line(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def warn_of_idle_options(context: typer.Context, effects: Effects) -> None:
+    """Say which of the options given have no effect beside the others."""
+
+    def write(name: str) -> str:
+        return next(each.opts[0] for each in context.command.params if each.name == name)
+
+    for sentence in effects.sentences(given_options(context), context.params, write):
+        console.warn(sentence)
 
 
 class CommandLineSearch(SearchOptions):

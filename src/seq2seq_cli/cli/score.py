@@ -7,8 +7,14 @@ from typing import Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
+from seq2seq_cli.cli.options import (
+    AsTextOption,
+    DelimiterOption,
+    EncodingOption,
+    warn_of_idle_options,
+)
 from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.config.effects import SCORE
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, check_format, save_scores_by_length
 from seq2seq_cli.text import STDIN, Reading
@@ -20,6 +26,7 @@ OUTPUT = "Output"
 
 
 def score(
+    context: typer.Context,
     reference: Annotated[
         list[str],
         typer.Option(
@@ -211,6 +218,7 @@ def score(
         raise InputError("--sentences and --by-length write different tables; give one of them")
     if plot is not None:
         check_format(plot, LENGTH_FORMATS)
+    warn_of_idle_options(context, SCORE)
 
     check_paths(list(inputs.values()), [])
     text = {name: Text(each.name, list(each.lines(console.warn))) for name, each in inputs.items()}

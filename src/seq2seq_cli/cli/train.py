@@ -11,6 +11,7 @@ from seq2seq_cli.cli.options import parse_weights
 from seq2seq_cli.cli.progress import PlainListener, make_listener
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.docstrings import summary
+from seq2seq_cli.config.effects import TRAIN
 from seq2seq_cli.config.presets import DEFAULT as DEFAULT_PRESET
 from seq2seq_cli.config.settings import Table, merged, parse_assignment
 from seq2seq_cli.config.training import TrainingConfig
@@ -251,6 +252,9 @@ def train(
         restart=restart,
         warn=console.warn,
     )
+    values = {**settings.values(), "--cache": cache}
+    for sentence in TRAIN.sentences({"--cache"} if cache is not None else (), values):
+        console.warn(sentence)
     run(
         settings,
         output,

@@ -14,9 +14,11 @@ from seq2seq_cli.cli.options import (
     DelimiterOption,
     EncodingOption,
     parse_weights,
+    warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output, pipe
 from seq2seq_cli.config.docstrings import summary
+from seq2seq_cli.config.effects import TRANSLATE
 from seq2seq_cli.config.search import (
     GREEDY_BATCH_TOKENS,
     MOST_BEAM,
@@ -47,6 +49,7 @@ WINDOW_LINES = 1024  # translated together at most: sorted by length, then batch
 
 
 def translate(
+    context: typer.Context,
     runs: Annotated[
         list[Path],
         typer.Argument(
@@ -302,6 +305,7 @@ def translate(
         batch_tokens=batch_tokens,
         workers=share_threads(choose_device(device), workers, threads),
     )
+    warn_of_idle_options(context, TRANSLATE)
     translator = Translator.load(runs, settings)
     if prefixes is not None:
         prefixes.check(translator.tokenizers.target, translator.max_length)

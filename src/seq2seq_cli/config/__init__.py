@@ -10,6 +10,7 @@ To read it, begin with `settings`, then one of the sections.
 - `training`: the section [training]
 - `documentation`: what users read about each setting
 - `search`: options of search, and how much it does at a time
+- `effects`: which settings have no effect under which others
 - `auto`: rules of the preset auto
 - `presets`: settings to begin with
 """

@@ -95,6 +95,15 @@ class RunConfig:
         names = {f"{section}.{key}" for section, table in chosen.items() for key in table}
         return RunConfig.from_tables(merged(self.tables(), chosen), self.open_settings - names)
 
+    def values(self) -> dict[str, object]:
+        """All settings as section.key, without those that are still open."""
+        return {
+            name: value
+            for section, table in self.tables().items()
+            for key, value in table.items()
+            if (name := f"{section}.{key}") not in self.open_settings
+        }
+
     def tables(self) -> dict[str, Table]:
         """The settings as the sections of a TOML file."""
         return {section: dataclasses.asdict(getattr(self, section)) for section in SECTIONS}

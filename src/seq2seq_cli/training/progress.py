@@ -225,13 +225,17 @@ class Reporter:
         self.run.metrics.append(record)
         self.listener.validated(state.update, validation, is_best=is_best)
         for diagnosis in diagnoses:
-            if self.is_first(diagnosis.name):
-                self.listener.warned(diagnosis.sentence)
+            self.warned_once(diagnosis.name, diagnosis.sentence)
 
     def said(self, message: str) -> None:
         """Pass a message on to the listener."""
         if self.processes.may_write:
             self.listener.said(message)
+
+    def warned_once(self, name: str, message: str) -> None:
+        """Pass a warning on to the listener, the first of its name in this session."""
+        if self.processes.may_write and self.is_first(name):
+            self.listener.warned(message)
 
     def is_first(self, name: str) -> bool:
         """Whether a warning is the first of its name in this session."""

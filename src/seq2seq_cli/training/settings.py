@@ -1,9 +1,10 @@
 """From a preset, a settings file and single settings to the settings of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from seq2seq_cli.config import auto, presets
+from seq2seq_cli.config.effects import TRAIN
 from seq2seq_cli.config.settings import Table, merged, parse_toml, require
 from seq2seq_cli.runs.run_config import RECORDED, RunConfig
 from seq2seq_cli.text import STDIN, Warn, read_lines
@@ -44,9 +45,10 @@ def merge_settings(
             base, open_settings = _left_open(base, layers)
     elif not is_complete:
         base = _model_of(str(pretrained), output, restart=restart)
-    for warning in settings_without_effect(given, layers):
+    config = RunConfig.from_tables(merged(base, layers), open_settings)
+    for warning in settings_without_effect(config, layers):
         warn(warning)
-    return RunConfig.from_tables(merged(base, layers), open_settings)
+    return config
 
 
 def _left_open(
@@ -88,23 +90,11 @@ def read_settings(path: Path, warn: Warn) -> dict[str, Table]:
     return {name: table for name, table in tables.items() if name not in RECORDED}
 
 
-def settings_without_effect(given: Mapping[str, Table], settings: Mapping[str, Table]) -> list[str]:
-    """Warnings of given settings that have no effect beside all the others."""
-    data, training = settings.get("data", {}), settings.get("training", {})
-    reason, warnings = "", []
-    if data.get("source_tokenizer"):
-        reason = "a tokenizer is given with --source-tokenizer"
-    elif training.get("init_from"):
-        reason = (
-            "the tokenizers are those of --init-from; others are given with --source-tokenizer and "
-            "--target-tokenizer"
-        )
-    if reason:
-        unused = [f"tokenizer.{key}" for key in given.get("tokenizer", {})]
-        unused += ["data.joint_vocabulary"] * ("joint_vocabulary" in given.get("data", {}))
-        warnings = [f"{name} has no effect: {reason}" for name in unused]
-    if training.get("freeze") and not training.get("init_from"):
-        warnings.append(
-            "training.freeze without --init-from leaves these weights as they were drawn at random"
-        )
-    return warnings
+def settings_without_effect(config: RunConfig, given: Mapping[str, Table]) -> Iterator[str]:
+    """Say which of the settings given have no effect beside all the others."""
+    values = config.values()
+    architecture = {"architecture": config.model.architecture}
+    defaults = RunConfig.from_tables({"model": architecture}).values()
+    names = {f"{section}.{key}" for section, table in given.items() for key in table}
+    changed = {name for name in names if values.get(name) != defaults.get(name)}
+    return TRAIN.sentences(changed, values)

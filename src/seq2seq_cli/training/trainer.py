@@ -335,10 +335,21 @@ class Trainer:
         """Save all, the best weights included, and note why training ended."""
         self.reporter.show(self.state, self._epoch())
         self._save()
+        self._warn_of_warmup()
         if self.processes.may_write:
             self.best_weights.choose(self.state)
             self.run.save_finished(self.state.update, reason)
         return reason
+
+    def _warn_of_warmup(self) -> None:
+        """Say that training ended within its warm-up, unless that was known when it began."""
+        updates, warmup = self.state.update, self.config.warmup_updates
+        if updates < warmup and not 0 < self.config.max_updates <= warmup:
+            self.reporter.warned_once(
+                "warm-up",
+                f"training ended after {counted(updates, 'update')}, within its warm-up of "
+                f"{warmup:,}; set training.warmup_updates lower, or train longer",
+            )
 
     # Checkpoints
 
