@@ -44,13 +44,13 @@ AsTextOption = Annotated[
 def repeat_options(arguments: list[str], names: set[str]) -> list[str]:
     """Write `--source a b` as `--source a --source b`, for the options with these names.
 
-    A value ends where the next option begins; `-` alone is a value: standard input.
+    A value ends where the next option begins; `-` and `-:2` are values: standard input.
     """
     result: list[str] = []
     current = ""  # the option whose values are being read
     values = 0
     for argument in arguments:
-        if argument.startswith("-") and argument != "-":
+        if argument.startswith("-") and argument != "-" and not argument.startswith("-:"):
             current = argument if argument in names else ""
             values = 0
         elif current:

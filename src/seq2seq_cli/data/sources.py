@@ -185,7 +185,8 @@ def _file_with_fields(
 
 def _parse_data_set(value: str, streamed: bool) -> Source:
     """Read `hf:NAME[:CONFIG]:SPLIT:FIELD`."""
-    parts = value.removeprefix(DATA_SET).split(":")
+    head, quote, field = value.removeprefix(DATA_SET).partition(':"')
+    parts = [*head.split(":"), *([f'"{field}'] if quote else [])]
     if len(parts) == 2 and all(parts):
         data_set = DataSet(value, parts[0], None, parts[1], streamed)
         names = ", ".join(data_set.field_names())
@@ -197,5 +198,5 @@ def _parse_data_set(value: str, streamed: bool) -> Source:
         )
     configuration = parts[1] if len(parts) == 4 else None
     *_, split, field = parts
-    name = value.rpartition(":")[0]
+    name = DATA_SET + ":".join(parts[:-1])
     return Source(DataSet(name, parts[0], configuration, split, streamed), field)

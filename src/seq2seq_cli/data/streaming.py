@@ -8,7 +8,7 @@ from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, check_pairs_left
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.token_pairs import EndOfDataError, Sentences, TokenPairs
-from seq2seq_cli.text import Warn
+from seq2seq_cli.text import Warn, ignore_warning
 
 Lines = list[tuple[str, str]]
 
@@ -41,6 +41,7 @@ class _Reader:
         lines = list(islice(self.remaining, count))
         if len(lines) < count and self.corpus.can_be_reread():
             self.remaining = None
+            self.warn = ignore_warning  # the next pass has nothing new to say
         return lines
 
 
