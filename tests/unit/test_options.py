@@ -4,8 +4,9 @@ from seq2seq_cli.cli.options import repeat_options
 
 
 def test_values_after_a_repeatable_option_each_get_it() -> None:
-    given = ["--source", "a", "b", "-", "--output", "run", "--source", "c"]
-    wanted = ["--source", "a", "--source", "b", "--source", "-", "--output", "run", "--source", "c"]
+    given = ["--source", "a", "-:2", "-", "--output", "run", "--source", "c"]
+    wanted = ["--source", "a", "--source", "-:2", "--source", "-"]
+    wanted += ["--output", "run", "--source", "c"]
     assert repeat_options(given, {"--source", "--target"}) == wanted
 
 
