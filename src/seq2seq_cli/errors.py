@@ -42,3 +42,12 @@ def nearby(path: Path) -> str:
         return ""
     close = difflib.get_close_matches(path.name, names, n=1)
     return f"; did you mean {path.parent / close[0]}?" if close else ""
+
+
+def says_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python or, by its message, of PyTorch on a CPU means out of memory."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "not enough memory", "can't allocate")
+    )

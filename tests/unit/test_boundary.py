@@ -111,6 +111,31 @@ def test_every_function_is_declared_as_cpp_has_it() -> None:
         assert prototype == theirs[name]
 
 
+def bodies() -> dict[str, str]:
+    """What stands within the braces of each function that C++ exports."""
+    found = {}
+    for text in SOURCES.values():
+        for start in re.finditer(r'extern "C"', text):
+            code = block(text, start.end())
+            for prototype in exported().values():
+                name = prototype.function.name
+                if opened := re.search(rf"\b{name}\([^()]*\) \{{", code):
+                    found[name] = block(code, opened.start())
+    return found
+
+
+def test_no_exception_leaves_a_function_that_python_calls() -> None:
+    """It would end the process; `guarded` hands it to Python, which raises it."""
+    found = bodies()
+    assert sorted(found) == sorted(exported())
+    unguarded = {
+        name
+        for name, body in found.items()
+        if not re.fullmatch(r"\s*(return )?guarded\(.*\);\s*", body, re.S)
+    }
+    assert unguarded == {"take_failure"}, "wrap what a function does in guarded([&] { … })"
+
+
 def test_every_struct_has_the_fields_that_cpp_has() -> None:
     ours = structs()
     assert len(ours) > 10

@@ -23,7 +23,7 @@ from seq2seq_cli.cli import (
     translate,
 )
 from seq2seq_cli.cli.options import ManyValuesCommand
-from seq2seq_cli.errors import Seq2seqError
+from seq2seq_cli.errors import Seq2seqError, says_out_of_memory
 
 PIPE, OTHERS = "The pipe", "Other commands"
 
@@ -84,6 +84,15 @@ def run() -> None:
     except Seq2seqError as error:
         console.error(str(error))
         sys.exit(error.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not says_out_of_memory(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        console.error(
+            f"memory ran out{f' ({reason})' if reason else ''}; use less of it at a time, as by a "
+            "smaller --batch-tokens, --workers or --beam of `translate`, or give the process more"
+        )
+        sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         console.error(f"{where}{error.strerror or error}")

@@ -5,13 +5,18 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.kernels.prototypes import Prototypes
+from seq2seq_cli.kernels.prototypes import INT, Check, Prototypes
 
+OUT_OF_MEMORY = 1  # the kind of a failure, as in simd/guard.h
+REASON_BYTES = 256
+
+FAILURES = Prototypes("int32_t take_failure(char *reason, int32_t size);")
 TILES = Prototypes("int32_t use_tiles(int32_t wanted);")
 
 # For tests of a build: the sizes of its structs, and its vector functions.
@@ -75,6 +80,29 @@ def library() -> ctypes.CDLL | None:
     return found
 
 
+def failure_check(library: ctypes.CDLL) -> Check:
+    """Make what follows each call: it raises the failure that the call has noted, if any.
+
+    MemoryError says that memory ran out; other exceptions of C++ become a RuntimeError.
+    """
+    count = INT.in_dll(library, "failure_count")  # of all threads
+    take = FAILURES.bind(library).take_failure
+
+    def check(result: Any, function: Any, arguments: tuple[Any, ...]) -> Any:
+        if not count.value:
+            return result
+        reason = ctypes.create_string_buffer(REASON_BYTES)
+        kind = take(reason, REASON_BYTES)
+        if kind == OUT_OF_MEMORY:
+            raise MemoryError(f"no room in the kernel {function.__name__}")
+        if kind:
+            text = reason.value.decode(errors="replace")
+            raise RuntimeError(f"the kernel {function.__name__} failed: {text}")
+        return result  # the failure is another thread's
+
+    return check
+
+
 class Functions(Prototypes):
     """Functions of the library in use: call it to have them."""
 
@@ -88,7 +116,7 @@ class Functions(Prototypes):
         bound, functions = self._bound
         if loaded is not bound:
             assert loaded is not None, "the caller has to ask library() before"
-            functions = self.bind(loaded)
+            functions = self.bind(loaded, failure_check(loaded))
             self._bound = loaded, functions
         return functions
 

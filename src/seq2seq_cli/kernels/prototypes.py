@@ -7,8 +7,11 @@ moved, added or left out on one side is found before it corrupts memory.
 
 import ctypes
 import re
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+
+Check = Callable[[Any, Any, tuple[Any, ...]], Any]
 
 POINTER = ctypes.c_void_p
 INT = ctypes.c_int32
@@ -80,10 +83,11 @@ class Prototypes:
     def __init__(self, text: str) -> None:
         self.prototypes = parse_prototypes(text)
 
-    def bind(self, library: ctypes.CDLL) -> SimpleNamespace:
+    def bind(self, library: ctypes.CDLL, check: Check | None = None) -> SimpleNamespace:
         """Take the functions from a library, with their types; what it does not have is left out.
 
-        Only what is declared can be called.
+        Only what is declared can be called. `check` is called after each call, with its result, and
+        returns the result or raises.
         """
         functions = {}
         for (result, name), parameters in self.prototypes:
@@ -91,5 +95,7 @@ class Prototypes:
                 function = getattr(library, name)
                 function.restype = Declaration(result, name).ctype
                 function.argtypes = [parameter.ctype for parameter in parameters]
+                if check is not None:
+                    function.errcheck = check
                 functions[name] = function
         return SimpleNamespace(**functions)

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.token_pairs import TokenPairs
+from seq2seq_cli.errors import says_out_of_memory
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training.objective import Objective
@@ -76,11 +77,7 @@ def free_memory(device: torch.device) -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means out of memory: CUDA has a type for it, a CPU only the message."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "not enough memory", "can't allocate")
-    )
+    return isinstance(error, torch.OutOfMemoryError) or says_out_of_memory(error)
 
 
 def release_memory(device: torch.device) -> None:

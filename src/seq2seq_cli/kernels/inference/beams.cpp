@@ -70,12 +70,14 @@ struct Hypothesis {
 // and the state after each.
 struct Prefix {
     int states;
-    std::vector<int32_t> starts, columns, after;  // `starts` of the moves of each state, and the end
+    std::vector<int32_t> starts;  // of the moves of each state, and the end of them all
+    std::vector<int32_t> columns, after;
 
     // The state after a column; the last one if the column may not come.
     int next(int state, int64_t column) const {
         if (state == states) return state;
-        const auto begin = columns.begin() + starts[state], end = columns.begin() + starts[state + 1];
+        const auto begin = columns.begin() + starts[state];
+        const auto end = columns.begin() + starts[state + 1];
         const auto found = std::lower_bound(begin, end, column);
         return found != end && *found == column ? after[found - columns.begin()] : states;
     }
@@ -428,8 +430,10 @@ extern "C" {
 
 // Log-sum-exp of each row of logits (N, V), which may contain -inf -> out (N,).
 void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out) {
-    for (int r = 0; r < rows; r++)
-        out[r] = log_sum_exp_of(logits + static_cast<size_t>(r) * columns, columns);
+    guarded([&] {
+        for (int r = 0; r < rows; r++)
+            out[r] = log_sum_exp_of(logits + static_cast<size_t>(r) * columns, columns);
+    });
 }
 
 // For each sentence, the `count` largest sums of a logit (sentences x K, V) and the offset of its
@@ -437,63 +441,77 @@ void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out)
 void best_extensions(const float *logits, const float *offsets, int32_t sentences, int32_t beam,
                      int32_t columns, int32_t count, float *best_sums, int64_t *best_rows,
                      int64_t *best_columns) {
-    for (int sentence = 0; sentence < sentences; sentence++) {
-        const size_t first = static_cast<size_t>(sentence) * count;
-        const Best best{count, best_sums + first, best_rows + first, best_columns + first};
-        best.clear();
-        for (int k = 0; k < beam; k++) {
-            const size_t at = static_cast<size_t>(sentence) * beam + k;
-            best.offer_all(logits + at * columns, columns, offsets[at], k);
+    guarded([&] {
+        for (int sentence = 0; sentence < sentences; sentence++) {
+            const size_t first = static_cast<size_t>(sentence) * count;
+            const Best best{count, best_sums + first, best_rows + first, best_columns + first};
+            best.clear();
+            for (int k = 0; k < beam; k++) {
+                const size_t at = static_cast<size_t>(sentence) * beam + k;
+                best.offer_all(logits + at * columns, columns, offsets[at], k);
+            }
         }
-    }
+    });
 }
 
-void *beams_new(const BeamSettings *settings) { return new Beams(*settings); }
+void *beams_new(const BeamSettings *settings) {
+    return guarded([&]() -> void * { return new Beams(*settings); });
+}
 
-void beams_free(void *beams) { delete static_cast<Beams *>(beams); }
+void beams_free(void *beams) {
+    guarded([&] { delete static_cast<Beams *>(beams); });
+}
 
 int32_t beams_advance(void *beams, float *logits, int32_t columns, const int64_t *column_tokens,
                       int64_t *tokens, int64_t *origins, int64_t *remaining,
                       int32_t *remaining_count) {
-    return static_cast<Beams *>(beams)->advance(logits, columns, column_tokens, tokens, origins,
-                                                remaining, remaining_count);
+    return guarded([&]() -> int32_t {
+        return static_cast<Beams *>(beams)->advance(logits, columns, column_tokens, tokens, origins,
+                                                    remaining, remaining_count);
+    });
 }
 
 // Writes the number of hypotheses of each sentence (B,); returns the number of their tokens, with
 // EOS.
 int64_t beams_result_sizes(const void *beams, int32_t *counts) {
-    int64_t tokens = 0;
-    for (const auto &found : static_cast<const Beams *>(beams)->results) {
-        *counts++ = static_cast<int32_t>(found.size());
-        for (const Hypothesis &each : found) tokens += each.token_scores.size();
-    }
-    return tokens;
+    return guarded([&]() -> int64_t {
+        int64_t tokens = 0;
+        for (const auto &found : static_cast<const Beams *>(beams)->results) {
+            *counts++ = static_cast<int32_t>(found.size());
+            for (const Hypothesis &each : found) tokens += each.token_scores.size();
+        }
+        return tokens;
+    });
 }
 
 // Writes all hypotheses, the best one of a sentence first: their scores and lengths, and their
 // tokens with EOS and the scores of these, one hypothesis after the other.
 void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t *tokens,
                    float *token_scores) {
-    for (const auto &found : static_cast<const Beams *>(beams)->results)
-        for (const Hypothesis &each : found) {
-            *scores++ = each.score;
-            *lengths++ = static_cast<int32_t>(each.token_scores.size());
-            tokens = std::copy(each.tokens.begin(), each.tokens.end(), tokens);
-            *tokens++ = EOS;
-            token_scores =
-                std::copy(each.token_scores.begin(), each.token_scores.end(), token_scores);
-        }
+    guarded([&] {
+        for (const auto &found : static_cast<const Beams *>(beams)->results)
+            for (const Hypothesis &each : found) {
+                *scores++ = each.score;
+                *lengths++ = static_cast<int32_t>(each.token_scores.size());
+                tokens = std::copy(each.tokens.begin(), each.tokens.end(), tokens);
+                *tokens++ = EOS;
+                token_scores =
+                    std::copy(each.token_scores.begin(), each.token_scores.end(), token_scores);
+            }
+    });
 }
 
 // Beams have to be compact, and to outlive the search.
 void *search_new(void *beams, const SearchInputs *inputs) {
-    return new Search(*static_cast<Beams *>(beams), *inputs);
+    return guarded([&]() -> void * { return new Search(*static_cast<Beams *>(beams), *inputs); });
 }
 
-void search_free(void *search) { delete static_cast<Search *>(search); }
+void search_free(void *search) {
+    guarded([&] { delete static_cast<Search *>(search); });
+}
 
 int32_t search_run(void *search, int32_t count, const PositionTables *tables) {
-    return static_cast<Search *>(search)->run(count, *tables);
+    return guarded([&]() -> int32_t { return static_cast<Search *>(search)->run(count, *tables); });
 }
 
 }  // extern "C"

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "../simd/guard.h"
 #include "../training/attention.h"
 #include "boundary.h"
 
@@ -31,13 +32,17 @@ constexpr SizeOf SIZES[] = {
 
 }  // namespace
 
+using namespace seq2seq;
+
 extern "C" {
 
 // Bytes of a struct; -1 for one that has no entry above.
 int64_t size_of_struct(const char *name) {
-    for (const SizeOf &entry : SIZES)
-        if (!std::strcmp(entry.name, name)) return static_cast<int64_t>(entry.bytes);
-    return -1;
+    return guarded([&]() -> int64_t {
+        for (const SizeOf &entry : SIZES)
+            if (!std::strcmp(entry.name, name)) return static_cast<int64_t>(entry.bytes);
+        return -1;
+    });
 }
 
 }  // extern "C"

@@ -187,29 +187,35 @@ extern "C" {
 
 void *convolution_encoder_new(const ConvolutionSettings *settings, const void *input,
                               const void *const *layers, int32_t count, const void *output) {
-    auto encoder = std::make_unique<ConvolutionEncoder>();
-    encoder->settings = *settings;
-    encoder->input = linear(input);
-    encoder->output = linear(output);
-    for (int i = 0; i < count; i++) encoder->layers.push_back(linear(layers[i]));
-    return encoder.release();
+    return guarded([&]() -> void * {
+        auto encoder = std::make_unique<ConvolutionEncoder>();
+        encoder->settings = *settings;
+        encoder->input = linear(input);
+        encoder->output = linear(output);
+        for (int i = 0; i < count; i++) encoder->layers.push_back(linear(layers[i]));
+        return encoder.release();
+    });
 }
 
-void convolution_encoder_free(void *encoder) { delete static_cast<ConvolutionEncoder *>(encoder); }
+void convolution_encoder_free(void *encoder) {
+    guarded([&] { delete static_cast<ConvolutionEncoder *>(encoder); });
+}
 
 void convolution_encoder_read(const void *encoder, const SourceTokens *source) {
-    static_cast<const ConvolutionEncoder *>(encoder)->read(*source);
+    guarded([&] { static_cast<const ConvolutionEncoder *>(encoder)->read(*source); });
 }
 
 void *convolution_decoder_new(const ConvolutionSettings *settings, const void *input,
                               const ConvolutionWeights *layers, int32_t count, const void *output) {
-    auto decoder = std::make_unique<ConvolutionDecoder>(*settings, count);
-    decoder->input = linear(input);
-    decoder->output = linear(output);
-    for (int i = 0; i < count; i++)
-        decoder->layers.push_back(
-            {linear(layers[i].convolution), linear(layers[i].query), linear(layers[i].context)});
-    return static_cast<Decoder *>(decoder.release());
+    return guarded([&]() -> void * {
+        auto decoder = std::make_unique<ConvolutionDecoder>(*settings, count);
+        decoder->input = linear(input);
+        decoder->output = linear(output);
+        for (int i = 0; i < count; i++)
+            decoder->layers.push_back({linear(layers[i].convolution), linear(layers[i].query),
+                                       linear(layers[i].context)});
+        return static_cast<Decoder *>(decoder.release());
+    });
 }
 
 }  // extern "C"

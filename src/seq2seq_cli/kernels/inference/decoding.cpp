@@ -5,13 +5,15 @@
 extern "C" {
 
 void decoder_sizes(const void *decoder, DecoderSizes *sizes) {
-    *sizes = static_cast<const Decoder *>(decoder)->sizes;
+    guarded([&] { *sizes = static_cast<const Decoder *>(decoder)->sizes; });
 }
 
 void decoder_step(const void *decoder, const StepInput *input, float *hidden) {
-    static_cast<const Decoder *>(decoder)->step(*input, hidden);
+    guarded([&] { static_cast<const Decoder *>(decoder)->step(*input, hidden); });
 }
 
-void decoder_free(void *decoder) { delete static_cast<Decoder *>(decoder); }
+void decoder_free(void *decoder) {
+    guarded([&] { delete static_cast<Decoder *>(decoder); });
+}
 
 }  // extern "C"

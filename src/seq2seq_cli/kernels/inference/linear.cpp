@@ -292,21 +292,27 @@ void seq2seq::apply(const Linear &layer, const float *x, int rows, float *y, Epi
 extern "C" {
 
 // Lets products of 8-bit numbers use matrix tiles, or not; returns whether they do.
-int32_t use_tiles(int32_t wanted) { return enable_tiles(wanted != 0); }
+int32_t use_tiles(int32_t wanted) {
+    return guarded([&]() -> int32_t { return enable_tiles(wanted != 0); });
+}
 
 void *linear_new(const float *weight, const float *bias, int32_t outputs, int32_t inputs,
                  int32_t eight_bits) {
-    return new Linear(weight, bias, outputs, inputs, eight_bits != 0);
+    return guarded([&]() -> void * {
+        return new Linear(weight, bias, outputs, inputs, eight_bits != 0);
+    });
 }
 
 void *linear_select_outputs(const void *layer, const int64_t *selected, int32_t count) {
-    return new Linear(*linear(layer), selected, count);
+    return guarded([&]() -> void * { return new Linear(*linear(layer), selected, count); });
 }
 
-void linear_free(void *layer) { delete static_cast<Linear *>(layer); }
+void linear_free(void *layer) {
+    guarded([&] { delete static_cast<Linear *>(layer); });
+}
 
 void linear_apply(const void *layer, const float *x, int32_t rows, float *y) {
-    apply(*linear(layer), x, rows, y);
+    guarded([&] { apply(*linear(layer), x, rows, y); });
 }
 
 }  // extern "C"

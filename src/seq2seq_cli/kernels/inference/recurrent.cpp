@@ -156,16 +156,18 @@ extern "C" {
 
 void cell_step(const void *from_input, const void *from_state, const float *x, int32_t rows,
                float *hidden, float *cell) {
-    advance(*linear(from_input), *linear(from_state), x, rows, hidden, cell);
+    guarded([&] { advance(*linear(from_input), *linear(from_state), x, rows, hidden, cell); });
 }
 
 void *recurrent_decoder_new(const RecurrentSettings *settings, const CellWeights *cells,
                             int32_t count, const void *output) {
-    auto decoder = std::make_unique<RecurrentDecoder>(*settings, count);
-    decoder->output = linear(output);
-    for (int i = 0; i < count; i++)
-        decoder->cells.push_back({linear(cells[i].from_input), linear(cells[i].from_state)});
-    return static_cast<Decoder *>(decoder.release());
+    return guarded([&]() -> void * {
+        auto decoder = std::make_unique<RecurrentDecoder>(*settings, count);
+        decoder->output = linear(output);
+        for (int i = 0; i < count; i++)
+            decoder->cells.push_back({linear(cells[i].from_input), linear(cells[i].from_state)});
+        return static_cast<Decoder *>(decoder.release());
+    });
 }
 
 }  // extern "C"

@@ -248,29 +248,36 @@ extern "C" {
 void *transformer_encoder_new(const TransformerSettings *settings, const LayerWeights *layers,
                               int32_t count, const float *last_weight, const float *last_bias,
                               const void *const *keys_values, int32_t decoder_layers) {
-    auto encoder = std::make_unique<Encoder>();
-    encoder->settings = *settings;
-    encoder->last = {last_weight, last_bias};
-    for (int i = 0; i < count; i++)
-        encoder->layers.push_back({self_attention_of(layers[i]), feed_forward_of(layers[i])});
-    for (int i = 0; i < decoder_layers; i++) encoder->keys_values.push_back(linear(keys_values[i]));
-    return encoder.release();
+    return guarded([&]() -> void * {
+        auto encoder = std::make_unique<Encoder>();
+        encoder->settings = *settings;
+        encoder->last = {last_weight, last_bias};
+        for (int i = 0; i < count; i++)
+            encoder->layers.push_back({self_attention_of(layers[i]), feed_forward_of(layers[i])});
+        for (int i = 0; i < decoder_layers; i++)
+            encoder->keys_values.push_back(linear(keys_values[i]));
+        return encoder.release();
+    });
 }
 
-void transformer_encoder_free(void *encoder) { delete static_cast<Encoder *>(encoder); }
+void transformer_encoder_free(void *encoder) {
+    guarded([&] { delete static_cast<Encoder *>(encoder); });
+}
 
 void transformer_encoder_read(const void *encoder, const SourceTokens *source) {
-    static_cast<const Encoder *>(encoder)->read(*source);
+    guarded([&] { static_cast<const Encoder *>(encoder)->read(*source); });
 }
 
 void *transformer_decoder_new(const TransformerSettings *settings, const LayerWeights *layers,
                               int32_t count, const float *last_weight, const float *last_bias) {
-    auto decoder = std::make_unique<TransformerDecoder>(*settings, count);
-    decoder->last = {last_weight, last_bias};
-    for (int i = 0; i < count; i++)
-        decoder->layers.push_back({self_attention_of(layers[i]), cross_attention_of(layers[i]),
-                                   feed_forward_of(layers[i])});
-    return static_cast<Decoder *>(decoder.release());
+    return guarded([&]() -> void * {
+        auto decoder = std::make_unique<TransformerDecoder>(*settings, count);
+        decoder->last = {last_weight, last_bias};
+        for (int i = 0; i < count; i++)
+            decoder->layers.push_back({self_attention_of(layers[i]), cross_attention_of(layers[i]),
+                                       feed_forward_of(layers[i])});
+        return static_cast<Decoder *>(decoder.release());
+    });
 }
 
 }  // extern "C"

@@ -14,6 +14,8 @@
 #endif
 #include VECTORS_HEADER
 
+#include "guard.h"
+
 namespace {
 
 inline float reduce_max(const float *x, int count) {
@@ -81,15 +83,14 @@ template <typename T> struct AlignedBuffer {
     AlignedBuffer &operator=(const AlignedBuffer &) = delete;
     ~AlignedBuffer() { std::free(data); }
 
-    // Makes room for at least `count` elements; the contents are lost if it has to grow.
+    // Makes room for at least `count` elements; the contents are lost if it has to grow. Throws
+    // std::bad_alloc.
     T *reserve(size_t count) {
         if (count > size) {
             std::free(data);
+            size = 0;
             data = static_cast<T *>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64));
-            if (!data) {
-                std::fputs("seq2seq: out of memory\n", stderr);
-                std::abort();
-            }
+            if (!data) throw std::bad_alloc();
             size = count;
         }
         return data;

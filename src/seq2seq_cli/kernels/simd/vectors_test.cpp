@@ -139,21 +139,27 @@ const Function FUNCTIONS[] = {
 
 extern "C" {
 
-int32_t vectors_lanes() { return LANES; }
+int32_t vectors_lanes() {
+    return guarded([&]() -> int32_t { return LANES; });
+}
 
-float vectors_input_limit() { return INPUT_LIMIT; }
+float vectors_input_limit() {
+    return guarded([&]() -> float { return INPUT_LIMIT; });
+}
 
 // Applies a function to arrays of `count` numbers, a multiple of 256; returns whether there is one
 // of this name.
 int32_t vectors_apply(const char *name, const void *a, const void *b, const void *c, int32_t count,
                       void *out) {
-    for (const Function &function : FUNCTIONS)
-        if (!std::strcmp(function.name, name)) {
-            for (int i = 0; i < count; i += function.vectors * LANES)
-                function.apply({a, b, c, out, i});
-            return 1;
-        }
-    return 0;
+    return guarded([&]() -> int32_t {
+        for (const Function &function : FUNCTIONS)
+            if (!std::strcmp(function.name, name)) {
+                for (int i = 0; i < count; i += function.vectors * LANES)
+                    function.apply({a, b, c, out, i});
+                return 1;
+            }
+        return 0;
+    });
 }
 
 }  // extern "C"

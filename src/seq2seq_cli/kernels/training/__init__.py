@@ -112,7 +112,7 @@ def library() -> SimpleNamespace | None:
 
 @lru_cache
 def _prepared(loaded: ctypes.CDLL) -> SimpleNamespace:
-    functions = _PROTOTYPES.bind(loaded)
+    functions = _PROTOTYPES.bind(loaded, kernels.failure_check(loaded))
     # The threads of the OpenMP library that torch uses; without it there is one thread.
     threads = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
     functions.use_threads(ctypes.cast(threads, POINTER) if threads else None)

@@ -239,19 +239,24 @@ extern "C" {
 
 void train_attention(int32_t is_bfloat16, const AttentionShape *shape, const Heads *query,
                      const Heads *key, const Heads *value, const Heads *out, int32_t threads) {
-    if (is_bfloat16 && attend_in_tiles(*shape, *query, *key, *value, *out, threads)) return;
-    DISPATCH_TYPE(is_bfloat16, attention<T>(*shape, *query, *key, *value, *out, threads))
+    guarded([&] {
+        if (is_bfloat16 && attend_in_tiles(*shape, *query, *key, *value, *out, threads)) return;
+        DISPATCH_TYPE(is_bfloat16, attention<T>(*shape, *query, *key, *value, *out, threads))
+    });
 }
 
 void train_attention_backward(int32_t is_bfloat16, const AttentionShape *shape, const Heads *query,
                               const Heads *key, const Heads *value, const Heads *grad_out,
                               const Heads *grad_query, const Heads *grad_key,
                               const Heads *grad_value, int32_t threads) {
-    if (is_bfloat16 && attend_in_tiles_backward(*shape, *query, *key, *value, *grad_out,
-                                                *grad_query, *grad_key, *grad_value, threads))
-        return;
-    DISPATCH_TYPE(is_bfloat16, attention_backward<T>(*shape, *query, *key, *value, *grad_out,
-                                                     *grad_query, *grad_key, *grad_value, threads))
+    guarded([&] {
+        if (is_bfloat16 && attend_in_tiles_backward(*shape, *query, *key, *value, *grad_out,
+                                                    *grad_query, *grad_key, *grad_value, threads))
+            return;
+        DISPATCH_TYPE(is_bfloat16,
+                      attention_backward<T>(*shape, *query, *key, *value, *grad_out, *grad_query,
+                                            *grad_key, *grad_value, threads))
+    });
 }
 
 }  // extern "C"

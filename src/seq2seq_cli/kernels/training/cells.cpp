@@ -90,19 +90,24 @@ extern "C" {
 
 void train_lstm(int32_t is_bfloat16, void *gates, const void *inputs, const float *cell,
                 float *cell_after, void *hidden, int32_t rows, int32_t units, int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, lstm(static_cast<T *>(gates), static_cast<const T *>(inputs), cell,
-                                    cell_after, static_cast<T *>(hidden), rows, units, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16,
+                      lstm(static_cast<T *>(gates), static_cast<const T *>(inputs), cell,
+                           cell_after, static_cast<T *>(hidden), rows, units, threads))
+    });
 }
 
 void train_lstm_backward(int32_t is_bfloat16, const void *gates, const float *cell,
                          const float *cell_after, const void *grad_above, const void *grad_carried,
                          float *grad_cell, void *grad_gates, int32_t rows, int32_t units,
                          int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16,
-                  lstm_backward(static_cast<const T *>(gates), cell, cell_after,
-                                static_cast<const T *>(grad_above),
-                                static_cast<const T *>(grad_carried), grad_cell,
-                                static_cast<T *>(grad_gates), rows, units, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16,
+                      lstm_backward(static_cast<const T *>(gates), cell, cell_after,
+                                    static_cast<const T *>(grad_above),
+                                    static_cast<const T *>(grad_carried), grad_cell,
+                                    static_cast<T *>(grad_gates), rows, units, threads))
+    });
 }
 
 }  // extern "C"

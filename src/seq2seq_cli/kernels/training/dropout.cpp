@@ -102,29 +102,39 @@ extern "C" {
 
 void train_dropout(int32_t is_bfloat16, const void *x, void *out, int64_t count, int32_t threshold,
                    int64_t seed, int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, dropout(static_cast<const T *>(x), static_cast<T *>(out), count,
-                                       threshold, seed, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16, dropout(static_cast<const T *>(x), static_cast<T *>(out), count,
+                                           threshold, seed, threads))
+    });
 }
 
 void train_dropout_add(int32_t is_bfloat16, const void *residual, const void *x, void *out,
                        int64_t count, int32_t threshold, int64_t seed, int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16,
-                  dropout_add(static_cast<const T *>(residual), static_cast<const T *>(x),
-                              static_cast<T *>(out), count, threshold, seed, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16,
+                      dropout_add(static_cast<const T *>(residual), static_cast<const T *>(x),
+                                  static_cast<T *>(out), count, threshold, seed, threads))
+    });
 }
 
 void train_relu_dropout(int32_t is_bfloat16, const void *x, const float *bias, int32_t width,
                         void *out, int64_t count, int32_t threshold, int64_t seed,
                         int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, relu_dropout(static_cast<const T *>(x), bias, width,
-                                            static_cast<T *>(out), count, threshold, seed, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16,
+                      relu_dropout(static_cast<const T *>(x), bias, width, static_cast<T *>(out),
+                                   count, threshold, seed, threads))
+    });
 }
 
 void train_relu_dropout_backward(int32_t is_bfloat16, const void *grad_output, const void *result,
                                  void *out, int64_t count, float scale, int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, relu_dropout_backward(static_cast<const T *>(grad_output),
-                                                     static_cast<const T *>(result),
-                                                     static_cast<T *>(out), count, scale, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16,
+                      relu_dropout_backward(static_cast<const T *>(grad_output),
+                                            static_cast<const T *>(result), static_cast<T *>(out),
+                                            count, scale, threads))
+    });
 }
 
 }  // extern "C"

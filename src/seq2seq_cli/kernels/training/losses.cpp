@@ -151,15 +151,19 @@ extern "C" {
 
 void train_cross_entropy(int32_t is_bfloat16, void *logits, int32_t rows, int32_t columns,
                          const int64_t *gold, float smoothing, float *losses, int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, cross_entropy(static_cast<T *>(logits), rows, columns, gold,
-                                             smoothing, losses, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16, cross_entropy(static_cast<T *>(logits), rows, columns, gold,
+                                                 smoothing, losses, threads))
+    });
 }
 
 void train_r_drop(int32_t is_bfloat16, void *logits, int32_t rows, int32_t columns,
                   const int64_t *gold, float smoothing, float alpha, float *losses,
                   int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, r_drop(static_cast<T *>(logits), rows, columns, gold, smoothing,
-                                      alpha, losses, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16, r_drop(static_cast<T *>(logits), rows, columns, gold, smoothing,
+                                          alpha, losses, threads))
+    });
 }
 
 }  // extern "C"

@@ -121,22 +121,29 @@ extern "C" {
 void train_norm(int32_t is_bfloat16, const void *x, const float *weight, const float *bias,
                 float epsilon, void *out, float *statistics, int64_t rows, int32_t width,
                 int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, norm(static_cast<const T *>(x), weight, bias, epsilon,
-                                    static_cast<T *>(out), statistics, rows, width, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16, norm(static_cast<const T *>(x), weight, bias, epsilon,
+                                        static_cast<T *>(out), statistics, rows, width, threads))
+    });
 }
 
 void train_norm_backward(int32_t is_bfloat16, const void *grad_output, const void *x,
                          const float *weight, const float *statistics, int32_t centred, void *out,
                          float *sums, int64_t rows, int32_t width, int32_t threads) {
-    DISPATCH_TYPE(
-        is_bfloat16,
-        norm_backward(static_cast<const T *>(grad_output), static_cast<const T *>(x), weight,
-                      statistics, centred != 0, static_cast<T *>(out), sums, rows, width, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16,
+                      norm_backward(static_cast<const T *>(grad_output), static_cast<const T *>(x),
+                                    weight, statistics, centred != 0, static_cast<T *>(out), sums,
+                                    rows, width, threads))
+    });
 }
 
 void train_column_sums(int32_t is_bfloat16, const void *x, float *sums, int64_t rows, int32_t width,
                        int32_t threads) {
-    DISPATCH_TYPE(is_bfloat16, column_sums(static_cast<const T *>(x), sums, rows, width, threads))
+    guarded([&] {
+        DISPATCH_TYPE(is_bfloat16,
+                      column_sums(static_cast<const T *>(x), sums, rows, width, threads))
+    });
 }
 
 }  // extern "C"

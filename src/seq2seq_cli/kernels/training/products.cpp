@@ -282,31 +282,38 @@ extern "C" {
 // x (N, I), float32 weight (O, I) and bias (O,) or null -> out (N, O). I is a multiple of SIDE.
 void train_linear(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs, const float *weight,
                   const float *bias, int32_t outputs, bfloat16 *out, int32_t threads) {
-    const bfloat16 *weights = pack_weights<false>(weight, outputs, inputs, threads);
-    multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
-                    [](int64_t) { return NoEpilogue{}; });
+    guarded([&] {
+        const bfloat16 *weights = pack_weights<false>(weight, outputs, inputs, threads);
+        multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
+                        [](int64_t) { return NoEpilogue{}; });
+    });
 }
 
 // The same, followed by ReLU and dropout.
 void train_linear_relu_dropout(int32_t, const bfloat16 *x, int64_t rows, int32_t inputs,
                                const float *weight, const float *bias, int32_t outputs,
                                bfloat16 *out, int32_t threshold, int64_t seed, int32_t threads) {
-    const bfloat16 *weights = pack_weights<false>(weight, outputs, inputs, threads);
-    if (threshold)
-        multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
-                        [=](int64_t task) { return ReluDropout{Random(seed, task), threshold}; });
-    else
-        multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
-                        [](int64_t) { return Relu{}; });
+    guarded([&] {
+        const bfloat16 *weights = pack_weights<false>(weight, outputs, inputs, threads);
+        if (threshold)
+            multiply_packed(
+                x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
+                [=](int64_t task) { return ReluDropout{Random(seed, task), threshold}; });
+        else
+            multiply_packed(x, rows, inputs / SIDE, weights, bias, outputs, out, threads,
+                            [](int64_t) { return Relu{}; });
+    });
 }
 
 // grad_output (N, O), weight (O, I) -> the gradient of x, out (N, I). O is a multiple of SIDE.
 void train_linear_grad_input(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
                              const float *weight, int32_t outputs, bfloat16 *out,
                              int32_t threads) {
-    const bfloat16 *weights = pack_weights<true>(weight, outputs, inputs, threads);
-    multiply_packed(grad_output, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
-                    [](int64_t) { return NoEpilogue{}; });
+    guarded([&] {
+        const bfloat16 *weights = pack_weights<true>(weight, outputs, inputs, threads);
+        multiply_packed(grad_output, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
+                        [](int64_t) { return NoEpilogue{}; });
+    });
 }
 
 // The same, followed by the backward pass of ReLU and dropout, whose results are (N, I). I is a
@@ -315,16 +322,20 @@ void train_linear_grad_input_relu_dropout(int32_t, const bfloat16 *grad_output, 
                                           int32_t inputs, const float *weight, int32_t outputs,
                                           const bfloat16 *results, float scale, bfloat16 *out,
                                           int32_t threads) {
-    const bfloat16 *weights = pack_weights<true>(weight, outputs, inputs, threads);
-    multiply_packed(grad_output, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
-                    [=](int64_t) { return ReluDropoutBackward{results, scale}; });
+    guarded([&] {
+        const bfloat16 *weights = pack_weights<true>(weight, outputs, inputs, threads);
+        multiply_packed(grad_output, rows, outputs / SIDE, weights, nullptr, inputs, out, threads,
+                        [=](int64_t) { return ReluDropoutBackward{results, scale}; });
+    });
 }
 
 // grad_output (N, O), x (N, I) -> float32 gradients of weights (O, I) and, unless null, bias (O,).
 void train_linear_grad_weight(int32_t, const bfloat16 *grad_output, int64_t rows, int32_t inputs,
                               const bfloat16 *x, int32_t outputs, float *grad_weight,
                               float *grad_bias, int32_t threads) {
-    multiply_transposed(grad_output, outputs, x, inputs, rows, grad_weight, grad_bias, threads);
+    guarded([&] {
+        multiply_transposed(grad_output, outputs, x, inputs, rows, grad_weight, grad_bias, threads);
+    });
 }
 
 }  // extern "C"
@@ -334,6 +345,8 @@ void train_linear_grad_weight(int32_t, const bfloat16 *grad_output, int64_t rows
 extern "C" {
 
 // Whether the functions above exist and this processor can run them.
-int32_t train_multiplies_bfloat16() { return tiles_multiply_bfloat16(); }
+int32_t train_multiplies_bfloat16() {
+    return guarded([&]() -> int32_t { return tiles_multiply_bfloat16(); });
+}
 
 }  // extern "C"

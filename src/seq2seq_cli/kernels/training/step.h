@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 
 #include "../simd/vectors.h"
 
@@ -22,7 +23,8 @@ extern Parallel run_in_threads;
 
 namespace {
 
-// Calls work(i) once for each i below `count`, in any order and in any thread.
+// Calls work(i) once for each i below `count`, in any order and in any thread. If a call throws,
+// the first exception is thrown again in this thread, and work that was not begun is left out.
 template <typename Work> void parallel_for(int64_t count, int threads, Work &&work) {
     if (threads <= 1 || count <= 1 || !run_in_threads) {
         for (int64_t i = 0; i < count; i++) work(i);
@@ -30,6 +32,8 @@ template <typename Work> void parallel_for(int64_t count, int threads, Work &&wo
     }
     struct Shared {
         std::atomic<int64_t> next{0};
+        std::atomic<bool> failed{false};
+        std::exception_ptr error;
         int64_t count;
         Work *work;
     } shared;
@@ -38,11 +42,17 @@ template <typename Work> void parallel_for(int64_t count, int threads, Work &&wo
     run_in_threads(
         [](void *data) {
             auto *shared = static_cast<Shared *>(data);
-            for (int64_t i;
-                 (i = shared->next.fetch_add(1, std::memory_order_relaxed)) < shared->count;)
-                (*shared->work)(i);
+            try {
+                for (int64_t i;
+                     (i = shared->next.fetch_add(1, std::memory_order_relaxed)) < shared->count;)
+                    (*shared->work)(i);
+            } catch (...) {
+                if (!shared->failed.exchange(true)) shared->error = std::current_exception();
+                shared->next.store(shared->count);
+            }
         },
         &shared, static_cast<unsigned>(threads), 0);
+    if (shared.failed) std::rethrow_exception(shared.error);
 }
 
 // x (count,) -> float32 (padded,), with zeros beyond `count`.

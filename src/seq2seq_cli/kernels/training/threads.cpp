@@ -10,6 +10,8 @@ Parallel run_in_threads = nullptr;
 
 extern "C" {
 
-void use_threads(void *parallel) { run_in_threads = reinterpret_cast<Parallel>(parallel); }
+void use_threads(void *parallel) {
+    guarded([&] { run_in_threads = reinterpret_cast<Parallel>(parallel); });
+}
 
 }  // extern "C"
