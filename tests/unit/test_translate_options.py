@@ -38,6 +38,8 @@ MACHINE: dict[str, Any] = {
     "weights": (2.0, 1.0),
     "target_language": "de",
     "unknown": "keep",
+    "split_sentences": "on",
+    "source_language": "en",
     "precision": "bfloat16",
     "shortlist": True,
     "device": "cpu",

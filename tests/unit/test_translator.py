@@ -27,8 +27,8 @@ from seq2seq_cli.translation import (
     likelihoods,
 )
 from seq2seq_cli.translation import translator as translator_module
-from seq2seq_cli.translation.long_lines import split_line
 from seq2seq_cli.translation.results import join_segments
+from seq2seq_cli.translation.splitting import split_line
 from seq2seq_cli.translation.word_alignment import word_indices
 
 MAX_LENGTH = 12  # tokens

@@ -35,6 +35,7 @@ from seq2seq_cli.translation.results import Format
 from seq2seq_cli.translation.settings import (
     Alignments,
     Precision,
+    SplitSentences,
     TranslationSettings,
     Unknown,
 )
@@ -114,6 +115,23 @@ def translate(
             rich_help_panel=SEARCH,
         ),
     ] = TranslationSettings.unknown,
+    split_sentences: Annotated[
+        SplitSentences,
+        typer.Option(
+            help="Translate lines of several sentences sentence by sentence. auto: if the run was "
+            "trained on one sentence a line; it says so once.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = TranslationSettings.split_sentences,
+    source_language: Annotated[
+        str,
+        typer.Option(
+            metavar="CODE",
+            help="Language of the text, such as en, by whose rules sentences end.",
+            show_default="what the run was trained with, or the script of a line",
+            rich_help_panel=SEARCH,
+        ),
+    ] = TranslationSettings.source_language,
     weights: Annotated[
         str,
         typer.Option(
@@ -297,6 +315,8 @@ def translate(
         search=CommandLineSearch(**{each.name: given[each.name] for each in fields(SearchOptions)}),
         weights=tuple(votes),
         target_language=target_language,
+        split_sentences=split_sentences,
+        source_language=source_language,
         alignments=alignments,
         unknown=unknown,
         precision=precision,

@@ -77,6 +77,19 @@ class DataConfig(Section):
     The default is that of clean-corpus-n.perl in Moses.
     """
 
+    join_sentences: float = setting(0.0, at_least=0, below=1)
+    """Probability that a pair is joined with the pair after it, drawn again in each epoch.
+
+    The model then learns to translate lines of several sentences. Pairs are joined that follow each
+    other in their corpus and together are not longer than data.max_length.
+    """
+
+    source_language: str = ""
+    """Language of the source, such as en: where its sentences end, and what its abbreviations are.
+
+    If empty, names of texts tell, as in train.en, or else the script of a line.
+    """
+
     subword_sampling: float = setting(0.0, at_least=0, at_most=1)
     """Random segmentation: words are cut into different pieces each time a pair comes up.
 

@@ -11,10 +11,12 @@ To read how text becomes batches, begin with `parallel`, `pair_tokenizer` and `b
 - `tokenizers`: tokenizers trained on corpora, in the cache or in a file
 - `batch`: a batch as padded tensors
 - `token_pairs`: tokenised pairs, in memory or in a mapped file
+- `joining`: neighbouring pairs joined at random
 - `batching`: batches by number of tokens, in a reproducible order
 - `pair_tokenizer`: sentence pairs to tokens, and which pairs are used
 - `repetitions`: pairs that occur more than once, by hashes
 - `token_store`: tokenised corpora on disk
+- `sentence_counts`: whether lines hold one sentence or several
 - `streaming`: text that is read as it is needed
 - `prefetch`: batches that are made ahead, in a thread
 - `lexicon`: which token translates which, from sentence pairs

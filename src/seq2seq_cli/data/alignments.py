@@ -144,6 +144,15 @@ def _parse_links(where: str, line: str, source_words: int, target_words: int) ->
     return links
 
 
+@dataclass(frozen=True)
+class LinkedWords:
+    """The links of a pair as an array (n, 2), and the words of both sides."""
+
+    links: Indices
+    words: tuple[int, int]  # numbers of words between ASCII spaces
+    divided: tuple[Indices, Indices]  # for each word of the tokenizer, the word that it is part of
+
+
 class Alignments:
     """The word alignments of many sentence pairs, in flat arrays."""
 
@@ -181,6 +190,15 @@ class Alignments:
         arrays = (self.offsets, self.links)
         return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
+    def pair(self, row: int) -> LinkedWords:
+        """The links and words of one pair."""
+        source, target = self.words[row].tolist()
+        return LinkedWords(
+            self.links[self.offsets[row] : self.offsets[row + 1]],
+            (source, target),
+            self.divided.get(row) or (np.arange(source), np.arange(target)),
+        )
+
     def matrix(self, row: int, source: Ids, target: Ids) -> npt.NDArray[np.float32]:
         """The token alignment (T, S) of a pair: the share of each source token in a target token.
 
@@ -189,14 +207,11 @@ class Alignments:
         """
         if not self.words_match(row, source, target):
             return np.zeros((len(target), len(source)), dtype=np.float32)
-        links = self.links[self.offsets[row] : self.offsets[row + 1]]
-        linked = np.zeros((self.words[row, 1], self.words[row, 0]), dtype=np.float32)
-        linked[links[:, 1], links[:, 0]] = 1
-        target_words = _word_indices(self.target_starts_word[target])
-        source_words = _word_indices(self.source_starts_word[source])
-        if row in self.divided:
-            source_words = self.divided[row][0][source_words]
-            target_words = self.divided[row][1][target_words]
+        pair = self.pair(row)
+        linked = np.zeros((pair.words[1], pair.words[0]), dtype=np.float32)
+        linked[pair.links[:, 1], pair.links[:, 0]] = 1
+        source_words = pair.divided[0][_word_indices(self.source_starts_word[source])]
+        target_words = pair.divided[1][_word_indices(self.target_starts_word[target])]
         shares = linked[target_words][:, source_words]
         return cast(
             npt.NDArray[np.float32], shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
@@ -212,9 +227,7 @@ class Alignments:
             _word_indices(self.source_starts_word[source])[-1] + 1,
             _word_indices(self.target_starts_word[target])[-1] + 1,
         )
-        if row in self.divided:
-            return found == tuple(map(len, self.divided[row]))
-        return found == tuple(self.words[row])
+        return found == tuple(map(len, self.pair(row).divided))
 
 
 def _word_indices(starts_word: npt.NDArray[np.bool_]) -> Indices:

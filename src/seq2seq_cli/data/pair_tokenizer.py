@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 
 from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.data.joining import PairJoiner, SentenceJoiner
 from seq2seq_cli.data.parallel import Corpus, is_blank, is_same_text, no_pairs_error
 from seq2seq_cli.data.token_pairs import SentenceArray, SubwordSampler
 from seq2seq_cli.errors import InputError
@@ -140,6 +141,14 @@ class PairTokenizer:
         if longer > self.data.max_length:
             return "too_long"
         return "uneven" if longer > self.data.max_length_ratio * shorter else ""
+
+    def pair_joiner(self) -> PairJoiner | None:
+        """Make what joins neighbouring pairs, or None without `data.join_sentences`."""
+        if not self.data.join_sentences:
+            return None
+        longest = self.data.max_length
+        source, target = (SentenceJoiner(each, longest) for each in (self.source, self.target))
+        return PairJoiner(source, target, self.data.join_sentences, longest)
 
     def subword_sampler(self) -> SubwordSampler | None:
         """Make a sampler of other segmentations, or None without `data.subword_sampling`."""

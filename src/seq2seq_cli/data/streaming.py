@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, check_pairs_left
@@ -11,6 +11,7 @@ from seq2seq_cli.data.token_pairs import EndOfDataError, Sentences, TokenPairs
 from seq2seq_cli.text import Warn, ignore_warning
 
 Lines = list[tuple[str, str]]
+Portion = list[Lines]  # of each corpus
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Stream:
     data: DataConfig
     warn: Warn
     pairs: int = field(init=False)  # of a portion
-    first: Lines = field(init=False)  # the first portion, which tokenizers are learned from
+    first: Portion = field(init=False)  # the first one, which tokenizers are learned from
 
     def __post_init__(self) -> None:
         weights = self.data.weights or (1.0,) * len(self.corpora)
@@ -75,23 +76,22 @@ class Stream:
             for reader, share in zip(self._readers, shares, strict=True):
                 reader.pairs = self._pairs_of(share)
         self.first = [
-            pair
-            for reader, lines in zip(self._readers, begun, strict=True)
-            for pair in reader.read(lines)
+            reader.read(lines) for reader, lines in zip(self._readers, begun, strict=True)
         ]
-        if all(is_blank(*pair) for pair in self.first):
-            raise no_pairs_error(self.corpora, len(self.first))
+        if all(is_blank(*pair) for lines in self.first for pair in lines):
+            raise no_pairs_error(self.corpora, sum(map(len, self.first)))
 
     def _pairs_of(self, share: float) -> int:
         return max(1, round(self.pairs * share))
 
-    def read(self) -> Lines:
-        """Return the next portion, which is empty once all pipes have ended."""
-        return [pair for reader in self._readers for pair in reader.read()]
+    def read(self) -> Portion:
+        """Return the next portion, which has no pairs once all pipes have ended."""
+        return [reader.read() for reader in self._readers]
 
     def lines(self, sides: Sequence[int]) -> Iterator[str]:
         """Yield the lines of the first portion: these sides, 0 source and 1 target, in turn."""
-        return (pair[side] for side in sides for pair in self.first if not is_blank(*pair))
+        pairs = list(chain.from_iterable(self.first))
+        return (pair[side] for side in sides for pair in pairs if not is_blank(*pair))
 
     def tokenise(self, tokenizer: PairTokenizer) -> "StreamedPairs":
         """Return the pairs as tokens."""
@@ -129,19 +129,21 @@ class StreamedPairs:
             )
         return pairs.pairs_for_epoch(seed, epoch)
 
-    def _next(self) -> Lines:
+    def _next(self) -> Portion:
         self._portions_read += 1
-        lines = self._stream.read()
-        if not lines:
+        portion = self._stream.read()
+        if not any(portion):
             raise EndOfDataError("the stream has come to its end")
-        return lines
+        return portion
 
-    def _tokenise(self, lines: Lines) -> tuple[TokenPairs, DataReport]:
-        chunks = list(self._tokenizer.tokenise(lines))
+    def _tokenise(self, portion: Portion) -> tuple[TokenPairs, DataReport]:
+        chunks = [chunk for lines in portion for chunk in self._tokenizer.tokenise(lines)]
         report = sum((chunk.report for chunk in chunks), start=DataReport())
         pairs = TokenPairs(
             Sentences.from_arrays([chunk.source for chunk in chunks]),
             Sentences.from_arrays([chunk.target for chunk in chunks]),
+            line_numbers=[chunk.line_numbers for chunk in chunks],
         )
+        pairs.joiner = self._tokenizer.pair_joiner()
         pairs.sampler = self._tokenizer.subword_sampler()
         return pairs, report

@@ -151,11 +151,19 @@ class Mixture:
 SubwordSampler = Callable[[Sequence[Ids], Sequence[Ids], int], tuple[Sequence[Ids], Sequence[Ids]]]
 
 
+class Joiner(Protocol):
+    """Joins neighbouring pairs into longer ones."""
+
+    def join(self, pairs: "TokenPairs", seed: int, epoch: int) -> "TokenPairs":
+        """Return the pairs of an epoch, a pure function of the arguments."""
+
+
 class TokenPairs:
     """The tokenised sentence pairs of a corpus.
 
-    `alignments` are word alignments of all pairs, `sampler` draws another segmentation of each
-    sentence in each epoch; both are optional and set after construction.
+    `alignments` are word alignments of all pairs, `joiner` joins some pairs with their neighbours
+    in each epoch, `sampler` draws another segmentation of each sentence in each epoch; all are
+    optional and set after construction.
     """
 
     def __init__(
@@ -177,6 +185,7 @@ class TokenPairs:
         self.line_numbers = line_numbers
         self.mixture = mixture
         self.alignments: Alignments | None = None
+        self.joiner: Joiner | None = None
         self.sampler: SubwordSampler | None = None
         self._seed_and_epoch: tuple[int, int] = (0, 0)
         self._fingerprint = fingerprint
@@ -193,15 +202,21 @@ class TokenPairs:
             Sentences.concatenate([each.source for each in corpora]),
             Sentences.concatenate([each.target for each in corpora]),
             fingerprint=hashlib.sha256(prints.encode()).hexdigest(),
+            line_numbers=[lines for each in corpora for lines in each.line_numbers],
             mixture=mixture,
         )
 
     def pairs_for_epoch(self, seed: int, epoch: int) -> "TokenPairs":
-        """The same pairs in every epoch; with a sampler, segmented differently in each."""
-        if self.sampler is None:
+        """The same pairs in every epoch; with a joiner or a sampler, these differ."""
+        if self.joiner is None and self.sampler is None:
             return self
-        _ = self.rows_by_length, self.sampling_length_ratio  # compute once, for all copies
-        pairs = copy.copy(self)
+        ratio = self.sampling_length_ratio  # computed once, for all copies
+        if self.joiner is not None:
+            pairs = self.joiner.join(self, seed, epoch)
+            pairs.sampling_length_ratio = ratio
+        else:
+            _ = self.rows_by_length
+            pairs = copy.copy(self)
         pairs._seed_and_epoch = (seed, epoch)
         return pairs
 
@@ -251,7 +266,7 @@ class TokenPairs:
         """Tokens after sampling for each token before, measured on a sample of the pairs."""
         if self.sampler is None or not len(self):
             return 1.0
-        pairs = list(self.take(_evenly_spaced(len(self), LENGTH_RATIO_PAIRS)))
+        pairs = list(self.take(evenly_spaced(len(self), LENGTH_RATIO_PAIRS)))
         plain = [one for one, _ in pairs], [other for _, other in pairs]
         sampled = self.sampler(*plain, 0)
         before, after = (
@@ -269,6 +284,6 @@ class TokenPairs:
         return np.argsort(key, kind="stable").astype(np.int32)
 
 
-def _evenly_spaced(rows: int, count: int) -> Indices:
+def evenly_spaced(rows: int, count: int) -> Indices:
     """At most `count` row numbers, evenly spaced from the first to the last of `rows`."""
     return np.linspace(0, rows - 1, min(rows, count)).astype(np.int64)

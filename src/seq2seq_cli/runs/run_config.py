@@ -5,16 +5,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import MODEL_CONFIGS, ModelConfig, Vocabulary, model_config
 from seq2seq_cli.config.settings import (
+    Section,
     Table,
     check_sections,
     merged,
     parse_toml,
     require,
+    setting,
     settings_from,
     to_toml,
     with_todays_names,
@@ -46,7 +48,8 @@ TOKENIZERS_OF_BEFORE = {
     "target_normalization": "nmt_nfkc",
     "byte_fallback": "off",
 }
-RECORDED = ("vocabulary", "sha256")  # sections of config.toml that are not settings
+RECORDED = ("vocabulary", "sha256", "corpus")  # sections of config.toml that are not settings
+ONE_SENTENCE = 0.05  # lines are of one sentence if fewer than this share have several
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,20 @@ class RunConfig:
         return {section: dataclasses.asdict(getattr(self, section)) for section in SECTIONS}
 
 
+@dataclass(frozen=True)
+class CorpusFacts(Section):
+    """What a run learned from its training text, beside the model: the section [corpus]."""
+
+    SECTION: ClassVar[str] = "corpus"
+
+    several_sentences: float = setting(0.0, at_least=0, at_most=1)
+    """Share of the source lines that have several sentences, in a sample."""
+
+    def has_single_sentences(self, data: DataConfig) -> bool:
+        """Whether the model learned from lines of one sentence, so that it knows no others."""
+        return self.several_sentences < ONE_SENTENCE and not data.join_sentences
+
+
 def _check_sections_of_keys(tables: Mapping[str, Table]) -> None:
     """Raise InputError for a setting that only other sections have, and name those."""
     for section, table in tables.items():
@@ -126,12 +143,20 @@ class ConfigFile:
         self.folder = folder
         self.path = folder / RUN_CONFIG
 
-    def write(self, config: RunConfig, tokenizers: "Tokenizers") -> None:
-        """Write the settings, and sizes and hashes of the tokenizers."""
+    def write(
+        self, config: RunConfig, tokenizers: "Tokenizers", corpus: CorpusFacts | None
+    ) -> None:
+        """Write the settings, sizes and hashes of the tokenizers, and facts about the corpus.
+
+        Runs from before there were such facts have none.
+        """
         vocabulary = dataclasses.asdict(tokenizers.vocabulary)
         # File names as TOML keys are quoted, since they contain a dot.
         hashes = {f'"{name}"': each.sha256 for name, each in tokenizers.files().items()}
-        text = to_toml({**config.tables(), "vocabulary": vocabulary, "sha256": hashes})
+        recorded: dict[str, Table] = {"vocabulary": vocabulary, "sha256": hashes}
+        if corpus is not None:
+            recorded["corpus"] = dataclasses.asdict(corpus)
+        text = to_toml({**config.tables(), **recorded})
         replace_file(self.path, text.encode())
 
     def is_of_a_run(self) -> bool:
@@ -156,6 +181,17 @@ class ConfigFile:
                 require(key in table, f"vocabulary.{key} is missing")
             return settings_from(Vocabulary, "vocabulary", table)
 
+    def corpus(self) -> CorpusFacts | None:
+        """Read the facts about the corpus; None for a run from before they were recorded.
+
+        Raises InputError as `settings` does.
+        """
+        tables = self._tables()
+        if "corpus" not in tables:
+            return None
+        with self._named_in_errors():
+            return settings_from(CorpusFacts, "corpus", tables["corpus"])
+
     def hashes(self) -> dict[str, str]:
         """Read the SHA-256 of each tokenizer file. Raises InputError as `settings` does."""
         hashes = self._tables()["sha256"]
@@ -174,7 +210,7 @@ class ConfigFile:
         sections = (*SECTIONS, *RECORDED)
         with self._named_in_errors():
             check_sections(tables, sections)
-            for section in sections:
+            for section in sections[: sections.index("corpus")]:
                 require(section in tables, f"its section [{section}] is missing")
         # Runs from before the setting was there were validated with 13a, whatever their script.
         tables["training"].setdefault("bleu_tokenize", "13a")

@@ -28,7 +28,7 @@ from seq2seq_cli.runs.layout import (
 )
 from seq2seq_cli.runs.lock import locked
 from seq2seq_cli.runs.metrics import Metrics
-from seq2seq_cli.runs.run_config import ConfigFile, RunConfig
+from seq2seq_cli.runs.run_config import ConfigFile, CorpusFacts, RunConfig
 from seq2seq_cli.runs.tensors import load_tensors, load_weights, load_with_label, save_tensors
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import Warn, replace_file
@@ -85,11 +85,11 @@ class RunFolder:
         """Whether there are weights but no checkpoint: an average, or what was left of a run."""
         return (self.path / WEIGHTS).is_file() and not self.checkpoints.exist()
 
-    def create(self, config: RunConfig, tokenizers: Tokenizers) -> None:
+    def create(self, config: RunConfig, tokenizers: Tokenizers, corpus: CorpusFacts | None) -> None:
         """Begin a run. The settings, which make it a run folder, are written last."""
         self.path.mkdir(parents=True, exist_ok=True)
         tokenizers.save(self.path)
-        self.config.write(config, tokenizers)
+        self.config.write(config, tokenizers, corpus)
 
     def clear(self) -> None:
         """Remove all that a run wrote here, and nothing else.

@@ -6,6 +6,7 @@ To read it, begin with `tokenizer`.
 - `protobuf`: the few fields of SentencePiece's model files that are read and written
 - `text_form`: what becomes of the text of a side: normalisation, case
 - `subwords`: random segmentations of words
+- `sentences`: lines into sentences, and sentences into a line
 - `tokenizer`: lines to ids and back, with a SentencePiece model
 - `learning`: SentencePiece training and the choice of a vocabulary size
 """

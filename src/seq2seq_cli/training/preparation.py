@@ -14,13 +14,14 @@ from seq2seq_cli.data.cache import Cache, default_cache
 from seq2seq_cli.data.contents import InputFiles, files_at, files_of_corpora
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, ParallelText, parse_corpora, read_parallel
+from seq2seq_cli.data.sentence_counts import share_of_several_sentences, source_language
 from seq2seq_cli.data.streaming import Stream
 from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs, TrainingPairs
 from seq2seq_cli.data.token_store import tokenise_or_load
 from seq2seq_cli.data.tokenizers import train_or_load_tokenizer
 from seq2seq_cli.devices import return_memory
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.runs.run_config import RunConfig
+from seq2seq_cli.runs.run_config import CorpusFacts, RunConfig
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import Warn, check_input, ignore_warning
 from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer_on_sides
@@ -60,6 +61,7 @@ class PreparedData:
     valid_pairs: TokenPairs
     fingerprint: str
     files: InputFiles  # that the text was read from
+    corpus: CorpusFacts  # to be recorded with the run
 
 
 def prepare_data(
@@ -91,6 +93,11 @@ def prepare_data(
     if text.first.alignments is not None:
         listener.said(_alignment_note(text.first, text.first.alignments))
         fingerprint += text.first.alignments.digest()
+    language = source_language(config.data)
+    share = share_of_several_sentences(text.first, text.tokenizers.source, language)
+    corpus = CorpusFacts(round(share, 4))
+    by_sentence = "; `translate` splits lines of several" * corpus.has_single_sentences(config.data)
+    listener.said(f"source lines of several sentences: {share:.1%}{by_sentence}")
     return PreparedData(
         text.tokenizers,
         text.pairs,
@@ -102,6 +109,7 @@ def prepare_data(
         text.files
         + files_of_corpora(valid, ("data.valid_source", "data.valid_target"))
         + files_at(config.data.alignments, "data.alignments"),
+        corpus,
     )
 
 
@@ -178,6 +186,7 @@ def _prepare_stored(
     mixture = _mixture(config, [report.used for report in reports])
     pairs = TokenPairs.concatenate([pairs for pairs, _ in found], mixture)
     pairs.alignments = alignments
+    pairs.joiner = pair_tokenizer.pair_joiner()
     pairs.sampler = pair_tokenizer.subword_sampler()
     report = sum(reports, start=DataReport())
     lines = list(report.lines())

@@ -217,11 +217,11 @@ def open_run(plan: RunPlan, data: PreparedData) -> None:
     run, config, tokenizers = plan.run, plan.config, data.tokenizers
     if plan.is_resumed:
         run.unfinish()
-        run.config.write(config, tokenizers)
+        run.config.write(config, tokenizers, run.config.corpus())
         return
     run.clear()
     save_shortlist(run, data.first, tokenizers)  # before the settings: a kill leaves no run without
-    run.create(config, tokenizers)
+    run.create(config, tokenizers, data.corpus)
 
 
 def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) -> None:

@@ -26,7 +26,7 @@ are translated, begin with `translator`. The files:
 - `results`: translations of lines, and how they are written
 - `spelling`: the ways in which pieces spell a prefix that may end within a word
 - `prefixes`: what translations have to begin with
-- `long_lines`: splits lines that are longer than a model reads
+- `splitting`: splits lines into sentences, and what is longer than a model reads
 - `languages`: the language that a line is to be translated into
 - `word_alignment`: alignments of words, from attention
 - `unknown`: text that the vocabulary lacks

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.data.sentence_counts import source_language
 from seq2seq_cli.devices import choose_device
 from seq2seq_cli.inference import with_packed_layers
 from seq2seq_cli.inference.precision import choose_search_precision
@@ -15,7 +16,7 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import Predictor, Shortlist
 from seq2seq_cli.translation.languages import check_language
-from seq2seq_cli.translation.settings import TranslationSettings
+from seq2seq_cli.translation.settings import SplitSentences, TranslationSettings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class LoadedRuns:
     max_length: int  # source tokens that all models have learned to read
     precision: torch.dtype
     aligns: bool
+    source_language: str  # "": the script of a line decides
+    splits_sentences: bool  # lines of several sentences are split
 
 
 def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns:
@@ -59,7 +62,32 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
             check_attends_to_source(model, f"{run}: word alignment")
     check_language(runs[0], tokenizers.source.tags, settings.target_language)
     aligns = settings.alignments != "off" and all(model.attends_to_source for model in models)
-    return LoadedRuns(predictor, tokenizers, max_length, precision, aligns)
+    return LoadedRuns(
+        predictor,
+        tokenizers,
+        max_length,
+        precision,
+        aligns,
+        settings.source_language or next(filter(None, map(_source_language, folders)), ""),
+        splits_sentences(folders, settings.split_sentences),
+    )
+
+
+def _source_language(run: RunFolder) -> str:
+    return source_language(run.load_config().data)
+
+
+def splits_sentences(runs: Sequence[RunFolder], how: SplitSentences) -> bool:
+    """Whether lines are translated sentence by sentence.
+
+    With "auto" they are if a run was trained on lines of one sentence. Runs from before this was
+    recorded are never split.
+    """
+    facts = [(run.config.corpus(), run.load_config().data) for run in runs]
+    return how == "on" or (
+        how == "auto"
+        and any(corpus is not None and corpus.has_single_sentences(data) for corpus, data in facts)
+    )
 
 
 def _shared_tokenizers(runs: Sequence[Path], folders: Sequence[RunFolder]) -> Tokenizers:

@@ -1,9 +1,12 @@
 """Translations of lines, and how they are written: text, TSV, JSON lines, Pharaoh."""
 
+import heapq
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from seq2seq_cli.tokenization.sentences import needs_space
 
 Format = Literal["text", "tsv", "jsonl"]
 
@@ -14,8 +17,9 @@ Alignment = tuple[tuple[int, int], ...]  # (source word, target word), counted f
 class Candidate:
     """One translation of a line.
 
-    A line that was too long, and so was split into segments, has the text of all segments joined
-    by spaces, the sum of their scores, and the pieces of all, each segment's with its EOS.
+    A line that was split into sentences, or into segments because it was too long, has the text of
+    all joined, by spaces except in Chinese and Japanese, the sum of their scores, and the pieces of
+    all, those of each segment with its EOS. Alignments count the words of the whole line.
     """
 
     text: str
@@ -99,30 +103,72 @@ class Translation:
         return " ".join(f"{source}-{target}" for source, target in pairs)
 
 
-def join_segments(segments: Sequence[Sequence[Candidate]]) -> list[Candidate]:
-    """The candidates of a line from those of its segments: the best of each, the second best, …
+def join_segments(
+    segments: Sequence[Sequence[Candidate]],
+    continues_word: Sequence[bool] = (),
+    *,
+    drawn: bool = False,
+) -> list[Candidate]:
+    """The candidates of a line from those of its segments, as many as the most of a segment.
 
-    A segment with fewer candidates than others repeats its last one.
+    They are the combinations with the greatest sums of scores, the best first. Candidates that
+    were `drawn` at random are joined in the order of the draws instead, and a segment with fewer
+    than others repeats its last one. `continues_word` says for each segment whether its source
+    begins without a space after the segment before.
     """
     if len(segments) == 1:
         return list(segments[0])
-    ranks = range(max(map(len, segments)))
+    count = max(map(len, segments))
+    if drawn:
+        ranks = [[min(rank, len(each) - 1) for each in segments] for rank in range(count)]
+    else:
+        ranks = _best_combinations([[each.score for each in ranked] for ranked in segments], count)
     return [
-        _joined([segment[min(rank, len(segment) - 1)] for segment in segments]) for rank in ranks
+        _joined(
+            [ranked[rank] for ranked, rank in zip(segments, chosen, strict=True)], continues_word
+        )
+        for chosen in ranks
     ]
 
 
-def _joined(segments: Sequence[Candidate]) -> Candidate:
-    pairs, source, target = [], 0, 0
-    for segment in segments:
+def _best_combinations(scores: Sequence[Sequence[float]], count: int) -> list[list[int]]:
+    """Choose a rank of each list of scores, which fall: the combinations with the best sums.
+
+    From each combination others are made by going one rank down, in the list changed last or a
+    later one, so that none is made twice (Lawler 1972).
+    """
+    queue = [(-sum(each[0] for each in scores), 0, [0] * len(scores))]  # -sum, list changed last
+    found: list[list[int]] = []
+    while queue and len(found) < count:
+        negative_sum, changed, ranks = heapq.heappop(queue)
+        found.append(ranks)
+        for number in range(changed, len(scores)):
+            rank = ranks[number]
+            if rank + 1 < len(scores[number]):
+                lower = [*ranks[:number], rank + 1, *ranks[number + 1 :]]
+                loss = scores[number][rank] - scores[number][rank + 1]
+                heapq.heappush(queue, (negative_sum + loss, number, lower))
+    return found
+
+
+def _joined(segments: Sequence[Candidate], continues_word: Sequence[bool]) -> Candidate:
+    """One candidate of a line from one of each of its segments."""
+    text, pairs, source, target = "", [], 0, 0
+    for number, segment in enumerate(segments):
+        spaced = needs_space(text, segment.text)
+        if target and segment.target_words and not spaced:
+            target -= 1  # the words at the join are one
+        if source and segment.source_words and number < len(continues_word):
+            source -= continues_word[number]
         pairs += [(source + s, target + t) for s, t in segment.alignment or ()]
         source, target = source + segment.source_words, target + segment.target_words
+        text += " " * spaced + segment.text
     return Candidate(
-        text=" ".join(segment.text for segment in segments),
+        text=text,
         score=sum(segment.score for segment in segments),
         pieces=tuple(piece for segment in segments for piece in segment.pieces),
         token_scores=tuple(score for segment in segments for score in segment.token_scores),
-        alignment=None if segments[0].alignment is None else tuple(pairs),
+        alignment=None if segments[0].alignment is None else tuple(dict.fromkeys(pairs)),
         source_words=source,
         target_words=target,
         copied=tuple(span for segment in segments for span in segment.copied),

@@ -9,6 +9,7 @@ from seq2seq_cli.config.settings import Section, setting
 Alignments = Literal["off", "if-possible", "required"]
 Unknown = Literal["copy", "keep"]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
+SplitSentences = Literal["auto", "on", "off"]
 
 DEFAULT_SEARCH = SearchOptions()
 
@@ -29,6 +30,14 @@ class TranslationSettings(Section):
 
     target_language: str = ""
     """The language of lines without a tag such as <2de>, for runs with several languages."""
+
+    split_sentences: SplitSentences = "auto"
+    """Whether lines of several sentences are translated sentence by sentence. auto: if the run was
+    trained on lines of one sentence."""
+
+    source_language: str = ""
+    """Language of the lines, such as en, by whose rules sentences end. If empty, what the settings
+    of the run say, or else the script of a line."""
 
     alignments: Alignments = "off"
     """Whether candidates have alignments of words. They need attention to the source: without it,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -16,25 +16,28 @@ from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import ForcedPrefix, Predictor, search
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import Warn, check_is_list, ignore_warning
-from seq2seq_cli.tokenization.language_tags import split_tag
 from seq2seq_cli.translation.copying import Copied, SearchedText, copy_unknown
 from seq2seq_cli.translation.languages import missing_language, with_tag
 from seq2seq_cli.translation.loading import load_runs
-from seq2seq_cli.translation.long_lines import split_line
 from seq2seq_cli.translation.prefixes import Prefixes, encode_prefixes
 from seq2seq_cli.translation.results import Candidate, Translation, join_segments
 from seq2seq_cli.translation.settings import TranslationSettings
 from seq2seq_cli.translation.spelling import Speller
+from seq2seq_cli.translation.splitting import LineSplitter
 from seq2seq_cli.translation.summary import Copies, warnings_of
 from seq2seq_cli.translation.unknown import UnknownFinder, UnknownText
 from seq2seq_cli.translation.word_alignment import WordAlignment, align_words
 
+SENTENCES_ANNOUNCED = (
+    "the model was trained on one sentence a line, so the sentences of a line are translated one "
+    "by one from here on (--split-sentences off: as a whole)"
+)
 DEFAULT_SETTINGS = TranslationSettings()
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The unit of search: a line, or one of the sentences that a long line is split into."""
+    """The unit of search: a line, one of its sentences, or a part of one that is too long."""
 
     line: int  # its index
     text: str  # with the tag of its language
@@ -42,6 +45,7 @@ class Segment:
     tokens: list[int]  # without EOS
     prefix: ForcedPrefix
     unknown: UnknownText | None  # what the vocabulary lacks of it
+    continues_word: bool = False  # no space is between it and the segment before
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ class Translator:
     settings: TranslationSettings = DEFAULT_SETTINGS
     precision: torch.dtype = torch.float32  # of matrix products
     aligns: bool = False  # candidates have alignments of words
+    source_language: str = ""  # by whose rules sentences end; "": the script of a line decides
+    splits_sentences: bool = False  # lines of several sentences are translated one by one
+    _announced: list[str] = field(default_factory=list, init=False, compare=False, repr=False)
 
     @classmethod
     def load(
@@ -75,6 +82,8 @@ class Translator:
             settings,
             loaded.precision,
             loaded.aligns,
+            loaded.source_language,
+            loaded.splits_sentences,
         )
 
     def translate(
@@ -88,12 +97,13 @@ class Translator:
         """Translate lines; item k of the result belongs to line k, and blank lines stay blank.
 
         A translation begins with the prefix of its line, if there is one; the last word of a prefix
-        may go on unless a space follows it. A line with more than `max_length` tokens is split at
-        sentence ends, its segments translated and joined again. `warn` is told so, and told of
-        lines without a language; each `Translation` has its warnings too, and those about unknown
-        text and an empty translation. `first_number` is the number of the first line in warnings,
-        and seeds random draws together with the seed, so that a line is drawn alike in any window
-        of a text.
+        may go on unless a space follows it. A line of several sentences is split into them if
+        `splits_sentences`, unless its prefix has several too; what has more than `max_length`
+        tokens is split further. Segments are translated one by one and joined again. `warn` is told
+        so, of sentences only once, and told of lines without a language; each `Translation` has its
+        warnings too, and those about unknown text and an empty translation. `first_number` is the
+        number of the first line in warnings, and seeds random draws together with the seed, so that
+        a line is drawn alike in any window of a text.
 
         Raises InputError for a string instead of a list of lines, unless there is a prefix for each
         line, and for a prefix that no translation can have.
@@ -105,11 +115,15 @@ class Translator:
         translations = [Translation(line) for line in lines]
         segments = list(self._segments(translations, prefixes, warn, first_number))
         candidates: list[list[list[Candidate]]] = [[] for _ in lines]  # of each segment of a line
+        continues_word: list[list[bool]] = [[] for _ in lines]
         for segment, ranked in zip(segments, self._search_segments(segments), strict=True):
             candidates[segment.line].append(ranked)
+            continues_word[segment.line].append(segment.continues_word)
         blank = Candidate("", alignment=() if self.aligns else None)
-        for translation, segments_of_line in zip(translations, candidates, strict=True):
-            translation.candidates = join_segments(segments_of_line or [[blank]])
+        drawn = self.settings.search.sample
+        for index, translation in enumerate(translations):
+            of_line = candidates[index] or [[blank]]
+            translation.candidates = join_segments(of_line, continues_word[index], drawn=drawn)
         self._add_warnings(translations, segments, first_number)
         return translations
 
@@ -153,7 +167,7 @@ class Translator:
         warn: Warn,
         first_number: int,
     ) -> Iterator[Segment]:
-        """Tokenise lines and split those that are too long; warnings go to `translations` too."""
+        """Tokenise and split lines; warnings go to `translations` too."""
         begun = [ForcedPrefix()] * len(translations)
         if prefixes is not None:
             ids_of_prefixes = encode_prefixes(
@@ -161,34 +175,46 @@ class Translator:
             )
             begun = list(map(self._speller.prefix, prefixes, ids_of_prefixes))
         tagged = [self.tagged(translation.source) for translation in translations]
-        encoded = self.tokenizers.source.encode(tagged)
+        source = self.tokenizers.source
+        encoded = source.encode(tagged)
+        splitter = LineSplitter(
+            source, self.max_length, self.source_language, self.splits_sentences
+        )
         for index, (translation, ids) in enumerate(zip(translations, encoded, strict=True)):
             if not ids:
                 continue
             number = first_number + index
-            segments = [(tagged[index], ids)]
+            prefix = prefixes[index] if prefixes is not None else ""
+            split = splitter.split(tagged[index], ids, prefix=prefix)
             messages = [self.missing_language(translation.source, ids, number)]
-            if len(ids) > self.max_length:
-                segments = self._split(tagged[index])
+            if split.is_too_long:
                 messages.append(
                     f"line {number} has {len(ids):,} tokens, the model reads "
-                    f"{self.max_length:,}: split into {len(segments):,} segments"
+                    f"{self.max_length:,}: split into {len(split.tokens):,} segments"
                 )
             for message in filter(None, messages):
                 translation.warnings.append(message)
                 warn(message)
-            for order, (text, tokens) in enumerate(segments):
-                prefix = begun[index] if order == 0 else ForcedPrefix()
-                unknown = self._unknown_finder.find(text, tokens)
-                yield Segment(index, text, number + (order << 40), tokens, prefix, unknown)
+            if split.sentences > 1 and self.settings.split_sentences == "auto":
+                message = f"line {number} has {split.sentences:,} sentences"
+                translation.warnings.append(f"{message}, translated one by one")
+                self._announce(f"{message}; {SENTENCES_ANNOUNCED}", warn)
+            for order, (text, tokens) in enumerate(zip(split.texts, split.tokens, strict=True)):
+                yield Segment(
+                    line=index,
+                    text=text,
+                    number=number + (order << 40),
+                    tokens=tokens,
+                    prefix=begun[index] if order == 0 else ForcedPrefix(),
+                    unknown=self._unknown_finder.find(text, tokens),
+                    continues_word=split.continues_word[order],
+                )
 
-    def _split(self, line: str) -> list[tuple[str, list[int]]]:
-        """The segments of a long line, and their tokens; each begins with the tag of the line."""
-        source = self.tokenizers.source
-        tag, text = split_tag(line) if source.tags else ("", line)
-        room = max(1, self.max_length - bool(tag))
-        segments = [tag + segment for segment in split_line(text, source, room)]
-        return list(zip(segments, source.encode(segments), strict=True))
+    def _announce(self, message: str, warn: Warn) -> None:
+        """Tell `warn` that lines are split into sentences, once for all lines."""
+        if not self._announced:
+            self._announced.append(message)
+            warn(message)
 
     def tagged(self, line: str) -> str:
         """The line with the tag of the language asked for, unless it has one."""
