@@ -3,6 +3,9 @@
 import hashlib
 import json
 import re
+from pathlib import Path
+
+import pytest
 
 from seq2seq_cli.runs.layout import WEIGHTS
 from seq2seq_cli.tokenization.protobuf import FORMS_FIELD, raw_fields
@@ -202,3 +205,84 @@ def test_training_reads_utf16_and_names_the_encoding_of_others(train):
 def test_a_pipe_in_utf16_is_translated(seq2seq, trained):
     done = seq2seq("translate", trained, stdin="one .\nfive .\n".encode("utf-16"))
     assert (done.code, done.stdout.decode(), done.stderr) == (0, "eins .\nfünf .\n", "")
+
+
+# Sentences
+
+TWO = "one two three . four five six ."  # the end of a sentence has a space before it
+ANSWER = "eins zwei drei . vier fünf sechs ."
+RECORDED = re.compile("several_sentences = .*")
+
+
+@pytest.fixture
+def single(run_copy: Path) -> Path:
+    """A run that says that it was trained on one sentence a line; the toy corpus has several."""
+    settings = run_copy / "config.toml"
+    text, count = RECORDED.subn("several_sentences = 0.0", settings.read_text())
+    assert count == 1
+    settings.write_text(text)
+    return run_copy
+
+
+def test_lines_of_several_sentences_are_as_many_lines_and_none_is_lost(seq2seq, single):
+    lines = [TWO, "", "seven eight .", f"{TWO} {TWO}", "one ."]
+    done = seq2seq("translate", single, stdin="\n".join(lines).encode())
+    expected = [ANSWER, "", "sieben acht .", f"{ANSWER} {ANSWER}", "eins ."]
+    assert done.stdout.decode().splitlines() == expected
+    assert done.stderr == (
+        "seq2seq: warning: line 1 has 2 sentences; the model was trained on one sentence a line, "
+        "so the sentences of a line are translated one by one from here on (--split-sentences off: "
+        "as a whole)\n"
+    )
+
+
+def test_a_line_of_several_sentences_is_described_as_a_whole(seq2seq, single, tmp_path):
+    pairs = tmp_path / "pairs"
+    options = ("--format", "jsonl", "--n-best", "4", "--alignment", pairs)
+    done = seq2seq("translate", single, *options, stdin=f"{TWO}\none .\n".encode())
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["warnings"] == ["line 1 has 2 sentences, translated one by one"]
+    assert second["warnings"] == []
+    best = first["hypotheses"][0]
+    assert best["text"] == ANSWER
+    assert best["tokens"].count("</s>") == 2
+    assert best["log_probability"] == pytest.approx(sum(best["token_scores"]))
+    assert len({tuple(each["tokens"]) for each in first["hypotheses"]}) == 4
+    scores = [each["score"] for each in first["hypotheses"]]
+    assert scores == sorted(scores, reverse=True)
+    links = [link.split("-") for link in pairs.read_text().splitlines()[0].split()]
+    assert [int(target) for _, target in links] == list(range(8))
+    assert {int(source) // 4 for source, target in links if int(target) >= 4} == {1}
+
+
+def test_a_prefix_belongs_to_the_first_sentence(seq2seq, single, tmp_path):
+    prefixes = tmp_path / "prefixes"
+    prefixes.write_text("acht\n")
+    done = seq2seq("translate", single, "--prefix", prefixes, stdin=f"{TWO}\n".encode())
+    translated = done.stdout.decode()
+    assert translated.startswith("acht")
+    assert translated.endswith("vier fünf sechs .\n")
+    prefixes.write_text("acht . Neun\n")
+    whole = seq2seq("translate", single, "--prefix", prefixes, stdin=f"{TWO}\n".encode())
+    assert "sentences" not in whole.stderr
+
+
+def test_runs_of_before_and_runs_of_joined_sentences_translate_whole_lines(seq2seq, single):
+    settings = single / "config.toml"
+    recorded = settings.read_text()
+    assert "[corpus]\nseveral_sentences = 0.0\n" in recorded
+
+    def splits(text: str, *options: str) -> bool:
+        settings.write_text(text)
+        done = seq2seq("translate", single, "--format", "jsonl", *options, stdin=TWO.encode())
+        assert done.code == 0, done.stderr
+        return json.loads(done.stdout)["hypotheses"][0]["tokens"].count("</s>") == 2
+
+    before = recorded.replace("[corpus]\nseveral_sentences = 0.0\n", "")
+    several = recorded.replace("several_sentences = 0.0", "several_sentences = 0.3")
+    joined = recorded.replace("join_sentences = 0.0", "join_sentences = 0.2")
+    assert splits(recorded)
+    assert not splits(recorded, "--split-sentences", "off")
+    for text in (before, several, joined):
+        assert not splits(text)
+        assert splits(text, "--split-sentences", "on")

@@ -495,3 +495,19 @@ def test_without_a_checkpoint_the_paths_are_settings_like_others(train):
     done = command(files=ELSEWHERE)
     assert done.code == 2
     assert 'data.source: ["train.en"] before, ["moved/corpus/train.en"] now' in done.stderr
+
+
+def test_pairs_are_joined_alike_after_a_break(train: Callable[..., Any]) -> None:
+    command = train(max_updates=24, checkpoint_every=7)
+    joined = ("--set", "data.join_sentences=0.4", "--set", "data.subword_sampling=0.2")
+    assert command(*joined).code == 0
+    expected = result(command.run), reports(command.run)
+    command.run.rename(command.folder / "unbroken")
+    process = command.start(*joined)
+    process.wait_for_stderr(b"device:")
+    while not [*command.run.glob("training/update-*")]:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert command(*joined).code == 0
+    assert (result(command.run), reports(command.run)) == expected

@@ -1,7 +1,7 @@
 """What lies where in a run folder.
 
 RUN/
-  config.toml             effective settings, vocabulary sizes, hashes of the tokenizers
+  config.toml             effective settings, vocabulary sizes, hashes of the tokenizers, [corpus]
   tokenizer.model         or source.model and target.model
   model.safetensors       the weights to translate with
   metrics.jsonl           one line for each report of training

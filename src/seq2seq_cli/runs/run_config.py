@@ -137,7 +137,7 @@ def _check_sections_of_keys(tables: Mapping[str, Table]) -> None:
 
 
 class ConfigFile:
-    """Reads and writes config.toml of one run: settings, vocabulary sizes, tokenizer hashes."""
+    """Reads and writes config.toml of one run: settings, and facts about tokenizers and corpus."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
