@@ -37,10 +37,10 @@ train single --restart
 train joined --restart --set data.join_sentences=0.2
 
 for text in test two; do
-    for how in off on; do
-        seq2seq translate "$work/single" --split-sentences "$how" \
-            --input "$corpus/$text.en" --output "$work/single-$how.$text"
-    done
+    seq2seq translate "$work/single" --split-sentences off \
+        --input "$corpus/$text.en" --output "$work/single-off.$text"
+    seq2seq translate "$work/single" --split-sentences on \
+        --input "$corpus/$text.en" --output "$work/single-on.$text"
     seq2seq translate "$work/joined" --split-sentences off \
         --input "$corpus/$text.en" --output "$work/joined.$text"
 done
