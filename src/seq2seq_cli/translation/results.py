@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from seq2seq_cli.tokenization.sentences import needs_space
-
 Format = Literal["text", "tsv", "jsonl"]
 
 Alignment = tuple[tuple[int, int], ...]  # (source word, target word), counted from 0
@@ -153,6 +151,9 @@ def _best_combinations(scores: Sequence[Sequence[float]], count: int) -> list[li
 
 def _joined(segments: Sequence[Candidate], continues_word: Sequence[bool]) -> Candidate:
     """One candidate of a line from one of each of its segments."""
+    # Imported here, since `seq2seq translate --help` imports this file and is to answer at once.
+    from seq2seq_cli.tokenization.sentences import needs_space
+
     text, pairs, source, target = "", [], 0, 0
     for number, segment in enumerate(segments):
         spaced = needs_space(text, segment.text)
