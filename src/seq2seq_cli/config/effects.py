@@ -131,6 +131,8 @@ TRAIN = Effects(
             "data.alignments",  # refused without training.guided_alignment
             "data.max_length",
             "data.max_length_ratio",
+            "data.join_sentences",
+            "data.source_language",
             "data.subword_sampling",  # refused with tokenizers that know one segmentation
             "data.stream",
             "tokenizer.languages",
@@ -315,6 +317,8 @@ TRANSLATE = Effects(
             "alignment",
             "prefix",
             "target_language",
+            "split_sentences",
+            "source_language",  # lines that are too long are split by its rules too
             "unknown",
             "n_best",  # refused with --format text
             "repetition_penalty",
