@@ -90,6 +90,8 @@ class TextForm:
 
     def read(self, line: str) -> str:
         """The line as SentencePiece gets it."""
+        if line.isascii() and line.isprintable() and not (self.lowercase or self.inline_casing):
+            return line  # most lines of many languages, and nothing below would change them
         text = self._normalize(NON_TEXT.sub(" ", line)).translate(TO_PIECES)
         if self.inline_casing and text != text.lower():
             text = "".join(part for part, _ in self._marked(text))
