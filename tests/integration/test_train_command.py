@@ -154,8 +154,9 @@ def test_quiet_says_nothing_and_metrics_say_all(train):
 
 def test_a_fault_is_reported_once_and_noted_at_each_validation(train):
     command = train(validate_every=20)
-    for language in ("en", "de"):
-        (command.folder / f"valid.{language}").write_text("ж ж ж ж\n" * 300)
+    for language, letter in (("en", "ж"), ("de", "ш")):
+        line = " ".join(4 * letter)
+        (command.folder / f"valid.{language}").write_text(f"{line}\n" * 300)
     done = command("--quiet")
     assert done.code == 0
     first, second = done.stderr.splitlines()
