@@ -56,6 +56,9 @@ def test_csv_is_read_by_its_rules_and_values_stay_as_they_are_written() -> None:
     assert en == ["A man, old", "null", "two lines", "007"]
     assert warnings == ["c.csv: 1 line has line breaks within a cell, read as spaces (line 4)"]
     assert read("c.csv:de")[0] == ['Ein "Mann"', "NA", "None", "1.0"]
+    assert error_of("c.csv") == (
+        "c.csv holds more than one text; say which, as in c.csv:en. It has 1, 2, en, de"
+    )
     Path("c.csv.gz").write_bytes(gzip.compress(CSV.encode()))
     assert read("c.csv.gz:2")[0][1:] == ['Ein "Mann"', "NA", "None", "1.0"]
 

@@ -25,7 +25,7 @@ from seq2seq_cli.data.formats.base import BegunInput, Container, TextFile
 from seq2seq_cli.data.formats.csv_table import Csv
 from seq2seq_cli.data.formats.hugging_face import DataSet
 from seq2seq_cli.data.formats.lines import Lines
-from seq2seq_cli.data.formats.table import Table
+from seq2seq_cli.data.formats.table import Table, looks_like_name
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import (
     STDIN,
@@ -131,11 +131,12 @@ def _parse_name(
         return Source(Lines(display_name(path), path, reading))
     file = _file_with_fields(name, path, reading, begun)
     names = file.field_names()
+    if not names:
+        raise InputError(f"{file.name} is empty")
+    example = next(filter(looks_like_name, names), names[0])
     raise InputError(
-        f"{file.name} holds more than one text; say which, as in {file.name}:{names[0]}. "
+        f"{file.name} holds more than one text; say which, as in {file.name}:{example}. "
         f"It has {', '.join(names)}"
-        if names
-        else f"{file.name} is empty"
     )
 
 
@@ -173,13 +174,13 @@ def _file_with_fields(
             begun[path] = BegunInput(open_input(path))
         opened = begun[path]
     file = Csv(display_name(path), path, reading, opened)
-    by_name: type[TextFile] | None = format_of(name)
-    if reading.delimiter and (by_name is None or issubclass(by_name, Table)):
-        return file
+    by_name = format_of(name)
     kind: type[TextFile] = by_name or Csv
     # Cells of a table may look like anything, so its name counts first.
     if not (by_name and issubclass(by_name, Table)) and (path == STDIN or path.exists()):
         kind = recognised_format(file.start()) or kind
+    if reading.delimiter and issubclass(kind, Table):
+        return file
     return kind(display_name(path), path, reading, opened)
 
 
