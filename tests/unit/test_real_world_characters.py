@@ -2,16 +2,17 @@
 
 import io
 import random
+import unicodedata
 from pathlib import Path
 
 import pytest
 import sentencepiece
 
 from seq2seq_cli import symbols
-from seq2seq_cli.config.tokenizer import ModelType, TokenizerSettings
+from seq2seq_cli.config.tokenizer import ModelType, Normalization, TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.learning import train_tokenizer
-from seq2seq_cli.tokenization.text_form import SIDES, Side, plain
+from seq2seq_cli.tokenization.text_form import SIDES, Side, TextForm, plain
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 TABLE = Path(__file__).parents[2] / "recipes" / "bench" / "words.tsv"
@@ -253,6 +254,22 @@ def test_digits_can_be_pieces_by_themselves() -> None:
     for split, pieces in ((True, ["▁", "2", "0", "2", "4"]), (False, ["▁2024"])):
         found = train_tokenizer(lines, TokenizerSettings(80, split_digits=split)).tokenizer
         assert found.encode_as_pieces("2024") == pieces
+
+
+@pytest.mark.parametrize("normalization", ["identity", "nfc", "nfkc", "nmt_nfkc"])
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_exports_say_in_python_what_is_done_to_the_source(
+    normalization: Normalization, lowercase: bool
+) -> None:
+    form = TextForm(normalization, lowercase)
+    for text in [*WORDS.values(), *CAPITALS]:
+        line = text
+        for expression in form.as_python("line"):
+            line = eval(
+                expression,
+                {"line": line, "unicodedata": unicodedata, "sentencepiece": sentencepiece},
+            )
+        assert plain(form.restore(form.read(text))) == plain(line)
 
 
 # Models of other tools, and of before

@@ -284,6 +284,17 @@ def test_pipes_write_a_line_for_each_line(model: Path, ids: list[str]) -> None:
     assert run("decode", model, *ids, lines=encoded) == "the dog .\n\nthe man\n\nthe old man .\n⁇\n"
 
 
+def test_a_line_is_encoded_as_either_side_reads_it(corpus: Path, tmp_path: Path) -> None:
+    model = tmp_path / "sides.model"
+    run("train", corpus, "-o", model, "--target-normalization", "nfc", "--casing", "inline")
+    plain, wide = (
+        run("encode", model, "--side", "source", lines=f"{x}\n") for x in ("dog", "ｄｏｇ")
+    )
+    assert plain == wide != run("encode", model, lines="ｄｏｇ\n")
+    assert run("encode", model, lines="U\u0308bung\n") == run("encode", model, lines="Übung\n")
+    assert run("encode", model, lines="DOG\n") == plain.replace("\n", " ⇪\n")
+
+
 def test_pipes_read_and_write_files(model: Path, corpus: Path, tmp_path: Path) -> None:
     pieces = tmp_path / "pieces"
     assert run("encode", model, "-i", corpus, "-o", pieces) == ""

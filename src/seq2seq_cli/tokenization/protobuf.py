@@ -36,8 +36,9 @@ def piece_types(model: bytes) -> list[int]:
 
 def forms(model: bytes) -> bytes | None:
     """What a model of ours says about its text, or None for another model."""
-    found = [value for field, value in message_fields(model) if field == FORMS_FIELD]
-    return found[-1] if found and isinstance(found[-1], bytes) else None
+    found = (value for field, value in message_fields(model) if field == FORMS_FIELD)
+    value = next(found, None)
+    return value if isinstance(value, bytes) else None
 
 
 def piece_offsets(encoded: bytes) -> Iterator[tuple[int, int]]:

@@ -155,7 +155,8 @@ class TextForm:
             "nfc": [f'unicodedata.normalize("NFC", {name})'],
             "nfkc": [f'unicodedata.normalize("NFKC", {name})'],
             "nmt_nfkc": [
-                f'sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc").normalize({name})'
+                'sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc", '
+                f"add_dummy_prefix=False, escape_whitespaces=False).normalize({name})"
             ],
         }.get(self.normalization, [])
         if not self.lowercase:
