@@ -66,12 +66,14 @@ spaces, and U+2581 and U+2585, which SentencePiece reserves, by U+FDD0 and U+FDD
   besides the end (`min_decoding_length=1`). The options above are those of `seq2seq translate`.
 - **Beam search** ends once as many hypotheses as the beam is wide have ended; `seq2seq translate`
   goes on while one that has not ended can still become the best.
+- **Lines of several sentences** are translated as one. `seq2seq translate` takes them one by one if
+  the model has learned from single ones (`--split-sentences auto`).
 - **Long lines** are cut off after 1,024 tokens (`max_input_length`). `seq2seq translate` splits a
   line of more than $max_length tokens at sentence ends, since the model has learned from shorter
   ones.
-- **Unknown characters** are left to the model, as with `seq2seq translate --unknown keep`, which
-  without this option copies words with them to where they belong. `replace_unknowns` has nothing to
-  replace.
+- **Unknown characters** are left to the model, as by `seq2seq translate --unknown keep`; by default
+  it copies words with such characters to where they belong. `replace_unknowns` does nothing, since
+  `<unk>` is never written.
 $alignments$languages$casing"""
 )
 
