@@ -145,7 +145,7 @@ def attention(
     drawn = list(maps)
     if not drawn:
         raise InputError(f"{source.name} is empty: nothing to draw")
-    save_attention(drawn, output, f"Attention of {run.name}", layer, head)
+    save_attention(drawn, output, f"Attention of {run.name}", layer, head, warn=console.warn)
     console.note(f"{output}: {counted(len(drawn), 'sentence')}")
 
 
@@ -183,7 +183,8 @@ def curves(
         for line in curve_lines(drawn, over):
             print(line)
         return
-    save_curves(drawn, over, output, f"Training of {', '.join(run.name for run in runs)}")
+    title = f"Training of {', '.join(run.name for run in runs)}"
+    save_curves(drawn, over, output, title, warn=console.warn)
     console.note(f"{output}: {counted(len(runs), 'run')}")
 
 

@@ -240,5 +240,5 @@ def score(
     else:
         print(report.as_text())
     if plot is not None:
-        save_scores_by_length(report.by_length, plot)
+        save_scores_by_length(report.by_length, plot, warn=console.warn)
         console.note(f"{plot}: {report.scores[0].metric} by length")

@@ -4,7 +4,9 @@ import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
-from unicodedata import east_asian_width
+from unicodedata import bidirectional, category, east_asian_width
+
+from seq2seq_cli.evaluation.writing import is_right_to_left
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.curves import Curve
@@ -15,9 +17,32 @@ SHADES = " ░▒▓█"
 GREYS = 23  # shades above black among the 256 colours of a terminal
 
 
+# Around text from right to left, so that a terminal that reorders it leaves the rest of the line as
+# it is: an isolate, and an override that keeps the order of a line that is made of several texts.
+ISOLATE, END_ISOLATE = "\u2068", "\u2069"
+LEFT_TO_RIGHT, END_OVERRIDE = "\u202d", "\u202c"
+
+
 def cell_width(text: str) -> int:
     """How many columns text takes in a terminal."""
-    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+    return sum(map(_letter_width, text))
+
+
+def _letter_width(letter: str) -> int:
+    if category(letter) in ("Mn", "Me", "Cf"):
+        return 0  # drawn over the letter before it, or not at all
+    return 2 if east_asian_width(letter) in "WF" else 1
+
+
+def _letters(text: str) -> list[str]:
+    """The letters of a text, each with the signs that belong to it."""
+    letters: list[str] = []
+    for character in text:
+        if letters and category(character) in ("Mn", "Mc", "Me", "Cf"):
+            letters[-1] += character
+        else:
+            letters.append(character)
+    return letters
 
 
 def heat_map(
@@ -29,17 +54,27 @@ def heat_map(
 ) -> Iterator[str]:
     """Lines to print: a row for each target token, a cell of two columns for each source token.
 
-    Source tokens are written from top to bottom above their cells.
+    Source tokens are written from top to bottom above their cells, the first at the right if the
+    source is written from right to left.
     """
+    reversed_ = is_right_to_left(source)
     margin = max(map(cell_width, target)) + 1
-    height = max(map(len, source))
+    columns = [_letters(piece) for piece in source]
+    height = max(map(len, columns))
     for level in range(height):
-        letters = [piece.rjust(height)[level] for piece in source]
+        letters = [([" "] * (height - len(each)) + each)[level] for each in columns]
         cells = [letter + " " * (2 - cell_width(letter)) for letter in letters]
-        yield (" " * margin + "".join(cells)).rstrip()
+        line = (" " * margin + "".join(cells[::-1] if reversed_ else cells)).rstrip()
+        yield f"{LEFT_TO_RIGHT}{line}{END_OVERRIDE}" if _has_right_to_left(line) else line
     for piece, row in zip(target, weights, strict=True):
-        label = " " * (margin - 1 - cell_width(piece)) + piece + " "
-        yield label + "".join(_cell(weight, colour) for weight in row)
+        label = f"{ISOLATE}{piece}{END_ISOLATE}" if _has_right_to_left(piece) else piece
+        cells = [_cell(weight, colour) for weight in row]
+        padding = " " * (margin - 1 - cell_width(piece))
+        yield f"{padding}{label} " + "".join(cells[::-1] if reversed_ else cells)
+
+
+def _has_right_to_left(text: str) -> bool:
+    return any(bidirectional(letter) in ("R", "AL") for letter in text)
 
 
 def _cell(weight: float, colour: bool) -> str:

@@ -60,6 +60,12 @@ class Writing:
         return cls("spaced")
 
 
+def is_right_to_left(pieces: Iterable[str]) -> bool:
+    """Whether most letters of a text in pieces are written from right to left."""
+    kinds = [unicodedata.bidirectional(letter) for piece in pieces for letter in piece]
+    return kinds.count("R") + kinds.count("AL") > kinds.count("L")
+
+
 def length_in_characters(line: str) -> int:
     """Characters of a line as a reader counts them: without spaces, vowel signs and accents."""
     return sum(

@@ -1,11 +1,17 @@
 """Figures with matplotlib, from the extra `plots`."""
 
 import io
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.plots.fonts import families_for, missing_message
+from seq2seq_cli.evaluation.writing import is_right_to_left
+from seq2seq_cli.text import Warn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +65,8 @@ def _heat_map(axis: Any, drawn: "AttentionMap", layer: int | None, head: int | N
     axis.xaxis.tick_top()
     axis.tick_params(length=0, labelsize=8)
     axis.set_anchor("W")
+    if is_right_to_left(drawn.source):
+        axis.invert_xaxis()  # the first token at the right, as it is read
     for side in axis.spines.values():
         side.set_color("#d5d5d5")
     return image
@@ -114,10 +122,10 @@ def curve_figure(curves: "Sequence[Curve]", over: str) -> "Figure":
     return drawing
 
 
-def as_page(drawing: "Figure", title: str) -> str:
+def as_page(drawing: "Figure", title: str, warn: Warn) -> str:
     """A self-contained HTML page that shows the figure."""
     text = io.StringIO()
-    drawing.savefig(text, format="svg")
+    _write(drawing, text, warn, format="svg")
     picture = text.getvalue()
     escaped = title.replace("&", "&amp;").replace("<", "&lt;")
     return (
@@ -133,6 +141,36 @@ def _plain(piece: str) -> str:
     return piece.replace("$", r"\$")
 
 
-def save(drawing: "Figure", path: Path) -> None:
+def save(drawing: "Figure", path: Path, warn: Warn) -> None:
     """Write a PNG or an SVG, by the ending of the name."""
-    drawing.savefig(path, dpi=150, bbox_inches="tight")
+    _write(drawing, path, warn, dpi=150, bbox_inches="tight")
+
+
+@contextmanager
+def _silent_font_search() -> Iterator[None]:
+    """Silence matplotlib about fonts that have only another weight than the usual one."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _write(drawing: "Figure", file: Path | io.StringIO, warn: Warn, **how: Any) -> None:
+    """Write a figure in fonts that have its characters; `warn` is told of those that none has."""
+    from matplotlib.text import Text
+
+    with warnings.catch_warnings(), _silent_font_search():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
+        drawing.draw_without_rendering()  # or the labels at ticks have no text yet
+        texts = [each for each in drawing.findobj(Text) if isinstance(each, Text)]
+        labels = [label for label in texts if label.get_text()]
+        text = "".join(label.get_text() for label in labels)
+        families, without_font = families_for(text, labels[0].get_fontfamily())
+        for label in labels:
+            label.set_fontfamily(families)
+        drawing.savefig(file, **how)
+    if without_font:
+        warn(missing_message(without_font))

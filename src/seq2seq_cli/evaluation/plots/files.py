@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots import figures, page
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.text import Warn, ignore_warning, replace_file
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
@@ -32,12 +32,15 @@ def save_attention(
     title: str,
     layer: int | None = None,
     head: int | None = None,
+    *,
+    warn: Warn = ignore_warning,
 ) -> None:
     """Write attention maps in one of MAP_FORMATS.
 
     Figures show one layer and head, both counted from 1, or the mean over all; pages and JSON hold
-    every layer and head. Raises InputError for a layer or head that the model does not have, and
-    where a figure needs matplotlib and it is not installed.
+    every layer and head. `warn` is told of characters that no installed font has. Raises InputError
+    for a layer or head that the model does not have, and where a figure needs matplotlib and it is
+    not installed.
     """
     check_format(path, MAP_FORMATS)
     maps[0].mean(layer, head)  # a layer or head that is missing is an error in any format
@@ -46,10 +49,17 @@ def save_attention(
     elif path.suffix == ".json":
         replace_file(path, json.dumps(page.attention_data(maps), ensure_ascii=False).encode())
     else:
-        figures.save(figures.attention_figure(maps, layer, head), path)
+        figures.save(figures.attention_figure(maps, layer, head), path, warn)
 
 
-def save_curves(curves: "Sequence[Curve]", over: str, path: Path, title: str) -> None:
+def save_curves(
+    curves: "Sequence[Curve]",
+    over: str,
+    path: Path,
+    title: str,
+    *,
+    warn: Warn = ignore_warning,
+) -> None:
     """Write training curves over `over`, their x axis, in one of CURVE_FORMATS.
 
     Raises InputError where matplotlib is not installed.
@@ -57,15 +67,17 @@ def save_curves(curves: "Sequence[Curve]", over: str, path: Path, title: str) ->
     check_format(path, CURVE_FORMATS)
     drawing = figures.curve_figure(curves, over)
     if path.suffix == ".html":
-        replace_file(path, figures.as_page(drawing, title).encode())
+        replace_file(path, figures.as_page(drawing, title, warn).encode())
     else:
-        figures.save(drawing, path)
+        figures.save(drawing, path, warn)
 
 
-def save_scores_by_length(systems: "Mapping[str, Sequence[Bucket]]", path: Path) -> None:
+def save_scores_by_length(
+    systems: "Mapping[str, Sequence[Bucket]]", path: Path, *, warn: Warn = ignore_warning
+) -> None:
     """Draw the first metric of each system over the length of lines, in one of LENGTH_FORMATS.
 
     Raises InputError where matplotlib is not installed.
     """
     check_format(path, LENGTH_FORMATS)
-    figures.save(figures.length_figure(systems), path)
+    figures.save(figures.length_figure(systems), path, warn)
