@@ -150,6 +150,16 @@ def test_every_command_reads_a_column_of_a_table(seq2seq, trained, tmp_path):
     assert scored.stdout.startswith(b"BLEU "), scored.stderr
 
 
+def test_whole_rows_from_a_pipe_are_refused_with_how_to_read_a_column(seq2seq, trained):
+    rows = b"1\tone .\n2\ttwo .\n3\tsix .\n"
+    done = seq2seq("translate", trained, stdin=rows)
+    assert (done.code, done.stdout) == (2, b"")
+    assert "standard input is a table with 2 columns, not lines of text; read one" in done.stderr
+    assert "as in -:1 or -:2" in done.stderr
+    done = seq2seq("translate", trained, "-i", "-:2", stdin=rows)
+    assert (done.code, done.stdout) == (0, b"eins .\nzwei .\nsechs .\n")
+
+
 def test_a_row_of_a_table_in_a_pipe_is_answered_before_the_next_is_given(seq2seq, trained):
     process = seq2seq.start("translate", trained, "-i", "-:2")
     for line, answer in [(b"1\tone .\n", b"eins .\n"), (b"2\ttwo .\n", b"zwei .\n")]:

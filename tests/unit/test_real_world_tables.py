@@ -309,6 +309,11 @@ def test_what_is_no_text_is_refused_with_what_it_is(text: str | bytes, what: str
     assert list(parse_text("it.txt", Reading(as_text=True)).lines(lambda warning: None))
 
 
+def test_a_table_named_as_such_can_be_read_as_lines() -> None:
+    Path("w.tsv").write_text("a\tb\nc\td\n")
+    assert [*parse_text("w.tsv", Reading(as_text=True)).lines(pytest.fail)] == ["a\tb", "c\td"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

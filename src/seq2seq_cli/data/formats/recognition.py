@@ -11,6 +11,7 @@ from typing import Any
 
 from seq2seq_cli.data.formats.records import names_of
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.text import STDIN, display_name
 
 SAMPLED_LINES = 100
 FEWEST_LINES = 3  # of which a rule must be true to be more than chance
@@ -73,7 +74,8 @@ def check_is_lines(start: bytes, name: str) -> None:
 
 def refusal(name: str, what: str, how: str) -> InputError:
     """The error for a file that is not what its reader takes it for."""
-    readable = f"; read {how.replace('{}', name)}" if how else ""
+    given = str(STDIN) if name == display_name(STDIN) else name
+    readable = f"; read {how.replace('{}', given)}" if how else ""
     return InputError(f"{name} is {what}, not lines of text{readable} (--as-text insists)")
 
 
