@@ -31,6 +31,16 @@ def test_a_run_writes_what_it_was_trained_on_and_says_if_a_setting_prevents_it(t
         assert said == (not written), done.stderr
 
 
+def test_an_alignment_counts_the_words_of_the_source_as_it_is(seq2seq, trained, tmp_path):
+    (tmp_path / "in.en").write_text("one\u00a0two three\u00a0. four\n")
+    links = tmp_path / "links"
+    done = seq2seq("translate", trained, "-i", tmp_path / "in.en", "--alignment", links)
+    assert (done.code, done.stdout.decode()) == (0, "eins zwei drei . vier\n"), done.stderr
+    found = [tuple(map(int, link.split("-"))) for link in links.read_text().split()]
+    assert {source for source, _ in found} <= {0, 1, 2}
+    assert {target for _, target in found} == {0, 1, 2, 3, 4}
+
+
 def test_a_run_of_before_keeps_its_tokenizer_and_continues(train):
     command = train(max_updates=2, validate_every=2)
     done = command()
