@@ -10,6 +10,7 @@ from seq2seq_cli.translation.copying import Copier
 from seq2seq_cli.translation.results import Candidate, Translation
 from seq2seq_cli.translation.summary import Summary, warnings_of
 from seq2seq_cli.translation.unknown import UnknownFinder, UnknownText
+from seq2seq_cli.translation.word_alignment import WordAlignment
 
 LINES = ["the dog sees a cat , and the man reads ! 12", "ein Haus und der Hund im Bild ."]
 
@@ -112,6 +113,12 @@ def copy(
         ("the 日本 .", "ein Hund.", [0, 1], "ein 日本.", ("日本",)),
         ("日本 and 日本", "der und Hund", [0, 1, 2], "日本 und 日本", ("日本", "日本")),
         ("日本 the", ".", [0], ".", ()),
+        ("the dog 😀", "der Hund im", [0, 2, 2], "der Hund im 😀", ("😀",)),
+        ("😀 the dog", "der Hund", [0, 0], "😀 der Hund", ("😀",)),
+        ("the dog™ sees", "der Hund im", [0, 1, 1], "der Hund™ im", ("™",)),
+        ("the dog 😀 sees", "der Hund im", [0, 1, 2], "der Hund 😀 im", ("😀",)),
+        ("the dog 😀 sees", "der im", [0, 3], "der im", ()),
+        ("日本 ❤️ 東京", "der Hund", [0, 2], "日本 ❤️ 東京", ("日本", "❤️", "東京")),
     ],
 )
 def test_the_word_that_attends_to_a_span_most_becomes_its_text(
@@ -131,6 +138,23 @@ def test_a_prefix_stays_as_it_was_asked_for(tokenizer: Tokenizer) -> None:
         "der Hund 日本",
         ("日本",),
     )
+
+
+def test_alignments_count_the_words_that_were_inserted(tokenizer: Tokenizer) -> None:
+    source, target = "😀 the dog 😀 sees 😀 😀", "der Hund im"
+    source_pieces, target_pieces = map(tokenizer.encode_as_pieces, (source, target))
+    found = find(tokenizer, source)
+    assert found is not None
+    weights = np.zeros((len(target_pieces), len(source_pieces) + 1), dtype=np.float32)
+    words = np.cumsum([piece.startswith("▁") for piece in target_pieces]) - 1
+    for row, word in enumerate(words):
+        starts = [k for k, piece in enumerate(source_pieces) if piece.startswith("▁")]
+        weights[row, starts[[1, 2, 4][word]]] = 1
+    copied = Copier(tokenizer, source_pieces, found).copy(tokenizer.encode([target])[0], weights)
+    assert copied.text == "😀 der Hund 😀 im 😀 😀"
+    assert copied.new_words == (0, 3, 5, 6)
+    alignment = WordAlignment(((1, 0), (2, 1), (4, 2)), 7, 3).with_target_words(copied.new_words)
+    assert alignment == WordAlignment(((1, 1), (2, 2), (4, 4)), 7, 7)
 
 
 def test_a_span_is_copied_once(tokenizer: Tokenizer) -> None:

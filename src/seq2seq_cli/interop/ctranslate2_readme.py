@@ -59,7 +59,9 @@ spaces, and U+2581 and U+2585, which SentencePiece reserves, by U+FDD0 and U+FDD
   gets about -10,000 for it.
 - **The length penalty** is length^`length_penalty`. With the default, 1, it is that of
   `seq2seq translate --length-penalty power`, whose own default is `gnmt`.
-- **The score after a prefix** (`target_prefix`) is the log-probability of the tokens after it,
+- **A prefix that ends within a word** (`target_prefix`) forces its pieces. `seq2seq translate` lets
+  other pieces spell its last word too, unless a space follows it.
+- **The score after a prefix** is the log-probability of the tokens after it,
   divided by the length of the whole. `seq2seq translate` counts the prefix in both. `score_batch`
   with the whole translation has the log-probabilities of all its tokens.
 - **Defaults** of `translate_batch` are a beam of 2, at most 256 tokens, and at least one token

@@ -2,12 +2,13 @@
 
 A model invents something in the place of text that it cannot read. Where its attention says which
 word that is, the word is replaced by the text of the source (Luong et al. 2015, "Addressing the
-Rare Word Problem in Neural Machine Translation").
+Rare Word Problem in Neural Machine Translation"). Symbols such as emojis do not stand for a word:
+they are inserted.
 
 Dimensions: B sentences, S source tokens with EOS, T target tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,7 +24,9 @@ from seq2seq_cli.search import ForcedPrefix, attention_to_source
 from seq2seq_cli.symbols import BOS, BYTE, WORD_START
 from seq2seq_cli.tokenization.language_tags import split_tag
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
-from seq2seq_cli.translation.unknown import UNSPACED, UnknownText, category
+from seq2seq_cli.translation.unknown import UNSPACED, UnknownSpan, UnknownText, category
+
+WORDS = frozenset({"word", "unspaced"})  # kinds of pieces
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Copied:
     text: str
     spans: tuple[str, ...]
     is_source: bool = False  # the text is that of the source, word for word
+    new_words: tuple[int, ...] = ()  # indices of words that were inserted, ascending
 
 
 def copy_unknown(
@@ -88,7 +92,7 @@ def copy_unknown(
 
 @dataclass(frozen=True)
 class Copier:
-    """Replaces words of a translation by unknown text of its source."""
+    """Puts unknown text of a source into its translation."""
 
     tokenizer: Tokenizer  # of the target
     source_pieces: Sequence[str]  # S - 1
@@ -97,24 +101,50 @@ class Copier:
     def copy(
         self, tokens: Sequence[int], attention: npt.NDArray[np.float32], fixed: int = 0
     ) -> Copied:
-        """Replace words of a translation, given as ids, by what they attend to (T, S) most.
+        """Put unknown spans into a translation, given as ids, by its attention (T, S).
 
-        Each span is copied once at most, to the word that attends to it most. The first `fixed`
-        tokens stay.
+        Each span is copied once at most. One with letters or digits replaces the word that attends
+        to it most. One of symbols follows the word that attends most to what is before it in the
+        source, or stands at the same end of the line. The first `fixed` tokens stay.
         """
-        words = [word for word in self._target_words(tokens) if word.start >= fixed]
-        units = self._source_units()
-        best: dict[int, tuple[float, range]] = {}  # span -> the attention to it, and the word
-        for word in words:
+        spans, units = self.unknown.spans, self._source_units()
+        symbols = [index for index, span in enumerate(spans) if not span.is_word]
+        best: dict[int, tuple[float, range]] = {}  # unit -> the attention to it, and the word
+        for word in self._target_words(tokens):
             shares = np.bincount(units, attention[word.start : word.stop].mean(axis=0))
+            shares[symbols] = 0
             unit = int(shares.argmax())
-            if unit < len(self.unknown.spans) and shares[unit] > best.get(unit, (0.0,))[0]:
+            if word.start >= fixed and shares[unit] > best.get(unit, (0.0,))[0]:
                 best[unit] = float(shares[unit]), word
-        chosen = sorted((word.start, word, span) for span, (_, word) in best.items())
-        return Copied(
-            self._text(tokens, [(word, self.unknown.spans[span].text) for _, word, span in chosen]),
-            tuple(self.unknown.spans[span].text for span in sorted(best)),
-        )
+        edits: dict[int, _Edit] = {}
+        for index, span in enumerate(spans):
+            place = best[index][1] if index in best else None
+            if not span.is_word:
+                place = self._place_of_symbols(span, units, best, len(tokens), fixed)
+            if place is not None:
+                edits[index] = _Edit(place, span)
+        text, new_words = self._text(tokens, sorted(edits.values(), key=lambda edit: edit.key))
+        copied = tuple(spans[index].text for index in sorted(edits))
+        return Copied(text, copied, new_words=new_words)
+
+    def _place_of_symbols(
+        self,
+        span: UnknownSpan,
+        units: npt.NDArray[np.int64],
+        best: Mapping[int, tuple[float, range]],
+        length: int,
+        fixed: int,
+    ) -> range | None:
+        """Where symbols are inserted into a translation, as an empty range; None: nowhere."""
+        kinds = [_kind(piece) for piece in self.source_pieces]
+        if WORDS.isdisjoint(kinds[span.tokens.stop :]):
+            return range(length, length)
+        if WORDS.isdisjoint(kinds[: span.tokens.start]):
+            return None if fixed else range(0)
+        before = int(units[span.tokens.start - 1])
+        if before not in best:
+            return None
+        return range(best[before][1].stop, best[before][1].stop)
 
     def _source_units(self) -> npt.NDArray[np.int64]:
         """What each source token (S,) belongs to: first the unknown spans, then words, then EOS.
@@ -146,27 +176,42 @@ class Copier:
             or (kinds[index - 1] != "space" and kinds[index] == "unspaced")
         ]
         words = [range(start, stop) for start, stop in pairwise([*starts, len(tokens)])]
-        return [
-            word
-            for word in words
-            if not {"word", "unspaced"}.isdisjoint(kinds[word.start : word.stop])
-        ]
+        return [word for word in words if not WORDS.isdisjoint(kinds[word.start : word.stop])]
 
-    def _text(self, tokens: Sequence[int], replaced: Sequence[tuple[range, str]]) -> str:
-        """The text of a translation in which words were replaced."""
+    def _text(self, tokens: Sequence[int], edits: Sequence["_Edit"]) -> tuple[str, tuple[int, ...]]:
+        """The text of a translation with edits, given in its order, and its new words' indices."""
         pieces = self.tokenizer.ids_to_pieces(tokens)
-        parts: list[tuple[int, str]] = []  # the first token, and the text from there
-        end = 0
-        for word, text in replaced:
-            parts += [(end, self.tokenizer.decode([tokens[end : word.start]])[0])]
-            parts += [(word.start, text)]
-            end = word.stop
-        parts.append((end, self.tokenizer.decode([tokens[end:]])[0]))
-        result = ""
-        for start, text in parts:
-            begins = start < len(pieces) and pieces[start].startswith(WORD_START)
-            result += f" {text}" if result and begins and text else text
-        return result
+        result, end = "", 0
+        new_words = []
+
+        def add(text: str, spaced: bool) -> None:
+            nonlocal result
+            result += f" {text}" if result and spaced and text else text
+
+        def begins_word(index: int) -> bool:
+            return index < len(pieces) and pieces[index].startswith(WORD_START)
+
+        for edit in edits:
+            place, span = edit.place, edit.span
+            add(self.tokenizer.decode([tokens[end : place.start]])[0], begins_word(end))
+            is_new = not place and (span.follows_space or not result)
+            new_words += [len(result.split())] if is_new else []
+            add(span.text, begins_word(place.start) if place else is_new)
+            end = place.stop
+        add(self.tokenizer.decode([tokens[end:]])[0], begins_word(end))
+        return result, tuple(new_words)
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """A span, and the tokens of a translation that it replaces, which may be none."""
+
+    place: range
+    span: UnknownSpan
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.place.start, self.place.stop, self.span.tokens.start
 
 
 def _kind(piece: str) -> str:

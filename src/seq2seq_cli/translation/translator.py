@@ -302,6 +302,8 @@ class Translator:
             changed = copied.get(index, Copied(texts[index], ()))
             if alignment is not None and changed.is_source:
                 alignment = WordAlignment.of_equal(len(changed.text.split(" ")))
+            elif alignment is not None:
+                alignment = alignment.with_target_words(changed.new_words)
             candidates[row].append(
                 Candidate(
                     text=changed.text,

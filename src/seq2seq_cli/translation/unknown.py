@@ -27,6 +27,12 @@ class UnknownSpan:
 
     text: str
     tokens: range  # of the line
+    follows_space: bool = False
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it has letters or digits; otherwise it consists of symbols, such as emojis."""
+        return any(category(character) in "LN" for character in self.text)
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,11 @@ class UnknownFinder:
         begin = places[0][1] if tokens[0] in self.tokenizer.tags.values() else 0
         pieces = self.tokenizer.ids_to_pieces(tokens)
         spans = tuple(
-            UnknownSpan(line[start:end], _tokens_of(start, end, places, pieces))
+            UnknownSpan(
+                line[start:end],
+                _tokens_of(start, end, places, pieces),
+                follows_space=line[:start][-1:].isspace(),
+            )
             for start, end in _whole_words(line, unknown)
         )
         covered = {index for span in spans for index in span.tokens}
@@ -136,7 +146,15 @@ def _whole_words(line: str, unknown: Sequence[int]) -> list[tuple[int, int]]:
 
 def _joins(text: str) -> bool:
     """Whether a character of a text belongs to words that spaces divide."""
-    return any(category(each) in "LMN" and not UNSPACED.match(each) for each in text)
+    return any(
+        category(each) in "LMN" and not UNSPACED.match(each) and not is_variation_selector(each)
+        for each in text
+    )
+
+
+def is_variation_selector(character: str) -> bool:
+    """Whether a character only tells how the emoji before it looks."""
+    return "\ufe00" <= character <= "\ufe0f"
 
 
 def category(character: str) -> str:

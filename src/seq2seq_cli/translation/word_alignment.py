@@ -1,7 +1,7 @@
 """Alignments of words, from the attention of models to the source."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +26,13 @@ class WordAlignment:
     def of_equal(cls, words: int) -> "WordAlignment":
         """The alignment of a text with itself."""
         return cls(tuple((word, word) for word in range(words)), words, words)
+
+    def with_target_words(self, indices: Sequence[int]) -> "WordAlignment":
+        """The alignment after words that are not aligned were inserted; indices are ascending."""
+        pairs = list(self.pairs)
+        for index in indices:
+            pairs = [(source, target + (target >= index)) for source, target in pairs]
+        return replace(self, pairs=tuple(pairs), target_words=self.target_words + len(indices))
 
 
 def align_words(
