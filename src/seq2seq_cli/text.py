@@ -444,7 +444,8 @@ def _next_block(stream: BinaryIO) -> bytes:
 def _decompressed(block: bytes, stream: BinaryIO) -> Iterator[bytes]:
     """Yield the decompressed bytes of gzip data that begins with `block` and goes on in a stream.
 
-    Raises zlib.error if the data is damaged, EOFError if it ends too early.
+    No block is empty, since an empty one means the end. Raises zlib.error if the data is damaged,
+    EOFError if it ends too early.
     """
     member = zlib.decompressobj(GZIP_FORMAT)
     while block:
@@ -453,7 +454,8 @@ def _decompressed(block: bytes, stream: BinaryIO) -> Iterator[bytes]:
             if block:
                 member = zlib.decompressobj(GZIP_FORMAT)
         if block:
-            yield member.decompress(block, READ_BYTES)
+            if data := member.decompress(block, READ_BYTES):
+                yield data
             block = member.unused_data if member.eof else member.unconsumed_tail
         block = block or _next_block(stream)
     if not member.eof:

@@ -21,6 +21,7 @@ odd_bytes = st.one_of(
     st.lists(st.sampled_from([b"\n", b"\r", b"\xef\xbb\xbf", b"\xff", b"a", b"\xe2\x80\xa8"])).map(
         b"".join
     ),
+    st.builds(bytes.__add__, st.sampled_from([b"\xff\xfe", b"\xfe\xff"]), st.binary()),
 )
 block_sizes = st.integers(min_value=1, max_value=7)
 limits = st.integers(min_value=1, max_value=5)
