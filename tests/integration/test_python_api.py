@@ -91,6 +91,14 @@ OBEYED: dict[str, tuple[dict[str, Any], Callable[[Translator], bool]]] = {
         {"unknown": "keep"},
         lambda translator: "日本" not in translator.translate(["one 日本 three"])[0].text,
     ),
+    "split_sentences": (
+        {"split_sentences": "on"},
+        lambda translator: translator.translate(["one . two ."])[0].as_jsonl(1).count("</s>") == 2,
+    ),
+    "source_language": (
+        {"source_language": "de"},  # the files of the run are called train.en
+        lambda translator: translator.source_language == "de",
+    ),
     "precision": (
         {"precision": "int8"},
         lambda translator: (
