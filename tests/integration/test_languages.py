@@ -107,6 +107,7 @@ def test_blank_long_and_untagged_lines_have_a_language_too(folder, seq2seq):
     long = "one two three four. " * 3
     done = seq2seq(
         *("translate", "run", "--target-language", "same", "--format", "jsonl"),
+        *("--split-sentences", "off"),
         stdin=f"\n<2back>\n{long}\none two\n".encode(),
         folder=folder,
     )
