@@ -9,6 +9,8 @@ import pytest
 
 from seq2seq_cli.kernels import library
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+
 BEGIN = """
     import ctypes, resource, threading
     from concurrent.futures import ThreadPoolExecutor
