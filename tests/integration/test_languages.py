@@ -113,7 +113,8 @@ def test_blank_long_and_untagged_lines_have_a_language_too(folder, seq2seq):
     )
     blank, only_tag, split, short = map(json.loads, done.stdout.splitlines())
     assert blank["hypotheses"][0]["text"] == only_tag["hypotheses"][0]["text"] == ""
-    assert "split into 3 segments" in done.stderr
+    assert "line 3 has 3 sentences" in done.stderr
+    assert split["hypotheses"][0]["tokens"].count("</s>") == 3
     assert "which language to translate into" not in done.stderr
     assert split["line"] == 3
     assert short["hypotheses"][0]["text"] == "one two"
