@@ -15,7 +15,7 @@ import pytest
 from seq2seq_cli.data.parallel import parse_corpora
 from seq2seq_cli.data.sources import parse_source, parse_text
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Reading
+from seq2seq_cli.text import READ_BYTES, Reading
 
 CSV = 'en,de\r\n"A man, old","Ein ""Mann"""\r\nnull,NA\r\n"two\r\nlines",None\r\n007,1.0\r\n\r\n'
 MEMORY = """<?xml version="1.0" encoding="{}"?>
@@ -143,6 +143,13 @@ def test_a_name_that_two_columns_have_is_refused_with_their_numbers() -> None:
     assert read("d.tsv:de")[0] == ["c"]
 
 
+@pytest.mark.parametrize("name", ["b.csv", "b.tsv"])
+def test_names_of_columns_are_listed_after_blank_lines_too(name: str) -> None:
+    text = "\n\nen\tde\na\tb\n"
+    assert error_of(name, text).endswith("It has 1, 2, en, de")
+    assert read(f"{name}:de")[0] == ["b"]
+
+
 def test_one_long_name_hides_no_other() -> None:
     assert error_of("l.tsv:x", f"en\t{'long ' * 30}\tde\n") == (
         "l.tsv has no field x; it has 1, 2, 3, en, de"
@@ -177,12 +184,20 @@ def test_a_large_array_is_read_element_by_element() -> None:
     assert lines == [record["en"] for record in records]
 
 
+def test_a_byte_order_mark_within_an_array_is_text() -> None:
+    start = '[{"en": "'
+    text = "x" * (READ_BYTES - len(start)) + "\ufeffy"  # at the start of a block that is read
+    assert read("m.json:en", f'\ufeff{start}x"}}]')[0] == ["x"]
+    assert read("m.json:en", f'{start}{text}"}}]')[0] == [text]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[]", ""),
         ('[{"en": "a"} {"en": "b"}]', "element 1: there is no , after it"),
         ('[{"en": "a"}, {"en": ', "element 2: not JSON"),
+        ('[{"en": "a"}]\n[{"en": "b"}]', "element 1: the array ends after it, and the file"),
         ('[{"en": "a"}, 3]', "element 2: not a JSON object with fields"),
         ('{"data": [{"en": "a"}]}', "has no field en; it has data.0.en"),
     ],

@@ -3,6 +3,7 @@
 import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from seq2seq_cli.data.formats.base import TextFile
@@ -43,7 +44,7 @@ class JsonArray(TextFile):
             while not text and (block := next(blocks, "")):
                 text = block.lstrip(SPACE)
             if number and text[:1] == "]":
-                return
+                break
             if text[:1] != separator:
                 raise self._error(number, f"there is no {separator} after it")
             text, separator = text[1:], ","
@@ -51,10 +52,12 @@ class JsonArray(TextFile):
                 text = block
             text = text.lstrip(SPACE)
             if not number and text[:1] == "]":
-                return
+                break
             number += 1
             record, text = self._element(text, blocks, number)
             yield number, record
+        if any(rest.strip(SPACE) for rest in chain([text[1:]], blocks)):
+            raise self._error(number, "the array ends after it, and the file goes on")
 
     def _element(self, text: str, blocks: Iterator[str], number: int) -> tuple[Any, str]:
         """Return the element that a text begins with, read on as far as needed, and the rest."""
@@ -72,9 +75,11 @@ class JsonArray(TextFile):
 
     def _text(self, warn: Warn) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        mark = "\ufeff"  # at the start of the file; further on it is text
         for block in self.read_blocks(warn):
             if text := decoder.decode(block):
-                yield text.removeprefix("\ufeff")
+                yield text.removeprefix(mark)
+                mark = ""
 
     def _error(self, number: int, what: str) -> InputError:
         return InputError(

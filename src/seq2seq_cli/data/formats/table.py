@@ -49,7 +49,7 @@ class Table(TextFile):
     def rows(self, fields: Sequence[str], warn: Warn) -> Iterator[tuple[str, ...]]:
         report = RowReport(self.name, "line", warn)
         rows = self._cells(report, warn)
-        number, first = next((row for row in rows if not is_blank_line(row[1])), (0, []))
+        number, first = first_row(rows)
         if not first:
             return
         columns = [self._column(field, first) for field in fields]
@@ -147,7 +147,12 @@ class Table(TextFile):
 
     def field_names(self) -> list[str]:
         rows = self._cells(RowReport(self.name, "line", ignore_warning), ignore_warning)
-        return column_names(next(rows, (0, []))[1])
+        return column_names(first_row(rows)[1])
+
+
+def first_row(rows: Iterator[Row]) -> Row:
+    """The first row that is not blank, or one without cells."""
+    return next((row for row in rows if not is_blank_line(row[1])), (0, []))
 
 
 def column_names(first: Sequence[str]) -> list[str]:
