@@ -1,12 +1,18 @@
 """Text that a vocabulary lacks is found in the raw line, and copied where attention says."""
 
+from dataclasses import replace
+from itertools import permutations
+
 import numpy as np
 import pytest
+import torch
 
 from seq2seq_cli.config.tokenizer import TokenizerSettings
+from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.search import ForcedPrefix
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
-from seq2seq_cli.translation.copying import Copier
+from seq2seq_cli.translation.copying import Copied, Copier, SearchedText, copy_unknown
 from seq2seq_cli.translation.results import Candidate, Translation
 from seq2seq_cli.translation.summary import Summary, warnings_of
 from seq2seq_cli.translation.unknown import UnknownFinder, UnknownText
@@ -84,6 +90,43 @@ def test_bytes_are_unknown_unless_their_script_has_pieces(
     assert in_bytes == spans
 
 
+@pytest.mark.parametrize(
+    ("words", "unknown"),
+    [(["мир"], ("Жук",)), (["год", "дом", "кот", "лес", "мир", "сон"], ())],
+    ids=["one foreign word", "a script of the text"],
+)
+def test_a_script_of_a_few_foreign_words_stays_unknown(
+    words: list[str], unknown: tuple[str, ...]
+) -> None:
+    """A model has not learned to read it, although some pieces are in it."""
+    lines = [*map("".join, permutations("abcdef", 4)), *words * 5]
+    settings = TokenizerSettings(vocabulary_size=580, byte_fallback="on")
+    found = find(train_tokenizer(lines, settings).tokenizer, "abcd Жук")
+    assert (found.texts if found else ()) == unknown
+
+
+@pytest.fixture(scope="module")
+def tagged() -> Tokenizer:
+    settings = TokenizerSettings(languages=("de",))
+    return train_tokenizer([f"<2de> {line}" for line in LINES] * 20, settings).tokenizer
+
+
+def test_the_tag_of_a_line_is_not_text_of_it(tagged: Tokenizer) -> None:
+    found = find(tagged, "<2de> 日本")
+    assert found is not None
+    assert (found.texts, found.is_all) == (("日本",), True)
+    mixed = find(tagged, "<2de> the 日本")
+    assert mixed is not None
+    assert not mixed.is_all
+
+
+def test_a_line_that_is_copied_as_a_whole_is_copied_without_its_tag(tagged: Tokenizer) -> None:
+    line = "<2de> 日本  東京"
+    searched = SearchedText(line, tagged.encode([line])[0], ForcedPrefix(), find(tagged, line))
+    copied = copy_unknown([], Tokenizers(tagged, tagged), torch.zeros(1, 1), [searched], [(0, [])])
+    assert copied == {0: Copied("日本 東京", ("日本", "東京"), is_source=True)}
+
+
 def copy(
     tokenizer: Tokenizer, source: str, target: str, attention: list[int], fixed: int = 0
 ) -> tuple[str, tuple[str, ...]]:
@@ -140,6 +183,10 @@ def test_a_prefix_stays_as_it_was_asked_for(tokenizer: Tokenizer) -> None:
     )
 
 
+def test_no_symbols_are_inserted_before_a_prefix(tokenizer: Tokenizer) -> None:
+    assert copy(tokenizer, "😀 the dog", "der Hund", [0, 0], fixed=1) == ("der Hund", ())
+
+
 def test_alignments_count_the_words_that_were_inserted(tokenizer: Tokenizer) -> None:
     source, target = "😀 the dog 😀 sees 😀 😀", "der Hund im"
     source_pieces, target_pieces = map(tokenizer.encode_as_pieces, (source, target))
@@ -190,3 +237,11 @@ def test_a_summary_counts_all_lines_and_names_the_first() -> None:
     assert unknown.startswith("lines 1, 2, 3, 4, 5 and 1,495 more: the run has no pieces for up to")
     assert "up to 50% of the characters of a line; 1,500 spans: 1,500 copied;" in unknown
     assert empty == "line 1,501: not blank, but the translation is empty"
+
+
+def test_a_summary_has_the_greatest_share_of_all_lines() -> None:
+    summary = Summary("yes")
+    for number, share in enumerate((0.25, 0.75, 0.5), start=1):
+        summary.add([replace(translation(("日本",), ()), unknown_share=share)], number)
+    [warning] = summary.warnings()
+    assert "for up to 75% of the characters of a line; 3 spans: 3 not copied" in warning
