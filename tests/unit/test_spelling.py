@@ -8,7 +8,7 @@ from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.search import ForcedPrefix
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
-from seq2seq_cli.translation.spelling import Speller, piece_bytes
+from seq2seq_cli.translation.spelling import LONGEST_WORD, Speller, piece_bytes
 
 WORDS = [
     "Laura",
@@ -116,6 +116,22 @@ def test_characters_may_be_spelled_in_bytes() -> None:
     found = {tuple(tokenizer.ids_to_pieces(way)) for way in ways(prefix)}
     assert {("▁ä",), ("▁", "ä"), ("▁", "<0xC3>", "<0xA4>")} <= found
     assert all(b"".join(map(piece_bytes, way)) == "▁ä".encode() for way in found)
+
+
+def test_no_tag_of_a_language_spells_a_prefix() -> None:
+    settings = TokenizerSettings(languages=("de",))
+    tagged = train_tokenizer(["<2de> a<2 a <2", "<2de> <2a"] * 9, settings).tokenizer
+    prefix = spelled(tagged, "a<2")
+    assert prefix.tokens in set(ways(prefix))
+    assert not {token for way in ways(prefix) for token in way} & set(tagged.tags.values())
+
+
+def test_only_the_end_of_a_long_text_without_spaces_may_be_spelled_otherwise() -> None:
+    tokens = (6, *[5] * 99)  # ä, each of 2 bytes
+    prefix = Speller(Bytes()).prefix("ä" * 100, tokens)  # type: ignore[arg-type]
+    fixed = len(tokens) - LONGEST_WORD // 2
+    assert [moves.tokens for moves in prefix.moves[:fixed]] == [(each,) for each in tokens[:fixed]]
+    assert len(prefix.moves[fixed].tokens) == 2
 
 
 def test_ways_that_use_a_piece_outside_a_list_are_left_out(tokenizer: Tokenizer) -> None:
