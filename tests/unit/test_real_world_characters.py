@@ -12,6 +12,7 @@ from seq2seq_cli import symbols
 from seq2seq_cli.config.tokenizer import ModelType, Normalization, TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.subwords import UnigramSampler
 from seq2seq_cli.tokenization.text_form import SIDES, Side, TextForm, plain
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
@@ -243,6 +244,10 @@ def test_symbols_of_the_user_stay_one_piece_whatever_is_done_to_text() -> None:
     assert found.encode_as_pieces("NAME")[-1] == "NAME"
 
 
+def test_of_symbols_that_begin_alike_the_longest_is_found() -> None:
+    assert TextForm("nfkc", symbols=("x", "x①")).read("x① x②") == "x① x2"
+
+
 @pytest.mark.parametrize("symbol", ["", "a b", "<s>", "▁x", "x\n", "⇧"])
 def test_symbols_that_cannot_be_are_refused(symbol: str) -> None:
     with pytest.raises(InputError, match=r"tokenizer\.user_symbols has"):
@@ -329,6 +334,18 @@ def test_any_sentencepiece_model_cuts_as_it_did(options: dict[str, object]) -> N
     score = original.get_score(original.piece_to_id(pieces_of(found)))
     again = sentencepiece.SentencePieceProcessor(model_proto=found.model)
     assert again.get_score(again.piece_to_id(pieces_of(found))) == score
+
+
+def test_a_piece_with_the_name_of_a_missing_symbol_makes_way_for_it() -> None:
+    found = Tokenizer(spm_train(**T5, user_defined_symbols=["<s>"]))
+    assert found.vocabulary[:4] == list(symbols.PIECES.values())
+    assert len(set(found.vocabulary)) == len(found)
+
+
+def test_a_model_without_a_type_is_a_unigram_model_and_can_be_sampled() -> None:
+    """The type that SentencePiece does not write since it is the usual one."""
+    found = Tokenizer(spm_train())
+    assert isinstance(found.word_sampler(0.1), UnigramSampler)
 
 
 def pieces_of(tokenizer: Tokenizer) -> str:
