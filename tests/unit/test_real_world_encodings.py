@@ -77,6 +77,25 @@ def test_single_broken_lines_are_counted_in_one_warning(tmp_path: Path) -> None:
     ]
 
 
+def test_one_broken_line_in_a_hundred_is_still_a_blemish(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    for whole, is_read in ((594, True), (593, False)):
+        path.write_bytes(b"ab\n" * whole + b"sch\xf6n\n" * 6)
+        if is_read:
+            assert len(list(read_lines(path, ignore_warning))) == 600
+        else:
+            with pytest.raises(InputError, match="6 of the first 599 lines are broken"):
+                list(read_lines(path, ignore_warning))
+
+
+def test_half_a_character_at_the_end_is_broken_and_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "cut"
+    path.write_bytes("ab\ncd".encode("utf-16") + b"e")
+    warnings: list[str] = []
+    assert list(read_lines(path, warnings.append)) == ["ab", "cd\ufffd"]
+    assert len(warnings) == 1
+
+
 def test_insisting_reads_what_is_broken(tmp_path: Path) -> None:
     path = write(tmp_path / "old", GERMAN * 4, "latin-1")
     warnings: list[str] = []
@@ -96,6 +115,13 @@ def test_text_in_utf8_is_read_as_such_beside_another_encoding(tmp_path: Path) ->
     read = [*read_lines(path, warnings.append, reading=Reading(encoding="cp1251"))]
     assert read == (GERMAN + RUSSIAN).split("\n")[:-1]
     assert warnings == [f"{path} is UTF-8, and is read as such in spite of --encoding cp1251"]
+
+
+def test_a_few_characters_that_may_be_utf8_are_read_as_the_user_says(tmp_path: Path) -> None:
+    path = write(tmp_path / "short", "schön\n", "utf-8")
+    warnings: list[str] = []
+    assert [*read_lines(path, warnings.append, reading=Reading(encoding="cp1252"))] == ["schÃ¶n"]
+    assert warnings == [f"{path} may be UTF-8; it is read as cp1252, as --encoding says"]
 
 
 def test_the_first_characters_beyond_ascii_tell_the_encoding(tmp_path: Path) -> None:

@@ -211,3 +211,30 @@ def test_gzip_on_standard_input() -> None:
     command = [sys.executable, "-c", program]
     data = gzip.compress(b"a\nb\n")
     assert subprocess.run(command, input=data, capture_output=True).stdout == b"['a', 'b']\n"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_file_is_replaced_when_its_text_has_arrived_or_not_at_all(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    arrived: list[bytes] = []
+
+    def fsync(descriptor: int) -> None:
+        found = Path(f"/proc/self/fd/{descriptor}").resolve()
+        if found.is_file():
+            arrived.append(found.read_bytes())
+            assert path.read_bytes() == b"before"
+            if fails:
+                raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if fails:
+        with pytest.raises(OSError, match="No space"):
+            text.replace_file(path, b"after")
+    else:
+        text.replace_file(path, b"after")
+    assert arrived == [b"after"]
+    assert path.read_bytes() == (b"before" if fails else b"after")
+    assert list(tmp_path.iterdir()) == [path]
