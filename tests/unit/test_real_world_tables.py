@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from seq2seq_cli.data.formats.recognition import sampled_lines
 from seq2seq_cli.data.parallel import parse_corpora
 from seq2seq_cli.data.sources import parse_source, parse_text
 from seq2seq_cli.errors import InputError
@@ -83,6 +84,8 @@ def test_a_quote_that_is_never_closed_is_an_error_with_its_line() -> None:
 
 def test_the_line_with_which_excel_says_the_delimiter_is_not_text() -> None:
     assert read("e.csv:de", "sep=;\nen;de\na;b,c\nd;\n")[0] == ["b,c", ""]
+    warnings = read("e.csv:2", 'sep=;\na;b\nc\n"d"e;f\n')[1]
+    assert [warning[-9:] for warning in warnings] == [" (line 3)", " (line 4)"]
 
 
 # Rows that do not fit
@@ -112,6 +115,7 @@ def test_a_line_of_names_read_as_a_row_is_mentioned() -> None:
         "columns are given by number; write h.tsv:en to leave it out"
     ]
     assert read("s.tsv:1", "A man\tEin Mann\n")[1] == []
+    assert read("s.tsv:1", "no\tno\nyes\tja\n")[1] == []  # names differ
 
 
 def test_cells_in_quotes_are_mentioned_where_quotes_are_text() -> None:
@@ -132,6 +136,7 @@ def test_a_column_name_may_have_any_characters(field: str) -> None:
     assert read(f"n.tsv:{field}")[0] == ["x"]
     assert read("n.tsv:a.b")[0] == ["y"]
     assert read('n.tsv:"2019"')[0] == ["z"]
+    assert read('q.csv:"so ""called"""', '"so ""called""",b\nx,y\n')[0] == ["x"]
     assert '"English (US): plain", a.b, "2019"' in error_of("n.tsv:none")
 
 
@@ -214,6 +219,11 @@ def test_a_name_with_a_dot_and_half_a_character_are_read() -> None:
     assert read("j.jsonl:a.b", text)[0] == ["dot"]
     assert read("j.jsonl:a.c.d.e")[0] == ["deep"]
     assert read("j.jsonl:s")[0] == ["?x"]
+    assert read("j.json:s", f"[{text}]")[0] == ["?x"]
+
+
+def test_numbers_of_json_that_are_none_stay_as_they_are_written() -> None:
+    assert read("n.jsonl:n", '{"n": NaN}\n{"n": -Infinity}\n')[0] == ["NaN", "-Infinity"]
 
 
 def test_every_field_that_is_listed_can_be_read() -> None:
@@ -247,6 +257,13 @@ def test_a_translation_memory_has_its_languages_as_columns(name: str, encoding: 
 def test_a_language_of_a_memory_must_be_clear() -> None:
     text = MEMORY.format("utf-8").replace('"en-GB"><seg>Two', '"en-US"><seg>Two')
     assert "may be en-GB or en-US; say which, as in a.tmx:en-GB" in error_of("a.tmx:en", text)
+
+
+def test_a_unit_has_the_first_segment_of_a_language() -> None:
+    text = MEMORY.format("utf-8").replace("</tuv></tu></body>", "</tuv>{}</tu></body>")
+    text = text.format('<tuv xml:lang="en-GB"><seg>Pair</seg></tuv>')
+    for field in ("en-GB", "en_gb"):
+        assert read(f"f.tmx:{field}", text)[0] == ["Press on", "Two"]
 
 
 def test_entities_of_a_memory_are_never_expanded() -> None:
@@ -313,6 +330,7 @@ def test_words_such_as_null_stay_in_csv_through_the_hub_library(streamed: bool) 
         ('"a","b"\n"c, d","e"\n"f","g"\n', "a table with quoted cells (CSV)"),
         ("a\rb\rc\r", "a text whose lines end in CR alone, as on old Macs"),
         ("Hallo du\n".encode("utf-16-le") * 9, "likely utf-16-le without a byte-order mark"),
+        ("Hallo du\n".encode("utf-16-be") * 9, "likely utf-16-be without a byte-order mark"),
         (b"\0\1\2\3\4\5" * 9, "binary data"),
         ("日本語\n".encode("iso2022_jp"), "likely iso2022_jp"),
     ],
@@ -345,6 +363,14 @@ def test_a_table_named_as_such_can_be_read_as_lines() -> None:
 )
 def test_text_that_only_resembles_something_is_read(text: str) -> None:
     assert read("t.txt", text) == (text.removesuffix("\n").split("\n"), [])
+
+
+def test_a_line_that_goes_on_after_the_first_block_is_not_judged() -> None:
+    assert sampled_lines(b"a\tb\r\nc\td\ne") == ["a\tb", "c\td"]
+    assert sampled_lines(b"a") == ["a"]
+    rows = "".join(f"{number}\ttext\n" for number in range(20))
+    message = error_of("c.txt", f"{rows}{'x' * READ_BYTES}\ty\n")
+    assert message.startswith("c.txt is a table with 2 columns")
 
 
 def test_a_pipe_is_looked_into_and_then_read_from_its_start(
