@@ -385,3 +385,10 @@ def test_a_pipe_is_looked_into_and_then_read_from_its_start(
     monkeypatch.setattr("sys.stdin", Standard())
     [corpus] = parse_corpora(["-:1"], ["-:2"])
     assert list(corpus.pairs(pytest.fail)) == [("1", "x"), ("2", "y"), ("3", "z")]
+
+    Standard.buffer = io.BytesIO(b"1\tx\n2\ty\n3\tz\n")
+    [corpus] = parse_corpora(["-:1"], ["-:2"])
+    Path("copies").mkdir()
+    corpus = corpus.make_rereadable(Path("copies"))
+    for _ in range(2):
+        assert list(corpus.pairs(pytest.fail)) == [("1", "x"), ("2", "y"), ("3", "z")]

@@ -106,20 +106,18 @@ class Corpus:
     def make_rereadable(self, folder: Path) -> "Corpus":
         """Return the same pairs so that they can be read more than once.
 
-        Pipes are copied into the folder.
+        Pipes are copied into the folder, once each if both sides are fields of one.
         """
-        return replace(
-            self,
-            source=tuple(_make_rereadable(each, folder) for each in self.source),
-            target=tuple(_make_rereadable(each, folder) for each in self.target),
+        containers = dict.fromkeys(each.container for each in (*self.source, *self.target))
+        copies = {each: each.make_rereadable(folder) for each in containers}
+        source, target = (
+            tuple(replace(each, container=copies[each.container]) for each in side)
+            for side in (self.source, self.target)
         )
+        return replace(self, source=source, target=target)
 
     def _containers(self) -> set[Container]:
         return {each.container for each in (*self.source, *self.target)}
-
-
-def _make_rereadable(source: Source, folder: Path) -> Source:
-    return replace(source, container=source.container.make_rereadable(folder))
 
 
 def _count(lines: Iterable[str]) -> int:
