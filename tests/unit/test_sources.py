@@ -12,6 +12,7 @@ import pytest
 
 from seq2seq_cli.data.parallel import parse_corpora, read_parallel
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.text import Reading
 
 PAIRS = [("a b", "c"), ("„d“ e\tf", "g\u2028h"), ("", "i"), ("j", "k l")]
 TABLE = [(source.replace("\t", " "), target) for source, target in PAIRS]
@@ -131,5 +132,8 @@ def test_digests_differ_by_field_format_and_content() -> None:
     ]
     digests = [json.dumps(parse_corpora([one], [other])[0].digest()) for one, other in named]
     assert len(set(digests)) == len(named)
+    readings = [Reading(), Reading(delimiter=";"), Reading("cp1252"), Reading("cp1252", ";")]
+    read = [parse_corpora(["text.en"], ["text.de"], each)[0].digest() for each in readings]
+    assert len(set(map(json.dumps, read))) == len(readings)
     Path("moved.en").write_bytes(Path("text.en").read_bytes())
     assert json.dumps(parse_corpora(["moved.en"], ["text.de"])[0].digest()) == digests[3]

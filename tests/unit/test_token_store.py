@@ -166,6 +166,19 @@ def test_old_entries_are_removed_when_a_new_one_is_made(tmp_path: Path) -> None:
     assert not unused.exists()
 
 
+def test_what_a_killed_process_left_is_removed_when_its_entry_is_made(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    made = cache.entry("one", lambda folder: None)
+    assert made is not None
+    made.rmdir()
+    remains, of_another = (cache.folder / f".{key}-1.tmp" for key in (made.name, "other"))
+    for path in (remains, of_another):
+        path.mkdir()
+    assert cache.entry("one", lambda folder: None) == made
+    assert not remains.exists()
+    assert of_another.exists()  # a process may be at work on it
+
+
 def test_a_trained_tokenizer_is_stored_with_its_notes(corpus: Corpus, cache: Cache) -> None:
     settings = TokenizerSettings(vocabulary_size=30)
     expected = train_or_load_tokenizer([corpus], (0, 1), settings, None)
