@@ -100,6 +100,8 @@ def test_validations_take_a_small_share_of_a_training() -> None:
     assert auto.validations(10_000, updates_of_one=30) == 10
     assert auto.validations(1_000, updates_of_one=30) == 3
     assert auto.validations(10, updates_of_one=30) == 2
+    assert auto.validate_every(10_000, updates_of_one=30) == 1000
+    assert auto.validate_every(100_000, updates_of_one=30) == 5000
 
 
 def test_every_open_setting_is_chosen_and_said_with_its_reason() -> None:
@@ -134,6 +136,7 @@ def test_any_width_has_heads_that_divide_it(width: int) -> None:
     for size in auto.SIZES:
         found = auto.model_settings(size, width)
         assert width % found["heads"] == 0
+        assert width % 2 or width // found["heads"] % 2 == 0  # which rotary positions need
 
 
 def test_the_schedule_is_laid_over_the_limit_that_is_reached_first() -> None:

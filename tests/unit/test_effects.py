@@ -218,3 +218,22 @@ def test_a_condition_on_what_is_not_known_does_not_hold() -> None:
     table = effects.Effects(frozenset(), (condition,))
     assert list(table.sentences({"a"}, {"a": 2})) == []
     assert list(table.sentences({"a"}, {"b": 1})) == ["a has no effect: b is 1"]
+
+
+def test_a_setting_without_effect_for_two_reasons_is_said_with_the_first() -> None:
+    one = Condition(("a",), lambda values: True, "one")
+    other = Condition(("a", "b"), lambda values: True, "other")
+    table = effects.Effects(frozenset(), (one, other))
+    assert list(table.sentences({"a", "b"}, {})) == [
+        "a has no effect: one",
+        "b has no effect: other",
+    ]
+
+
+@pytest.mark.parametrize(("updates", "is_idle"), [(600, True), (601, False), (0, False)])
+def test_patience_ends_no_training_that_ends_before(updates: int, is_idle: bool) -> None:
+    """The first of its validations is the best one, and as many as patience follow it."""
+    values = {"patience": 5, "max_updates": updates, "validate_every": 100}
+    given = {f"training.{key}": value for key, value in values.items()}
+    sentences = list(TRAIN.sentences({"training.patience"}, given))
+    assert len(sentences) == is_idle
