@@ -1,5 +1,6 @@
 """The preset auto: what it chooses for how much text and time, and that given settings stay."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
-from seq2seq_cli.training.plan import Planner
+from seq2seq_cli.training.plan import USED, Planner
 from seq2seq_cli.training.progress import SilentListener
 from seq2seq_cli.training.resuming import with_settings_of
 from seq2seq_cli.training.settings import merge_settings
@@ -162,6 +163,31 @@ def test_minutes_are_filled_at_the_speed_that_was_measured() -> None:
     assert config.training.max_updates > end.update  # a faster machine may do more
     _, end = planner(settings(max_minutes=1e4), seconds_per_update=1.0).choose()
     assert end is None  # that is more time than so little text needs
+
+
+def test_validations_take_their_time_out_of_the_minutes_but_not_more_than_half() -> None:
+    plan, updates = planner(settings(max_minutes=10.0), seconds_per_update=1.0), []
+    for pairs in (10, 4000, 400_000):
+        valid = TokenPairs(*[Sentences([[4] * 8] * pairs)] * 2)
+        _, end = replace(plan, valid_pairs=valid).choose()
+        assert end is not None
+        updates.append(end.update)
+    assert 300 < updates[1] < updates[0] - 100
+    assert updates[2] == int(600 * USED / 2)
+
+
+def test_an_update_of_several_batches_is_counted_once() -> None:
+    once, _ = planner(settings(max_epochs=2, batch_tokens=128)).choose()
+    plan = planner(settings(max_epochs=2, batch_tokens=128, accumulate=4))
+    several, _ = plan.choose()
+    assert several.training.max_updates == pytest.approx(once.training.max_updates / 4, abs=2)
+
+
+def test_the_end_of_a_sentence_is_a_token_of_the_text() -> None:
+    plan = planner(settings())
+    plan.choose()
+    assert isinstance(plan.listener, Heard)
+    assert "for 18,000 target tokens in an epoch" in plan.listener.lines[0]
 
 
 @pytest.mark.parametrize(("seconds", "width"), [(0.001, 256), (1.0, 128)])

@@ -98,6 +98,17 @@ def test_records_do_not_depend_on_the_lines(tmp_path: Path) -> None:
     assert records == [["25.5", "75.5"]] * 2
 
 
+def test_a_checkpoint_has_the_time_of_training_and_the_loss_of_the_last_record(
+    tmp_path: Path,
+) -> None:
+    training = Training(tmp_path, seconds=0.5)
+    training.state.seconds = 100.0  # of the sessions before
+    training.update(120)
+    assert training.state.seconds == pytest.approx(160.0)
+    assert training.listener.lines[-1].seconds > 100
+    assert training.state.train_loss == 75.5
+
+
 def test_what_a_line_has_not_shown_is_shown_before_a_validation_and_only_once(
     tmp_path: Path,
 ) -> None:
