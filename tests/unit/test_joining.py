@@ -86,6 +86,14 @@ def test_the_share_of_joined_pairs_is_the_one_asked_for_and_changes_with_the_epo
     assert first.source.lengths.tolist() != other.source.lengths.tolist()
 
 
+def test_a_run_that_is_too_long_is_divided_into_lines_that_are_as_long_as_may_be(tokenizer):
+    data = DataConfig(join_sentences=0.999, max_length=8)
+    pairs = pairs_of([("a", "b")] * 24, tokenizer, data)
+    size = pairs.source.lengths[0]
+    joined = pairs.pairs_for_epoch(1, 0)
+    assert joined.source.lengths.tolist() == [8 // size * size] * (24 // (8 // size))
+
+
 def test_only_neighbours_of_one_corpus_are_joined(tokenizer):
     """Not pairs with a pair between them that was left out, nor the last of one corpus."""
     data = DataConfig(join_sentences=0.999)
