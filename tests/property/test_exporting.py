@@ -137,18 +137,22 @@ def test_norms_of_small_numbers_are_the_same(
         assert scored.log_probs == pytest.approx(expected.tolist(), abs=2e-4)
 
 
-@pytest.mark.parametrize("quantization", [None, "int8", "int16", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("quantization", "symbol"),
+    [(None, PAD), (None, BOS)]
+    + [(each, UNK) for each in (None, "int8", "int16", "float16", "bfloat16")],
+)
 def test_control_symbols_are_never_written(
-    quantization: str | None, tokenizer: Tokenizer, tmp_path: Path
+    quantization: str | None, symbol: int, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    """Not by any search, even if the model finds <unk> by far the likeliest."""
+    """Not by any search, even if the model finds one by far the likeliest."""
     model = _model(tokenizer, {})
     with torch.no_grad():
-        model.decoder_norm.bias.copy_(20 * model.output.weight[UNK])
+        model.decoder_norm.bias.copy_(20 * model.output.weight[symbol])
     engine = _export(model, tokenizer, tmp_path, quantization)
     [ids] = tokenizer.encode(LINES[:1])
     logits = model.output(model.hidden(torch.tensor([[*ids, EOS]]), torch.tensor([[BOS]])))
-    assert logits.argmax(dim=1).tolist() == [UNK]
+    assert logits.argmax(dim=1).tolist() == [symbol]
     for search in (
         {"beam_size": 1},
         {"beam_size": len(tokenizer), "num_hypotheses": len(tokenizer)},
@@ -181,6 +185,10 @@ def test_the_folder_says_what_the_format_cannot_hold() -> None:
     plain = train_tokenizer(LINES * 5, TokenizerSettings(vocabulary_size=30)).tokenizer
     text = readme(replace(config, decoder_layers=1), Tokenizers(plain, plain), 200)
     assert "[pieces]" in text
+    assert 'line = unicodedata.normalize("NFKC", line)' in text
+    program = text.partition("```python\n")[2].partition("```")[0]
+    assert "import unicodedata\n" in program
+    compile(program, "README.md", "exec")
     assert "tag" not in text
     assert "the mean of all heads.\n" in text
 
