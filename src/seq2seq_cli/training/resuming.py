@@ -24,7 +24,6 @@ from seq2seq_cli.tokenization.language_tags import language_tag
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.fine_tuning import PretrainedRun
 
-# Limits that a user may raise to train a finished run further.
 # Settings whose files may be elsewhere when a run continues: their content decides.
 PATHS = {
     "data": (
@@ -39,6 +38,7 @@ PATHS = {
     "training": ("init_from",),
 }
 
+# Limits that a user may raise to train a finished run further.
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_score")
 
 
