@@ -76,6 +76,11 @@ def test_one_corpus_of_copies_among_others_is_no_mistake(train):
     assert f"  {same} pairs have the same text on both sides" in done.stderr
     assert "teaches the model to copy" not in done.stderr
 
+    (command.folder / "copy.en").write_text((command.folder / "train.en").read_text())
+    done = command("--restart", "--source", "train.en", "--target", "copy.en")
+    assert done.code == 0, done.stderr
+    assert "of the training pairs have the same text on both sides, which teaches" in done.stderr
+
 
 def test_some_validation_pairs_among_the_training_pairs_are_counted(train):
     command = train(max_updates=1, warmup_updates=0)
