@@ -96,8 +96,12 @@ def test_a_prefix_may_end_within_a_word(seq2seq, trained, tmp_path):
         assert done.stdout.decode().splitlines() == lines
     (tmp_path / "begin").write_text("".join(f"{line[:2]} \n" for line in lines))  # whole words
     done = seq2seq("translate", trained, "--prefix", "begin", folder=tmp_path, stdin=LINES)
-    first = done.stdout.decode().splitlines()[0]
-    assert first.startswith(lines[0][:2])
+    wholes = [line[:2] for line in lines]
+    found = done.stdout.decode().splitlines()
+    assert any(len(line) > 2 for line in lines)
+    for line, whole in zip(found, wholes, strict=True):
+        assert line.startswith(whole)
+        assert not line[len(whole) : len(whole) + 1].isalnum()
 
 
 @pytest.mark.parametrize(

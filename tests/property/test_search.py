@@ -165,6 +165,10 @@ def test_search_in_kernels_finds_exactly_what_search_in_torch_finds(
         torch.randint(4, 7, (i % 4,), generator=random).tolist() for i in range(24)
     ]
     prefixes[::5] = [random_word(seed) for seed in range(len(prefixes[::5]))]
+    prefixes[1::5] = [
+        ForcedPrefix.of_tokens([4, 5][: i % 3], [(EOS,), (EOS, 5), (EOS, 4)][i % 3])
+        for i in range(len(prefixes[1::5]))
+    ]
     translations = torch.randint(3, 7, (model.source_embedding.num_embeddings, 2))
     shortlist = Shortlist(translations, torch.arange(6), 7)
     for begun, listed in itertools.product(((), prefixes), (None, shortlist)):

@@ -6,6 +6,7 @@ import pytest
 
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.search import ForcedPrefix
+from seq2seq_cli.symbols import EOS
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation.spelling import LONGEST_WORD, Speller, piece_bytes
@@ -44,9 +45,7 @@ def spelled(tokenizer: Tokenizer, line: str) -> ForcedPrefix:
     return Speller(tokenizer).prefix(line, tokenizer.encode([line])[0])
 
 
-@pytest.mark.parametrize(
-    "line", ["Laura hof", "h", "hoff", "Laura", "der 日", "kön", "日本語", "der  "]
-)
+@pytest.mark.parametrize("line", ["Laura hof", "h", "hoff", "Laura", "der 日", "kön", "日本語"])
 def test_all_ways_to_go_on_with_a_word_begin_with_the_prefix(
     line: str, tokenizer: Tokenizer
 ) -> None:
@@ -89,7 +88,32 @@ def test_a_prefix_that_ends_with_a_space_consists_of_whole_words(
     line: str, tokenizer: Tokenizer
 ) -> None:
     [tokens] = tokenizer.encode([line])
-    assert spelled(tokenizer, line) == ForcedPrefix.of_tokens(tokens)
+    prefix = spelled(tokenizer, line)
+    assert (prefix.tokens, prefix.longest) == (tuple(tokens), len(tokens))
+    found = {way[: len(tokens)] for way in ways(prefix)}
+    assert found == {tuple(tokens)}
+    assert prefix.length_in([*tokens, tokens[0]]) == len(tokens)
+    assert prefix.within([*tokens, EOS]).moves[-1].tokens[0] == EOS
+    assert prefix.within(tokens[:1]).complete == len(tokens)
+
+
+def test_no_piece_goes_on_with_a_whole_word(tokenizer: Tokenizer) -> None:
+    """The next one begins a word, is no part of one, or is the end."""
+    follow = spelled(tokenizer, "Laura hof ").moves[-1].tokens
+    pieces = set(tokenizer.ids_to_pieces(follow))
+    assert {"</s>", "▁hofft", "▁", "本"} <= pieces
+    assert not pieces & {"f", "ft", "ö"}
+    no_end = spelled(tokenizer, "Laura hof ").without(EOS).moves[-1].tokens
+    assert set(follow) - set(no_end) == {EOS}
+    in_bytes = Speller(Bytes()).prefix("ä ", (6,)).moves[-1].tokens  # type: ignore[arg-type]
+    assert in_bytes == (EOS, 4, 6)
+    marked = train_tokenizer(
+        [f"{line}, {line.upper()}." for line in LINES],
+        TokenizerSettings(vocabulary_size=90, casing="inline"),
+    ).tokenizer
+    pieces = set(marked.ids_to_pieces(spelled(marked, "hof ").moves[-1].tokens))
+    assert {",", "."} <= pieces
+    assert not pieces & {"⇧", "⇪"}
 
 
 def test_a_blank_prefix_leaves_a_translation_free(tokenizer: Tokenizer) -> None:

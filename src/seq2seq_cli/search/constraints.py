@@ -188,7 +188,10 @@ class MaxLength(Constraint):
 
 
 class Prefix(Constraint):
-    """A hypothesis begins with the prefix of its sentence, whatever else is forbidden."""
+    """A hypothesis begins with the prefix of its sentence, whatever else is forbidden.
+
+    What follows a last word that is whole is free otherwise.
+    """
 
     in_kernels = True
 
@@ -214,7 +217,8 @@ class Prefix(Constraint):
             tokens = torch.tensor(prefix.moves[state].tokens, device=step.logits.device)
             columns = step.decoding.columns_of(tokens)
             only = torch.full_like(step.logits[row], -torch.inf)
-            only[columns] = step.unconstrained[row, columns]
+            logits = step.logits if state == prefix.complete else step.unconstrained
+            only[columns] = logits[row, columns]
             step.logits[row] = only
 
     def extend(self, origins: Tensor, tokens: Tensor, attention: Tensor) -> None:

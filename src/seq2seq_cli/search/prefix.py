@@ -18,31 +18,41 @@ class ForcedPrefix:
     """The ways in which tokens make up a prefix: states, from 0 to the number of `moves`.
 
     In the last state the prefix is complete and anything may follow. A state is left for a later
-    one only, and always can be.
+    one only, and always can be. If the prefix `ends_word`, it is complete in the state before, and
+    the moves of that state are all tokens that may come after a word.
     """
 
     moves: tuple[Moves, ...] = ()
     tokens: tuple[int, ...] = ()  # one of the ways
+    ends_word: bool = False
 
     @classmethod
-    def of_tokens(cls, tokens: Sequence[int]) -> Self:
-        """A prefix of these tokens and no others."""
-        moves = (Moves((token,), (state,)) for state, token in enumerate(tokens, start=1))
-        return cls(tuple(moves), tuple(tokens))
+    def of_tokens(cls, tokens: Sequence[int], followers: Sequence[int] = ()) -> Self:
+        """A prefix of these tokens and no others, then one of the followers if there are any."""
+        moves = [Moves((token,), (state,)) for state, token in enumerate(tokens, start=1)]
+        if followers:
+            ends = (len(moves) + 1,) * len(followers)
+            moves.append(Moves(tuple(sorted(followers)), ends))
+        return cls(tuple(moves), tuple(tokens), ends_word=bool(followers))
 
     def __bool__(self) -> bool:
         return bool(self.moves)
 
     @property
     def end(self) -> int:
-        """The state in which the prefix is complete."""
+        """The state in which anything may follow."""
         return len(self.moves)
+
+    @property
+    def complete(self) -> int:
+        """The first state in which the prefix is complete."""
+        return len(self.moves) - self.ends_word
 
     @property
     def longest(self) -> int:
         """The most tokens that can make it up."""
         tokens = [0] * (self.end + 1)  # from each state to the end
-        for state in reversed(range(self.end)):
+        for state in reversed(range(self.complete)):
             tokens[state] = 1 + max(
                 (tokens[after] for after in self.moves[state].states), default=0
             )
@@ -61,7 +71,7 @@ class ForcedPrefix:
         """How many of the tokens of a translation make up the prefix."""
         state = 0
         for count, token in enumerate(tokens):
-            if state == self.end:
+            if state >= self.complete:
                 return count
             state = self.after(state, token)
         return len(tokens)
@@ -71,7 +81,16 @@ class ForcedPrefix:
         moves = [
             [move for move in zip(*each, strict=True) if move[0] in usable] for each in self.moves
         ]
-        return type(self)(complete_moves(moves), self.tokens)
+        if self.ends_word and not moves[-1]:  # no word is usable: it is left to the model
+            return type(self).of_tokens(self.tokens)
+        return type(self)(complete_moves(moves), self.tokens, self.ends_word)
+
+    def without(self, token: int) -> Self:
+        """The prefix, followed by another token than this; by any if there is no other."""
+        if not self.ends_word:
+            return self
+        others = [each for each in self.moves[-1].tokens if each != token]
+        return type(self).of_tokens(self.tokens, others)
 
 
 def complete_moves(moves: Sequence[Sequence[tuple[int, int]]]) -> tuple[Moves, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search.prefix import ForcedPrefix
-from seq2seq_cli.symbols import PAD
+from seq2seq_cli.symbols import EOS, PAD
 
 ForcedPrefixes = Sequence[ForcedPrefix | Sequence[int]]  # also as tokens alone
 
@@ -45,7 +45,8 @@ class Request:
                 index,
                 options.min_length(length),
                 options.max_length(length, prefix.longest),
-                prefix,
+                # Too short with EOS and nothing else
+                prefix.without(EOS) if prefix.longest + 1 < options.min_length(length) else prefix,
             )
             for index, (length, prefix) in enumerate(zip(lengths, forced, strict=True))
         )

@@ -24,14 +24,14 @@ are translated, begin with `translator`. The files:
 
 - `settings`: how runs translate, as one frozen object
 - `results`: translations of lines, and how they are written
-- `spelling`: the ways in which pieces spell a prefix that may end within a word
 - `prefixes`: what translations have to begin with
 - `splitting`: splits lines into sentences, and what is longer than a model reads
 - `languages`: the language that a line is to be translated into
 - `word_alignment`: alignments of words, from attention
 - `unknown`: text that the vocabulary lacks
-- `copying`: copies it into translations, by attention
-- `summary`: warnings about it and about empty translations
+- `spelling`: the ways in which pieces spell a prefix that may end within a word
+- `copying`: copies unknown text into translations, by attention
+- `summary`: warnings about unknown text and about empty translations
 - `workers`: CPU threads, divided among workers that search side by side
 - `loading`: run folders, several as an ensemble
 - `translator`: lines to translations

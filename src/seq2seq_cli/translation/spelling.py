@@ -1,8 +1,9 @@
 """The ways in which pieces of a vocabulary spell what a translation has to begin with.
 
 A prefix that ends with a space consists of whole words, and of the pieces that the tokenizer makes
-of them. Otherwise its last word may go on: all pieces are allowed that agree with its characters,
-so that `Laura hof` can become `Laura hofft` with a piece for the whole verb.
+of them; then comes a piece that begins a word or is no part of one, or the end. Otherwise its last
+word may go on: all pieces are allowed that agree with its characters, so that `Laura hof` can
+become `Laura hofft` with a piece for the whole verb.
 """
 
 from bisect import bisect_left
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from seq2seq_cli.search.prefix import ForcedPrefix, complete_moves
 from seq2seq_cli.symbols import BYTE, EOS, WORD_START
+from seq2seq_cli.tokenization.text_form import TITLE, UPPER
+from seq2seq_cli.translation.unknown import UNSPACED, category
 
 if TYPE_CHECKING:
     from seq2seq_cli.tokenization.tokenizer import Tokenizer
@@ -30,7 +33,7 @@ class Speller:
         """The ways to begin a translation with a line, whose ids are `tokens`."""
         pieces = self.tokenizer.ids_to_pieces(tokens)
         if not tokens or line[-1].isspace():
-            return ForcedPrefix.of_tokens(tokens)
+            return ForcedPrefix.of_tokens(tokens, self._followers if tokens else ())
         spelled = [piece_bytes(piece) for piece in pieces]
         first = len(tokens) - 1  # of the last word
         length = len(spelled[first])
@@ -61,6 +64,18 @@ class Speller:
             found[ids[index]] = len(pieces[index])
             index += 1
         return sorted(found.items())
+
+    @cached_property
+    def _followers(self) -> list[int]:
+        """What can follow a whole word: no piece that goes on with it, or might, as bytes."""
+        found = [EOS]
+        for number in self._sorted[1]:
+            name = self.tokenizer.vocabulary[number]
+            begins_word = name.startswith(WORD_START) or UNSPACED.match(name)
+            goes_on = category(name[0]) in "LMN" or name[0] in (TITLE, UPPER)
+            if begins_word or not (goes_on or BYTE.fullmatch(name)):
+                found.append(number)
+        return found
 
     @cached_property
     def _sorted(self) -> tuple[list[bytes], list[int]]:
