@@ -215,6 +215,27 @@ def test_a_run_that_continues_has_the_plan_that_it_began_with() -> None:
     assert more.open_settings == auto.LENGTH
 
 
+def test_more_minutes_than_the_usual_length_needs_are_said_to_be_no_more_updates() -> None:
+    old, _ = planner(settings(max_minutes=10.0), seconds_per_update=1.0).choose()
+    plan = planner(with_settings_of(old, settings(max_minutes=20.0)))
+    assert isinstance(plan.listener, Heard)
+    more = plan.extend(old)
+    assert (more.training.max_updates, more.training.max_minutes) == (old.training.max_updates, 20)
+    assert more.open_settings == frozenset()
+    (said,) = plan.listener.lines
+    assert f"at most {old.training.max_updates:,} updates, 60 epochs of so much text" in said
+    assert "--max-updates N" in said
+
+
+def test_a_limit_of_updates_that_was_given_stays_under_more_minutes() -> None:
+    given = settings(max_minutes=10.0, max_updates=50)
+    old, _ = planner(given, seconds_per_update=1.0).choose()
+    plan = planner(with_settings_of(old, settings(max_minutes=20.0)))
+    assert isinstance(plan.listener, Heard)
+    assert plan.extend(old).training.max_updates == 50
+    assert plan.listener.lines == []
+
+
 def test_a_run_that_began_with_the_former_default_continues() -> None:
     old = merge_settings({}, preset="transformer-small", warn=pytest.fail)
     assert with_settings_of(old, settings()) == old

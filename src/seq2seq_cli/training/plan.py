@@ -93,9 +93,19 @@ class Planner:
             end = ScheduleEnd(length.updates, config.training.max_minutes)
         return replace(config, open_settings=frozenset()), end
 
-    def extend(self) -> RunConfig:
-        """The settings of a run that continues under another limit of epochs."""
+    def extend(self, old: RunConfig) -> RunConfig:
+        """The settings of a run that continues under another limit of epochs or of minutes.
+
+        More minutes are no more updates than were chosen: that is said, since nobody gave them.
+        """
         length = self._length(None)
+        if old.training.max_epochs == self.config.training.max_epochs:
+            if length.updates == old.training.max_updates:
+                self._say(
+                    f"at most {counted(length.updates, 'update')}, {length.reason}, however many "
+                    "minutes there are; --max-updates N sets another limit and trains further"
+                )
+            return replace(self.config, open_settings=frozenset())
         planner = self._with("training", max_updates=length.updates)
         planner._say(f"{length.updates:,} updates in all, {length.reason}")
         return replace(planner.config, open_settings=frozenset())

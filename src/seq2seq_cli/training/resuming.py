@@ -246,15 +246,16 @@ def _resumed(config: RunConfig, run: RunFolder) -> RunPlan:
 def with_settings_of(old: RunConfig, new: RunConfig) -> RunConfig:
     """The settings with what the preset auto once chose for those that it leaves open.
 
-    training.max_updates stays open if the limit of epochs has changed, by which it was chosen.
+    training.max_updates stays open if a limit has changed beside which it was chosen.
     """
     tables, chosen = old.tables(), dict[str, Table]()
     for name in new.open_settings:
         section, _, key = name.partition(".")
         if key in tables[section]:
             chosen.setdefault(section, {})[key] = tables[section][key]
-    is_laid_anew = (
-        old.training.max_epochs != new.training.max_epochs and old.training.schedule == "linear"
+    before, now = old.training, new.training
+    is_laid_anew = before.schedule == "linear" and (
+        (before.max_epochs, before.max_minutes) != (now.max_epochs, now.max_minutes)
     )
     left_open = new.open_settings & (auto.LENGTH if is_laid_anew else frozenset())
     return replace(new.with_chosen(chosen), open_settings=left_open)

@@ -126,7 +126,7 @@ def with_chosen_settings(
         listener=listener,
     )
     if plan.state is not None:
-        return replace(plan, config=planner.extend())
+        return replace(plan, config=planner.extend(plan.run.load_config()))
     config, end = planner.choose()
     return replace(plan, config=config, schedule_end=end)
 
