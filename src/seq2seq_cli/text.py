@@ -377,7 +377,7 @@ def read_blocks(
 
     Raises InputError if `check` refuses the first block, and one of READ_ERRORS if reading fails.
     """
-    blocks = _decompressed_blocks(stream)
+    blocks = decompressed_blocks(stream)
     first = next(blocks, b"")
     while len(first) < LONGEST_MARK and may_begin_mark(first) and (more := next(blocks, b"")):
         first += more
@@ -418,7 +418,7 @@ def _in_given_encoding(
         return
 
 
-def _decompressed_blocks(stream: BinaryIO) -> Iterator[bytes]:
+def decompressed_blocks(stream: BinaryIO) -> Iterator[bytes]:
     """Yield the bytes of a stream as they arrive, decompressed if they begin like gzip data."""
     start = _next_block(stream)
     while start == GZIP_MAGIC[:1] and (more := _next_block(stream)):

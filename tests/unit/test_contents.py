@@ -1,5 +1,7 @@
 """Files that a run reads are told from what they were by hashes."""
 
+import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from seq2seq_cli.data.contents import (
     files_of_corpora,
 )
 from seq2seq_cli.data.parallel import parse_corpora
+from seq2seq_cli.text import Reading
 
 SIDES = ("data.source", "data.target")
 
@@ -54,6 +57,32 @@ def test_a_large_file_that_changes_at_its_ends_or_in_size_has_another_hash(
     (tmp_path / SIDES[1]).write_bytes(text)
     after = files_of_corpora(corpora, SIDES, whole=False)
     assert after.changed(before.hashes()) == [f"{paths[1]} (data.target)"]
+
+
+def test_a_compressed_copy_is_the_same_text(tmp_path: Path) -> None:
+    texts = {"a": "one\ntwo\n", "b": "eins\nzwei\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+
+    def files(*names: str) -> InputFiles:
+        source, target = (str(tmp_path / name) for name in names)
+        corpora = parse_corpora([source], [target], Reading(encoding="latin-1"))
+        return files_of_corpora(corpora, SIDES) + files_at([target], "data.alignments")
+
+    before = files("a", "b")
+    assert files("a", "b.gz").changed(before.hashes()) == []
+    (tmp_path / "a").write_text("one\n2\n")
+    assert files("a", "b.gz").changed(before.hashes()) == [f"{tmp_path}/a (data.source)"]
+
+
+def test_a_compressed_file_is_known_by_the_hash_that_older_checkpoints_have(tmp_path: Path) -> None:
+    path, changed = tmp_path / "a.gz", tmp_path / "b.gz"
+    for file, text in ((path, b"one\n"), (changed, b"two\n")):
+        file.write_bytes(gzip.compress(text))
+    before = {"data.alignments": [hashlib.sha256(path.read_bytes()).hexdigest()]}
+    assert files_at([str(path)], "data.alignments").changed(before) == []
+    assert files_at([str(changed)], "data.alignments").changed(before) != []
 
 
 def test_a_file_that_is_not_there_has_no_hash(tmp_path: Path) -> None:

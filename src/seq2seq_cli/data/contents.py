@@ -8,6 +8,7 @@ from pathlib import Path
 from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.parallel import Corpus
 from seq2seq_cli.data.sources import Source
+from seq2seq_cli.text import GZIP_MAGIC, decompressed_blocks
 
 SAMPLES = 32  # blocks of a file that is too large to read as a whole
 SAMPLE_BYTES = 1 << 16
@@ -22,6 +23,7 @@ class InputFile:
     setting: str  # such as "data.source"
     name: str
     sha256: str
+    compressed: str = ""  # the hash of a file of gzip data as it is, which old checkpoints have
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class InputFiles:
             files = [file for file in self.files if file.setting == setting]
             old = before.get(setting, [])
             for file, was in zip(files, [*old, *now[len(old) :]], strict=False):
-                if file.sha256 and was and file.sha256 != was:
+                if file.sha256 and was and was not in (file.sha256, file.compressed):
                     changed.append(f"{file.name} ({setting})")
         return changed
 
@@ -63,26 +65,47 @@ def files_of_corpora(
     for setting, side in zip(settings, ("source", "target"), strict=True):
         for corpus in corpora:
             for source in getattr(corpus, side):
-                found.append(InputFile(setting, source.name, _hash(corpus, source, whole=whole)))
+                hashes = _hashes(corpus, source, whole=whole)
+                found.append(InputFile(setting, source.name, *hashes))
     return InputFiles(tuple(found))
 
 
 def files_at(paths: Iterable[str], setting: str) -> InputFiles:
     """The files at paths that this setting names; those that are pipes have no hash."""
-    return InputFiles(
-        tuple(
-            InputFile(setting, path, _whole(Path(path)) if Path(path).is_file() else "")
-            for path in paths
-        )
-    )
+    found = []
+    for path in paths:
+        hashes = _text_hashes(Path(path), _whole(Path(path))) if Path(path).is_file() else ("", "")
+        found.append(InputFile(setting, path, *hashes))
+    return InputFiles(tuple(found))
 
 
-def _hash(corpus: Corpus, source: Source, *, whole: bool) -> str:
-    """The hash of a file, or "" for a pipe and for a data set, which is not one file."""
+def _hashes(corpus: Corpus, source: Source, *, whole: bool) -> tuple[str, str]:
+    """Two hashes of a file, as `_text_hashes`.
+
+    The first is "" for a pipe and for a data set, which is not one file.
+    """
     container = source.container
     if not isinstance(container, TextFile) or not corpus.can_be_reread():
-        return ""
-    return corpus.hashes[container] if whole else _sampled(container.path)
+        return "", ""
+    if not whole:
+        return _sampled(container.path), ""
+    return _text_hashes(container.path, corpus.hashes[container])
+
+
+def _text_hashes(path: Path, digest: str) -> tuple[str, str]:
+    """The hash of what a file says, compressed or not, and that of its gzip data if it has any.
+
+    `digest` is the hash of its bytes, with what says how they are read.
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
+            return digest, ""
+        stream.seek(0)
+        text = hashlib.sha256()
+        for block in decompressed_blocks(stream):
+            text.update(block)
+    _, *reading = digest.split(" ", 1)
+    return " ".join([text.hexdigest(), *reading]), digest
 
 
 def _whole(path: Path) -> str:
