@@ -96,11 +96,11 @@ def test_unknown_text_is_copied_and_said_once_and_for_each_line(seq2seq, trained
     assert (text[2], text[3]) == ("😀", "")
     assert text[0].count("日本語") == 1
     assert done.stderr.count("warning") == 1
-    assert "lines 1, 3: the run has no pieces for up to 100% of the characters" in done.stderr
-    assert "2 spans: 2 copied" in done.stderr
+    assert "lines 1 and 3: the run has no pieces for up to 100% of the characters" in done.stderr
+    assert "; both unknown parts were copied; --format jsonl" in done.stderr
     kept = seq2seq("translate", trained, "--unknown", "keep", stdin=stdin)
     assert "日本語" not in kept.stdout.decode()
-    assert "2 spans: 2 not copied, as asked for" in kept.stderr
+    assert "neither unknown part was copied, as asked for" in kept.stderr
     asked = seq2seq("translate", trained, "--format", "jsonl", stdin=stdin)
     warnings = [json.loads(line)["warnings"] for line in asked.stdout.splitlines()]
     assert "25% of the characters: 日本語 (copied)" in warnings[0][0]
@@ -111,14 +111,28 @@ def test_a_model_without_attention_says_that_it_cannot_copy(seq2seq, train):
     command = train("rnn", max_updates=1)
     assert command().code == 0
     done = seq2seq("translate", command.run, stdin="one 日本語\n".encode())
-    assert "1 not copied, since a model without attention does not tell" in done.stderr
+    assert (
+        "the unknown part was not copied, since a model without attention does not tell"
+        in done.stderr
+    )
 
 
 def test_an_empty_translation_of_a_line_with_text_is_named(seq2seq, trained):
     shortest = ["--max-ratio", "0", "--max-extra", "0"]
     done = seq2seq("translate", trained, *shortest, stdin=b"one two\n\n")
     assert done.stdout == b"\n\n"
-    assert "line 1: not blank, but the translation is empty" in done.stderr
+    assert "line 1 is not blank, but its translation is empty" in done.stderr
+
+
+def test_a_line_of_control_characters_alone_is_named_as_empty(seq2seq, trained):
+    """They leave no token of the line, as spaces do, but it is not blank."""
+    lines = b"\x01\x02\n \t\n\none .\n"
+    done = seq2seq("translate", trained, stdin=lines)
+    assert "line 1 is not blank, but its translation is empty" in done.stderr
+    asked = seq2seq("translate", trained, "--format", "jsonl", stdin=lines)
+    records = [json.loads(line) for line in asked.stdout.splitlines()]
+    warned = [bool(record["warnings"]) for record in records]
+    assert warned == [True, False, False, False]
 
 
 # Tables

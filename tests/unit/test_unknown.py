@@ -235,8 +235,8 @@ def test_a_summary_counts_all_lines_and_names_the_first() -> None:
     summary.add([translation(("日本",), ("日本",))] * 1500 + [translation((), (), "")], 1)
     unknown, empty = summary.warnings()
     assert unknown.startswith("lines 1, 2, 3, 4, 5 and 1,495 more: the run has no pieces for up to")
-    assert "up to 50% of the characters of a line; 1,500 spans: 1,500 copied;" in unknown
-    assert empty == "line 1,501: not blank, but the translation is empty"
+    assert "up to 50% of the characters of a line; all 1,500 unknown parts were copied;" in unknown
+    assert empty == "line 1,501 is not blank, but its translation is empty"
 
 
 def test_a_summary_has_the_greatest_share_of_all_lines() -> None:
@@ -244,4 +244,37 @@ def test_a_summary_has_the_greatest_share_of_all_lines() -> None:
     for number, share in enumerate((0.25, 0.75, 0.5), start=1):
         summary.add([replace(translation(("日本",), ()), unknown_share=share)], number)
     [warning] = summary.warnings()
-    assert "for up to 75% of the characters of a line; 3 spans: 3 not copied" in warning
+    assert (
+        "for up to 75% of the characters of a line; none of the 3 unknown parts was copied"
+        in warning
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([(1, 1)], "line 1: 50% of the characters; the unknown part was copied;"),
+        (
+            [(1, 1), (1, 0)],
+            "lines 1 and 2: up to 50% of the characters of a line; 1 of 2 unknown parts was "
+            "copied, but not the other one, since",
+        ),
+        (
+            [(3, 1)],
+            "line 1: 50% of the characters; 1 of 3 unknown parts was copied, but not the other 2, "
+            "since",
+        ),
+    ],
+)
+def test_a_summary_is_plain_english(lines: list[tuple[int, int]], words: str) -> None:
+    summary = Summary("yes")
+    summary.add([translation(("日",) * spans, ("日",) * copied) for spans, copied in lines], 1)
+    [warning] = summary.warnings()
+    assert warning.replace("the run has no pieces for ", "").startswith(words)
+
+
+def test_only_white_space_is_blank() -> None:
+    """A line of characters that leave no token is not blank, though nothing is searched for it."""
+    blank = [Candidate("")]
+    for line, is_empty in [("\ufffd", True), ("\x01", True), (" \t\u3000", False), ("", False)]:
+        assert Translation(line, blank).is_empty == is_empty

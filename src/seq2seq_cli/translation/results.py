@@ -59,7 +59,7 @@ class Translation:
     @property
     def is_empty(self) -> bool:
         """Whether the best translation is empty though the line is not blank."""
-        return bool(self.candidates[0].pieces) and not self.text.strip()
+        return bool(self.source.strip()) and not self.text.strip()
 
     def as_format(self, format_: Format, number: int) -> str:
         """The line with this number in one of the formats of `seq2seq translate`."""

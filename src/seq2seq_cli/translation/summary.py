@@ -5,18 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from seq2seq_cli.text import counted
 from seq2seq_cli.translation.results import Translation
 
 Copies = Literal["yes", "no", "impossible"]  # whether unknown text is copied
 
 NUMBERS_NAMED = 5  # of lines with the same fault
 SPANS_NAMED = 5  # in one line
-WHY = {
-    "no": "not copied, as asked for",
-    "impossible": "not copied, since a model without attention does not tell which word stands for "
-    "it",
-    "yes": "not copied, since no word of the translation attends most to it",
+WHY = {  # unknown text is not copied
+    "no": "as asked for",
+    "impossible": "since a model without attention does not tell which word stands for it",
+    "yes": "since no word of the translation attends most to it",
 }
 
 
@@ -38,7 +36,7 @@ def _fate(translation: Translation, copies: Copies) -> str:
     left = Counter(translation.unknown) - Counter(translation.copied)
     groups = [
         (list(translation.copied), "copied"),
-        (list(left.elements()), WHY[copies]),
+        (list(left.elements()), f"not copied, {WHY[copies]}"),
     ]
     return "; ".join(f"{_named(spans)} ({what})" for spans, what in groups if spans)
 
@@ -61,10 +59,13 @@ class LineNumbers:
             self.first.append(number)
 
     def __str__(self) -> str:
-        first = ", ".join(f"{number:,}" for number in self.first)
-        others = self.count - len(self.first)
-        more = f" and {others:,} more" if others else ""
-        return f"line{'' if self.count == 1 else 's'} {first}{more}"
+        named = [f"{number:,}" for number in self.first]
+        if self.count > len(named):
+            named.append(f"{self.count - len(named):,} more")
+        *others, last = named
+        if not others:
+            return f"line {last}"
+        return f"lines {', '.join(others)} and {last}"
 
 
 @dataclass
@@ -92,15 +93,31 @@ class Summary:
     def warnings(self) -> Iterator[str]:
         """What the user should know of the whole text; nothing if all is well."""
         if self.unknown.count:
-            left = self.spans - self.copied
-            fates = [
-                f"{self.copied:,} copied" if self.copied else "",
-                f"{left:,} {WHY[self.copies]}" if left else "",
-            ]
+            share = f"{self.greatest_share:.0%} of the characters"
+            if self.unknown.count > 1:
+                share = f"up to {share} of a line"
             yield (
-                f"{self.unknown}: the run has no pieces for up to {self.greatest_share:.0%} of the "
-                f"characters of a line; {counted(self.spans, 'span')}: "
-                f"{', '.join(filter(None, fates))}; --format jsonl tells which"
+                f"{self.unknown}: the run has no pieces for {share}; {self._fates()}; "
+                "--format jsonl tells which"
             )
         if self.empty.count:
-            yield f"{self.empty}: not blank, but the translation is empty"
+            fault = "is not blank, but its translation is empty"
+            if self.empty.count > 1:
+                fault = "are not blank, but their translations are empty"
+            yield f"{self.empty} {fault}"
+
+    def _fates(self) -> str:
+        """What became of the unknown spans."""
+        spans, copied, left = self.spans, self.copied, self.spans - self.copied
+        why = WHY[self.copies]
+        if copied and left:
+            verb = "was" if copied == 1 else "were"
+            others = "other one" if left == 1 else f"other {left:,}"
+            parts = f"{copied:,} of {spans:,} unknown parts {verb} copied"
+            return f"{parts}, but not the {others}, {why}"
+        if spans == 1:
+            return f"the unknown part was {'copied' if copied else f'not copied, {why}'}"
+        if copied:
+            return f"{'both' if spans == 2 else f'all {spans:,}'} unknown parts were copied"
+        none = "neither unknown part" if spans == 2 else f"none of the {spans:,} unknown parts"
+        return f"{none} was copied, {why}"
