@@ -133,7 +133,7 @@ class Numbers:
 
     def named(self, noun: str) -> str:
         """The numbers as messages show them, such as "line 7" or "lines 1, 2, 3, 4, 5, …"."""
-        listed = ", ".join(f"{number:,}" for number in self.first)
+        listed = ", ".join(f"{number:,}" for number in sorted(self.first))
         more = ", …" if self.count > len(self.first) else ""
         return f"{noun if self.count == 1 else noun + 's'} {listed}{more}"
 

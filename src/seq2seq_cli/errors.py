@@ -30,9 +30,13 @@ class NoNumbersError(Seq2seqError):
         )
 
 
-def nearby(path: Path) -> str:
-    """The end of a message about a path that does not exist: the nearest name that does."""
+def nearby(path: Path, field: str = "") -> str:
+    """The end of a message about a path that does not exist: the nearest name that does.
+
+    A field is proposed with it, also one that the path ends with because it was not told from it.
+    """
     import difflib
+    import shlex
 
     if not path.parent.is_dir():
         return f" (the directory {path.parent} does not exist)"
@@ -41,7 +45,14 @@ def nearby(path: Path) -> str:
     except OSError:  # a directory that may be entered but not listed
         return ""
     close = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {path.parent / close[0]}?" if close else ""
+    head, colon, rest = path.name.partition(":")
+    if colon and not (close and ":" in close[0]):
+        close = difflib.get_close_matches(head, names, n=1) or close
+        field = rest.strip()
+    if not close:
+        return ""
+    found = str(path.parent / close[0])
+    return f"; did you mean {shlex.quote(f'{found}:{field}') if field else found}?"
 
 
 def says_out_of_memory(error: BaseException) -> bool:

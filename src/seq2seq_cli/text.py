@@ -89,18 +89,18 @@ class Reading:
 UTF8 = Reading()
 
 
-def open_input(path: Path) -> BinaryIO:
+def open_input(path: Path, field: str = "") -> BinaryIO:
     """Open a file for reading its bytes, as they are and unbuffered; `-` is standard input.
 
     `read_lines` and `arriving_lines` decompress and decode them. Raises InputError if the file does
-    not exist, is a directory or may not be read.
+    not exist, is a directory or may not be read; the name that it proposes is given the field.
     """
     if path == STDIN:
         return _standard_input()
     try:
         return path.open("rb", buffering=0)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file{nearby(path)}") from None
+        raise InputError(f"{path}: no such file{nearby(path, field)}") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a directory; name a text file") from None
     except OSError as error:
@@ -206,7 +206,9 @@ class LineDecoder:
 
     def _hint(self) -> str:
         """What several broken lines may be."""
-        if self.reading.encoding or self.broken.count <= FEW:
+        count = self.broken.count
+        are_most = count > 1 and count * 2 > self.line_number
+        if self.reading.encoding or not (count > FEW or are_most):
             return ""
         likeliest = self.broken.likeliest_encoding()
         return f"; they may be {likeliest}, which --encoding {likeliest} reads" if likeliest else ""

@@ -19,7 +19,7 @@ REFUSED_FILES = {
     ),
     "nothing in it": (
         {"--source": "empty", "--target": "empty"},
-        "empty and empty do not contain a sentence pair; blank pairs: 0",
+        "empty and empty are empty: there is no sentence pair",
     ),
     "only blank lines": (
         {"--valid-source": "blank", "--valid-target": "blank"},

@@ -12,11 +12,14 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from seq2seq_cli.data.formats.base import BegunInput
+from seq2seq_cli.data.formats.lines import Lines
+from seq2seq_cli.data.formats.parquet import Parquet
 from seq2seq_cli.data.formats.recognition import sampled_lines
 from seq2seq_cli.data.parallel import parse_corpora
 from seq2seq_cli.data.sources import parse_source, parse_text
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import READ_BYTES, Reading
+from seq2seq_cli.text import READ_BYTES, Reading, open_input
 
 CSV = 'en,de\r\n"A man, old","Ein ""Mann"""\r\nnull,NA\r\n"two\r\nlines",None\r\n007,1.0\r\n\r\n'
 MEMORY = """<?xml version="1.0" encoding="{}"?>
@@ -342,6 +345,117 @@ def test_what_is_no_text_is_refused_with_what_it_is(text: str | bytes, what: str
     assert list(parse_text("it.txt", Reading(as_text=True)).lines(lambda warning: None))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        CSV,
+        'en,de\n"A man, old",Ein Mann\nA dog,Ein Hund\n',
+        'A dog;Ein Hund\n"The ""old"" man";Der Mann\nNo;Nein',
+        'a,b\n"c, d",e\nf,g\n"cut where the block en',
+        'a,b\n"c, d",e\nf,g\ncut where',
+    ],
+)
+def test_csv_is_refused_under_any_name_by_quotes_that_cells_need(text: str) -> None:
+    assert error_of("c.text", text) == (
+        "c.text is a table with quoted cells (CSV), not lines of text; read c.text:1 for the first "
+        "column (--as-text insists)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "how"),
+    [
+        (b"BZh91", "… | bzcat | seq2seq …"),
+        (gzip.compress(b"\x1f\x8b"), "… | zcat | zcat | seq2seq …"),
+        (b"PK\x03\x04....text.txt", "it from a file: <(unzip -p FILE)"),
+        (b"7z\xbc\xaf\x27\x1c", "it from a file: <(7z x -so FILE)"),
+        (b"PAR1", "it from a file: FILE:COLUMN"),
+        (b"x" * 257 + b"ustar", "… | tar -xOf - NAME | seq2seq …"),
+        (b"%PDF-1.7", "… | pdftotext - - | seq2seq …, or its text saved to a file"),
+        (b"a\rb\rc\r", "… | tr '\\r' '\\n' | seq2seq …"),
+        (b'{\n "data": []\n}', "its records as lines: jq -c '.FIELD[]' > FILE.jsonl"),
+        (b"a\tb\nc\td\ne\tf\n", "one of them, as in -:1 or -:2"),
+        (b'<tmx version="1.4">', "-:LANGUAGE, as in -:en"),
+    ],
+)
+def test_what_standard_input_holds_is_read_by_a_command_in_the_pipe(start: bytes, how: str) -> None:
+    file = Lines("standard input", Path("-"))
+    if start.startswith(b"\x1f"):
+        start = gzip.decompress(start)
+    with pytest.raises(InputError) as raised:
+        file.check(start)
+    assert f", not lines of text; read {how} (--as-text insists)" in str(raised.value)
+
+
+def test_lines_that_end_in_cr_are_recognised_before_a_last_lf() -> None:
+    assert "lines end in CR alone" in error_of("mac.txt", "A man\r" * 200 + "\n")
+    assert read("dos.txt", "A\r\n" * 200)[0] == ["A"] * 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "proposed"),
+    [
+        ("cc.csv:en", "c.csv:en"),
+        ("c.cvs:en", "c.csv:en"),
+        ('c.csv: "en"', "'c.csv:\"en\"'"),
+        ("cc.csv", "c.csv"),
+    ],
+)
+def test_a_missing_table_is_proposed_with_the_column(asked: str, proposed: str) -> None:
+    Path("c.csv").write_text(CSV)
+    with pytest.raises(InputError) as raised:
+        open_input(Path("cc.csv")) if asked == "cc.csv" else read(asked)
+    assert str(raised.value).endswith(f": no such file; did you mean {proposed}?")
+
+
+def test_a_column_of_lines_is_refused_as_text_without_columns() -> None:
+    assert error_of("train.en:en", "The man sleeps.\nThe dog barks.\n") == (
+        "train.en holds lines of text, not a table: leave out :en"
+    )
+    assert error_of("train.en:2") == "train.en holds lines of text, not a table: leave out :2"
+    assert error_of("one.csv:x", "en\na\n") == "one.csv has no field x; it has 1, en"
+    assert read("named.txt:en", "en\na\n")[0] == ["a"]
+
+
+def test_parquet_from_a_pipe_needs_a_file() -> None:
+    begun = BegunInput(io.BytesIO(b"PAR1..."))
+    file = Parquet("standard input", Path("-"), begun=begun)
+    with pytest.raises(InputError, match="is read from its end; save it to a file"):
+        list(file.rows(("en",), pytest.fail))
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('[{"a": "x"}, {"a": "y"', "element 2: not JSON (Expecting ',' delimiter)"),
+        ('[{"a": "x"},', "element 2: not JSON (Expecting value)"),
+    ],
+)
+def test_an_array_that_is_cut_off_says_after_which_element(text: str, where: str) -> None:
+    assert f"cut.json, {where}: the file is cut off or invalid after element 1;" in error_of(
+        "cut.json:a", text
+    )
+    assert "cut.json, element 1: the file is cut off after it" in error_of(
+        "cut.json:a", '[{"a": "x"}'
+    )
+
+
+def test_rows_that_need_a_remark_are_named_in_order() -> None:
+    _, warnings = read("gap.tsv:2", "x\ty\n" * 2 + "\nshort\nx\ty\n")
+    assert "(lines 3, 4)" in warnings[0]
+
+
+def test_a_short_text_of_broken_lines_names_its_encoding() -> None:
+    name = "greek.txt"
+    text = "Ο άνδρας κοιμάται.\nΈνα παιδί παίζει.\nΗ γυναίκα διαβάζει ένα βιβλίο.\n"
+    lines, [warning] = read(name, text.encode("iso8859_7"))
+    assert len(lines) == 3
+    assert "; they may be " in warning
+    encoding = warning.split("--encoding ")[1].split()[0]
+    assert read(name, encoding=encoding)[0][0] == "Ο άνδρας κοιμάται."
+    assert "may be" not in read(name, "Ο άνδρας\n".encode("iso8859_7") + b"one\ntwo\n")[1][0]
+
+
 def test_a_table_named_as_such_can_be_read_as_lines() -> None:
     Path("w.tsv").write_text("a\tb\nc\td\n")
     assert [*parse_text("w.tsv", Reading(as_text=True)).lines(pytest.fail)] == ["a\tb", "c\td"]
@@ -354,6 +468,11 @@ def test_a_table_named_as_such_can_be_read_as_lines() -> None:
         "\tindented\n\tlines\n\tof text\n",
         "[Music]\n[1] See page 3.\n{curly} start\n",
         '"Come!"\n"No," he said, "never."\n"Yes."\n',
+        '"No, no", she said.\n' * 4,
+        '"No, no", she said.\nYes, he said.\nHe said, "No, no"\n',
+        '"你好,世界",他说\n' * 4,
+        "A man, old\nA dog, young\nA cat, here\n",
+        "1,000 men\n2,000 men\n3,000 men\n",
         "<b>bold</b> text\n< 3 >\n",
         "1\n2\n3\n",
         "a\rb\n",

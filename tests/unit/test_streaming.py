@@ -83,7 +83,7 @@ def test_the_last_portion_of_a_pipe_is_shorter(tmp_path: Path) -> None:
 
 
 def test_a_stream_without_pairs_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="do not contain a sentence pair"):
+    with pytest.raises(InputError, match="are empty: there is no sentence pair"):
         stream([write(tmp_path / "a", "")], 2)
 
 

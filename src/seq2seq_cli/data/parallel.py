@@ -207,4 +207,6 @@ def read_parallel(corpora: Sequence[Corpus], warn: Warn) -> ParallelText:
 def no_pairs_error(corpora: Sequence[Corpus], blank: int) -> InputError:
     """The error for corpora without a sentence pair."""
     names = "; ".join(corpus.name for corpus in corpora)
+    if not blank:
+        return InputError(f"{names} are empty: there is no sentence pair")
     return InputError(f"{names} do not contain a sentence pair; blank pairs: {blank:,}")

@@ -125,7 +125,7 @@ def _parse_name(
     name, field = split_field(value)
     path = Path(name)
     if field:
-        return Source(_file_with_fields(name, path, reading, begun), field)
+        return Source(_file_with_fields(name, path, reading, begun, field), field)
     kind = None if reading.as_text else format_of(name)
     if kind is None:
         return Source(Lines(display_name(path), path, reading))
@@ -165,7 +165,7 @@ def split_field(value: str) -> tuple[str, str]:
 
 
 def _file_with_fields(
-    name: str, path: Path, reading: Reading, begun: dict[Path, BegunInput]
+    name: str, path: Path, reading: Reading, begun: dict[Path, BegunInput], field: str = ""
 ) -> TextFile:
     """A file in the format that its content or, where that is unclear, its name says."""
     opened = None
@@ -173,7 +173,7 @@ def _file_with_fields(
         if path not in begun:
             begun[path] = BegunInput(open_input(path))
         opened = begun[path]
-    file = Csv(display_name(path), path, reading, opened)
+    file = Csv(display_name(path), path, reading, opened, field)
     by_name = format_of(name)
     kind: type[TextFile] = by_name or Csv
     # Cells of a table may look like anything, so its name counts first.
@@ -181,7 +181,7 @@ def _file_with_fields(
         kind = recognised_format(file.start()) or kind
     if reading.delimiter and issubclass(kind, Table):
         return file
-    return kind(display_name(path), path, reading, opened)
+    return kind(display_name(path), path, reading, opened, field)
 
 
 def _parse_data_set(value: str, streamed: bool) -> Source:

@@ -78,6 +78,7 @@ class TextFile(Container):
     path: Path
     reading: Reading = UTF8
     begun: "BegunInput | None" = field(default=None, compare=False)  # a pipe that was looked into
+    asked: str = field(default="", compare=False)  # a field of it, for messages
 
     @classmethod
     def recognises(cls, start: bytes) -> bool:
@@ -86,7 +87,9 @@ class TextFile(Container):
 
     def open(self) -> BinaryIO:
         """Open the file for reading. Raises InputError if it cannot be read."""
-        return open_input(self.path) if self.begun is None else cast(BinaryIO, self.begun)
+        return (
+            open_input(self.path, self.asked) if self.begun is None else cast(BinaryIO, self.begun)
+        )
 
     def read_lines(self, warn: Warn) -> Iterator[str]:
         """Yield its lines. Raises InputError if they are not text."""
@@ -103,7 +106,7 @@ class TextFile(Container):
 
     def start(self) -> bytes:
         """The first block of the file, decompressed and in UTF-8, before it is read."""
-        begun = BegunInput(open_input(self.path)) if self.begun is None else self.begun
+        begun = BegunInput(self.open()) if self.begun is None else self.begun
         with io.BytesIO(begun.start) as stream:
             try:
                 block = next(read_blocks(stream, ignore_warning, self.name, self.reading), b"")
@@ -114,7 +117,9 @@ class TextFile(Container):
         return block.removeprefix(UTF8_MARK)
 
     def digest(self) -> str:
-        open_input(self.path).close()  # raises InputError for a file that cannot be read
+        open_input(
+            self.path, self.asked
+        ).close()  # raises InputError for a file that cannot be read
         with self.path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         if self.reading == UTF8:

@@ -46,7 +46,8 @@ class JsonArray(TextFile):
             if number and text[:1] == "]":
                 break
             if text[:1] != separator:
-                raise self._error(number, f"there is no {separator} after it")
+                what = f"there is no {separator} after it"
+                raise self._error(number, what if text else "the file is cut off after it")
             text, separator = text[1:], ","
             while not text.lstrip(SPACE) and (block := next(blocks, "")):
                 text = block
@@ -67,7 +68,10 @@ class JsonArray(TextFile):
             except (ValueError, RecursionError) as error:
                 block = next(blocks, "") if len(text) < LONGEST else ""
                 if not block:
-                    raise self._error(number, f"not JSON: {error}") from None
+                    reason = getattr(error, "msg", error)
+                    after = f"after element {number - 1:,}" if number > 1 else "at its start"
+                    what = f"not JSON ({reason}): the file is cut off or invalid {after}"
+                    raise self._error(number, what) from None
                 text += block
                 continue
             check_record(record, f"{self.name}, element {number}")

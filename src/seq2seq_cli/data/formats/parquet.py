@@ -77,7 +77,14 @@ class Parquet(TextFile):
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
 
-        open_input(self.path).close()  # raises InputError for a file that cannot be read
+        if self.begun is not None:
+            raise InputError(
+                f"{self.name} is Parquet from a pipe, and Parquet is read from its end; save it to "
+                "a file, as in … > FILE.parquet, and read FILE.parquet:COLUMN"
+            )
+        open_input(
+            self.path, self.asked
+        ).close()  # raises InputError for a file that cannot be read
         try:
             return ParquetFile(self.path)
         except (ArrowException, OSError) as error:

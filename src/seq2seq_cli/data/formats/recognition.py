@@ -6,6 +6,7 @@ on, or translated, in silence. What it is and how to read it is said instead.
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from seq2seq_cli.text import STDIN, display_name
 
 SAMPLED_LINES = 100
 FEWEST_LINES = 3  # of which a rule must be true to be more than chance
+CRS_FOR_LF = 20  # so many lone CRs for each LF are line ends
 FEWEST_CONTROLS, MOST_CONTROLS = 16, 0.1  # control characters: so few, or this share, are text
 
 # How files begin that are not text: what they are, and how to read them.
@@ -55,6 +57,10 @@ MARKUP: tuple[tuple[bytes, str, str], ...] = (
     (b"<?xml", "an XML file", "its text, as lines"),
     (b"<!doctype", "an XML or HTML file", "its text, as lines"),
 )
+# Commands that read a file from its end, and those that read - as standard input.
+NEED_A_FILE = ("<(unzip", "<(7z", "<(unrar")
+TAKE_A_DASH = ("<(tar", "<(pdftotext")
+CSV_FOUND = ("a table with quoted cells (CSV)", "{}:1 for the first column")
 CONTROLS = bytes({*range(32)} - {*b"\t\n\r\x0b\x0c\x1b"})
 
 
@@ -74,9 +80,19 @@ def check_is_lines(start: bytes, name: str) -> None:
 
 def refusal(name: str, what: str, how: str) -> InputError:
     """The error for a file that is not what its reader takes it for."""
-    given = str(STDIN) if name == display_name(STDIN) else name
-    readable = f"; read {how.replace('{}', given)}" if how else ""
+    read = _from_pipe(how) if name == display_name(STDIN) else how.replace("{}", name)
+    readable = f"; read {read}" if how else ""
     return InputError(f"{name} is {what}, not lines of text{readable} (--as-text insists)")
+
+
+def _from_pipe(how: str) -> str:
+    """How to read what comes from standard input: by a command in the pipe, if one can read it."""
+    if "{}:COLUMN" in how or how.startswith(NEED_A_FILE):
+        return f"it from a file: {how.replace('{}', 'FILE')}"
+    if how.startswith(TAKE_A_DASH):
+        how = how.replace("{}", str(STDIN))
+    command = re.sub("( <)? {}(?![:}])", "", how)  # others read standard input without a name
+    return re.sub(r"<\((.*)\)", r"… | \1 | seq2seq …", command).replace("{}", str(STDIN))
 
 
 def _binary(start: bytes) -> tuple[str, str] | None:
@@ -113,8 +129,9 @@ def _escaped(start: bytes) -> tuple[str, str] | None:
 
 
 def _old_line_ends(start: bytes) -> tuple[str, str] | None:
-    inner = start.rstrip(b"\r").count(b"\r")
-    if b"\n" in start or inner < FEWEST_LINES - 1:
+    inner = start.rstrip(b"\r").count(b"\r") - start.count(b"\r\n")
+    ends = start.count(b"\n")  # one may have come behind the last line
+    if inner < max(FEWEST_LINES - 1, CRS_FOR_LF * ends):
         return None
     return "a text whose lines end in CR alone, as on old Macs", "<(tr '\\r' '\\n' < {})"
 
@@ -190,7 +207,9 @@ def _first_record(start: bytes) -> Any:
 
 
 def _table(start: bytes) -> tuple[str, str] | None:
-    """Lines with the same number of tabs in each, or with quotes around all cells."""
+    """Lines with the same number of tabs in each, or with quoted cells by the rules of CSV."""
+    if is_csv(start):
+        return CSV_FOUND
     lines = sampled_lines(start)
     if len(lines) < FEWEST_LINES:
         return None
@@ -204,8 +223,46 @@ def _table(start: bytes) -> tuple[str, str] | None:
         for delimiter in ",;":
             widths = {len(row) for row in csv.reader(lines, delimiter=delimiter)}
             if len(widths) == 1 and widths.pop() > 1:
-                return "a table with quoted cells (CSV)", "{}:1 for the first column"
+                return CSV_FOUND
     return None
+
+
+def is_csv(start: bytes) -> bool:
+    """Whether a block surely is CSV: even rows, and quoted cells that need their quotes.
+
+    A comma in a sentence has a space behind it, also behind a quotation; one between cells has
+    none. So such a comma within quotes, or a quote written twice, tells a cell from a quotation.
+    """
+    if b'"' not in start:
+        return False
+    text = start.decode("utf-8", errors="replace")
+    return any(_has_csv_cells(text, delimiter) for delimiter in ",;|")
+
+
+def _has_csv_cells(text: str, delimiter: str) -> bool:
+    cell = re.compile(
+        rf'(?:"(?P<quoted>(?:[^"]|"")*+)"|(?P<bare>(?:(?![ "])[^"{delimiter}\r\n]'
+        rf'[^"{delimiter}\r\n]*)?))(?P<end>{re.escape(delimiter)}|\r?\n|\Z)'
+    )
+    widths, cells, needed, position = list[int](), 0, 0, 0
+    while position < len(text) and len(widths) < SAMPLED_LINES:
+        found = cell.match(text, position)
+        if found is None:
+            if '"' in text[position:] and text.count('"', position) % 2 and text[position] == '"':
+                break  # a cell that goes on after the block
+            return False
+        cells += 1
+        inner = found["quoted"] or ""
+        needed += f"{delimiter} " in inner or '""' in inner
+        position = found.end()
+        if found["end"] == delimiter:
+            continue
+        if not (cells == 1 and not found["bare"] and found["quoted"] is None):  # a blank line
+            if found["end"] == "" and widths and cells != widths[0]:
+                break  # a row that goes on after the block
+            widths.append(cells)
+        cells = 0
+    return needed > 0 and len(widths) >= FEWEST_LINES and widths[0] > 1 and len({*widths}) == 1
 
 
 def is_tab_table(lines: Sequence[str]) -> bool:

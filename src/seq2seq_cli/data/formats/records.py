@@ -62,7 +62,9 @@ def record_rows(
             if text is None:
                 if is_first:
                     raise _field_error(f"{report.name}, {report.noun} {number}", field, record)
-                what = f"no {field}" if value is MISSING else f"something else than text as {field}"
+                what = (
+                    f"no {field}" if value is MISSING else f"something other than text in {field}"
+                )
                 report.add(f"{what}, read as blank", number)
             texts.append(report.one_line(text or "", number))
         is_first = False

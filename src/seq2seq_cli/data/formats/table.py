@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import ClassVar
 
 from seq2seq_cli.data.formats.base import TextFile
@@ -126,6 +127,9 @@ class Table(TextFile):
 
     def _column(self, field: str, first: Sequence[str]) -> int:
         """The index of a column, from 0, by the cells of the first line."""
+        is_column = field == "1" or unquoted(field).strip() == first[0].strip()
+        if len(first) == 1 and not is_column and not self._is_named_as_table():
+            raise InputError(f"{self.name} holds lines of text, not a table: leave out :{field}")
         if field.isdecimal() and int(field) >= 1:
             if int(field) > len(first):
                 raise InputError(
@@ -144,6 +148,9 @@ class Table(TextFile):
                 f"number: {numbers}"
             )
         return found[0]
+
+    def _is_named_as_table(self) -> bool:
+        return Path(self.name.removesuffix(".gz")).suffix.lower() in self.suffixes
 
     def field_names(self) -> list[str]:
         rows = self._cells(RowReport(self.name, "line", ignore_warning), ignore_warning)
