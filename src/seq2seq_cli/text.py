@@ -107,13 +107,13 @@ def open_input(path: Path, field: str = "") -> BinaryIO:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def check_input(path: Path) -> None:
+def check_input(path: Path, field: str = "") -> None:
     """Raise InputError, as `open_input` does, for a file that cannot be read.
 
     A pipe is not opened: closing it again would break it for the process that writes to it.
     """
     if path != STDIN and not path.is_fifo():
-        open_input(path).close()
+        open_input(path, field).close()
 
 
 def _standard_input() -> BinaryIO:

@@ -12,12 +12,13 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from seq2seq_cli.cli.pipe import check_paths
 from seq2seq_cli.data.formats.base import BegunInput
 from seq2seq_cli.data.formats.lines import Lines
 from seq2seq_cli.data.formats.parquet import Parquet
 from seq2seq_cli.data.formats.recognition import sampled_lines
 from seq2seq_cli.data.parallel import parse_corpora
-from seq2seq_cli.data.sources import parse_source, parse_text
+from seq2seq_cli.data.sources import parse_source, parse_text, plain_lines
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import READ_BYTES, Reading, open_input
 
@@ -369,7 +370,7 @@ def test_csv_is_refused_under_any_name_by_quotes_that_cells_need(text: str) -> N
         (gzip.compress(b"\x1f\x8b"), "… | zcat | zcat | seq2seq …"),
         (b"PK\x03\x04....text.txt", "it from a file: <(unzip -p FILE)"),
         (b"7z\xbc\xaf\x27\x1c", "it from a file: <(7z x -so FILE)"),
-        (b"PAR1", "it from a file: FILE:COLUMN"),
+        (b"PAR1", "it from a file: FILE.parquet:COLUMN"),
         (b"x" * 257 + b"ustar", "… | tar -xOf - NAME | seq2seq …"),
         (b"%PDF-1.7", "… | pdftotext - - | seq2seq …, or its text saved to a file"),
         (b"a\rb\rc\r", "… | tr '\\r' '\\n' | seq2seq …"),
@@ -406,6 +407,9 @@ def test_a_missing_table_is_proposed_with_the_column(asked: str, proposed: str) 
     with pytest.raises(InputError) as raised:
         open_input(Path("cc.csv")) if asked == "cc.csv" else read(asked)
     assert str(raised.value).endswith(f": no such file; did you mean {proposed}?")
+    with pytest.raises(InputError) as before:
+        check_paths([parse_text(asked)] if ":" in asked else [plain_lines(Path(asked))], [])
+    assert str(before.value) == str(raised.value)
 
 
 def test_a_column_of_lines_is_refused_as_text_without_columns() -> None:

@@ -28,11 +28,12 @@ def check_paths(inputs: "Sequence[Source]", outputs: Sequence[Path]) -> None:
     input is given for two inputs.
     """
     used: list[Path] = []
-    read = [source.path for source in inputs if source.path is not None]
-    for index, path in enumerate(read):
+    fields = [(source.path, source.field) for source in inputs if source.path is not None]
+    read = [path for path, _ in fields]
+    for index, (path, field) in enumerate(fields):
         if path in read[:index] and (path == text.STDIN or not path.is_file()):
             raise InputError(f"{text.display_name(path)} is given for two inputs; give a file")
-        text.check_input(path)
+        text.check_input(path, field)
         if path != text.STDIN:
             used.append(path)
     if list(outputs).count(text.STDIN) > 1:

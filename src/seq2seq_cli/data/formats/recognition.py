@@ -19,6 +19,7 @@ FEWEST_LINES = 3  # of which a rule must be true to be more than chance
 CRS_FOR_LF = 20  # so many lone CRs for each LF are line ends
 FEWEST_CONTROLS, MOST_CONTROLS = 16, 0.1  # control characters: so few, or this share, are text
 
+PARQUET_COLUMN = "{}:COLUMN"
 # How files begin that are not text: what they are, and how to read them.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "compressed twice with gzip", "<(zcat {} | zcat)"),
@@ -28,7 +29,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\x04\x22\x4d\x18", "compressed with lz4", "<(lz4cat {})"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "<(7z x -so {})"),
     (b"Rar!", "a rar archive", "<(unrar p -inul {})"),
-    (b"PAR1", "a Parquet file", "{}:COLUMN"),
+    (b"PAR1", "a Parquet file", PARQUET_COLUMN),
     (b"ARROW1", "an Arrow file", "hf:FOLDER:SPLIT:FIELD, for a folder that `datasets` saved"),
     (b"%PDF-", "a PDF document", "<(pdftotext {} -), or its text saved to a file"),
     (b"{\\rtf", "an RTF document", "its text, saved as plain text in UTF-8"),
@@ -87,7 +88,9 @@ def refusal(name: str, what: str, how: str) -> InputError:
 
 def _from_pipe(how: str) -> str:
     """How to read what comes from standard input: by a command in the pipe, if one can read it."""
-    if "{}:COLUMN" in how or how.startswith(NEED_A_FILE):
+    if how == PARQUET_COLUMN:
+        return "it from a file: FILE.parquet:COLUMN"
+    if how.startswith(NEED_A_FILE):
         return f"it from a file: {how.replace('{}', 'FILE')}"
     if how.startswith(TAKE_A_DASH):
         how = how.replace("{}", str(STDIN))
