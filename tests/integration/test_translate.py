@@ -155,6 +155,14 @@ def endless(process, line: bytes = b"one two three .\n") -> threading.Thread:
     return thread
 
 
+@pytest.mark.parametrize("command", [("info", None), ("settings",), ("presets",), ("--version",)])
+def test_a_reader_that_is_gone_ends_every_command_alike(seq2seq, trained, command):
+    process = seq2seq.start(*(trained if each is None else each for each in command))
+    process.stdout.close()
+    assert process.wait() == 128 + signal.SIGPIPE
+    assert process.stderr.read() == b""
+
+
 def test_a_reader_that_goes_away_ends_it_quietly(seq2seq, trained):
     process = seq2seq.start("translate", trained)
     feeder = endless(process)

@@ -215,6 +215,20 @@ def test_a_run_that_continues_has_the_plan_that_it_began_with() -> None:
     assert more.open_settings == auto.LENGTH
 
 
+@pytest.mark.parametrize(
+    ("text", "epochs", "reason"),
+    [
+        (Text(5, 30), 60, "training sees only about 1,800 target tokens in all"),
+        (MULTI30K, 5, "each pair is seen about 5.0 times"),
+        (Text(1_000_000, 20_000_000), 22, "an epoch has 20.0 million target tokens"),
+    ],
+)
+def test_the_reason_of_dropout_is_the_one_that_decided(
+    text: Text, epochs: float, reason: str
+) -> None:
+    assert auto.dropout_reason(text, epochs).startswith(reason)
+
+
 def test_more_minutes_than_the_usual_length_needs_are_said_to_be_no_more_updates() -> None:
     old, _ = planner(settings(max_minutes=10.0), seconds_per_update=1.0).choose()
     plan = planner(with_settings_of(old, settings(max_minutes=20.0)))

@@ -250,7 +250,10 @@ def test_of_symbols_that_begin_alike_the_longest_is_found() -> None:
 
 @pytest.mark.parametrize("symbol", ["", "a b", "<s>", "▁x", "x\n", "⇧"])
 def test_symbols_that_cannot_be_are_refused(symbol: str) -> None:
-    with pytest.raises(InputError, match=r"tokenizer\.user_symbols has"):
+    with pytest.raises(
+        InputError,
+        match=r"(?s)tokenizer\.user_symbols has .* \(--symbol\) consists of",
+    ):
         TokenizerSettings(user_symbols=(symbol,))
 
 

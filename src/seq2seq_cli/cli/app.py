@@ -1,6 +1,7 @@
 """All commands together, and the message and exit code of each error."""
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -72,15 +73,40 @@ def seq2seq(
     """
 
 
+def _end_without_reader() -> None:
+    """Exit as SIGPIPE would have it if the reader of stdout has gone, as in `seq2seq info | head`.
+
+    Click has then wrapped stdout, to keep quiet, or what was printed is still to be written.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+        is_closed = type(sys.stdout).__name__ == "PacifyFlushWrapper"
+    except BrokenPipeError:
+        is_closed = True
+    except (OSError, ValueError):  # as a full disk, of which the exit says what it did before
+        return
+    if is_closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its exit
+        raise SystemExit(128 + signal.SIGPIPE)
+
+
 def run() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or input."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or input.
+
+    128 and the number of a signal is one that ended it; a reader that goes away is SIGPIPE.
+    """
     # Threads that spin for long while they wait take cores from other programs, and from each other
     # if two trainings share a machine; threads that sleep at once cost a third of the speed. These
     # spin for about 100 microseconds. OpenMP reads this once, when torch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:  # the user's own choice goes first
         os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     try:
-        app()
+        try:
+            app()
+        finally:
+            _end_without_reader()
     except Seq2seqError as error:
         console.error(str(error))
         sys.exit(error.exit_code)

@@ -52,7 +52,7 @@ def settings(
 
 def _columns() -> int | None:
     """The width of the terminal; None if the output goes elsewhere, where lines stay whole."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return None
     return max(NARROWEST, shutil.get_terminal_size().columns)
 

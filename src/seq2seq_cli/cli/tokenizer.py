@@ -67,8 +67,10 @@ def train(
     vocab_size: Annotated[
         str | None,
         typer.Option(
+            "--vocab-size",
+            "--vocabulary-size",
             metavar="auto|N",
-            help=meaning(TokenizerSettings, "vocabulary_size"),
+            help=meaning(TokenizerSettings, "vocabulary_size") + " Also --vocabulary-size.",
             show_default="auto",
             rich_help_panel="Vocabulary",
         ),

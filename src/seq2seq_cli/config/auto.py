@@ -130,12 +130,33 @@ def learning_rate(width: int) -> float:
 
 def dropout(text: Text, epochs: float) -> float:
     """Dropout: the longer a model is trained on the same text, the higher."""
-    heights = (
+    return round(min(_dropouts(text, epochs)), 2)
+
+
+def dropout_reason(text: Text, epochs: float) -> str:
+    """Which of the three heights of dropout is the least, and so decided."""
+    tokens = rounded(epochs * text.target_tokens)
+    reasons = (
+        f"each pair is seen about {epochs:.1f} times",
+        f"training sees only about {tokens} target tokens in all",
+        f"an epoch has {rounded(text.target_tokens)} target tokens, and more need less",
+    )
+    heights = _dropouts(text, epochs)
+    return reasons[heights.index(min(heights))]
+
+
+def _dropouts(text: Text, epochs: float) -> tuple[float, float, float]:
+    """The heights by epochs, by target tokens of a training and by those of an epoch."""
+    return (
         interpolate(DROPOUT_BY_EPOCHS, epochs),
         interpolate(DROPOUT_BY_TOKENS, epochs * text.target_tokens),
         interpolate(DROPOUT_BY_SIZE, text.target_tokens),
     )
-    return round(min(heights), 2)
+
+
+def rounded(tokens: float) -> str:
+    """A number of tokens, in millions from 100,000."""
+    return f"{tokens / 1e6:,.1f} million" if tokens >= 100_000 else f"{tokens:,.0f}"
 
 
 def usual_epochs(text: Text) -> float:

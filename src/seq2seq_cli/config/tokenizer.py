@@ -134,8 +134,9 @@ class TokenizerSettings(Section):
                 symbol.split() == [symbol]
                 and symbol.isprintable()
                 and not (symbol in names or set(symbol) & set(RESERVED)),
-                f'tokenizer.user_symbols has "{symbol}": visible characters without spaces are '
-                f"allowed, and neither {', '.join(names)} nor anything with {' '.join(RESERVED)}",
+                f'tokenizer.user_symbols has "{symbol}": a symbol (--symbol) consists of visible '
+                f"characters without spaces, is none of {', '.join(names)}, and has no "
+                f"{' or '.join(RESERVED)} in it",
             )
         require(
             len(set(self.user_symbols)) == len(self.user_symbols),

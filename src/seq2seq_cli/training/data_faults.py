@@ -105,7 +105,7 @@ def _notes_on_overlap(found: Overlap, data: PreparedData) -> Iterator[str]:
     pair = data.valid_text.source[found.row], data.valid_text.target[found.row]
     yield (
         f"validation pairs: {found.total:,}, of which {found.pairs:,} are training pairs too, and "
-        f"{found.sources:,} have a source that is; one is {_shown(pair)}"
+        f"{found.sources:,} have the source of a training pair; one is {_shown(pair)}"
     )
 
 

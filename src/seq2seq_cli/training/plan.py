@@ -81,7 +81,7 @@ class Planner:
         if self._is_open("model.dropout"):
             dropout = auto.dropout(text, epochs)
             planner = planner._with("model", dropout=dropout)
-            planner._say(f"dropout {dropout:g}, since each pair is seen about {epochs:.1f} times")
+            planner._say(f"dropout {dropout:g}, since {auto.dropout_reason(text, epochs)}")
         model = planner.config.model
         if isinstance(model, TransformerConfig) and self._is_open("training.learning_rate"):
             rate = auto.learning_rate(model.width)
@@ -147,7 +147,7 @@ class Planner:
         if is_open and isinstance(model := planner.config.model, TransformerConfig):
             planner._say(
                 f"width {model.width}, {model.encoder_layers} + {model.decoder_layers} layers, for "
-                f"{counted(self._text.pairs, 'pair')} and about {tokens / 1e6:,.1f} million target "
+                f"{counted(self._text.pairs, 'pair')} and about {auto.rounded(tokens)} target "
                 "tokens of training"
             )
         return planner, length
@@ -180,7 +180,7 @@ class Planner:
         about = "about " * length.is_by_minutes
         planner._say(
             f"{about}{updates:,} updates, {length.reason}; the learning rate rises for "
-            f"{warmup:,}{end}; a validation every {every:,}"
+            f"{counted(warmup, 'update')}{end}; a validation every {every:,}"
         )
         return planner
 

@@ -96,7 +96,8 @@ def prepare_data(
     language = source_language(config.data)
     share = share_of_several_sentences(text.first, text.tokenizers.source, language)
     corpus = CorpusFacts(round(share, 4))
-    by_sentence = "; `translate` splits lines of several" * corpus.has_single_sentences(config.data)
+    is_split = corpus.has_single_sentences(config.data)
+    by_sentence = "; `translate` splits lines of several sentences" * is_split
     listener.said(f"source lines of several sentences: {share:.1%}{by_sentence}")
     return PreparedData(
         text.tokenizers,
