@@ -30,10 +30,11 @@ class NoNumbersError(Seq2seqError):
         )
 
 
-def nearby(path: Path, field: str = "") -> str:
+def nearby(path: Path, field: str = "", *, folders: bool = False) -> str:
     """The end of a message about a path that does not exist: the nearest name that does.
 
     A field is proposed with it, also one that the path ends with because it was not told from it.
+    With `folders`, it is the nearest folder.
     """
     import difflib
     import shlex
@@ -41,7 +42,7 @@ def nearby(path: Path, field: str = "") -> str:
     if not path.parent.is_dir():
         return f" (the directory {path.parent} does not exist)"
     try:
-        names = [entry.name for entry in path.parent.iterdir()]
+        names = [entry.name for entry in path.parent.iterdir() if not folders or entry.is_dir()]
     except OSError:  # a directory that may be entered but not listed
         return ""
     close = difflib.get_close_matches(path.name, names, n=1)

@@ -107,7 +107,10 @@ def test_a_prefix_may_end_within_a_word(seq2seq, trained, tmp_path):
 @pytest.mark.parametrize(
     ("prefix", "message"),
     [
-        ("eins\n\nein 日本\n", "begin, line 3: the run has no pieces for some of its characters"),
+        (
+            "eins\n\nein 日本\n",
+            "begin, line 3: the run has no pieces for some of its characters (日, 本);",
+        ),
         ("eins " * 500 + "\n\n\n", "begin, line 1 has 500 tokens; up to 12 are allowed"),
     ],
     ids=["unknown", "long"],
@@ -237,6 +240,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_written(
     done = seq2seq("translate", trained, *arguments, "-o", "out", folder=tmp_path, stdin=LINES)
     assert (done.code, done.stdout) == (2, b"")
     assert message in done.stderr
+    assert "warning" not in done.stderr
     assert not (tmp_path / "out").exists()
 
 

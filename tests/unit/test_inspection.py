@@ -128,6 +128,9 @@ def test_a_run_without_figures_yet_is_told_from_what_is_not_a_run(
         curves(tmp_path)
     with pytest.raises(InputError, match=r"bgun: no such run folder; did you mean .*begun\?"):
         curves(tmp_path / "bgun")
+    (tmp_path / "bgum.en").touch()
+    with pytest.raises(InputError, match=r"bgum: no such run folder; did you mean .*begun\?"):
+        curves(tmp_path / "bgum")
     (tmp_path / "config.toml").touch()
     with pytest.raises(InputError, match="has no figures yet: training writes the first after 50"):
         curves(tmp_path)

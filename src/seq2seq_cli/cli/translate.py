@@ -325,8 +325,8 @@ def translate(
         batch_tokens=batch_tokens,
         workers=share_threads(choose_device(device), workers, threads),
     )
-    warn_of_idle_options(context, TRANSLATE)
     translator = Translator.load(runs, settings)
+    warn_of_idle_options(context, TRANSLATE)
     if prefixes is not None:
         prefixes.check(translator.tokenizers.target, translator.max_length)
     _translate_files(

@@ -42,4 +42,4 @@ def check_run_folder(path: Path) -> None:
         within = next((above for above in path.parents if (above / RUN_CONFIG).is_file()), None)
         hint = f"; name its run folder, {within}" if within else ""
         raise InputError(f"{path} is a file, not a run folder{hint}")
-    raise InputError(f"{path}: no such run folder{nearby(path)}")
+    raise InputError(f"{path}: no such run folder{nearby(path, folders=True)}")

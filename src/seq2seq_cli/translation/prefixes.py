@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.text import check_line_counts
 
 if TYPE_CHECKING:
     from seq2seq_cli.tokenization.tokenizer import Tokenizer
+
+CHARACTERS_NAMED = 10  # of a prefix, that cannot be written
 
 
 def encode_prefixes(
@@ -26,17 +29,27 @@ def encode_prefixes(
     """
     encoded = target.encode(lines)
     for number, ids in enumerate(encoded, start=first_number):
-        require(
-            UNK not in ids,
-            f"{name}, line {number}: the run has no pieces for some of its characters "
-            f"({target.decode([ids])[0]}); only what it learned to write can be a prefix",
-        )
+        if UNK in ids:
+            line = lines[number - first_number]
+            places = zip(ids, target.spans(line), strict=True)
+            found = "".join(line[slice(*place)] for token, place in places if token == UNK)
+            unknown = list(dict.fromkeys(found.replace(" ", "")))
+            raise InputError(
+                f"{name}, line {number}: the run has no pieces for some of its characters "
+                f"({_named(unknown)}); only what it learned to write can be a prefix"
+            )
         require(
             len(ids) <= max_length,
             f"{name}, line {number} has {len(ids):,} tokens; up to {max_length:,} are allowed, as "
             "many as the run learned to write",
         )
     return encoded
+
+
+def _named(characters: Sequence[str]) -> str:
+    more = len(characters) - CHARACTERS_NAMED
+    first = ", ".join(characters[:CHARACTERS_NAMED])
+    return f"{first} and {more:,} more" if more > 0 else first
 
 
 @dataclass(frozen=True)
