@@ -132,25 +132,6 @@ def test_what_the_preset_chooses_later_is_not_mentioned() -> None:
     assert said({"training": {"patience": 50}}, preset="auto") == []
 
 
-@pytest.mark.parametrize(
-    ("training", "preset", "is_said"),
-    [
-        ({"max_updates": 400}, "transformer-tiny", True),
-        ({"max_updates": 401}, "transformer-tiny", False),
-        ({"warmup_updates": 5000, "max_updates": 3000}, "transformer-tiny", True),
-        ({"warmup_updates": 5000, "max_updates": 0}, "transformer-tiny", False),
-        ({"max_updates": 400}, "auto", False),
-    ],
-)
-def test_a_warm_up_as_long_as_training_is_mentioned(
-    training: dict[str, int], preset: str, is_said: bool
-) -> None:
-    warnings = said({"training": training}, preset=preset)
-    assert [w.split(":")[0] for w in warnings] == is_said * [
-        "training.warmup_updates is not less than training.max_updates"
-    ]
-
-
 # Options
 
 

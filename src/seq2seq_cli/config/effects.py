@@ -284,12 +284,6 @@ TRAIN = Effects(
             lambda values: not values["training.init_from"],
             "training.freeze without --init-from leaves these weights as they were drawn at random",
         ),
-        Caution(
-            ("training.warmup_updates", "training.max_updates"),
-            lambda values: 0 < values["training.max_updates"] <= values["training.warmup_updates"],
-            "training.warmup_updates is not less than training.max_updates: the learning rate "
-            "rises to the end of training and does not reach training.learning_rate before it",
-        ),
     ),
 )
 

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from seq2seq_cli.config.training import BleuTokenizer
+from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
 from seq2seq_cli.data.lexicon import likeliest_translations
 from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.devices import choose_precision, describe, return_memory
@@ -104,6 +104,8 @@ def train_run(
             plan, data=data, model=model, machine=machine, listener=listener
         )
         plan = with_chosen_bleu(plan, data=data, listener=listener)
+        if "training.warmup_updates" not in config.open_settings:
+            warn_of_long_warmup(plan.config.training, warn)
         open_run(plan, data)
         listener.planned(plan.config.training)
         trainer = make_trainer(plan, data=data, model=model, machine=machine, listener=listener)
@@ -129,6 +131,15 @@ def with_chosen_settings(
         return replace(plan, config=planner.extend(plan.run.load_config()))
     config, end = planner.choose()
     return replace(plan, config=config, schedule_end=end)
+
+
+def warn_of_long_warmup(training: TrainingConfig, warn: Warn) -> None:
+    """Warn of a warm-up as long as training, once the data was found good."""
+    if 0 < training.max_updates <= training.warmup_updates:
+        warn(
+            "training.warmup_updates is not less than training.max_updates: the learning rate "
+            "rises to the end of training and does not reach training.learning_rate before it"
+        )
 
 
 def build_model(
