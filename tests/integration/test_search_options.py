@@ -230,6 +230,7 @@ def test_likelihood_is_what_translate_reports(seq2seq, trained, tmp_path):
             "--coverage-penalty 1.0 ranks hypotheses of a beam",
         ),
         (["--repetition-penalty", "0"], "repetition-penalty 0.0: 1 to 100 is allowed"),
+        (["--source-language", "klingon"], "source language klingon: a code of two or three"),
         (["--precision", "int4"], "Invalid value for '--precision'"),
     ],
     ids=str,

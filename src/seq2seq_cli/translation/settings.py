@@ -1,10 +1,11 @@
 """How runs translate, as one frozen object."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from seq2seq_cli.config.search import SearchOptions
-from seq2seq_cli.config.settings import Section, setting
+from seq2seq_cli.config.settings import Section, require, setting
 
 Alignments = Literal["off", "if-possible", "required"]
 Unknown = Literal["copy", "keep"]
@@ -12,6 +13,7 @@ Precision = Literal["auto", "float32", "bfloat16", "int8"]
 SplitSentences = Literal["auto", "on", "off"]
 
 DEFAULT_SEARCH = SearchOptions()
+LANGUAGE_CODE = re.compile("[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class TranslationSettings(Section):
     workers: int = setting(1, at_least=1)
     """Batches searched side by side. All use the threads that the process has for CPU work;
     `share_threads` divides these among workers, as the command does."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            not self.source_language or LANGUAGE_CODE.fullmatch(self.source_language) is not None,
+            f"source language {self.source_language}: a code of two or three letters is allowed, "
+            "also with a region, as in en or pt-BR",
+        )
 
     @classmethod
     def assignment(cls, name: str, value: object) -> str:
