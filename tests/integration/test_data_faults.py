@@ -94,8 +94,8 @@ def test_some_validation_pairs_among_the_training_pairs_are_counted(train):
         (command.folder / f"valid.{language}").write_text("".join(f"{x}\n" for x in valid))
     done = command()
     assert done.code == 0, done.stderr
-    counts = "validation pairs: 20, of which 4 are training pairs too, and 4 have the source of"
-    assert f'{counts}; one is "{known[long[0]]}"' in done.stderr.replace("…", "")
+    counts = "validation pairs: 20, of which 4 are training pairs too, and 4 have the source of a"
+    assert f'{counts} training pair; one is "{known[long[0]]}"' in done.stderr.replace("…", "")
     assert "warning" not in done.stderr
 
     for language in ("en", "de"):

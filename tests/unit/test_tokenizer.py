@@ -359,11 +359,11 @@ def test_train_names_the_allowed_values_of_an_option(corpus: Path, tmp_path: Pat
         run("train", corpus, *output, "--model-type", "unigramm")
 
 
-def test_help_shows_the_defaults_of_the_settings() -> None:
+def test_help_shows_the_defaults_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     from seq2seq_cli.cli.tokenizer import app
 
-    wide = {"COLUMNS": "240", "NO_COLOR": "1"}
-    shown = CliRunner().invoke(app, ["train", "--help"], env=wide).output
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 240)  # read once, when it is imported
+    shown = CliRunner().invoke(app, ["train", "--help"], env={"NO_COLOR": "1"}).output
     settings = TokenizerSettings()
     for default in (
         settings.vocabulary_size,
