@@ -107,13 +107,13 @@ def test_blank_long_and_untagged_lines_have_a_language_too(folder, seq2seq):
     long = "one two three four. " * 3
     done = seq2seq(
         *("translate", "run", "--target-language", "same", "--format", "jsonl"),
-        *("--split-sentences", "off"),
         stdin=f"\n<2back>\n{long}\none two\n".encode(),
         folder=folder,
     )
     blank, only_tag, split, short = map(json.loads, done.stdout.splitlines())
     assert blank["hypotheses"][0]["text"] == only_tag["hypotheses"][0]["text"] == ""
     assert "line 3 has 3 sentences" in done.stderr
+    assert "translation is empty" not in done.stderr
     assert split["hypotheses"][0]["tokens"].count("</s>") == 3
     assert "which language to translate into" not in done.stderr
     assert split["line"] == 3

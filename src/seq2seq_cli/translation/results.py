@@ -45,6 +45,7 @@ class Translation:
     warnings: list[str] = field(default_factory=list)
     unknown: tuple[str, ...] = ()  # parts of the line that the run has no pieces for
     unknown_share: float = 0.0  # of the characters of the line, without spaces
+    text_start: int = 0  # where the source begins behind the tag of its language, in characters
 
     @property
     def text(self) -> str:
@@ -59,7 +60,7 @@ class Translation:
     @property
     def is_empty(self) -> bool:
         """Whether the best translation is empty though the line is not blank."""
-        return bool(self.source.strip()) and not self.text.strip()
+        return bool(self.source[self.text_start :].strip()) and not self.text.strip()
 
     def as_format(self, format_: Format, number: int) -> str:
         """The line with this number in one of the formats of `seq2seq translate`."""

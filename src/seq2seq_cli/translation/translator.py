@@ -16,6 +16,7 @@ from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import ForcedPrefix, Predictor, search
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import Warn, check_is_list, ignore_warning
+from seq2seq_cli.tokenization.language_tags import split_tag
 from seq2seq_cli.translation.copying import Copied, SearchedText, copy_unknown
 from seq2seq_cli.translation.languages import missing_language, with_tag
 from seq2seq_cli.translation.loading import load_runs
@@ -112,7 +113,7 @@ class Translator:
         if prefixes is not None:
             check_is_list(prefixes, "prefixes")
             Prefixes(prefixes, "prefixes").check_count(len(lines), "the text")
-        translations = [Translation(line) for line in lines]
+        translations = [Translation(line, text_start=self._text_start(line)) for line in lines]
         segments = list(self._segments(translations, prefixes, warn, first_number))
         candidates: list[list[list[Candidate]]] = [[] for _ in lines]  # of each segment of a line
         continues_word: list[list[bool]] = [[] for _ in lines]
@@ -126,6 +127,9 @@ class Translator:
             translation.candidates = join_segments(of_line, continues_word[index], drawn=drawn)
         self._add_warnings(translations, segments, first_number)
         return translations
+
+    def _text_start(self, line: str) -> int:
+        return len(line) - len(split_tag(line)[1]) if self.tokenizers.source.tags else 0
 
     def _add_warnings(
         self, translations: Sequence[Translation], segments: Sequence[Segment], first_number: int
