@@ -37,8 +37,6 @@ MAX_LENGTH = 12  # tokens
 class Echo(nn.Module):
     """A model whose translation is the source; it remembers which sources it was asked."""
 
-    attends_to_source = False
-
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
         self.output = nn.Linear(vocabulary, vocabulary, bias=False)
@@ -157,18 +155,10 @@ def test_segments_are_drawn_alike_in_any_window_and_the_first_has_the_prefix(
     assert sorted(ids for _, ids in whole) == sorted(expected)
 
 
-@pytest.mark.parametrize("blank", ["", "  ", "\t", "\u2028", "\x85\x0c"])
+@pytest.mark.parametrize("blank", ["", "  ", "\t", "\0", "\u2028", "\x85\x0c"])
 def test_the_model_is_not_asked_about_blank_lines(blank, make):
     translator = make()
     assert texts(translator.translate([blank, blank], warn=unexpected)) == ["", ""]
-    assert translator.predictor.models[0].asked == []
-
-
-def test_the_model_is_not_asked_about_lines_of_control_characters_but_the_user_is_told(make):
-    translator = make()
-    [translation] = translator.translate(["\0"])
-    assert translation.text == ""
-    assert translation.warnings == ["line 1 is not blank, but its translation is empty"]
     assert translator.predictor.models[0].asked == []
 
 

@@ -276,5 +276,5 @@ def test_a_summary_is_plain_english(lines: list[tuple[int, int]], words: str) ->
 def test_only_white_space_is_blank() -> None:
     """A line of characters that leave no token is not blank, though nothing is searched for it."""
     blank = [Candidate("")]
-    for line, is_empty in [("\ufffd", True), ("\x01", True), (" \t\u3000", False), ("", False)]:
+    for line, is_empty in [("\ufffd", True), ("\x01", False), (" \t\u3000", False), ("", False)]:
         assert Translation(line, blank).is_empty == is_empty

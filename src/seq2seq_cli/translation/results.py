@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -60,7 +61,11 @@ class Translation:
     @property
     def is_empty(self) -> bool:
         """Whether the best translation is empty though the line is not blank."""
-        return bool(self.source[self.text_start :].strip()) and not self.text.strip()
+        if self.text.strip():
+            return False
+        text = self.source[self.text_start :]
+        # Tokenizers read control characters as spaces.
+        return not all(each.isspace() or unicodedata.category(each) == "Cc" for each in text)
 
     def as_format(self, format_: Format, number: int) -> str:
         """The line with this number in one of the formats of `seq2seq translate`."""
