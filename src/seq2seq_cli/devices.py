@@ -4,23 +4,51 @@ import ctypes
 import gc
 import os
 import re
+import sys
 from contextlib import AbstractContextManager, nullcontext
-
-import torch
+from typing import TYPE_CHECKING
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import counted
+
+if TYPE_CHECKING:
+    import torch
 
 ONEDNN_CACHE = 256  # shapes of matrix products that oneDNN remembers
 # <malloc.h> of glibc
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def is_cpu(name: str) -> bool:
+    """Whether the device of this name is the CPU, found out without torch where that is possible.
+
+    Only torch can tell on Apple's machines, and whether a GPU of Nvidia can be used. Raises
+    InputError as `choose_device` does.
+    """
+    if name == "cpu" or (name == "auto" and sys.platform != "darwin" and not _nvidia_gpus()):
+        return True
+    return choose_device(name).type == "cpu"
+
+
+def _nvidia_gpus() -> int:
+    """The number of GPUs that the driver of Nvidia has for the process; 0 without the driver."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+    except (OSError, AttributeError):
+        pass
+    return 0
+
+
+def choose_device(name: str = "auto") -> "torch.device":
     """The device of this name; "auto" is CUDA, else Apple's MPS, else the CPU.
 
     Raises InputError for a device that the machine does not have.
     """
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -37,13 +65,17 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def float64_device(device: torch.device) -> torch.device:
+def float64_device(device: "torch.device") -> "torch.device":
     """Where float64 numbers of this device can be computed: the CPU for MPS, which has none."""
+    import torch
+
     return torch.device("cpu") if device.type == "mps" else device
 
 
-def gains_from_bfloat16(device: torch.device) -> bool:
+def gains_from_bfloat16(device: "torch.device") -> bool:
     """Whether the device has instructions for bfloat16 matrix products."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
@@ -52,15 +84,19 @@ def gains_from_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
+def choose_precision(name: str, device: "torch.device") -> "torch.dtype":
     """The type of matrix products: "auto" is bfloat16 where the device gains from it."""
+    import torch
+
     if name == "auto":
         return torch.bfloat16 if gains_from_bfloat16(device) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
-def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+def autocast(device: "torch.device", precision: "torch.dtype") -> AbstractContextManager[object]:
     """A context that computes matrix products in this precision; weights stay float32."""
+    import torch
+
     if precision == torch.bfloat16:
         return torch.autocast(device.type, dtype=precision)
     if torch.is_autocast_enabled(device.type):
@@ -68,8 +104,10 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
     return nullcontext()
 
 
-def describe(device: torch.device, precision: torch.dtype) -> str:
+def describe(device: "torch.device", precision: "torch.dtype") -> str:
     """One line for the user: device, precision, threads."""
+    import torch
+
     precision_name = str(precision).removeprefix("torch.")
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision_name}"
@@ -80,8 +118,14 @@ def describe(device: torch.device, precision: torch.dtype) -> str:
 
 
 def usable_threads() -> int:
-    """How many threads the process may use for CPU work."""
-    return torch.get_num_threads()
+    """How many threads the process may use for CPU work: what OMP_NUM_THREADS says, or all."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
 
 
 def prepare(threads: int | None) -> None:
@@ -95,7 +139,9 @@ def prepare(threads: int | None) -> None:
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(ONEDNN_CACHE))
     if threads is not None:
-        torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # for torch, if it is imported later
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
     gc.freeze()  # objects of imported modules are never garbage: collections skip them
     try:
         mallopt = ctypes.CDLL(None).mallopt

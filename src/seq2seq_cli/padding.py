@@ -1,26 +1,34 @@
-"""Sentences of different lengths in one rectangular tensor, and the array types of token ids."""
+"""Sentences of different lengths in one rectangular array, and the array types of token ids."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from seq2seq_cli.symbols import PAD
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Ids = npt.NDArray[np.integer[Any]]  # token ids
 Indices = npt.NDArray[np.integer[Any]]  # row numbers, lengths and counts
 
 
-def pad(sentences: Sequence[Sequence[int] | Ids]) -> Tensor:
-    """Put the ids of B sentences into a tensor (B, longest), with PAD after the end of each."""
+def pad_array(sentences: Sequence[Sequence[int] | Ids]) -> npt.NDArray[np.int64]:
+    """Put the ids of B sentences into an array (B, longest), with PAD after the end of each."""
     longest = max(len(sentence) for sentence in sentences)
     padded = np.full((len(sentences), longest), PAD, dtype=np.int64)
     for row, sentence in enumerate(sentences):
         padded[row, : len(sentence)] = sentence
-    return torch.from_numpy(padded)
+    return padded
+
+
+def pad(sentences: Sequence[Sequence[int] | Ids]) -> "Tensor":
+    """As `pad_array`, for models in PyTorch."""
+    import torch
+
+    return torch.from_numpy(pad_array(sentences))
 
 
 def split_by_tokens(lengths: Indices, batch_tokens: int) -> list[slice]:

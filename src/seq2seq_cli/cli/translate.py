@@ -305,7 +305,7 @@ def translate(
     for run in runs:
         check_run_folder(run)
     prefixes = None if begins is None else _read_prefixes(begins, source)
-    from seq2seq_cli.devices import choose_device
+    from seq2seq_cli.devices import is_cpu
     from seq2seq_cli.translation import Translator, share_threads
 
     alignments: Alignments = "if-possible" if format_ == "jsonl" else "off"
@@ -323,7 +323,7 @@ def translate(
         shortlist=shortlist,
         device=device,
         batch_tokens=batch_tokens,
-        workers=share_threads(choose_device(device), workers, threads),
+        workers=share_threads(on_cpu=is_cpu(device), workers=workers, threads=threads),
     )
     translator = Translator.load(runs, settings)
     warn_of_idle_options(context, TRANSLATE)

@@ -31,6 +31,7 @@ class ModelConfig(Section):
 
     SECTION: ClassVar[str] = "model"
     DROPOUTS: ClassVar[tuple[str, ...]] = ("dropout",)  # settings that are probabilities of dropout
+    attends_to_source: ClassVar[bool] = False  # whether the decoder attends to the source
 
     architecture: str = ""
     """Which of the architectures the model has; a preset sets it."""
@@ -145,6 +146,8 @@ class RnnConfig(RecurrentConfig):
 class AttentionRnnConfig(RecurrentConfig):
     """Settings of the RNN with attention."""
 
+    attends_to_source = True
+
     architecture: Literal["attention-rnn"] = "attention-rnn"
 
     score: ScoreName = "general"
@@ -197,6 +200,8 @@ class AttentionRnnConfig(RecurrentConfig):
 class ConvConfig(ModelConfig):
     """Settings of the convolutional architecture; depths are in layers."""
 
+    attends_to_source = True
+
     architecture: Literal["conv"] = "conv"
 
     channels: int = setting(256, at_least=1)
@@ -223,6 +228,8 @@ class TransformerConfig(ModelConfig):
         *ModelConfig.DROPOUTS,
         *("attention_dropout", "activation_dropout", "layer_dropout"),
     )
+
+    attends_to_source = True
 
     architecture: Literal["transformer"] = "transformer"
 
@@ -311,6 +318,25 @@ class TransformerConfig(ModelConfig):
             )
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """Factors of residual connections and of initial weights, for each side."""
+
+    encoder_residual: float = 1.0
+    encoder_weight: float = 1.0
+    decoder_residual: float = 1.0
+    decoder_weight: float = 1.0
+
+    @classmethod
+    def of(cls, config: TransformerConfig) -> "Scaling":
+        """Those of DeepNorm (Wang 2022, table 1) for norm = "deep", otherwise 1."""
+        if config.norm != "deep":
+            return cls()
+        encoder, decoder = config.encoder_layers, config.decoder_layers
+        both = (encoder**4 * decoder) ** (1 / 16)
+        return cls(0.81 * both, 0.87 / both, (3 * decoder) ** 0.25, (12 * decoder) ** -0.25)
+
+
 # The settings of each architecture; `models` has its code under the same name.
 MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
     kind.architecture: kind
@@ -326,3 +352,13 @@ def model_config(table: Mapping[str, Any]) -> ModelConfig:
             f"model.architecture = {name!r}: one of {', '.join(MODEL_CONFIGS)} is allowed"
         )
     return settings_from(MODEL_CONFIGS[name], "model", table)
+
+
+def check_attends_to_source(config: ModelConfig, purpose: str) -> None:
+    """Raise InputError, which begins with the purpose, unless models with `config` attend."""
+    *others, last = (name for name, kind in MODEL_CONFIGS.items() if kind.attends_to_source)
+    require(
+        config.attends_to_source,
+        f"{purpose} needs attention to the source, which the architecture "
+        f"{config.architecture} does not have; {', '.join(others)} and {last} have it",
+    )

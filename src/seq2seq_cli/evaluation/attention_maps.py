@@ -3,13 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import TranslationModel, capture_attention, check_attends_to_source
-from seq2seq_cli.padding import pad
-from seq2seq_cli.search import beam_search
+from seq2seq_cli.kernels.arrays import Floats
 from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.text import check_is_list, check_line_counts
 from seq2seq_cli.translation import Translator
@@ -24,33 +19,22 @@ class AttentionMap:
 
     source: tuple[str, ...]  # pieces, EOS is the last
     target: tuple[str, ...]
-    weights: Tensor  # (L, H, T, S)
+    weights: Floats  # (L, H, T, S)
 
-    def mean(self, layer: int | None, head: int | None) -> Tensor:
+    def mean(self, layer: int | None, head: int | None) -> Floats:
         """Weights (T, S) of one layer and head, both counted from 1; None averages over all.
 
         Raises InputError for one that the model does not have.
         """
         result = self.weights
         for name, axis, number in (("layer", 0, layer), ("head", 1, head)):
-            size = result.size(axis)
+            size = result.shape[axis]
             if number is not None and not 1 <= number <= size:
                 raise InputError(f"--{name} {number}: 1 to {size} is allowed for this model")
             if number is not None:
-                result = result.narrow(axis, number - 1, 1)
-        return result.mean(dim=(0, 1))
-
-
-def attention_weights(model: TranslationModel, source: Tensor, target: Tensor) -> Tensor:
-    """The weights (L, H, T, S) with which target ids (1, T), BOS first, attend to ids (1, S).
-
-    Raises InputError for a model without attention to the source.
-    """
-    check_attends_to_source(model, "inspect attention")
-    with torch.inference_mode(), capture_attention(model) as captured:
-        model(source, target)
-    layers = [torch.cat([weights[0] for weights in calls], dim=1) for calls in captured]
-    return torch.stack(layers).float().cpu()
+                result = result.take([number - 1], axis)
+        mean: Floats = result.mean(axis=(0, 1))
+        return mean
 
 
 def attention_maps(
@@ -66,27 +50,27 @@ def attention_maps(
     if targets is not None:
         check_is_list(targets, "targets")
         check_line_counts("the source", len(lines), "the target", len(targets))
-    tokenizers, model = translator.tokenizers, translator.predictor.models[0]
+    tokenizers, predictor = translator.tokenizers, translator.predictor
+    predictor.check_attends("inspect attention")
     for number, line in enumerate(lines, start=1):
         ids = tokenizers.source.encode([line])[0]
         if len(ids) > translator.max_length:
             raise InputError(
                 f"line {number} has {len(ids):,} tokens, the model reads {translator.max_length:,}"
             )
-        source = pad([[*ids, EOS]]).to(translator.predictor.device)
+        source = [*ids, EOS]
         if targets is None:
             written = _best_translation(translator, source) if ids else []
         else:
             written = tokenizers.target.encode([targets[number - 1]])[0]
-        target = pad([[BOS, *written]]).to(source.device)
         yield AttentionMap(
             tuple(tokenizers.source.ids_to_pieces([*ids, EOS])),
             tuple(tokenizers.target.ids_to_pieces([*written, EOS])),
-            attention_weights(model, source, target),
+            predictor.attention_by_head(source, [BOS, *written]),
         )
 
 
-def _best_translation(translator: Translator, source: Tensor) -> list[int]:
-    """The token ids of the best hypothesis for source ids (1, S), without EOS."""
-    [hypotheses] = beam_search(translator.predictor, source, translator.settings.search)
+def _best_translation(translator: Translator, source: Sequence[int]) -> list[int]:
+    """The token ids of the best hypothesis for source ids (S,), without EOS."""
+    [hypotheses] = translator.predictor.search([source], translator.settings.search)
     return list(hypotheses[0].tokens)

@@ -1,45 +1,39 @@
-"""What models whose decoder is in kernels have in common.
+"""What models in kernels have in common: an encoder, and a decoder that reads token by token.
 
-Dimensions: N decoder rows, D width; see `models.base`.
+Dimensions: B sentences; see `models.base`.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from torch import Tensor
-
+from seq2seq_cli.config.models import ModelConfig
+from seq2seq_cli.inference.weights import ModelWeights
+from seq2seq_cli.kernels.arrays import Counts, Tokens
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
-from seq2seq_cli.models.base import State, TranslationModel
 
 
 class InferenceModel(ABC):
-    """A model whose decoder reads a token of each row in one call of a kernel.
+    """A model in kernels, made of its settings and its weights."""
 
-    Its memory is an `EncoderMemory`, its state a `KVCache`, both of `kernels.inference`. With 8-bit
-    weights keys and values are float16: as exact as the weights, and half as much to read.
-    """
-
-    model_class: ClassVar[type[TranslationModel]]  # the models that it is made of
+    Config: ClassVar[type[ModelConfig]]
+    config: ModelConfig
     decoder: Decoder
     output: Linear
 
     @classmethod
-    def supports(cls, model: TranslationModel) -> bool:
-        """Whether the kernels do everything that this model does; a subclass may exclude more."""
-        return isinstance(model, cls.model_class)
+    def supports(cls, config: ModelConfig) -> bool:
+        """Whether there are kernels for everything that these settings of `Config` ask for."""
+        return True
 
     @abstractmethod
-    def __init__(self, model: TranslationModel) -> None:
-        """Pack the weights of a model that is supported."""
+    def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
+        """Pack the weights of a model with settings that are supported."""
 
     @abstractmethod
-    def encode(self, source: Tensor) -> tuple[State, State]:
-        """Read (B, S) ids; return memory, and the state before the first token, B rows each."""
+    def encode(self, tokens: Tokens, lengths: Counts) -> tuple[EncoderMemory, KVCache]:
+        """Read the tokens of sentences, one after the other, of these lengths (B,).
 
-    def decode(self, target: Tensor, state: State, memory: State) -> tuple[Tensor, State]:
-        """Read (N, 1) ids; return hidden states (N, 1, D) and the state after them."""
-        tokens = target[:, 0].contiguous()
-        hidden, cache = self.decoder.step(tokens, cast(KVCache, state), cast(EncoderMemory, memory))
-        return hidden[:, None], cache
+        Returns what the decoder attends to, and its state before the first token.
+        """

@@ -1,68 +1,59 @@
-"""The convolutional model, for search in kernels.
-
-Dimensions: B sentences, S source tokens; see `models.base`.
-"""
+"""The convolutional model, for search in kernels."""
 
 from typing import cast
 
-import torch
-from torch import Tensor
-
-from seq2seq_cli.config.models import ConvConfig
+from seq2seq_cli.config.models import ConvConfig, ModelConfig
+from seq2seq_cli.inference import positions
 from seq2seq_cli.inference.base import InferenceModel
-from seq2seq_cli.inference.linear import pack
+from seq2seq_cli.inference.weights import ModelWeights
+from seq2seq_cli.kernels.arrays import Counts, Tokens
 from seq2seq_cli.kernels.inference import convolution as kernels
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
-from seq2seq_cli.models.base import State, TranslationModel
-from seq2seq_cli.models.conv import Conv, Convolution, DecoderLayer
-from seq2seq_cli.models.layers import source_mask
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 
 
 class ConvInference(InferenceModel):
     """A convolutional model whose encoder reads a batch in one call."""
 
-    model_class = Conv
+    Config = ConvConfig
 
-    def __init__(self, model: TranslationModel) -> None:
-        model = cast(Conv, model)
-        config = cast(ConvConfig, model.config)
-        self.model = model
-        self.output = pack(model.output)
+    def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
+        self.config = config = cast(ConvConfig, config)
+        self.output = weights.linear("target_embedding")
+        self.source_embedding = weights.source_embedding()
+        self.source_positions = weights["encoder.embed.positions.embedding.weight"]
+        self.target_positions = weights["embed.positions.embedding.weight"]
         settings = kernels.ConvolutionSettings(
             width=config.width,
             channels=config.channels,
             kernel=config.kernel,
-            dtype=torch.float16 if self.output.eight_bits else torch.float32,
+            dtype=weights.keys_values_type,
         )
-        layers = cast(list[Convolution], list(model.encoder.layers))
         self.encoder = kernels.Encoder(
             settings,
-            pack(model.encoder.input),
-            [pack(layer.weight) for layer in layers],
-            pack(model.encoder.output),
+            weights.linear("encoder.input"),
+            [weights.linear(f"encoder.layers.{i}.weight") for i in range(config.encoder_layers)],
+            weights.linear("encoder.output"),
         )
         self.decoder = kernels.decoder(
             settings,
-            TargetEmbedding(model.target_embedding.weight, self._tables),
-            pack(model.input),
+            TargetEmbedding(weights["target_embedding.weight"], self._tables),
+            weights.linear("input"),
             [
                 kernels.DecoderLayer(
-                    pack(layer.convolution.weight), pack(layer.query), pack(layer.context)
+                    weights.linear(f"decoder.{i}.convolution.weight"),
+                    weights.linear(f"decoder.{i}.query"),
+                    weights.linear(f"decoder.{i}.context"),
                 )
-                for layer in cast(list[DecoderLayer], list(model.decoder))
+                for i in range(config.decoder_layers)
             ],
-            pack(model.features),
+            weights.linear("features"),
         )
 
-    def encode(self, source: Tensor) -> tuple[State, State]:
-        real = source_mask(source)
-        memory = self.encoder.read(
-            source[real],
-            real.sum(dim=1, dtype=torch.int32),
-            self.model.source_embedding.weight,
-            self.model.encoder.embed.positions(0, source.size(1)).contiguous(),
-        )
-        return memory, KVCache.empty(source.size(0))
+    def encode(self, tokens: Tokens, lengths: Counts) -> tuple[EncoderMemory, KVCache]:
+        vectors = positions.learned(self.source_positions, int(lengths.max(initial=0)))
+        memory = self.encoder.read(tokens, lengths, self.source_embedding, vectors)
+        return memory, KVCache.empty(len(lengths))
 
     def _tables(self, count: int) -> PositionTables:
-        return PositionTables(self.model.embed.positions(0, count).contiguous())
+        return PositionTables(positions.learned(self.target_positions, count))

@@ -1,46 +1,41 @@
-"""The Transformer, for search in kernels.
-
-Dimensions: B sentences, S source tokens, D width, H heads; see `models.base`.
-"""
+"""The Transformer, for search in kernels."""
 
 from dataclasses import replace
-from typing import cast
+from typing import Literal, cast
 
-import torch
-from torch import Tensor, nn
-
+from seq2seq_cli.config.models import ModelConfig, Scaling, TransformerConfig
+from seq2seq_cli.inference import positions
 from seq2seq_cli.inference.base import InferenceModel
-from seq2seq_cli.inference.linear import pack
+from seq2seq_cli.inference.weights import ModelWeights
+from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens
 from seq2seq_cli.kernels.inference import transformer as kernels
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
-from seq2seq_cli.models.base import State, TranslationModel
-from seq2seq_cli.models.layers import source_mask
-from seq2seq_cli.models.transformer import Side, Transformer
-from seq2seq_cli.models.transformer_layers import (
-    CausalAttention,
-    DecoderLayer,
-    EncoderLayer,
-    Scaling,
-)
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
+
+Side = Literal["source", "target"]
 
 
 class TransformerInference(InferenceModel):
     """A Transformer whose encoder reads a batch in one call."""
 
-    model_class = Transformer
+    Config = TransformerConfig
+    config: TransformerConfig
 
     @classmethod
-    def supports(cls, model: TranslationModel) -> bool:
+    def supports(cls, config: ModelConfig) -> bool:
         """Exclude what stands in for self-attention in the decoder: average attention, SSRU."""
-        return isinstance(model, Transformer) and model.config.decoder_attention == "self"
+        return cast(TransformerConfig, config).decoder_attention == "self"
 
-    def __init__(self, model: TranslationModel) -> None:
-        model = cast(Transformer, model)
-        config = model.config
-        encoder = cast(list[EncoderLayer], list(model.encoder))
-        decoder = cast(list[DecoderLayer], list(model.decoder))
-        self.model = model
-        self.output = pack(model.output)
+    def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
+        self.config = config = cast(TransformerConfig, config)
+        self.output = weights.linear("target_embedding")
+        self.source_embedding = weights.source_embedding()
+        self.learned_positions: dict[Side, Floats] = {}
+        if config.positions == "learned":
+            self.learned_positions = {
+                "source": weights["source_positions.embedding.weight"],
+                "target": weights["target_positions.embedding.weight"],
+            }
         scaling = Scaling.of(config)
         settings = kernels.TransformerSettings(
             width=config.width,
@@ -48,79 +43,77 @@ class TransformerInference(InferenceModel):
             feed_forward=config.feed_forward,
             activation=config.activation,
             pre_norm=config.norm == "pre",
-            dtype=torch.float16 if self.output.eight_bits else torch.float32,
+            dtype=weights.keys_values_type,
             residual=scaling.encoder_residual,
-            embedding_scale=model.scale,
+            embedding_scale=config.width**0.5,
         )
+        has_last_norm = config.norm == "pre"
         self.encoder = kernels.Encoder(
             settings,
-            [_encoder_layer(layer) for layer in encoder],
-            _last_norm(model.encoder_norm),
-            [pack(layer.cross_attention.key_value) for layer in decoder],
+            [_encoder_layer(weights, f"encoder.{i}") for i in range(config.encoder_layers)],
+            weights.norm("encoder_norm") if has_last_norm else None,
+            [
+                weights.linear(f"decoder.{i}.cross_attention.key_value")
+                for i in range(config.decoder_layers)
+            ],
         )
         self.decoder = kernels.decoder(
             replace(settings, residual=scaling.decoder_residual),
-            TargetEmbedding(model.target_embedding.weight, self._tables),
-            [_decoder_layer(layer) for layer in decoder],
-            _last_norm(model.decoder_norm),
+            TargetEmbedding(weights["target_embedding.weight"], self._tables),
+            [_decoder_layer(weights, f"decoder.{i}") for i in range(config.decoder_layers)],
+            weights.norm("decoder_norm") if has_last_norm else None,
         )
 
-    def encode(self, source: Tensor) -> tuple[State, State]:
-        real, length = source_mask(source), source.size(1)
+    def encode(self, tokens: Tokens, lengths: Counts) -> tuple[EncoderMemory, KVCache]:
+        longest = int(lengths.max(initial=0))
         memory = self.encoder.read(
-            source[real],
-            real.sum(dim=1, dtype=torch.int32),
-            self.model.source_embedding.weight,
-            self._positions("source", 0, length),
-            self._rotations(0, length),
+            tokens,
+            lengths,
+            self.source_embedding,
+            self._positions("source", longest),
+            self._rotations(longest),
         )
-        return memory, KVCache.empty(source.size(0))
+        return memory, KVCache.empty(len(lengths))
 
     def _tables(self, count: int) -> PositionTables:
-        return PositionTables(self._positions("target", 0, count), self._rotations(0, count))
+        return PositionTables(self._positions("target", count), self._rotations(count))
 
-    def _positions(self, side: Side, start: int, length: int) -> Tensor | None:
-        vectors = self.model.position_vectors(side, start, length)
-        return None if vectors is None else vectors.contiguous()
+    def _positions(self, side: Side, length: int) -> Floats | None:
+        """Vectors (length, D) added to embeddings, if positions are encoded so."""
+        if self.config.positions == "learned":
+            return positions.learned(self.learned_positions[side], length)
+        if self.config.positions == "sinusoidal":
+            return positions.sinusoids(positions.table_size(length), self.config.width)
+        return None
 
-    def _rotations(self, start: int, length: int) -> Tensor | None:
+    def _rotations(self, length: int) -> Floats | None:
         """Cosines and sines of positions: (length, 2, D / H / 2)."""
-        rotations = self.model.rotations(start, length, torch.device("cpu"))
-        return None if rotations is None else torch.stack(rotations, dim=1)
+        if self.config.positions != "rotary":
+            return None
+        size = positions.table_size(length)
+        return positions.rotations(size, self.config.width // self.config.heads)
 
 
-def _encoder_layer(layer: EncoderLayer) -> kernels.TransformerLayer:
+def _encoder_layer(weights: ModelWeights, name: str) -> kernels.TransformerLayer:
     return kernels.TransformerLayer(
-        pack(layer.attention.query_key_value),
-        pack(layer.attention.output),
-        pack(layer.feed_forward.inner),
-        pack(layer.feed_forward.outer),
-        _norm(layer.attention_sublayer.norm),
-        _norm(layer.feed_forward_sublayer.norm),
+        weights.linear(f"{name}.attention.query_key_value"),
+        weights.linear(f"{name}.attention.output"),
+        weights.linear(f"{name}.feed_forward.inner"),
+        weights.linear(f"{name}.feed_forward.outer"),
+        weights.norm(f"{name}.attention_sublayer.norm"),
+        weights.norm(f"{name}.feed_forward_sublayer.norm"),
     )
 
 
-def _decoder_layer(layer: DecoderLayer) -> kernels.TransformerLayer:
-    past = cast(CausalAttention, layer.self_attention)
+def _decoder_layer(weights: ModelWeights, name: str) -> kernels.TransformerLayer:
     return kernels.TransformerLayer(
-        pack(past.query_key_value),
-        pack(past.output),
-        pack(layer.feed_forward.inner),
-        pack(layer.feed_forward.outer),
-        _norm(layer.self_sublayer.norm),
-        _norm(layer.feed_forward_sublayer.norm),
-        pack(layer.cross_attention.query),
-        pack(layer.cross_attention.output),
-        _norm(layer.cross_sublayer.norm),
-    )
-
-
-def _last_norm(norm: nn.Module) -> kernels.NormWeights | None:
-    return None if isinstance(norm, nn.Identity) else _norm(norm)
-
-
-def _norm(norm: nn.Module) -> kernels.NormWeights:
-    bias = getattr(norm, "bias", None)
-    return kernels.NormWeights(
-        cast(Tensor, norm.weight).detach(), None if bias is None else bias.detach()
+        weights.linear(f"{name}.self_attention.query_key_value"),
+        weights.linear(f"{name}.self_attention.output"),
+        weights.linear(f"{name}.feed_forward.inner"),
+        weights.linear(f"{name}.feed_forward.outer"),
+        weights.norm(f"{name}.self_sublayer.norm"),
+        weights.norm(f"{name}.feed_forward_sublayer.norm"),
+        weights.linear(f"{name}.cross_attention.query"),
+        weights.linear(f"{name}.cross_attention.output"),
+        weights.norm(f"{name}.cross_sublayer.norm"),
     )

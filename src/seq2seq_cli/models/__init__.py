@@ -5,6 +5,7 @@ To read them, begin with `base` and the shortest model, `rnn`.
 - `base`: the interface of a model, its table of weights and its parameter groups
 - `layers`: layers that more than one architecture is built from
 - `kv_cache`: keys and values of the tokens decoded so far
+- `quantization`: linear layers with 8-bit weights
 - `attention`: the score functions and scopes of attention to the source
 - `attention_capture`: attention weights, captured while a model runs
 - `recurrent`: recurrent encoders and decoders
@@ -16,8 +17,14 @@ To read them, begin with `base` and the shortest model, `rnn`.
 - `transformer`: self-attention
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
 from seq2seq_cli.config.models import ModelConfig, Vocabulary, model_config
-from seq2seq_cli.config.settings import require
 from seq2seq_cli.models.attention_capture import capture_attention, source_attentions
 from seq2seq_cli.models.attention_rnn import AttentionRnn
 from seq2seq_cli.models.base import State, TranslationModel, Weight, reorder_state
@@ -34,8 +41,8 @@ __all__ = [
     "Weight",
     "build",
     "capture_attention",
-    "check_attends_to_source",
     "model_config",
+    "model_of_arrays",
     "reorder_state",
     "source_attentions",
 ]
@@ -45,16 +52,18 @@ ARCHITECTURES: dict[str, type[TranslationModel]] = {
 }
 
 
-def check_attends_to_source(model: TranslationModel, purpose: str) -> None:
-    """Raise InputError, which begins with the purpose, unless the model attends to the source."""
-    *others, last = (name for name, kind in ARCHITECTURES.items() if kind.attends_to_source)
-    require(
-        model.attends_to_source,
-        f"{purpose} needs attention to the source, which the architecture "
-        f"{model.config.architecture} does not have; {', '.join(others)} and {last} have it",
-    )
-
-
 def build(config: ModelConfig, vocabulary: Vocabulary) -> TranslationModel:
     """Make the model, with fresh weights from torch's random state."""
     return ARCHITECTURES[config.architecture](config, vocabulary)
+
+
+def model_of_arrays(
+    config: ModelConfig, vocabulary: Vocabulary, arrays: Mapping[str, npt.NDArray[Any]]
+) -> TranslationModel:
+    """Make a model in evaluation mode with copies of weights, which fit it, by name."""
+    with torch.random.fork_rng(devices=[]):
+        model = build(config, vocabulary)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(torch.from_numpy(np.array(arrays[name])))
+    return model.eval()

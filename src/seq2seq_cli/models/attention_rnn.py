@@ -25,7 +25,7 @@ class AttentionRnn(TranslationModel):
     """
 
     Config = AttentionRnnConfig
-    attends_to_source = True
+    attends_to_source = AttentionRnnConfig.attends_to_source
 
     def __init__(self, config: AttentionRnnConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)

@@ -143,7 +143,7 @@ class Conv(TranslationModel):
     """
 
     Config = ConvConfig
-    attends_to_source = True
+    attends_to_source = ConvConfig.attends_to_source
 
     def __init__(self, config: ConvConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)

@@ -10,7 +10,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from seq2seq_cli.config.models import TransformerConfig, Vocabulary
+from seq2seq_cli.config.models import Scaling, TransformerConfig, Vocabulary
 from seq2seq_cli.kernels.autograd.packing import Layout, Pairs, layouts
 from seq2seq_cli.models.base import State, TranslationModel
 from seq2seq_cli.models.kv_cache import PackedTarget
@@ -30,7 +30,6 @@ from seq2seq_cli.models.transformer_layers import (
     EncoderLayer,
     Mask,
     Rotations,
-    Scaling,
     normalisation,
     scale_weights,
 )
@@ -46,7 +45,7 @@ class Transformer(TranslationModel):
     """
 
     Config = TransformerConfig
-    attends_to_source = True
+    attends_to_source = TransformerConfig.attends_to_source
     config: TransformerConfig
 
     def __init__(self, config: TransformerConfig, vocabulary: Vocabulary) -> None:

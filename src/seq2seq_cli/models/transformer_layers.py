@@ -4,14 +4,13 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.config.models import Scaling, TransformerConfig
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd.packing import Pairs
 from seq2seq_cli.models.base import State
@@ -190,25 +189,6 @@ class Sublayer(nn.Module):
             x = x * self.scale
         x = self.dropout.add(x, result)
         return x if self.pre else cast(Tensor, self.norm(x))
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Factors of residual connections and of initial weights, for each side."""
-
-    encoder_residual: float = 1.0
-    encoder_weight: float = 1.0
-    decoder_residual: float = 1.0
-    decoder_weight: float = 1.0
-
-    @classmethod
-    def of(cls, config: TransformerConfig) -> "Scaling":
-        """Those of DeepNorm (Wang 2022, table 1) for norm = "deep", otherwise 1."""
-        if config.norm != "deep":
-            return cls()
-        encoder, decoder = config.encoder_layers, config.decoder_layers
-        both = (encoder**4 * decoder) ** (1 / 16)
-        return cls(0.81 * both, 0.87 / both, (3 * decoder) ** 0.25, (12 * decoder) ** -0.25)
 
 
 class EncoderLayer(nn.Module):

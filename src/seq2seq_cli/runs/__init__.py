@@ -4,15 +4,16 @@ To read it, begin with `layout` and `run_folder`.
 
 - `layout`: what lies where in a run folder
 - `lock`: only one training writes into a run folder
-- `tensors`: safetensors files that carry their hash
+- `arrays`: weights of safetensors files, mapped and checked
+- `tensors`: safetensors files that carry their hash, from and to PyTorch
 - `metrics`: metrics.jsonl, the record of training
 - `checkpoints`: the state of training, and weights saved to be averaged
 - `tokenizers`: the tokenizers of both sides
 - `run_config`: the settings of a run, in config.toml
 - `run_folder`: the folder as a whole
 
-`layout`, `lock` and `run_config` are free of torch, so that a command can refuse a wrong path or
-setting at once. Nothing is pickled: reading a stranger's folder runs none of its code. A file or a
-checkpoint appears in one step (temporary name, fsync, rename), so that a kill leaves either the old
-or the new one.
+All but `tensors` are free of torch until they write, so that translating needs none, and a command
+can refuse a wrong path or setting at once. Nothing is pickled: reading a stranger's folder runs
+none of its code. A file or a checkpoint appears in one step (temporary name, fsync, rename), so
+that a kill leaves either the old or the new one.
 """

@@ -6,13 +6,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from seq2seq_cli.data.contents import Hashes
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.runs.tensors import load_tensors, save_tensors
+from seq2seq_cli.runs import tensors
 from seq2seq_cli.text import replace_file, sync_directory
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Names in state.json as older versions wrote them -> names of today.
 OLDER_NAMES = {
@@ -97,8 +99,8 @@ class TrainingState:
 class Checkpoint:
     """The content of one checkpoint directory."""
 
-    weights: dict[str, Tensor]
-    optimizer: dict[str, Tensor]  # also random states, as random/…, a moving average, as average/…
+    weights: "dict[str, Tensor]"
+    optimizer: "dict[str, Tensor]"  # also random states as random/…, moving averages as average/…
     state: TrainingState
 
 
@@ -112,14 +114,14 @@ class SavedWeights:
         """The file with the weights of an update."""
         return self.folder / f"update-{update:08d}.safetensors"
 
-    def save(self, update: int, weights: Mapping[str, Tensor]) -> None:
+    def save(self, update: int, weights: "Mapping[str, Tensor]") -> None:
         """Save the weights of an update."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(self.path(update), weights)
+        tensors.save_tensors(self.path(update), weights)
 
-    def load(self, update: int) -> dict[str, Tensor]:
+    def load(self, update: int) -> "dict[str, Tensor]":
         """Read the weights of an update. Raises InputError if they are missing or damaged."""
-        return load_tensors(self.path(update))
+        return tensors.load_tensors(self.path(update))
 
     def updates(self) -> list[int]:
         """The updates whose weights are saved, oldest first."""
@@ -153,8 +155,8 @@ class Checkpoints:
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             temporary.mkdir(parents=True)
-            save_tensors(temporary / "weights.safetensors", checkpoint.weights)
-            save_tensors(temporary / "optimizer.safetensors", checkpoint.optimizer)
+            tensors.save_tensors(temporary / "weights.safetensors", checkpoint.weights)
+            tensors.save_tensors(temporary / "optimizer.safetensors", checkpoint.optimizer)
             replace_file(temporary / "state.json", checkpoint.state.to_json().encode())
             temporary.rename(final)
             sync_directory(self.folder)
@@ -174,8 +176,8 @@ class Checkpoints:
             return None
         state = _read_state(path)
         checkpoint = Checkpoint(
-            weights=load_tensors(path / "weights.safetensors"),
-            optimizer=load_tensors(path / "optimizer.safetensors"),
+            weights=tensors.load_tensors(path / "weights.safetensors"),
+            optimizer=tensors.load_tensors(path / "optimizer.safetensors"),
             state=state,
         )
         self._remove_stale(state)  # left where a kill came right after the rename

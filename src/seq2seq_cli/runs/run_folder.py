@@ -6,14 +6,15 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from seq2seq_cli.config.models import ModelConfig, model_config
 from seq2seq_cli.config.settings import with_todays_names
+from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import TranslationModel, build
+from seq2seq_cli.inference.plain_model import PlainModel
+from seq2seq_cli.padding import Ids
+from seq2seq_cli.runs.arrays import check_shapes, load_arrays, save_arrays
 from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
 from seq2seq_cli.runs.layout import (
     FINISHED,
@@ -29,9 +30,13 @@ from seq2seq_cli.runs.layout import (
 from seq2seq_cli.runs.lock import locked
 from seq2seq_cli.runs.metrics import Metrics
 from seq2seq_cli.runs.run_config import ConfigFile, CorpusFacts, RunConfig
-from seq2seq_cli.runs.tensors import load_tensors, load_weights, load_with_label, save_tensors
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import Warn, replace_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from seq2seq_cli.models import TranslationModel
 
 
 class RunFolder:
@@ -113,45 +118,59 @@ class RunFolder:
         """Read the tokenizers. Raises InputError if one is missing, damaged or another's."""
         return Tokenizers.load(self.path, self.config.hashes())
 
-    def load_model(self) -> TranslationModel:
-        """Read the model to translate with, in evaluation mode on the CPU.
+    def load_plain_model(self) -> PlainModel:
+        """Read the settings and weights to translate with; the weights are mapped.
 
         Raises InputError for a folder that is incomplete, damaged or mismatched.
         """
-        return self.load_model_and_hash()[0]
+        return self._load_weights()[0]
 
-    def load_model_and_hash(self) -> tuple[TranslationModel, str]:
+    def load_model(self) -> "TranslationModel":
+        """As `load_plain_model`, as a model in PyTorch, in evaluation mode on the CPU."""
+        return self.load_plain_model().in_torch()
+
+    def load_model_and_hash(self) -> "tuple[TranslationModel, str]":
         """As `load_model`, with the SHA-256 of its weights: both of one file, also in training."""
-        config = self.load_config().model
-        model = build(config, self.config.vocabulary())
+        model, sha256 = self._load_weights()
+        return model.in_torch(), sha256
+
+    def _load_weights(self) -> tuple[PlainModel, str]:
+        """Read the model and the SHA-256 of its weights."""
+        config, vocabulary = self.load_config().model, self.config.vocabulary()
         path = self.path / WEIGHTS
         if not path.is_file():
             raise InputError(
                 f"{path} is missing: training here has not reached its first validation yet, "
                 "or the file was lost"
             )
-        tensors, label = load_with_label(path)
-        load_weights(model, tensors, path)
+        arrays, label = load_arrays(path)
+        check_shapes(
+            {name: array.shape for name, array in arrays.items()},
+            weight_shapes(config, vocabulary),
+            path,
+        )
         check_trained_settings(config, label, path)
-        return model.eval(), label["sha256"]
+        return PlainModel(config, vocabulary, arrays), label["sha256"]
 
-    def save_model(self, weights: Mapping[str, Tensor]) -> None:
+    def save_model(self, weights: "Mapping[str, Tensor]") -> None:
         """Replace the weights to translate with, labelled with the settings of the model."""
+        from seq2seq_cli.runs.tensors import save_tensors
+
         save_tensors(self.path / WEIGHTS, weights, dataclasses.asdict(self.load_config().model))
 
-    def save_shortlist(self, translations: Tensor, common: Tensor) -> None:
+    def save_shortlist(self, translations: Ids, common: Ids) -> None:
         """Write the most likely translations (V, n) of source tokens, and common targets (m,)."""
-        save_tensors(self.path / SHORTLIST, {"translations": translations, "common": common})
+        save_arrays(self.path / SHORTLIST, {"translations": translations, "common": common})
 
-    def load_shortlist(self) -> tuple[Tensor, Tensor]:
+    def load_shortlist(self) -> tuple[Ids, Ids]:
         """Read what `save_shortlist` wrote. Raises InputError if it is missing or damaged."""
         path = self.path / SHORTLIST
         if not path.is_file():
             raise InputError(
                 f"{path} is missing: the run was trained without one; leave out --shortlist"
             )
-        tensors = load_tensors(path)
-        return tensors["translations"], tensors["common"]
+        arrays, _ = load_arrays(path)
+        return arrays["translations"], arrays["common"]
 
     # The end of training
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from seq2seq_cli.config.models import Vocabulary
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.models import Vocabulary
 from seq2seq_cli.runs.layout import JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER
 from seq2seq_cli.text import replace_file
 from seq2seq_cli.tokenization.tokenizer import Tokenizer

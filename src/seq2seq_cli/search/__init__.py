@@ -4,15 +4,21 @@
 - `request`: a batch with the limits of each sentence
 - `hypothesis`: a finished translation
 - `shortlist`: the likely target words of a source
+- `predictor`: what finds and scores translations
+- `engine`: models in kernels, without torch
+
+The reference in PyTorch:
+
 - `alignment`: attention to the source as an alignment
-- `predictor`: one model or an ensemble
+- `torch_predictor`: one model or an ensemble
 - `decoding`: the logits of the next token, step by step
+- `candidates`: the best extensions of hypotheses
 - `constraints`: control symbols, repetition, lengths, prefixes, coverage
-- `torch_beam`: beam search in PyTorch, the reference
-- `kernel_beam`: the same in kernels
-- `beam`: beam search by either of them
+- `torch_beam`: the steps of beam search
+- `beam`: beam search
 - `sampling`: random drawing
 - `methods`: the one of both that the options ask for
+- `choice`: kernels or PyTorch for a model
 """
 
 from importlib import import_module
@@ -20,35 +26,41 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seq2seq_cli.config.search import SearchOptions
-    from seq2seq_cli.search.alignment import attention_to_source
     from seq2seq_cli.search.beam import beam_search
+    from seq2seq_cli.search.choice import predictor_for
+    from seq2seq_cli.search.engine import EnginePredictor
     from seq2seq_cli.search.hypothesis import Hypothesis
     from seq2seq_cli.search.methods import search
     from seq2seq_cli.search.predictor import Predictor
     from seq2seq_cli.search.prefix import ForcedPrefix
     from seq2seq_cli.search.sampling import sample
     from seq2seq_cli.search.shortlist import Shortlist
+    from seq2seq_cli.search.torch_predictor import TorchPredictor
 
 __all__ = [
+    "EnginePredictor",
     "ForcedPrefix",
     "Hypothesis",
     "Predictor",
     "SearchOptions",
     "Shortlist",
-    "attention_to_source",
+    "TorchPredictor",
     "beam_search",
+    "predictor_for",
     "sample",
     "search",
 ]
 
 _FILES = {
+    "EnginePredictor": "search.engine",
     "ForcedPrefix": "search.prefix",
     "Hypothesis": "search.hypothesis",
     "Predictor": "search.predictor",
     "SearchOptions": "config.search",
     "Shortlist": "search.shortlist",
-    "attention_to_source": "search.alignment",
+    "TorchPredictor": "search.torch_predictor",
     "beam_search": "search.beam",
+    "predictor_for": "search.choice",
     "sample": "search.sampling",
     "search": "search.methods",
 }

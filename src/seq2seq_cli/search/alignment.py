@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seq2seq_cli.models import TranslationModel, capture_attention, check_attends_to_source
+from seq2seq_cli.config.models import check_attends_to_source
+from seq2seq_cli.models import TranslationModel, capture_attention
 
 
 @torch.inference_mode()
@@ -20,7 +21,7 @@ def attention_to_source(
     total = torch.zeros((), device=source.device)
     count = 0
     for model in models:
-        check_attends_to_source(model, "word alignment")
+        check_attends_to_source(model.config, "word alignment")
         with capture_attention(model) as captured:
             model(source, target)
         for calls in captured:

@@ -1,7 +1,7 @@
 """Constraints on translations: control symbols, repetition, lengths, prefixes, coverage.
 
-Each is a class here and a line in CONSTRAINTS, in the order in which they are applied. Search in
-kernels serves a request only if every constraint in it says `in_kernels`.
+Each is a class here and a line in CONSTRAINTS, in the order in which they are applied. This is the
+reference in PyTorch.
 
 Dimensions: B sentences, K hypotheses of each, N = B x K rows of hypotheses, S source tokens,
 T target tokens, V columns of logits.
@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from seq2seq_cli.inference.candidates import log_sum_exp
+from seq2seq_cli.search.candidates import log_sum_exp
 from seq2seq_cli.search.decoding import Decoding
 from seq2seq_cli.search.prefix import ForcedPrefix
 from seq2seq_cli.search.request import Request, Sentence
@@ -247,20 +247,21 @@ class CoveragePenalty(Constraint):
 
     LEAST = 1e-6  # a source token that nothing looked at would cost infinitely much
 
-    def __init__(self, beta: float, source: Tensor) -> None:
+    def __init__(self, beta: float, lengths: Sequence[int]) -> None:
         self.beta = beta
-        self.coverage = (source == PAD).float()  # (N, S), the sum of attention; padding is covered
+        padding = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+        self.coverage = padding.float()  # (N, S), the sum of attention; padding is covered
 
     @classmethod
     def of(cls, request: Request) -> "CoveragePenalty | None":
         beta = request.options.coverage_penalty
-        return cls(beta, request.source) if beta else None
+        return cls(beta, request.lengths) if beta else None
 
     def extend(self, origins: Tensor, tokens: Tensor, attention: Tensor) -> None:
-        self.coverage = (self.coverage + attention).index_select(0, origins)
+        self.coverage = (self.coverage.to(attention) + attention).index_select(0, origins)
 
     def keep(self, rows: Tensor) -> None:
-        self.coverage = self.coverage.index_select(0, rows)
+        self.coverage = self.coverage.to(rows.device).index_select(0, rows)
 
     def final_score(self, row: int) -> float:
         covered = self.coverage[row].clamp(self.LEAST, 1.0).log().sum()

@@ -4,19 +4,18 @@ Dimensions: B sentences still searched, K hypotheses of each, N rows of hypothes
 S source tokens, V columns of logits.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from seq2seq_cli.inference import InferenceModel, select_outputs
-from seq2seq_cli.kernels.inference.beams import Beams, Search, SearchInputs
-from seq2seq_cli.kernels.inference.decoding import KVCache
-from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
-from seq2seq_cli.kernels.inference.linear import Linear
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.models import State, capture_attention, reorder_state
-from seq2seq_cli.search.predictor import Predictor
-from seq2seq_cli.search.request import Request
+from seq2seq_cli.models.quantization import select_outputs
+from seq2seq_cli.search.request import ForcedPrefixes, Request
+from seq2seq_cli.search.torch_predictor import TorchPredictor
+from seq2seq_cli.symbols import PAD
 
 
 class Decoding:
@@ -26,26 +25,31 @@ class Decoding:
     """
 
     def __init__(
-        self, predictor: Predictor, source: Tensor, prefix_tokens: Tensor | None = None
+        self,
+        predictor: TorchPredictor,
+        source: Tensor,
+        prefix_tokens: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        """Read (B, S) ids. `prefix_tokens` (B, any), PAD where there is none, are on every list."""
+        """Read (B, S) ids. `prefix_tokens` of a sentence are on its shortlist anyway."""
         self._predictor = predictor
         # (V,), the token of each column of logits; None: column and token have the same number
         self.column_tokens: Tensor | None = None
         self._absent: Tensor | None = None  # (B, V), columns that are not on a sentence's list
         # Where models looked in the last step, if it is captured: (N, S), the mean over all heads
         self.attention = torch.empty(0)
-        self._models = predictor.search_models()
-        self._outputs = [model.output for model in self._models]
+        self.device = source.device
+        self._models = predictor.models
+        self._outputs: list[nn.Module] = [model.output for model in self._models]
         if predictor.shortlist is not None:
-            columns, self._absent = predictor.shortlist.of(source, prefix_tokens)
-            self._outputs = [select_outputs(model.output, columns) for model in self._models]
-            self.column_tokens = columns
+            columns, absent = predictor.shortlist.of(source.tolist(), prefix_tokens)
+            self.column_tokens = torch.from_numpy(columns).to(self.device)
+            self._absent = torch.from_numpy(absent).to(self.device)
+            self._outputs = [
+                select_outputs(model.output, self.column_tokens) for model in self._models
+            ]
         memories, states = zip(*(model.encode(source) for model in self._models), strict=True)
         self._memories: tuple[State, ...] = memories
         self._states: tuple[State, ...] = states
-        # Whether each row may have a memory of its own, which costs no more than one a sentence
-        self.rows_are_independent = all(isinstance(memory, EncoderMemory) for memory in memories)
 
     def step(self, tokens: Tensor) -> Tensor:
         """Read the next token (N,) of every hypothesis; return logits (N, V) of the one after it.
@@ -76,7 +80,7 @@ class Decoding:
         for i, model in enumerate(self._models):
             inputs = tokens[:, None], self._states[i], self._memories[i]
             if self._predictor.captures_attention:
-                with capture_attention(self._predictor.models[i]) as captured:
+                with capture_attention(model) as captured:
                     own, state = model.decode(*inputs)
                 # (B, H, K, S) of each layer, which is called once
                 attention += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in captured]
@@ -89,36 +93,12 @@ class Decoding:
         self._states = tuple(states)
         return hidden
 
-    def finish_in_kernels(self, beams: Beams) -> bool:
-        """Run all steps of a search in kernels if one model predicts and its decoder is in kernels.
-
-        Returns whether the search was run. Raises SearchStoppedError.
-        """
-        model = self._models[0]
-        if len(self._models) > 1 or not isinstance(model, InferenceModel):
-            return False
-        inputs = SearchInputs(
-            decoder=model.decoder,
-            output=cast(Linear, self._outputs[0]),
-            cache=cast(KVCache, self._states[0]),
-            memory=cast(EncoderMemory, self._memories[0]),
-            column_tokens=self.column_tokens,
-            absent=self._absent,
-        )
-        search = Search(beams, inputs)
-        while search.run():
-            self._predictor.check_not_stopped()
-        return True
-
     def reorder(self, rows: Tensor) -> None:
         """Go on in row i with the state of row rows[i], which is of the same sentence."""
         self._states = cast(tuple[State, ...], reorder_state(self._states, rows))
 
     def keep(self, sentences: Tensor, rows: Tensor) -> None:
-        """Go on with these sentences only, in row i with the state of row rows[i].
-
-        If rows are independent, `sentences` may be those of each row.
-        """
+        """Go on with these sentences only, in row i with the state of row rows[i]."""
         self._memories = cast(tuple[State, ...], reorder_state(self._memories, sentences))
         if self._absent is not None:
             self._absent = self._absent.index_select(0, sentences)
@@ -141,9 +121,17 @@ class Decoding:
         return columns if self.column_tokens is None else self.column_tokens[columns]
 
 
-def begin(predictor: Predictor, request: Request) -> tuple[Decoding, Request]:
-    """Begin to predict the targets of a request; its prefixes become those that a shortlist has."""
+def request_for(source: Tensor, options: SearchOptions, prefixes: ForcedPrefixes = ()) -> Request:
+    """Work out the limits for ids (B, S)."""
+    return Request.of((source != PAD).sum(dim=1).tolist(), options, prefixes)
+
+
+def begin(predictor: TorchPredictor, source: Tensor, request: Request) -> tuple[Decoding, Request]:
+    """Begin to predict the targets of ids (B, S).
+
+    The prefixes of the request become those that a shortlist has.
+    """
     tokens = request.prefix_tokens
-    decoding = Decoding(predictor, request.source, tokens)
+    decoding = Decoding(predictor, source, tokens)
     lists = None if tokens is None else decoding.lists()
     return decoding, request if lists is None else request.within(lists)

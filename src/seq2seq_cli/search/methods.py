@@ -7,13 +7,13 @@ from torch import Tensor
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.search.beam import beam_search
 from seq2seq_cli.search.hypothesis import Hypothesis
-from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.request import ForcedPrefixes
 from seq2seq_cli.search.sampling import sample
+from seq2seq_cli.search.torch_predictor import TorchPredictor
 
 
 def search(
-    predictor: Predictor,
+    predictor: TorchPredictor,
     source: Tensor,
     options: SearchOptions,
     prefixes: ForcedPrefixes = (),

@@ -1,21 +1,25 @@
-"""One model or an ensemble, with a shortlist if there is one.
+"""What finds and scores translations: one model, or several as an ensemble.
 
-Dimensions: B sentences, S source tokens, T target tokens.
+Dimensions: B sentences, S source tokens, T target tokens, L layers, H heads.
 """
 
 import copy
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.inference import SearchModel, check_weights, prepare_for_search
-from seq2seq_cli.models import TranslationModel, check_attends_to_source
-from seq2seq_cli.search.shortlist import Shortlist
-from seq2seq_cli.symbols import PAD
+from seq2seq_cli.kernels.arrays import Floats
+from seq2seq_cli.search.hypothesis import Hypothesis
+from seq2seq_cli.search.request import ForcedPrefixes
+
+Sentences = Sequence[Sequence[int]]  # token ids of each
 
 
 class SearchStoppedError(Exception):
@@ -25,74 +29,76 @@ class SearchStoppedError(Exception):
         super().__init__("this search was told to stop")
 
 
-class Predictor:
+class Predictor(ABC):
     """Predicts with one model, or with the weighted mean of the probabilities of several.
 
-    With `captures_attention` search learns where the models look in the source. Raises InputError
-    for weights that do not fit the models, and if there is no attention to capture; NoNumbersError
-    if a model's own weights are not finite.
+    Sources end with EOS. Raises InputError for weights that do not fit the models.
     """
 
-    def __init__(
-        self,
-        models: Sequence[TranslationModel],
-        weights: Sequence[float] = (),
-        shortlist: Shortlist | None = None,
-        *,
-        captures_attention: bool = False,
-    ) -> None:
+    configs: tuple[ModelConfig, ...]
+
+    def __init__(self, count: int, weights: Sequence[float] = ()) -> None:
+        """`weights` are one number for each of the `count` models, or none."""
         require(
-            len(weights) in (0, len(models))
+            len(weights) in (0, count)
             and all(0 < weight < math.inf for weight in weights)
             and sum(weights) < math.inf,
             f"weights {','.join(f'{w:g}' for w in weights)}: one number above 0 for each run is "
-            f"allowed, of a finite sum; runs: {len(models)}",
+            f"allowed, of a finite sum; runs: {count}",
         )
-        self.models = tuple(models)
-        self._prepared: tuple[SearchModel, ...] | None = None
         self._stopped = threading.Event()
-        weights = list(weights) or [1.0] * len(models)
+        weights = list(weights) or [1.0] * count
         total = sum(weights)
-        self.log_weights = [float(torch.tensor(weight / total).log()) for weight in weights]
-        self.shortlist = shortlist
-        self.captures_attention = captures_attention
-        for model in models:
-            check_weights(model)
-        for model in models if captures_attention else ():
-            check_attends_to_source(model, "a coverage penalty")
+        self.log_weights = [float(np.log(np.float32(weight / total))) for weight in weights]
 
     @property
-    def device(self) -> torch.device:
-        return next(self.models[0].parameters()).device
+    @abstractmethod
+    def attends_to_source(self) -> bool:
+        """Whether all models attend to the source."""
 
-    @torch.inference_mode()
-    def token_scores(self, source: Tensor, target: Tensor) -> Tensor:
-        """Compute the natural log-probability of each token of targets, given sources (B, S).
+    @abstractmethod
+    def search(
+        self,
+        sources: Sentences,
+        options: SearchOptions,
+        prefixes: ForcedPrefixes = (),
+        numbers: Sequence[int] | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Find `n_best` translations of each source, best first, or as they are drawn.
 
-        Targets (B, T + 1) begin with BOS and end with EOS, then PAD. Returns (B, T), 0 where the
-        token is PAD. Takes the whole vocabulary, whatever the shortlist.
+        `prefixes` are what translations begin with, one for each source. `numbers` identify the
+        sources when translations are drawn at random; without them their indices do. Raises
+        NoNumbersError if the models' scores are not finite, and SearchStoppedError.
         """
-        by_model = []
-        for model, weight in zip(self.models, self.log_weights, strict=True):
-            hidden = model(source, target[:, :-1])
-            # Sentence by sentence: the logits of a whole batch would take much memory.
-            scores = [model.output(rows).float().log_softmax(dim=1) for rows in hidden]
-            gold = [s.gather(1, t[1:, None])[:, 0] for s, t in zip(scores, target, strict=True)]
-            by_model.append(torch.stack(gold) + weight)
-        return torch.stack(by_model).logsumexp(dim=0).masked_fill(target[:, 1:] == PAD, 0.0)
 
-    def search_models(self) -> tuple[SearchModel, ...]:
-        """The models as search calls them, made ready at the first call.
+    @abstractmethod
+    def token_scores(self, sources: Sentences, targets: Sentences) -> list[list[float]]:
+        """Compute the natural log-probability of each token of targets, which end with EOS.
 
-        What captures attention, and runs in a lower precision by autocast, stays as it is.
+        Takes the whole vocabulary, whatever the shortlist.
         """
-        if self.captures_attention or torch.is_autocast_enabled(self.device.type):
-            return self.models
-        if self._prepared is None:
-            self._prepared = tuple(prepare_for_search(model) for model in self.models)
-        return self._prepared
 
-    def stoppable(self) -> "Predictor":
+    @abstractmethod
+    def attention(self, sources: Sentences, targets: Sentences) -> list[Floats]:
+        """Compute where models look in a source when they predict what follows each target token.
+
+        Targets begin with BOS. Returns (T, S) for each pair, the mean over models, layers and
+        heads. Raises InputError for models without attention to the source.
+        """
+
+    @abstractmethod
+    def attention_by_head(self, source: Sequence[int], target: Sequence[int]) -> Floats:
+        """Compute the attention of each layer and head of the first model, (L, H, T, S).
+
+        Otherwise as `attention`.
+        """
+
+    def check_attends(self, purpose: str) -> None:
+        """Raise InputError, which begins with the purpose, unless all models attend."""
+        for config in self.configs:
+            check_attends_to_source(config, purpose)
+
+    def stoppable(self) -> Self:
         """Copy the predictor, with the same models; `stop` ends only the searches of the copy."""
         copied = copy.copy(self)
         copied._stopped = threading.Event()

@@ -4,12 +4,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from torch import Tensor
-
 from seq2seq_cli.config.search import SearchOptions
-from seq2seq_cli.padding import pad
 from seq2seq_cli.search.prefix import ForcedPrefix
-from seq2seq_cli.symbols import EOS, PAD
+from seq2seq_cli.symbols import EOS
 
 ForcedPrefixes = Sequence[ForcedPrefix | Sequence[int]]  # also as tokens alone
 
@@ -28,14 +25,15 @@ class Sentence:
 class Request:
     """A batch to translate."""
 
-    source: Tensor  # (B, S) ids
+    lengths: tuple[int, ...]  # B, of sources, EOS counted
     options: SearchOptions
     sentences: tuple[Sentence, ...]  # B
 
     @classmethod
-    def of(cls, source: Tensor, options: SearchOptions, prefixes: ForcedPrefixes = ()) -> "Request":
-        """Work out the limits of (B, S) ids; `prefixes` are one for each row, or none at all."""
-        lengths = (source != PAD).sum(dim=1).tolist()
+    def of(
+        cls, lengths: Sequence[int], options: SearchOptions, prefixes: ForcedPrefixes = ()
+    ) -> "Request":
+        """Work out the limits for sources of these lengths; `prefixes` are one for each or none."""
         forced = [
             each if isinstance(each, ForcedPrefix) else ForcedPrefix.of_tokens(each)
             for each in prefixes or [()] * len(lengths)
@@ -50,13 +48,13 @@ class Request:
             )
             for index, (length, prefix) in enumerate(zip(lengths, forced, strict=True))
         )
-        return cls(source, options, tuple(sentences))
+        return cls(tuple(lengths), options, tuple(sentences))
 
     @property
-    def prefix_tokens(self) -> Tensor | None:
-        """Tokens of the prefixes, (B, longest) with PAD at the end; None if there are none."""
+    def prefix_tokens(self) -> list[tuple[int, ...]] | None:
+        """Tokens of the prefixes of all sentences; None if there are none."""
         prefixes = [sentence.prefix.tokens for sentence in self.sentences]
-        return pad(prefixes).to(self.source.device) if any(prefixes) else None
+        return prefixes if any(prefixes) else None
 
     def within(self, lists: Sequence[Container[int]]) -> Self:
         """The request with prefixes of tokens that are on the list of their sentence."""

@@ -17,10 +17,10 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.devices import float64_device
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step
-from seq2seq_cli.search.decoding import Decoding, begin
+from seq2seq_cli.search.decoding import Decoding, begin, request_for
 from seq2seq_cli.search.hypothesis import Hypothesis
-from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.request import ForcedPrefixes, Request, Sentence
+from seq2seq_cli.search.torch_predictor import TorchPredictor
 from seq2seq_cli.symbols import BOS, EOS
 
 # Smaller numbers are 0 to processors that flush subnormal ones.
@@ -38,7 +38,7 @@ class Draw:
 
 @torch.inference_mode()
 def sample(
-    predictor: Predictor,
+    predictor: TorchPredictor,
     source: Tensor,
     options: SearchOptions,
     prefixes: ForcedPrefixes = (),
@@ -50,7 +50,7 @@ def sample(
     Temperature comes before top-p (Holtzman 2020), and does not change what top-k takes.
     Raises NoNumbersError if the model's scores are not finite.
     """
-    decoding, request = begin(predictor, Request.of(source, options, prefixes))
+    decoding, request = begin(predictor, source, request_for(source, options, prefixes))
     draws = [
         [
             Draw(sentence, _random(options, numbers[i] if numbers else i, draw))
@@ -67,13 +67,13 @@ def _draw_all(decoding: Decoding, request: Request, draws: list[Draw]) -> None:
 
     Dimensions: N hypotheses still drawn, each a sentence of its own, so that it can leave alone.
     """
-    options, device = request.options, request.source.device
+    options, device = request.options, decoding.device
     constraints = constraints_for(request)
     if options.n_best > 1:  # the source is read once for all draws of a row
         rows = torch.arange(len(request.sentences), device=device)
         rows = rows.repeat_interleave(options.n_best)
         _keep(decoding, constraints, rows)
-    tokens = request.source.new_full((len(draws), 1), BOS)  # (N, T)
+    tokens = torch.full((len(draws), 1), BOS, device=device)  # (N, T)
     token_scores = torch.empty(len(draws), 0, device=device)  # (N, T - 1)
     while draws:
         step = next_step(decoding, tokens, [draw.limits for draw in draws], constraints)

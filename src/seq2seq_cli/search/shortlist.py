@@ -3,11 +3,14 @@
 A sentence's list depends only on the sentence, so its translation does not depend on the batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
+from seq2seq_cli.kernels.arrays import Tokens
+from seq2seq_cli.padding import Ids
 from seq2seq_cli.symbols import PAD
 
 
@@ -15,23 +18,24 @@ from seq2seq_cli.symbols import PAD
 class Shortlist:
     """The likeliest translations of each source token (Jean 2015), and the commonest words."""
 
-    translations: Tensor  # (source vocabulary, n) target ids
-    common: Tensor  # (any,) target ids on every list, the control symbols 0, 1, … first
+    translations: Ids  # (source vocabulary, n) target ids
+    common: Ids  # (any,) target ids on every list, the control symbols 0, 1, … first
     size: int  # of the target vocabulary
 
-    def of(self, source: Tensor, forced: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Look up the lists for (B, S) ids; `forced` (B, any), PAD-padded, are on them anyway.
+    def of(
+        self, sources: Sequence[Sequence[int]], forced: Sequence[Sequence[int]] | None = None
+    ) -> tuple[Tokens, npt.NDArray[np.bool_]]:
+        """Look up the lists for the tokens of B sentences; those of `forced` are on them anyway.
 
         Returns the tokens on any list (V,), ascending, and which of them are not on a sentence's
         own list (B, V).
         """
-        batch = source.size(0)
-        own = self.translations[source].long()  # (B, S, n)
-        own[source == PAD] = PAD
-        listed = torch.zeros(batch, self.size, dtype=torch.bool, device=source.device)
-        listed.scatter_(1, own.view(batch, -1), True)
+        listed = np.zeros((len(sources), self.size), dtype=np.bool_)
         listed[:, self.common] = True
-        if forced is not None:
-            listed.scatter_(1, forced, True)
-        columns = listed.any(dim=0).nonzero()[:, 0]
-        return columns, ~listed.index_select(1, columns)
+        for row, source in enumerate(sources):
+            tokens = np.asarray(source)
+            listed[row, self.translations[tokens[tokens != PAD]]] = True
+            if forced is not None:
+                listed[row, list(forced[row])] = True
+        columns = np.flatnonzero(listed.any(axis=0)).astype(np.int64)
+        return columns, ~listed[:, columns]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import NoNumbersError
-from seq2seq_cli.inference.candidates import best_extensions
+from seq2seq_cli.search.candidates import best_extensions
 from seq2seq_cli.search.constraints import Constraint, next_step
 from seq2seq_cli.search.decoding import Decoding
 from seq2seq_cli.search.hypothesis import Hypothesis
@@ -61,10 +61,10 @@ class TorchBeamSearch:
         self, decoding: Decoding, request: Request, constraints: Sequence[Constraint]
     ) -> None:
         self.decoding, self.options, self.constraints = decoding, request.options, constraints
-        batch, device = len(request.sentences), request.source.device
+        batch, device = len(request.sentences), decoding.device
         self.results: list[list[Hypothesis]] = [[] for _ in request.sentences]
         self.sentences = [SearchedSentence(sentence) for sentence in request.sentences]
-        self.tokens = request.source.new_full((batch, 1), BOS)  # (N, T)
+        self.tokens = torch.full((batch, 1), BOS, device=device)  # (N, T)
         self.token_scores = torch.empty(batch, 0, device=device)  # (N, T - 1)
         # (B, K), log-probabilities; -inf where a hypothesis has ended, or there is none
         self.scores = torch.zeros(batch, 1, device=device)

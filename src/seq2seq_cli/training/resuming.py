@@ -8,12 +8,13 @@ from typing import Literal
 import torch
 
 from seq2seq_cli.config import auto
+from seq2seq_cli.config.models import check_attends_to_source
 from seq2seq_cli.config.settings import Table, require, toml_value
 from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
 from seq2seq_cli.data.contents import InputFiles
 from seq2seq_cli.data.parallel import target_languages
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.models import Vocabulary, build, check_attends_to_source
+from seq2seq_cli.models import Vocabulary, build
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -194,7 +195,7 @@ def check_model(config: RunConfig, tokenizers: Tokenizers | None) -> None:
     model.freeze(training.freeze)
     if training.guided_alignment:
         guided = f"training.guided_alignment = {training.guided_alignment}"
-        check_attends_to_source(model, guided)
+        check_attends_to_source(model.config, guided)
 
 
 # A run that continues

@@ -19,13 +19,12 @@ from seq2seq_cli.evaluation.metrics import (
     build_metrics,
     tokenizer_for,
 )
-from seq2seq_cli.inference.precision import choose_search_precision
 from seq2seq_cli.kernels.library import build_in_use, library
 from seq2seq_cli.models import TranslationModel, build
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import Predictor, SearchOptions
+from seq2seq_cli.search import SearchOptions, predictor_for
 from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn, counted
 from seq2seq_cli.training.data_faults import faults_of
@@ -242,7 +241,7 @@ def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) ->
     counts = pairs.target.token_counts(sizes.target)
     counts[: len(PIECES)] = counts.max() + 1  # control symbols first
     common = np.sort(np.argsort(-counts, kind="stable")[:SHORTLIST_COMMON]).astype(np.int64)
-    run.save_shortlist(torch.from_numpy(translations), torch.from_numpy(common))
+    run.save_shortlist(translations, common)
     return_memory()
 
 
@@ -288,11 +287,10 @@ def make_validator(
     """What validates the model between updates."""
     training = config.training
     translator = Translator(
-        Predictor([model]),
+        predictor_for(model),
         data.tokenizers,
         config.data.max_length,
         TranslationSettings(search=SearchOptions(beam=training.valid_beam), unknown="keep"),
-        precision=choose_search_precision("auto", machine.device),
     )
     return Validator(
         text=data.valid_text,

@@ -14,7 +14,7 @@ from seq2seq_cli.evaluation.scoring import Score, score
 from seq2seq_cli.evaluation.writing import share_of_short_lines
 from seq2seq_cli.models import TranslationModel, Vocabulary
 from seq2seq_cli.padding import Indices, split_by_tokens
-from seq2seq_cli.search import Predictor
+from seq2seq_cli.search import predictor_for
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.training.cross_entropy import cross_entropy
 from seq2seq_cli.training.diagnosis import (
@@ -39,7 +39,7 @@ class Validator:
     scoring: ScoreOptions
 
     def __call__(self, model: TranslationModel) -> Validation:
-        translator = replace(self.translator, predictor=Predictor([model]))
+        translator = replace(self.translator, predictor=predictor_for(model))
         found = translator.translate(self.text.source)
         hypotheses = [translation.text for translation in found]
         bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"), self.scoring)

@@ -14,14 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.padding import pad
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import ForcedPrefix, attention_to_source
-from seq2seq_cli.symbols import BOS, BYTE, WORD_START
+from seq2seq_cli.search.predictor import Predictor
+from seq2seq_cli.search.prefix import ForcedPrefix
+from seq2seq_cli.symbols import BOS, BYTE, EOS, WORD_START
 from seq2seq_cli.tokenization.language_tags import split_tag
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation.unknown import UNSPACED, UnknownSpan, UnknownText, category
@@ -50,21 +47,19 @@ class Copied:
 
 
 def copy_unknown(
-    models: Sequence[TranslationModel],
+    predictor: Predictor,
     tokenizers: Tokenizers,
-    source: Tensor,
     searched: Sequence[SearchedText],
     hypotheses: Sequence[tuple[int, Sequence[int]]],
 ) -> dict[int, Copied]:
     """Copy what is unknown of the texts into hypotheses; returns the changed ones by their index.
 
-    Hypotheses are given as (row of its text, tokens without EOS); `source` are the ids (B, S) of
-    the texts. A text of nothing but unknown characters is copied as a whole. Without attention to
-    the source nothing else is copied.
+    Hypotheses are given as (row of its text, tokens without EOS). A text of nothing but unknown
+    characters is copied as a whole. Without attention to the source nothing else is copied.
     """
     copied: dict[int, Copied] = {}
     attending: list[int] = []
-    attends = all(model.attends_to_source for model in models)
+    attends = predictor.attends_to_source
     for index, (row, _) in enumerate(hypotheses):
         unknown = searched[row].unknown
         if unknown is not None and unknown.is_all and not searched[row].prefix:
@@ -76,10 +71,11 @@ def copy_unknown(
             attending.append(index)
     if not attending:
         return copied
-    rows = torch.tensor([hypotheses[index][0] for index in attending], device=source.device)
-    targets = pad([[BOS, *hypotheses[index][1]] for index in attending]).to(source.device)
-    attention = attention_to_source(models, source.index_select(0, rows), targets)
-    for index, weights in zip(attending, attention.cpu().numpy(), strict=True):
+    attention = predictor.attention(
+        [[*searched[hypotheses[index][0]].tokens, EOS] for index in attending],
+        [[BOS, *hypotheses[index][1]] for index in attending],
+    )
+    for index, weights in zip(attending, attention, strict=True):
         row, tokens = hypotheses[index]
         unknown = searched[row].unknown
         assert unknown is not None

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seq2seq_cli.devices import autocast
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.padding import pad, split_by_tokens
-from seq2seq_cli.symbols import BOS, EOS, PIECES
+from seq2seq_cli.padding import split_by_tokens
+from seq2seq_cli.symbols import EOS, PIECES
 from seq2seq_cli.text import Warn, check_is_list, check_line_counts, ignore_warning
 from seq2seq_cli.tokenization.tokenizer import Tokenizer, split_pieces
 from seq2seq_cli.translation.translator import Translator
@@ -124,13 +123,12 @@ def _score_pairs(
     budget = translator.batch_budget()
     for batch in split_by_tokens(lengths[order], budget) if len(order) else ():
         rows = order[batch].tolist()
-        source_ids = pad([source[row] for row in rows]).to(predictor.device)
-        target_ids = pad([[BOS, *target[row]] for row in rows]).to(predictor.device)
-        with autocast(predictor.device, translator.precision):
-            scores = predictor.token_scores(source_ids, target_ids).tolist()
+        scores = predictor.token_scores(
+            [source[row] for row in rows], [target[row] for row in rows]
+        )
         for row, token_scores in zip(rows, scores, strict=True):
             pieces = tuple(translator.tokenizers.target.ids_to_pieces(target[row]))
-            scored[row] = Likelihood(pieces, tuple(token_scores[: len(pieces)]))
+            scored[row] = Likelihood(pieces, tuple(token_scores))
     return [scored[row] for row in range(len(source))]
 
 

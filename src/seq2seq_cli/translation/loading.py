@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
+from seq2seq_cli.config.models import check_attends_to_source
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.sentence_counts import source_language
-from seq2seq_cli.devices import choose_device
-from seq2seq_cli.inference import with_packed_layers
-from seq2seq_cli.inference.precision import choose_search_precision
-from seq2seq_cli.models import check_attends_to_source
+from seq2seq_cli.devices import is_cpu
+from seq2seq_cli.kernels.library import library
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import Predictor, Shortlist
+from seq2seq_cli.search.engine import EnginePredictor, engine_serves
+from seq2seq_cli.search.predictor import Predictor
+from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.translation.languages import check_language
 from seq2seq_cli.translation.settings import SplitSentences, TranslationSettings
 
@@ -26,7 +25,6 @@ class LoadedRuns:
     predictor: Predictor
     tokenizers: Tokenizers
     max_length: int  # source tokens that all models have learned to read
-    precision: torch.dtype
     aligns: bool
     source_language: str  # "": the script of a line decides
     splits_sentences: bool  # lines of several sentences are split
@@ -39,38 +37,43 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
     their tokenizers, and for settings that do not fit them.
     """
     require(len(runs) > 0, "name at least one run folder to load")
-    device = choose_device(settings.device)
-    precision = choose_search_precision(settings.precision, device)
+    library()  # a missing build of the kernels is an error before there is work to lose
     folders = [RunFolder(run) for run in runs]
     max_length = min(folder.load_config().data.max_length for folder in folders)
     tokenizers = _shared_tokenizers(runs, folders)
-    models = [folder.load_model().to(device) for folder in folders]
-    if precision == torch.int8:
-        models = [with_packed_layers(model, eight_bits=True) for model in models]
     shortlist = None
     if settings.shortlist:
-        translations, common = folders[0].load_shortlist()
-        shortlist = Shortlist(translations.to(device), common.to(device), len(tokenizers.target))
-    predictor = Predictor(
-        models,
-        settings.weights,
-        shortlist,
-        captures_attention=settings.search.coverage_penalty > 0,
-    )
-    for run, model in zip(runs, models, strict=True):
+        shortlist = Shortlist(*folders[0].load_shortlist(), len(tokenizers.target))
+    predictor = make_predictor(folders, settings, shortlist)
+    for run, config in zip(runs, predictor.configs, strict=True):
         if settings.alignments == "required":
-            check_attends_to_source(model, f"{run}: word alignment")
+            check_attends_to_source(config, f"{run}: word alignment")
+        if settings.search.coverage_penalty > 0:
+            check_attends_to_source(config, "a coverage penalty")
     check_language(runs[0], tokenizers.source.tags, settings.target_language)
-    aligns = settings.alignments != "off" and all(model.attends_to_source for model in models)
+    aligns = settings.alignments != "off" and predictor.attends_to_source
     return LoadedRuns(
         predictor,
         tokenizers,
         max_length,
-        precision,
         aligns,
         settings.source_language or next(filter(None, map(_source_language, folders)), ""),
         splits_sentences(folders, settings.split_sentences),
     )
+
+
+def make_predictor(
+    runs: Sequence[RunFolder], settings: TranslationSettings, shortlist: Shortlist | None
+) -> Predictor:
+    """Load the models of run folders: in kernels on a CPU if there are any, else in PyTorch."""
+    models = [run.load_plain_model() for run in runs]
+    has_kernels = settings.precision != "bfloat16" and engine_serves([m.config for m in models])
+    if is_cpu(settings.device) and has_kernels:
+        eight_bits = settings.precision == "int8"
+        return EnginePredictor(models, settings.weights, shortlist, eight_bits=eight_bits)
+    from seq2seq_cli.translation.loading_in_torch import make_torch_predictor
+
+    return make_torch_predictor([model.in_torch() for model in models], settings, shortlist)
 
 
 def _source_language(run: RunFolder) -> str:

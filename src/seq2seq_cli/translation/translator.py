@@ -7,13 +7,11 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, USUAL_BEAM
-from seq2seq_cli.devices import autocast
-from seq2seq_cli.padding import pad, split_by_tokens
+from seq2seq_cli.padding import split_by_tokens
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import ForcedPrefix, Predictor, search
+from seq2seq_cli.search import ForcedPrefix, Predictor
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import Warn, check_is_list, ignore_warning
 from seq2seq_cli.tokenization.language_tags import split_tag
@@ -57,7 +55,6 @@ class Translator:
     tokenizers: Tokenizers
     max_length: int  # source tokens that the models have learned to read
     settings: TranslationSettings = DEFAULT_SETTINGS
-    precision: torch.dtype = torch.float32  # of matrix products
     aligns: bool = False  # candidates have alignments of words
     source_language: str = ""  # by whose rules sentences end; "": the script of a line decides
     splits_sentences: bool = False  # lines of several sentences are translated one by one
@@ -81,7 +78,6 @@ class Translator:
             loaded.tokenizers,
             loaded.max_length,
             settings,
-            loaded.precision,
             loaded.aligns,
             loaded.source_language,
             loaded.splits_sentences,
@@ -153,8 +149,7 @@ class Translator:
         """Whether unknown text is copied, or why not."""
         if self.settings.unknown == "keep":
             return "no"
-        attend = all(model.attends_to_source for model in self.predictor.models)
-        return "yes" if attend else "impossible"
+        return "yes" if self.predictor.attends_to_source else "impossible"
 
     @cached_property
     def _speller(self) -> Speller:
@@ -254,7 +249,6 @@ class Translator:
         """Search batches, `workers` side by side; the candidates of each segment of each batch."""
         if self.settings.workers == 1 or len(batches) <= 1:
             return [self._search(self.predictor, batch) for batch in batches]
-        self.predictor.search_models()  # made once, before workers would each make their own
         predictor = self.predictor.stoppable()
         pool = ThreadPoolExecutor(self.settings.workers)
         try:
@@ -267,25 +261,22 @@ class Translator:
 
     def _search(self, predictor: Predictor, segments: Sequence[Segment]) -> list[list[Candidate]]:
         """Search one batch; the candidates of each segment, the best first."""
-        source = pad([[*segment.tokens, EOS] for segment in segments]).to(self.predictor.device)
+        sources = [[*segment.tokens, EOS] for segment in segments]
         prefixes = [segment.prefix for segment in segments]
-        with autocast(self.predictor.device, self.precision):  # of this thread
-            hypotheses = search(
-                predictor,
-                source,
-                self.settings.search,
-                prefixes if any(prefixes) else (),
-                [segment.number for segment in segments],
-            )
+        hypotheses = predictor.search(
+            sources,
+            self.settings.search,
+            prefixes if any(prefixes) else (),
+            [segment.number for segment in segments],
+        )
         flat = [(row, hypothesis) for row, ranked in enumerate(hypotheses) for hypothesis in ranked]
         target = self.tokenizers.target
         texts = target.decode([hypothesis.tokens for _, hypothesis in flat])
         copied = {}
         if self.settings.unknown == "copy" and any(segment.unknown for segment in segments):
             copied = copy_unknown(
-                self.predictor.models,
+                predictor,
                 self.tokenizers,
-                source,
                 [
                     SearchedText(each.text, each.tokens, each.prefix, each.unknown)
                     for each in segments
@@ -295,9 +286,8 @@ class Translator:
         alignments: Sequence[WordAlignment | None] = [None] * len(flat)
         if self.aligns:
             alignments = align_words(
-                self.predictor.models,
+                predictor,
                 self.tokenizers,
-                source,
                 [(segment.text, segment.tokens) for segment in segments],
                 [(row, hypothesis.tokens) for row, hypothesis in flat],
             )

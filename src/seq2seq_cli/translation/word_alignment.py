@@ -3,14 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-
-from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.padding import pad
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import attention_to_source
-from seq2seq_cli.symbols import BOS, WORD_START
+from seq2seq_cli.search.predictor import Predictor
+from seq2seq_cli.symbols import BOS, EOS, WORD_START
 from seq2seq_cli.translation.results import Alignment
 
 
@@ -36,22 +31,22 @@ class WordAlignment:
 
 
 def align_words(
-    models: Sequence[TranslationModel],
+    predictor: Predictor,
     tokenizers: Tokenizers,
-    source: Tensor,
     sentences: Sequence[tuple[str, Sequence[int]]],
     hypotheses: Sequence[tuple[int, Sequence[int]]],
 ) -> list[WordAlignment]:
     """Align the words of each hypothesis, given as (row of its sentence, tokens without EOS).
 
-    The sentences are given as (text, tokens); `source` are their ids (B, S), with EOS and padding.
+    The sentences are given as (text, tokens without EOS).
     Words of the source are what spaces divide in its text as it is. Every piece of a target word
     aligns it with the source word that the piece attends to most; EOS and the tag of a language are
     not words.
     """
-    rows = torch.tensor([row for row, _ in hypotheses], device=source.device)
-    targets = pad([[BOS, *tokens] for _, tokens in hypotheses]).to(source.device)
-    weights = attention_to_source(models, source.index_select(0, rows), targets)
+    weights = predictor.attention(
+        [[*sentences[row][1], EOS] for row, _ in hypotheses],
+        [[BOS, *tokens] for _, tokens in hypotheses],
+    )
     alignments = []
     for index, (row, tokens) in enumerate(hypotheses):
         text, ids = sentences[row]
@@ -61,8 +56,8 @@ def align_words(
         else:
             source_words = word_indices(tokenizers.source.ids_to_pieces(ids[tags:]))
         target_words = word_indices(tokenizers.target.ids_to_pieces(tokens))
-        attention = weights[index, : len(target_words), tags : tags + len(source_words)]
-        most = attention.argmax(dim=1).tolist()
+        attention = weights[index][: len(target_words), tags : tags + len(source_words)]
+        most = attention.argmax(axis=1).tolist()
         pairs = {(source_words[s], target_words[t]) for t, s in enumerate(most)}
         alignments.append(
             WordAlignment(tuple(sorted(pairs)), len(set(source_words)), len(set(target_words)))

@@ -1,14 +1,10 @@
 """CPU threads, divided among workers that search side by side."""
 
-import torch
-
 from seq2seq_cli.config.search import MOST_WORKERS
 from seq2seq_cli.devices import prepare, usable_threads
 
 
-def share_threads(
-    device: torch.device, workers: int | None = None, threads: int | None = None
-) -> int:
+def share_threads(*, on_cpu: bool, workers: int | None = None, threads: int | None = None) -> int:
     """Divide threads (None: all that the process may use) among workers; returns their number.
 
     As many workers as there are threads on a CPU, at most MOST_WORKERS, and one on other devices,
@@ -17,6 +13,6 @@ def share_threads(
     """
     available = threads or usable_threads()
     if workers is None:
-        workers = min(available, MOST_WORKERS) if device.type == "cpu" else 1
+        workers = min(available, MOST_WORKERS) if on_cpu else 1
     prepare(max(1, available // workers))
     return workers

@@ -55,7 +55,7 @@ def attention_figure(
 
 def _heat_map(axis: Any, drawn: "AttentionMap", layer: int | None, head: int | None) -> Any:
     image = axis.imshow(
-        drawn.mean(layer, head).numpy(), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+        drawn.mean(layer, head), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
     )
     axis.set_xticks(range(len(drawn.source)), [_plain(p) for p in drawn.source], rotation=90)
     axis.set_yticks(range(len(drawn.target)), [_plain(p) for p in drawn.target])

@@ -428,47 +428,12 @@ struct Search {
 
 extern "C" {
 
-// Log-sum-exp of each row of logits (N, V), which may contain -inf -> out (N,).
-void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out) {
-    guarded([&] {
-        for (int r = 0; r < rows; r++)
-            out[r] = log_sum_exp_of(logits + static_cast<size_t>(r) * columns, columns);
-    });
-}
-
-// For each sentence, the `count` largest sums of a logit (sentences x K, V) and the offset of its
-// row.
-void best_extensions(const float *logits, const float *offsets, int32_t sentences, int32_t beam,
-                     int32_t columns, int32_t count, float *best_sums, int64_t *best_rows,
-                     int64_t *best_columns) {
-    guarded([&] {
-        for (int sentence = 0; sentence < sentences; sentence++) {
-            const size_t first = static_cast<size_t>(sentence) * count;
-            const Best best{count, best_sums + first, best_rows + first, best_columns + first};
-            best.clear();
-            for (int k = 0; k < beam; k++) {
-                const size_t at = static_cast<size_t>(sentence) * beam + k;
-                best.offer_all(logits + at * columns, columns, offsets[at], k);
-            }
-        }
-    });
-}
-
 void *beams_new(const BeamSettings *settings) {
     return guarded([&]() -> void * { return new Beams(*settings); });
 }
 
 void beams_free(void *beams) {
     guarded([&] { delete static_cast<Beams *>(beams); });
-}
-
-int32_t beams_advance(void *beams, float *logits, int32_t columns, const int64_t *column_tokens,
-                      int64_t *tokens, int64_t *origins, int64_t *remaining,
-                      int32_t *remaining_count) {
-    return guarded([&]() -> int32_t {
-        return static_cast<Beams *>(beams)->advance(logits, columns, column_tokens, tokens, origins,
-                                                    remaining, remaining_count);
-    });
 }
 
 // Writes the number of hypotheses of each sentence (B,); returns the number of their tokens, with

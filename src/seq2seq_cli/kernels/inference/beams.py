@@ -9,15 +9,14 @@ import itertools
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from seq2seq_cli.kernels.arrays import Array, Tokens, address
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
-from seq2seq_cli.kernels.library import Functions, address
+from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import INT, fields
 
 STEPS = 32  # steps in one call at most: Python handles signals between calls
@@ -50,15 +49,8 @@ class _PositionTables(ctypes.Structure):
 
 
 _kernels = Functions("""
-    void log_sum_exp(const float *logits, int32_t rows, int32_t columns, float *out);
-    void best_extensions(const float *logits, const float *offsets, int32_t sentences,
-                         int32_t beam, int32_t columns, int32_t count, float *best_sums,
-                         int64_t *best_rows, int64_t *best_columns);
     void *beams_new(const BeamSettings *settings);
     void beams_free(void *beams);
-    int32_t beams_advance(void *beams, float *logits, int32_t columns,
-                          const int64_t *column_tokens, int64_t *tokens, int64_t *origins,
-                          int64_t *remaining, int32_t *remaining_count);
     int64_t beams_result_sizes(const void *beams, int32_t *counts);
     void beams_results(const void *beams, double *scores, int32_t *lengths, int32_t *tokens,
                        float *token_scores);
@@ -66,40 +58,6 @@ _kernels = Functions("""
     void search_free(void *search);
     int32_t search_run(void *search, int32_t count, const PositionTables *tables);
 """)
-
-
-def log_sum_exp(logits: Tensor) -> Tensor:
-    """Compute the log-sum-exp of each row: (N, V), which may hold -inf -> (N, 1)."""
-    logits = logits.contiguous()
-    result = logits.new_empty(logits.size(0), 1)
-    _kernels().log_sum_exp(address(logits), *logits.shape, address(result))
-    return result
-
-
-def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the `count` greatest sums of a logit (B x K, V) and its row's offset (B, K).
-
-    Returns (B, count) each, best first: the sums, their rows 0 to K - 1, and their columns. If
-    there are fewer candidates, the sums are -inf.
-    """
-    logits, offsets = logits.contiguous(), offsets.contiguous()
-    batch, beam = offsets.shape
-    best = logits.new_empty(batch, count)
-    rows = torch.empty(batch, count, dtype=torch.int64)
-    columns = torch.empty_like(rows)
-    _kernels().best_extensions(
-        *(address(logits), address(offsets), batch, beam, logits.size(1), count),
-        *(address(best), address(rows), address(columns)),
-    )
-    return best, rows, columns
-
-
-class Extension(NamedTuple):
-    """The rows of hypotheses after a step."""
-
-    tokens: Tensor  # (N,), to be read next; empty once every sentence is done
-    origins: Tensor  # (N,), the rows before that these go on from
-    remaining: Tensor | None  # indices of the sentences that stay, if others were removed
 
 
 @dataclass(frozen=True)
@@ -155,44 +113,21 @@ class Beams:
         self.handle = _kernels().beams_new(ctypes.byref(struct))
         weakref.finalize(self, _kernels().beams_free, self.handle)
 
-    def advance(self, logits: Tensor, column_tokens: Tensor | None) -> Extension:
-        """Extend the hypotheses by a token, by its logits (N, V), which are changed.
-
-        `column_tokens` (V,) are the tokens of the columns, None where they are their numbers.
-        """
-        max_rows = self.sentences * self.beam
-        numbers = torch.empty(2 * max_rows + self.sentences, dtype=torch.int64)
-        start = numbers.data_ptr()  # of tokens, then origins, then remaining, of 8 bytes each
-        remaining_count = INT()
-        rows = _kernels().beams_advance(
-            self.handle,
-            logits.data_ptr(),
-            logits.size(1),
-            address(column_tokens),
-            start,
-            start + 8 * max_rows,
-            start + 16 * max_rows,
-            ctypes.byref(remaining_count),
-        )
-        first = 2 * max_rows
-        remaining = numbers[first : first + remaining_count.value] if remaining_count else None
-        return Extension(numbers[:rows], numbers[max_rows : max_rows + rows], remaining)
-
     def results(self) -> list[list[tuple[tuple[int, ...], float, tuple[float, ...]]]]:
         """For each sentence its hypotheses, best first: tokens, score, scores of tokens and EOS."""
-        counts = torch.empty(self.sentences, dtype=torch.int32)
-        size = _kernels().beams_result_sizes(self.handle, counts.data_ptr())
+        counts = np.empty(self.sentences, dtype=np.int32)
+        size = _kernels().beams_result_sizes(self.handle, address(counts))
         found = int(counts.sum())
-        scores = torch.empty(found, dtype=torch.float64)
-        lengths = torch.empty(found, dtype=torch.int32)
-        tokens = torch.empty(size, dtype=torch.int32)
-        token_scores = torch.empty(size)
+        scores = np.empty(found, dtype=np.float64)
+        lengths = np.empty(found, dtype=np.int32)
+        tokens = np.empty(size, dtype=np.int32)
+        token_scores = np.empty(size, dtype=np.float32)
         _kernels().beams_results(
             self.handle,
-            scores.data_ptr(),
-            lengths.data_ptr(),
-            tokens.data_ptr(),
-            token_scores.data_ptr(),
+            address(scores),
+            address(lengths),
+            address(tokens),
+            address(token_scores),
         )
         all_tokens, all_scores, start = tokens.tolist(), token_scores.tolist(), 0
         hypotheses = []
@@ -214,8 +149,8 @@ class SearchInputs:
     output: Linear
     cache: KVCache
     memory: EncoderMemory
-    column_tokens: Tensor | None  # (V,), the tokens of the columns; None where they are the same
-    absent: Tensor | None  # (B, V), columns that a sentence leaves out, if any
+    column_tokens: Tokens | None  # (V,), the tokens of the columns; None where they are the same
+    absent: Array | None  # (B, V), columns that a sentence leaves out, if any
 
 
 class Search:
@@ -228,10 +163,10 @@ class Search:
         struct = _SearchInputs(
             decoder=inputs.decoder.handle,
             output=inputs.output.handle,
-            embedding=inputs.decoder.embedding.weight.data_ptr(),
+            embedding=address(inputs.decoder.embedding.weight),
             memory=ctypes.addressof(memory.addresses),
-            starts=memory.starts.data_ptr(),
-            lengths=memory.lengths.data_ptr(),
+            starts=address(memory.starts),
+            lengths=address(memory.lengths),
             initial_cache=cache.addresses[0] if cache.addresses else None,
             column_tokens=address(inputs.column_tokens),
             absent=address(inputs.absent),
@@ -245,8 +180,8 @@ class Search:
         self.count += steps
         positions, rotations = self.inputs.decoder.embedding.tables(self.count)
         tables = _PositionTables(
-            width=0 if positions is None else positions.size(1),
-            rotation_width=0 if rotations is None else rotations[0].numel(),
+            width=0 if positions is None else positions.shape[1],
+            rotation_width=0 if rotations is None else rotations[0].size,
             positions=address(positions),
             rotations=address(rotations),
         )

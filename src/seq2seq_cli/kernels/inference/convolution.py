@@ -8,9 +8,9 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
@@ -44,14 +44,14 @@ class ConvolutionSettings:
     width: int
     channels: int
     kernel: int
-    dtype: torch.dtype  # of keys and values: float32 or float16
+    dtype: type  # of keys and values: float32 or float16
 
     def as_struct(self) -> _ConvolutionSettings:
         return _ConvolutionSettings(
             width=self.width,
             channels=self.channels,
             kernel=self.kernel,
-            float16_keys_values=self.dtype == torch.float16,
+            float16_keys_values=self.dtype == np.float16,
         )
 
 
@@ -73,7 +73,7 @@ class Encoder:
         weakref.finalize(self, _kernels().convolution_encoder_free, self.handle)
 
     def read(
-        self, tokens: Tensor, lengths: Tensor, embedding: Tensor, positions: Tensor
+        self, tokens: Tokens, lengths: Counts, embedding: Floats, positions: Floats
     ) -> EncoderMemory:
         """Read the sentences in `tokens` (any,), one after the other, with their `lengths`.
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from seq2seq_cli.kernels.arrays import Array, Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import INT, POINTER, fields
@@ -45,14 +45,14 @@ _kernels = Functions("""
 class PositionTables(NamedTuple):
     """Vectors for the target's positions 0, 1, …, as far as a model has them."""
 
-    positions: Tensor | None = None  # (count, D), added to embeddings
-    rotations: Tensor | None = None  # (count, 2, D / H / 2), cosines and sines
+    positions: Floats | None = None  # (count, D), added to embeddings
+    rotations: Floats | None = None  # (count, 2, D / H / 2), cosines and sines
 
 
 class TargetEmbedding:
     """What decoders read for target tokens: `weight` (V, D), and vectors for positions."""
 
-    def __init__(self, weight: Tensor, make_tables: Callable[[int], PositionTables]) -> None:
+    def __init__(self, weight: Floats, make_tables: Callable[[int], PositionTables]) -> None:
         """`make_tables` computes tables for so many positions."""
         self.weight = weight
         self._make_tables = make_tables
@@ -80,25 +80,25 @@ class KVCache:
     """
 
     length: int  # tokens read
-    steps: tuple[Tensor, ...]  # T, the last ones: what is kept of the rows of each
-    paths: Tensor  # (N, T): the row that each step's token has in that step
+    steps: tuple[Array, ...]  # T, the last ones: what is kept of the rows of each
+    paths: Counts  # (N, T): the row that each step's token has in that step
     addresses: tuple[int, ...] = ()  # of `steps`
     step_rows: tuple[int, ...] = ()  # T, rows of each step
 
     @classmethod
     def empty(cls, rows: int) -> "KVCache":
         """Before the first token, for a decoder that keeps nothing then."""
-        return cls(0, (), torch.empty(rows, 0, dtype=torch.int32))
+        return cls(0, (), np.empty((rows, 0), dtype=np.int32))
 
     @classmethod
-    def of(cls, initial: Tensor, rows: int) -> "KVCache":
+    def of(cls, initial: Array, rows: int) -> "KVCache":
         """Before the first token, for a decoder that has an initial state even then."""
-        paths = torch.arange(rows, dtype=torch.int32)[:, None]
-        return cls(0, (initial,), paths, (initial.data_ptr(),), (rows,))
+        paths = np.arange(rows, dtype=np.int32)[:, None]
+        return cls(0, (initial,), paths, (initial.ctypes.data,), (rows,))
 
-    def select(self, rows: Tensor) -> "KVCache":
+    def select(self, rows: Tokens) -> "KVCache":
         """Gather rows."""
-        return replace(self, paths=self.paths.index_select(0, rows))
+        return replace(self, paths=self.paths[rows])
 
 
 class Decoder:
@@ -111,38 +111,38 @@ class Decoder:
         self.sizes = _DecoderSizes()
         _kernels().decoder_sizes(handle, ctypes.byref(self.sizes))
 
-    def step(self, tokens: Tensor, cache: KVCache, memory: EncoderMemory) -> tuple[Tensor, KVCache]:
+    def step(self, tokens: Tokens, cache: KVCache, memory: EncoderMemory) -> tuple[Floats, KVCache]:
         """Read tokens (N,); return hidden states (N, D), and the cache with these tokens.
 
         Rows of one sentence stand together.
         """
-        rows, past_length = tokens.size(0), len(cache.steps)
-        hidden = torch.empty(rows, self.sizes.width)
-        own = torch.empty(rows * self.sizes.token_bytes, dtype=torch.uint8)
-        addresses = *cache.addresses, own.data_ptr()
+        rows, past_length = len(tokens), len(cache.steps)
+        hidden = np.empty((rows, self.sizes.width), dtype=np.float32)
+        own = np.empty(rows * self.sizes.token_bytes, dtype=np.uint8)
+        addresses = *cache.addresses, own.ctypes.data
         first = max(0, past_length + 1 - self.sizes.max_cached_tokens)
-        paths = cache.paths.new_empty(rows, past_length + 1 - first)
+        paths = np.empty((rows, past_length + 1 - first), dtype=np.int32)
         positions, rotations = self.embedding.tables(cache.length + 1)
         past = (POINTER * (past_length + 1))(*addresses)
         past_rows = (INT * past_length)(*cache.step_rows)
         step_input = _StepInput(
             rows=rows,
-            rows_per_sentence=rows // memory.sentences.size(0),
+            rows_per_sentence=rows // len(memory.sentences),
             past_length=past_length,
-            tokens=tokens.data_ptr(),
-            embedding=self.embedding.weight.data_ptr(),
-            position=None if positions is None else positions[cache.length].data_ptr(),
-            rotations=None if rotations is None else rotations[cache.length].data_ptr(),
-            paths=cache.paths.data_ptr(),
-            paths_after=paths.data_ptr(),
+            tokens=address(tokens),
+            embedding=address(self.embedding.weight),
+            position=None if positions is None else address(positions[cache.length]),
+            rotations=None if rotations is None else address(rotations[cache.length]),
+            paths=address(cache.paths),
+            paths_after=address(paths),
             past=ctypes.addressof(past),
             past_rows=ctypes.addressof(past_rows),
             memory=ctypes.addressof(memory.addresses),
-            starts=memory.starts.data_ptr(),
-            lengths=memory.lengths.data_ptr(),
-            sentences=memory.sentences.data_ptr(),
+            starts=address(memory.starts),
+            lengths=address(memory.lengths),
+            sentences=address(memory.sentences),
         )
-        _kernels().decoder_step(self.handle, ctypes.byref(step_input), hidden.data_ptr())
+        _kernels().decoder_step(self.handle, ctypes.byref(step_input), address(hidden))
         return hidden, KVCache(
             cache.length + 1,
             (*cache.steps, own)[first:],

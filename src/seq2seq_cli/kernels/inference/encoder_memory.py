@@ -5,13 +5,12 @@ Dimensions: D width; B sentences still searched.
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from seq2seq_cli.kernels.library import address
+from seq2seq_cli.kernels.arrays import Array, Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.prototypes import POINTER, fields
 
 
@@ -29,18 +28,18 @@ class SourceTokens(ctypes.Structure):
     @classmethod
     def of(
         cls,
-        tokens: Tensor,
+        tokens: Tokens,
         memory: "EncoderMemory",
-        embedding: Tensor,
-        positions: Tensor | None,
-        rotations: Tensor | None = None,
+        embedding: Floats,
+        positions: Floats | None,
+        rotations: Floats | None = None,
     ) -> "SourceTokens":
         """Point to `tokens` (any,) of one sentence after the other, and to memory to be filled."""
         return cls(
             sentences=len(memory.lengths),
-            tokens=tokens.data_ptr(),
-            lengths=memory.lengths.data_ptr(),
-            embedding=embedding.data_ptr(),
+            tokens=address(tokens),
+            lengths=address(memory.lengths),
+            embedding=address(embedding),
             positions=address(positions),
             rotations=address(rotations),
             keys_values=ctypes.addressof(memory.addresses),
@@ -54,28 +53,24 @@ class EncoderMemory:
     They never move in memory: to reorder sentences is to reorder their numbers.
     """
 
-    layers: tuple[Tensor, ...]
-    starts: Tensor  # (sentences,), the first token of each
-    lengths: Tensor  # (sentences,), tokens of each
-    sentences: Tensor  # (B,), those that are still searched
+    layers: tuple[Array, ...]
+    starts: Counts  # (sentences,), the first token of each
+    lengths: Counts  # (sentences,), tokens of each
+    sentences: Counts  # (B,), those that are still searched
     addresses: Any  # of the layers, an array for C
 
     @classmethod
     def empty(
-        cls, lengths: Tensor, tokens: int, width: int, dtype: torch.dtype, layers: int
+        cls, lengths: Counts, tokens: int, width: int, dtype: type, layers: int
     ) -> "EncoderMemory":
         """Room for sentences with `lengths` (sentences,) int32, of so many tokens in all."""
-        room = [torch.empty(tokens, 2, width, dtype=dtype) for _ in range(layers)]
+        room: list[Array] = [np.empty((tokens, 2, width), dtype=dtype) for _ in range(layers)]
         return cls.of(room, lengths)
 
     @classmethod
-    def of(cls, layers: Sequence[Tensor], lengths: Tensor) -> "EncoderMemory":
+    def of(cls, layers: Sequence[Array], lengths: Counts) -> "EncoderMemory":
         """Keys and values of all sentences, one after the other."""
-        addresses = (POINTER * len(layers))(*(layer.data_ptr() for layer in layers))
-        starts = lengths.cumsum(dim=0, dtype=torch.int32) - lengths
-        sentences = torch.arange(len(lengths), dtype=torch.int32)
+        addresses = (POINTER * len(layers))(*(address(layer) for layer in layers))
+        starts = lengths.cumsum(dtype=np.int32) - lengths
+        sentences = np.arange(len(lengths), dtype=np.int32)
         return cls(tuple(layers), starts, lengths, sentences, addresses)
-
-    def select(self, rows: Tensor) -> "EncoderMemory":
-        """Gather sentences."""
-        return replace(self, sentences=self.sentences.index_select(0, rows))

@@ -2,10 +2,10 @@
 
 import weakref
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from seq2seq_cli.kernels.library import Functions, address
+from seq2seq_cli.kernels.arrays import Floats, Tokens, address
+from seq2seq_cli.kernels.library import Functions
 
 _kernels = Functions("""
     void *linear_new(const float *weight, const float *bias, int32_t outputs, int32_t inputs,
@@ -16,7 +16,7 @@ _kernels = Functions("""
 """)
 
 
-class Linear(nn.Module):
+class Linear:
     """A linear layer for inference with packed weights, float32 or 8-bit integers.
 
     With 8 bits each output and each row of inputs has its own scale, so that the result for a row
@@ -24,37 +24,27 @@ class Linear(nn.Module):
     """
 
     def __init__(self, handle: int, inputs: int, outputs: int, eight_bits: bool) -> None:
-        super().__init__()
         self.in_features, self.out_features = inputs, outputs
         self.eight_bits = eight_bits
         self.handle = handle
         weakref.finalize(self, _kernels().linear_free, handle)
 
     @classmethod
-    def pack(cls, weight: Tensor, bias: Tensor | None, *, eight_bits: bool) -> "Linear":
+    def pack(cls, weight: Floats, bias: Floats | None, *, eight_bits: bool) -> "Linear":
         """Copy weights (outputs, inputs) and bias (outputs,) in the order that kernels read."""
         outputs, inputs = weight.shape
-        weight = weight.detach().float().contiguous()
-        bias = None if bias is None else bias.detach().float().contiguous()
+        weight = np.ascontiguousarray(weight, dtype=np.float32)
+        bias = None if bias is None else np.ascontiguousarray(bias, dtype=np.float32)
         handle = _kernels().linear_new(address(weight), address(bias), outputs, inputs, eight_bits)
         return cls(handle, inputs, outputs, eight_bits)
 
-    def select_outputs(self, selected: Tensor) -> "Linear":
+    def select_outputs(self, selected: Tokens) -> "Linear":
         """Make a layer of some of the outputs, in the order of `selected` (any,)."""
-        selected = selected.to(torch.int64).contiguous()
         handle = _kernels().linear_select_outputs(self.handle, address(selected), len(selected))
         return Linear(handle, self.in_features, len(selected), self.eight_bits)
 
-    def __deepcopy__(self, memo: object) -> "Linear":
-        return self  # nothing changes it
-
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Floats) -> Floats:
         """Multiply (…, inputs) by the weights and add the bias: (…, outputs)."""
-        x = x.float().contiguous()
-        y = x.new_empty(*x.shape[:-1], self.out_features)
-        _kernels().linear_apply(self.handle, address(x), x.numel() // self.in_features, address(y))
+        y = np.empty((*x.shape[:-1], self.out_features), dtype=np.float32)
+        _kernels().linear_apply(self.handle, address(x), x.size // self.in_features, address(y))
         return y
-
-    def extra_repr(self) -> str:
-        kind = "8-bit" if self.eight_bits else "float32"
-        return f"in_features={self.in_features}, out_features={self.out_features}, {kind}"

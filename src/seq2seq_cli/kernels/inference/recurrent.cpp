@@ -154,11 +154,6 @@ struct RecurrentDecoder : Decoder {
 
 extern "C" {
 
-void cell_step(const void *from_input, const void *from_state, const float *x, int32_t rows,
-               float *hidden, float *cell) {
-    guarded([&] { advance(*linear(from_input), *linear(from_state), x, rows, hidden, cell); });
-}
-
 void *recurrent_decoder_new(const RecurrentSettings *settings, const CellWeights *cells,
                             int32_t count, const void *output) {
     return guarded([&]() -> void * {

@@ -7,8 +7,7 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
 from seq2seq_cli.kernels.inference.linear import Linear
@@ -28,43 +27,17 @@ class _CellWeights(ctypes.Structure):
 
 
 _kernels = Functions("""
-    void cell_step(const void *from_input, const void *from_state, const float *x, int32_t rows,
-                   float *hidden, float *cell);
     void *recurrent_decoder_new(const RecurrentSettings *settings, const CellWeights *cells,
                                 int32_t count, const void *output);
 """)
 
 
-class Cell(nn.Module):
-    """A layer of LSTM or GRU in one direction that runs token by token, called like nn.LSTM."""
+@dataclass(frozen=True)
+class Cell:
+    """The packed weights of a layer of LSTM or GRU in one direction."""
 
-    def __init__(self, from_input: Linear, from_state: Linear) -> None:
-        super().__init__()
-        self.from_input, self.from_state = from_input, from_state
-
-    def forward(
-        self, x: Tensor, state: Tensor | tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
-        """Read (N, T, inputs) from the state h, or h and c, (1, N, units) each.
-
-        Returns (N, T, units) and the state after it.
-        """
-        states = state if isinstance(state, tuple) else (state,)
-        own = [each[0].clone(memory_format=torch.contiguous_format) for each in states]
-        outputs = []
-        for token in x.unbind(dim=1):
-            token = token.contiguous()
-            _kernels().cell_step(
-                self.from_input.handle,
-                self.from_state.handle,
-                token.data_ptr(),
-                token.size(0),
-                own[0].data_ptr(),
-                own[1].data_ptr() if len(own) > 1 else None,
-            )
-            outputs.append(own[0].clone())
-        after = (own[0][None], own[1][None]) if len(own) > 1 else own[0][None]
-        return torch.stack(outputs, dim=1), after
+    from_input: Linear
+    from_state: Linear
 
 
 @dataclass(frozen=True)
@@ -75,7 +48,7 @@ class RecurrentSettings:
     units: int
     cell_states: int  # 1, h; in an LSTM 2, h and c
     input_feeding: bool  # whether the last hidden state is read with a token (Luong 2015)
-    dtype: torch.dtype  # of keys and values: float32 or float16
+    dtype: type  # of keys and values: float32 or float16
     scale: float  # of the dot products
 
     def as_struct(self) -> _RecurrentSettings:
@@ -84,7 +57,7 @@ class RecurrentSettings:
             units=self.units,
             cell_states=self.cell_states,
             input_feeding=self.input_feeding,
-            float16_keys_values=self.dtype == torch.float16,
+            float16_keys_values=self.dtype == np.float16,
             scale=self.scale,
         )
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
-from seq2seq_cli.kernels.library import Functions, address
+from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import POINTER, fields
 
 ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # numbered as in layers.h
@@ -51,8 +51,8 @@ _kernels = Functions("""
 class NormWeights:
     """Weights of LayerNorm, or of RMSNorm if there is no bias; (D,) each."""
 
-    weight: Tensor
-    bias: Tensor | None
+    weight: Floats
+    bias: Floats | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class TransformerSettings:
     feed_forward: int
     activation: str
     pre_norm: bool
-    dtype: torch.dtype  # of keys and values: float32 or float16
+    dtype: type  # of keys and values: float32 or float16
     residual: float  # factor of the residual connection
     embedding_scale: float
 
@@ -90,7 +90,7 @@ class TransformerSettings:
             feed_forward=self.feed_forward,
             activation=ACTIVATIONS.index(self.activation),
             pre_norm=self.pre_norm,
-            float16_keys_values=self.dtype == torch.float16,
+            float16_keys_values=self.dtype == np.float16,
             residual=self.residual,
             embedding_scale=self.embedding_scale,
         )
@@ -138,11 +138,11 @@ class Encoder:
 
     def read(
         self,
-        tokens: Tensor,
-        lengths: Tensor,
-        embedding: Tensor,
-        positions: Tensor | None,
-        rotations: Tensor | None,
+        tokens: Tokens,
+        lengths: Counts,
+        embedding: Floats,
+        positions: Floats | None,
+        rotations: Floats | None,
     ) -> EncoderMemory:
         """Read the sentences in `tokens` (any,), one after the other, with their `lengths`.
 

@@ -1,14 +1,17 @@
-"""Linear layers with 8-bit weights without kernels: FBGEMM (Khudia 2021) in PyTorch.
+"""Linear layers with 8-bit weights in PyTorch, by FBGEMM (Khudia 2021).
 
 Each output of a layer has its own scale; inputs are quantised in `forward`, with one scale for the
 batch. `kernels.inference.linear.Linear` is faster and has a scale for each row.
 """
 
+import copy
 import warnings
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from seq2seq_cli.models.base import TranslationModel
 
 
 class Int8Linear(nn.Module):
@@ -24,6 +27,30 @@ class Int8Linear(nn.Module):
         """Multiply (…, inputs) by the weights and add the bias: (…, outputs), float32."""
         # Inputs take 7 bits: with 8, sums of two products could overflow on processors before VNNI.
         return cast(Tensor, torch.ops.quantized.linear_dynamic(x, self.packed, True))
+
+
+def with_eight_bits(model: TranslationModel) -> TranslationModel:
+    """Copy a model for inference, with 8-bit linear layers; all other weights stay as they are."""
+    result = copy.deepcopy(model)
+    for module in list(result.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Linear):
+                setattr(module, name, Int8Linear(child.weight, child.bias))
+    return result
+
+
+def select_outputs(layer: nn.Module, outputs: Tensor) -> nn.Module:
+    """Make a linear layer of the same kind with some of its outputs (any,), in their order.
+
+    The layer has no bias.
+    """
+    assert getattr(layer, "bias", None) is None, "an output layer has no bias"
+    weight = cast(Tensor, layer.weight).index_select(0, outputs)
+    if isinstance(layer, Int8Linear):
+        return Int8Linear(weight, None)
+    selected = nn.Linear(weight.size(1), weight.size(0), bias=False, device="meta")
+    selected.weight = nn.Parameter(weight, requires_grad=False)
+    return selected
 
 
 def _pack(weight: Tensor, bias: Tensor | None) -> object:

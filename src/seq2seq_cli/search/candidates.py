@@ -7,9 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from seq2seq_cli.kernels import library as kernels
-from seq2seq_cli.kernels.inference import beams
-
 GROUP = 64  # columns whose maximum stands for all of them at first
 FEW = 1024  # columns; fewer than these are sorted at once
 
@@ -17,11 +14,9 @@ FEW = 1024  # columns; fewer than these are sorted at once
 def log_sum_exp(logits: Tensor) -> Tensor:
     """Compute the log-sum-exp of each row: (N, V), which may hold -inf -> (N, 1).
 
-    Without kernels by the softmax, which makes one pass and takes no longer over -inf. The greatest
+    By the softmax, which makes one pass and takes no longer over -inf. The greatest
     probability is at least 1 / V, so its logarithm is exact enough.
     """
-    if kernels.can_compute(logits):
-        return beams.log_sum_exp(logits)
     greatest = logits.amax(dim=1, keepdim=True)
     return greatest - logits.softmax(dim=1).amax(dim=1, keepdim=True).log()
 
@@ -32,8 +27,6 @@ def best_extensions(logits: Tensor, offsets: Tensor, count: int) -> tuple[Tensor
     Returns (B, count) each, best first: the sums, their rows 0 to K - 1, and their columns. If
     there are fewer candidates, the sums are -inf.
     """
-    if kernels.can_compute(logits, offsets):
-        return beams.best_extensions(logits, offsets, count)
     if logits.size(1) < FEW:
         best, rows, columns = _best_of_all(logits, offsets, count)
     else:

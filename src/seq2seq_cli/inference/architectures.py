@@ -1,0 +1,36 @@
+"""The model in kernels for the settings of a model."""
+
+from collections.abc import Mapping
+
+from seq2seq_cli.config.models import ModelConfig
+from seq2seq_cli.inference.base import InferenceModel
+from seq2seq_cli.inference.conv import ConvInference
+from seq2seq_cli.inference.transformer import TransformerInference
+from seq2seq_cli.inference.weights import ModelWeights
+from seq2seq_cli.kernels.arrays import Floats
+from seq2seq_cli.kernels.library import library
+
+INFERENCE_MODELS: tuple[type[InferenceModel], ...] = (ConvInference, TransformerInference)
+
+
+def inference_class(config: ModelConfig) -> type[InferenceModel] | None:
+    """Find the class that runs models with these settings in kernels, if there is one."""
+    if library() is None:
+        return None
+    return next(
+        (
+            kind
+            for kind in INFERENCE_MODELS
+            if isinstance(config, kind.Config) and kind.supports(config)
+        ),
+        None,
+    )
+
+
+def make_inference_model(
+    config: ModelConfig, arrays: Mapping[str, Floats], *, eight_bits: bool
+) -> InferenceModel:
+    """Pack weights, named as in model.safetensors, for settings that `inference_class` knows."""
+    kind = inference_class(config)
+    assert kind is not None, "the caller has to ask `inference_class` before"
+    return kind(config, ModelWeights(arrays, eight_bits))

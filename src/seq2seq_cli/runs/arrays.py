@@ -1,0 +1,133 @@
+"""Weights of safetensors files as arrays of numpy, mapped from the file and checked.
+
+Files carry the hash of their tensors in a label; see `tensors`.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as safetensors_bytes
+
+from seq2seq_cli.config.shapes import Shape
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.kernels.arrays import Array
+from seq2seq_cli.text import replace_file
+
+LABEL = "seq2seq"  # the one metadata entry of our files, JSON
+TYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "U8": np.uint8}
+
+
+def digest(buffers: Mapping[str, Any]) -> str:
+    """SHA-256 over the names and bytes of tensors, which are given as buffers."""
+    sha = hashlib.sha256()
+    for name in sorted(buffers):
+        sha.update(name.encode())
+        sha.update(buffers[name])
+    return sha.hexdigest()
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays in one step, labelled with their hash, as `tensors.save_tensors` does."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    label = json.dumps({"sha256": digest(_bytes_of(arrays)), "model": None})
+    replace_file(path, safetensors_bytes(arrays, metadata={LABEL: label}))
+
+
+def _bytes_of(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}
+
+
+def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Map the arrays of a file, read-only, and read its label.
+
+    Both are of the same file even if it is replaced meanwhile. Raises InputError if the file is
+    missing, damaged or not what was written.
+    """
+    with opened(path, "numpy") as (file, stream):
+        label = label_of(file, path)
+        arrays = _mapped(stream, path)
+        if digest(_bytes_of(arrays)) != label["sha256"]:
+            raise InputError(damaged(path))
+    return arrays, label
+
+
+def damaged(path: Path) -> str:
+    """The message for a file whose tensors are not those that were written."""
+    return f"{path} is damaged: its weights do not have the hash it was saved with"
+
+
+def _mapped(stream: Any, path: Path) -> dict[str, Array]:
+    """Map the tensors of an open file whose header is sound.
+
+    A tensor that does not begin at a multiple of its numbers' size is copied.
+    """
+    memory = np.memmap(stream, dtype=np.uint8, mode="r")
+    header_size = int.from_bytes(memory[:8].tobytes(), "little")
+    header = json.loads(memory[8 : 8 + header_size].tobytes())
+    data = memory[8 + header_size :]
+    arrays: dict[str, Array] = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in TYPES:
+            raise InputError(
+                f"{path} holds {entry['dtype']} in {name}; {', '.join(TYPES)} are allowed"
+            )
+        first, last = entry["data_offsets"]
+        bytes_ = data[first:last]
+        if sys.byteorder == "big" or (8 + header_size + first) % 8:
+            bytes_ = bytes_.copy()
+        array = np.asarray(bytes_).view(np.dtype(TYPES[entry["dtype"]]).newbyteorder("<"))
+        arrays[name] = array.reshape(entry["shape"])
+    return arrays
+
+
+@contextmanager
+def opened(path: Path, framework: str) -> Iterator[tuple[Any, Any]]:
+    """Open a safetensors file, whose tensors are those of a framework, as reader and stream.
+
+    Raises InputError if it is missing, or damaged where it is read.
+
+    `safe_open` opens its path twice, for the header and for the tensors, and a training may replace
+    the file in between; so the path it gets is that of a file which is open already.
+    """
+    try:
+        with path.open("rb") as stream:
+            same = Path(f"/dev/fd/{stream.fileno()}")
+            with safe_open(same if same.exists() else path, framework=framework) as file:
+                yield file, stream
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+
+
+def label_of(file: Any, path: Path) -> dict[str, Any]:
+    """The label of an open file. Raises InputError if another program wrote it."""
+    try:
+        label = json.loads((file.metadata() or {})[LABEL])
+        return {"sha256": str(label["sha256"]), "model": label["model"]}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"{path} carries no hash of its weights; it was written by another program"
+        ) from None
+
+
+def check_shapes(given: Mapping[str, Shape], expected: Mapping[str, Shape], path: Path) -> None:
+    """Raise InputError where weights of a file do not have the names and shapes of a model."""
+    for name in sorted(expected.keys() ^ given.keys()):
+        fault = "lacks" if name in expected else "has an unknown"
+        raise InputError(f"{path} does not fit config.toml: it {fault} tensor {name}")
+    for name, shape in expected.items():
+        if given[name] != shape:
+            raise InputError(
+                f"{path} does not fit config.toml: {name} is {list(given[name])}, "
+                f"{list(shape)} by the settings"
+            )
