@@ -12,7 +12,7 @@ from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.models import ARCHITECTURES, TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.padding import pad
-from seq2seq_cli.search import Predictor, SearchOptions, beam_search
+from seq2seq_cli.search import SearchOptions, TorchPredictor, beam_search
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.training.cross_entropy import cross_entropy
 from seq2seq_cli.training.optimization import learning_rate, make_optimizer, set_learning_rate
@@ -115,7 +115,7 @@ def share_right(
     )
     train(model, TokenPairs(Sentences(sources), Sentences(targets)), config)
     batch = pad([[*source, EOS] for source, _ in held_out])
-    found = beam_search(Predictor([model.eval()]), batch, SearchOptions(beam=3))
+    found = beam_search(TorchPredictor([model.eval()]), batch, SearchOptions(beam=3))
     right = sum(best.tokens == target for (_, target), [best] in zip(held_out, found, strict=True))
     return right / len(held_out)
 

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seq2seq_cli.errors import NoNumbersError
-from seq2seq_cli.inference import has_kernels
+from seq2seq_cli.inference.architectures import inference_class
+from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.models import TranslationModel, source_attentions
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import (
+    EnginePredictor,
     Hypothesis,
-    Predictor,
     SearchOptions,
-    beam,
+    TorchPredictor,
     constraints,
     sample,
     search,
@@ -34,8 +35,8 @@ from seq2seq_cli.search.constraints import (
     Prefix,
     RepetitionPenalty,
     Step,
-    constraints_for,
 )
+from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.prefix import ForcedPrefix, complete_moves
 from seq2seq_cli.search.request import Request
 from seq2seq_cli.symbols import EOS, UNK
@@ -72,29 +73,42 @@ def test_every_constraint_is_in_the_list() -> None:
     assert OPTIONS.keys() == written
 
 
-def find(
-    model: TranslationModel, kinds: Iterable[type[Constraint]], **options: Any
-) -> tuple[Found, bool]:
-    """What beam search finds under constraints, and whether it looked for it in kernels."""
-    for kind in kinds:
-        options |= OPTIONS[kind]
-    prefixes = PREFIXES if Prefix in kinds else ()
-    chosen = SearchOptions(**({"max_ratio": 1.0, "max_extra": 3} | options))
-    predictor = Predictor([model], captures_attention=chosen.coverage_penalty > 0)
-    request = Request.of(pad(SOURCES), chosen, prefixes)
-    try:
-        found = beam.beam_search(predictor, request.source, chosen, prefixes)
-    except NoNumbersError:
-        found = None
-    return found, beam.kernels_serve(request, constraints_for(request))
+def find(model: TranslationModel, kinds: Iterable[type[Constraint]], **options: Any) -> Found:
+    """What beam search finds in PyTorch under constraints."""
+    chosen, prefixes = request(kinds, **options)
+    predictor = TorchPredictor([model], captures_attention=chosen.coverage_penalty > 0)
+    return found_by(predictor, chosen, prefixes)
 
 
-def find_in_torch(
+def find_in_kernels(
     model: TranslationModel, kinds: Iterable[type[Constraint]], **options: Any
 ) -> Found:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(beam, "kernels_serve", lambda *given: False)
-        return find(model, kinds, **options)[0]
+    if inference_class(model.config) is None:
+        pytest.skip("there are no kernels for this model")
+    return found_by(EnginePredictor([PlainModel.of(model)]), *request(kinds, **options))
+
+
+def request(kinds: Iterable[type[Constraint]], **options: Any) -> tuple[SearchOptions, Any]:
+    """Options and prefixes under which the constraints apply."""
+    for kind in kinds:
+        options |= OPTIONS[kind]
+    chosen = SearchOptions(**({"max_ratio": 1.0, "max_extra": 3} | options))
+    return chosen, PREFIXES if Prefix in kinds else ()
+
+
+def found_by(predictor: Predictor, options: SearchOptions, prefixes: Any) -> Found:
+    try:
+        return predictor.search(SOURCES, options, prefixes)
+    except NoNumbersError:
+        return None
+
+
+def assert_same(found: Found, expected: Found) -> None:
+    assert (found is None) == (expected is None)
+    for row, other in zip(found or [], expected or [], strict=True):
+        assert [each.tokens for each in row] == [each.tokens for each in other]
+        scores = [each.score for each in other]
+        assert [each.score for each in row] == pytest.approx(scores, abs=1e-4, rel=1e-4)
 
 
 def skip_without_attention(model: TranslationModel, kinds: Sequence[type[Constraint]]) -> None:
@@ -103,17 +117,24 @@ def skip_without_attention(model: TranslationModel, kinds: Sequence[type[Constra
 
 
 @pytest.mark.parametrize("kind", CONSTRAINTS, ids=lambda kind: kind.__name__)
-def test_each_constraint_changes_what_is_found_and_alike_in_kernels(
+def test_each_constraint_changes_what_is_found(
     model: TranslationModel, kind: type[Constraint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     skip_without_attention(model, [kind])
     options = {"beam": 4, "n_best": 4, "alpha": 0.0}
-    found, in_kernels = find(model, [kind], **options)
-    assert in_kernels == (kind.in_kernels and has_kernels(torch.device("cpu")))
-    assert found == find_in_torch(model, [kind], **options)
+    found = find(model, [kind], **options)
     others = tuple(other for other in CONSTRAINTS if other is not kind)
     monkeypatch.setattr(constraints, "CONSTRAINTS", others)
-    assert find_in_torch(model, [kind], **options) != found
+    assert find(model, [kind], **options) != found
+
+
+@pytest.mark.parametrize("kind", CONSTRAINTS, ids=lambda kind: kind.__name__)
+def test_each_constraint_does_the_same_in_kernels(
+    model: TranslationModel, kind: type[Constraint]
+) -> None:
+    skip_without_attention(model, [kind])
+    options = {"beam": 4, "n_best": 4, "alpha": 0.0}
+    assert_same(find_in_kernels(model, [kind], **options), find(model, [kind], **options))
 
 
 @pytest.mark.parametrize("kind", CONSTRAINTS, ids=lambda kind: kind.__name__)
@@ -123,7 +144,7 @@ def test_a_constraint_does_the_same_to_a_sentence_alone(
     """Whatever the padding of the batch and the limits of its other sentences."""
     skip_without_attention(model, [kind])
     options = SearchOptions(**({"max_ratio": 1.0, "max_extra": 3, "beam": 3} | OPTIONS[kind]))
-    predictor = Predictor([model], captures_attention=options.coverage_penalty > 0)
+    predictor = TorchPredictor([model], captures_attention=options.coverage_penalty > 0)
     prefixes = PREFIXES if kind is Prefix else [[]] * len(SOURCES)
     together = search(predictor, pad(SOURCES), options, prefixes)
     for found, source, prefix in zip(together, SOURCES, prefixes, strict=True):
@@ -144,19 +165,14 @@ def test_any_constraints_together_do_the_same_in_both_engines(
     if not source_attentions(model):
         kinds -= {CoveragePenalty}
     options = {"beam": size, "n_best": min(size, n_best)}
-    found, in_kernels = find(model, kinds, **options)
-    asked = kinds | {ControlSymbols, MaxLength}
-    assert in_kernels == (
-        has_kernels(torch.device("cpu")) and all(kind.in_kernels for kind in asked)
-    )
-    assert found == find_in_torch(model, kinds, **options)
+    assert_same(find_in_kernels(model, kinds, **options), find(model, kinds, **options))
 
 
 def test_a_prefix_comes_whatever_else_is_forbidden(model: TranslationModel) -> None:
     """With the model's own scores, also at the end of the longest prefix."""
     prefixes = ((6, 6, 6), (), (4, 5, UNK), (UNK,), (4,))
     options = SearchOptions(beam=2, no_repeat_ngram=1, max_ratio=0.0, max_extra=4)
-    found = search(Predictor([model]), pad(SOURCES), options, prefixes)
+    found = search(TorchPredictor([model]), pad(SOURCES), options, prefixes)
     for prefix, (best, *_) in zip(prefixes, found, strict=True):
         assert best.tokens[: len(prefix)] == prefix
         assert all(map(math.isfinite, best.token_scores))
@@ -166,12 +182,12 @@ def test_a_short_hypothesis_may_end_where_nothing_else_is_allowed(model: Transla
     """Each of the three words comes once at most, and there are not enough for `min_ratio`."""
     options = SearchOptions(beam=2, no_repeat_ngram=1, min_ratio=2.0, max_ratio=2.0)
     source = [4, 5, 6, EOS]
-    [[best, *_]] = search(Predictor([model]), pad([source]), options)
+    [[best, *_]] = search(TorchPredictor([model]), pad([source]), options)
     assert sorted(best.tokens) == [4, 5, 6]
 
 
 class OnlyFours(Constraint):
-    """Made up here, so that kernels cannot do it: a translation holds no word but 4."""
+    """Made up here: a translation holds no word but 4."""
 
     @classmethod
     def of(cls, request: Request) -> "OnlyFours":
@@ -181,16 +197,15 @@ class OnlyFours(Constraint):
         step.logits[:, 5:] = -torch.inf
 
 
-def test_a_constraint_that_kernels_do_not_have_is_applied(
+def test_a_constraint_that_is_added_to_the_list_is_applied(
     model: TranslationModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constraints, "CONSTRAINTS", (*CONSTRAINTS, OnlyFours))
-    found, in_kernels = find(model, [MinLength], beam=3)
-    assert not in_kernels
+    found = find(model, [MinLength], beam=3)
     assert found is not None
     assert {token for [best] in found for token in best.tokens} == {4}
     options = SearchOptions(sample=True, min_ratio=1.0, max_extra=0)
-    drawn = sample(Predictor([model]), pad(SOURCES), options)
+    drawn = sample(TorchPredictor([model]), pad(SOURCES), options)
     assert {token for [one] in drawn for token in one.tokens} == {4}
 
 
@@ -220,7 +235,7 @@ def test_what_a_constraint_keeps_for_a_row_follows_its_hypothesis(
 ) -> None:
     monkeypatch.setattr(constraints, "CONSTRAINTS", (*CONSTRAINTS, LowNumbers))
     chosen = SearchOptions(max_ratio=1.0, max_extra=2, length_penalty="none", **options)
-    found = search(Predictor([model]), pad(SOURCES * 3), chosen)
+    found = search(TorchPredictor([model]), pad(SOURCES * 3), chosen)
     for hypothesis in (hypothesis for row in found for hypothesis in row):
         expected = hypothesis.log_probability - sum((*hypothesis.tokens, EOS)) / 10
         assert hypothesis.score == pytest.approx(expected, abs=1e-4)

@@ -4,6 +4,7 @@ import dataclasses
 
 import torch
 
+from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.models import (
     ARCHITECTURES,
     ModelConfig,
@@ -66,3 +67,10 @@ def test_the_table_of_weights_has_all_with_their_shapes_and_roles(model: Transla
     dimensions = {(weight.role, len(weight.shape)) for weight in table}
     matrices = ("embedding", "positions", "linear", "recurrent")
     assert dimensions <= {*((role, 2) for role in matrices), ("norm", 1), ("bias", 1)}
+
+
+def test_the_shapes_of_weights_are_known_without_a_model(variant: Variant) -> None:
+    config, vocabulary = variant
+    model = build(config, vocabulary)
+    expected = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    assert weight_shapes(config, vocabulary) == expected

@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,19 +17,21 @@ from torch import Tensor, nn
 from seq2seq_cli import search
 from seq2seq_cli.devices import float64_device
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.inference.candidates import best_extensions
-from seq2seq_cli.kernels import library as kernels
+from seq2seq_cli.inference.architectures import inference_class
+from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.kernels.inference.beams import STEPS
 from seq2seq_cli.models import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import (
+    EnginePredictor,
     ForcedPrefix,
     Hypothesis,
-    Predictor,
     SearchOptions,
     Shortlist,
-    beam,
+    TorchPredictor,
 )
+from seq2seq_cli.search.alignment import attention_to_source
+from seq2seq_cli.search.candidates import best_extensions
 from seq2seq_cli.search.prefix import complete_moves
 from seq2seq_cli.search.sampling import draw_columns
 from seq2seq_cli.search.torch_beam import SearchedSentence
@@ -51,7 +54,7 @@ def to_limit(**options: float) -> SearchOptions:
 def beam_search(
     model: TranslationModel, source: Tensor, options: SearchOptions
 ) -> list[list[Hypothesis]]:
-    return search.beam_search(Predictor([model]), source, options)
+    return search.beam_search(TorchPredictor([model]), source, options)
 
 
 def random_sources(count: int, seed: int = 3) -> list[list[int]]:
@@ -154,10 +157,8 @@ def test_search_in_kernels_finds_exactly_what_search_in_torch_finds(
     beam_size: int,
     n_best: int,
     lengths: dict[str, float],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if kernels.library() is None:
-        pytest.skip("there are no kernels here")
+    skip_without_kernels(model)
     options = SearchOptions(beam=beam_size, n_best=n_best, **lengths)
     sources = random_sources(24)
     random = torch.Generator().manual_seed(1)
@@ -170,33 +171,42 @@ def test_search_in_kernels_finds_exactly_what_search_in_torch_finds(
         for i in range(len(prefixes[1::5]))
     ]
     translations = torch.randint(3, 7, (model.source_embedding.num_embeddings, 2))
-    shortlist = Shortlist(translations, torch.arange(6), 7)
+    shortlist = Shortlist(translations.numpy(), np.arange(6), 7)
     for begun, listed in itertools.product(((), prefixes), (None, shortlist)):
-        predictor = Predictor([model], (), listed)
-        monkeypatch.setattr(beam, "kernels_serve", lambda *given: True)
-        found = search.beam_search(predictor, pad(sources), options, begun)
-        monkeypatch.setattr(beam, "kernels_serve", lambda *given: False)
-        assert found == search.beam_search(predictor, pad(sources), options, begun)
+        found = EnginePredictor([PlainModel.of(model)], (), listed).search(sources, options, begun)
+        expected = TorchPredictor([model], (), listed).search(sources, options, begun)
+        assert_same(found, expected)
+
+
+def skip_without_kernels(model: TranslationModel) -> None:
+    if inference_class(model.config) is None:
+        pytest.skip("there are no kernels for this model")
+
+
+def assert_same(
+    found: Sequence[Sequence[Hypothesis]], expected: Sequence[Sequence[Hypothesis]]
+) -> None:
+    assert tokens(found) == tokens(expected)
+    for row, other in zip(found, expected, strict=True):
+        scores = [each.score for each in other]
+        assert [each.score for each in row] == pytest.approx(scores, abs=1e-4, rel=1e-4)
 
 
 def test_search_in_kernels_finds_the_same_over_more_steps_than_one_call_takes(
-    model: TranslationModel, monkeypatch: pytest.MonkeyPatch
+    model: TranslationModel,
 ) -> None:
-    if kernels.library() is None:
-        pytest.skip("there are no kernels here")
+    skip_without_kernels(model)
     options = SearchOptions(beam=2, min_ratio=20, max_ratio=20, max_extra=0)
     sources = [[4, 5, 6, 5, EOS], [6, EOS]]
     assert options.min_length(5) > 3 * STEPS
-    found = beam_search(model, pad(sources), options)
-    monkeypatch.setattr(beam, "kernels_serve", lambda *given: False)
-    assert found == beam_search(model, pad(sources), options)
+    found = EnginePredictor([PlainModel.of(model)]).search(sources, options)
+    assert_same(found, TorchPredictor([model]).search(sources, options))
 
 
-@pytest.mark.usefixtures("_with_and_without_kernels")
 def test_a_prefix_may_be_longer_than_the_limit(model: TranslationModel) -> None:
     prefix = (4, 5, 6, 4, 5, 6)
     for options in (to_limit(beam=3), to_limit(sample=True)):
-        [[found]] = search.search(Predictor([model]), pad([[4, EOS]]), options, [prefix])
+        [[found]] = search.search(TorchPredictor([model]), pad([[4, EOS]]), options, [prefix])
         assert found.tokens == prefix
 
 
@@ -249,8 +259,8 @@ def test_stopping_early_never_costs_a_better_hypothesis(
     sources = pad(random_sources(16))
     options = SearchOptions(beam=4, n_best=n_best, max_ratio=1, max_extra=6, **score)
     early = [beam_search(model, sources, options)]
-    monkeypatch.setattr(beam, "kernels_serve", lambda *given: False)
-    early.append(beam_search(model, sources, options))
+    if inference_class(model.config) is not None:
+        early.append(EnginePredictor([PlainModel.of(model)]).search(random_sources(16), options))
     monkeypatch.setattr(
         SearchedSentence,
         "is_over",
@@ -290,12 +300,9 @@ def test_search_ends_as_soon_as_nothing_better_can_come() -> None:
     """After two steps one hypothesis has ended; what is still open has no chance left."""
     model = TableModel({BOS: only(4, 0.99, 5), 4: only(EOS, 0.99, 5), 5: only(5, 0.9, 6)})
     options = SearchOptions(beam=3, alpha=1.0, max_ratio=0, max_extra=20)
-    predictor = Predictor([model])
-    [[best]] = search.beam_search(predictor, pad([[4, EOS]]), options)
+    [[best]] = beam_search(model, pad([[4, EOS]]), options)
     assert best.tokens == (4,)
-    [searched] = predictor.search_models()
-    assert isinstance(searched, TableModel)
-    assert searched.steps == 2
+    assert model.steps == 2
 
 
 def test_two_beams_find_what_greed_misses() -> None:
@@ -364,14 +371,14 @@ def enumerated(
         if not begins_with(words, prefix):
             continue
         given, target = torch.tensor([source]), torch.tensor([[BOS, *words, EOS]])
-        token_scores = Predictor([model]).token_scores(given, target)[0].tolist()
+        token_scores = TorchPredictor([model]).padded_token_scores(given, target)[0].tolist()
         for index, word in enumerate(words):
             if word in words[:index]:
                 token_scores[index] *= options.repetition_penalty
         divisor = {"gnmt": (5 + length) / 6, "power": length, "none": 1}[options.length_penalty]
         score = sum(token_scores) / divisor**options.alpha
         if options.coverage_penalty:
-            attention = search.attention_to_source([model], given, target[:, :-1])[0]
+            attention = attention_to_source([model], given, target[:, :-1])[0]
             covered = attention.sum(dim=0).clamp(1e-6, 1.0).log().sum()
             score += options.coverage_penalty * float(covered)
         scores[words] = score
@@ -404,7 +411,7 @@ def test_every_penalty_and_constraint_is_what_its_formula_says(
         **{"max_ratio": 0.0, "max_extra": extra, "beam": 40, "n_best": 40} | options
     )
     follows = wide.coverage_penalty > 0
-    predictor = Predictor([model], captures_attention=follows)
+    predictor = TorchPredictor([model], captures_attention=follows)
     [found] = search.beam_search(predictor, pad([source]), wide, [prefix])
     if not isinstance(prefix, ForcedPrefix):
         prefix = ForcedPrefix.of_tokens(prefix)
@@ -416,7 +423,7 @@ def test_an_ensemble_takes_the_weighted_mean_of_probabilities() -> None:
     one = TableModel({BOS: only(4, 0.9, 5), 4: only(EOS, 0.6, 5), 5: only(EOS, 1.0, 6)})
     two = TableModel({BOS: only(4, 0.1, 5), 4: only(EOS, 0.4, 6), 5: only(EOS, 1.0, 6)})
     options = to_limit(beam=4, n_best=2, alpha=0.0)
-    [found] = search.beam_search(Predictor([one, two], [3, 1]), pad([[4, EOS]]), options)
+    [found] = search.beam_search(TorchPredictor([one, two], [3, 1]), pad([[4, EOS]]), options)
     probabilities = {h.tokens: math.exp(h.log_probability) for h in found}
     first = 0.75 * 0.9 + 0.25 * 0.1
     assert probabilities == pytest.approx(
@@ -431,15 +438,15 @@ def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
         InputError,
         match="one number above 0 for each run is allowed, of a finite sum; runs: 2",
     ):
-        Predictor([model, model], weights)
+        TorchPredictor([model, model], weights)
 
 
 def test_a_shortlist_of_everything_changes_nothing(model: TranslationModel) -> None:
     every = torch.arange(7, dtype=torch.int32).expand(9, 7)
-    listed = Predictor([model], shortlist=Shortlist(every, torch.arange(4), 7))
+    listed = TorchPredictor([model], shortlist=Shortlist(every.numpy(), np.arange(4), 7))
     sources = pad(random_sources(8))
     options = SearchOptions(beam=3, n_best=3, max_ratio=1, max_extra=3, no_repeat_ngram=2)
-    plain = search.beam_search(Predictor([model]), sources, options)
+    plain = search.beam_search(TorchPredictor([model]), sources, options)
     short = search.beam_search(listed, sources, options)
     assert tokens(short) == tokens(plain)
     for row, other in zip(short, plain, strict=True):
@@ -451,7 +458,7 @@ def test_a_sentence_gets_words_of_its_own_shortlist_only(
 ) -> None:
     """Each token translates itself alone, so translations are made of words of the source."""
     own = torch.arange(9, dtype=torch.int32)[:, None].clamp(max=6)
-    listed = Predictor([model], shortlist=Shortlist(own, torch.arange(4), 7))
+    listed = TorchPredictor([model], shortlist=Shortlist(own.numpy(), np.arange(4), 7))
     sources = [[4, 4, EOS], [5, 6, EOS], [6, EOS]]
     options = SearchOptions(beam=2, n_best=2, max_ratio=1, max_extra=2)
     together = search.beam_search(listed, pad(sources), options)
@@ -489,12 +496,11 @@ def test_the_best_extensions_are_those_of_a_full_sort(
         assert len(indices.unique()) == len(indices)
 
 
-@pytest.mark.usefixtures("_with_and_without_kernels")
 @pytest.mark.parametrize("options", [{"beam": 1}, {"beam": 3}, {"sample": True}])
 def test_a_model_that_gives_no_numbers_is_refused(options: dict[str, Any]) -> None:
     model = TableModel({BOS: [math.nan] * 7})
     with pytest.raises(Seq2seqError, match="not numbers"):
-        search.search(Predictor([model]), pad([[4, EOS]]), to_limit(**options))
+        search.search(TorchPredictor([model]), pad([[4, EOS]]), to_limit(**options))
 
 
 def draws(count: int, **options: float) -> list[Hypothesis]:
@@ -502,7 +508,7 @@ def draws(count: int, **options: float) -> list[Hypothesis]:
         {BOS: [0, 0, 0, 0.1, 0.2, 0.3, 0.4], **{w: only(EOS, 1.0, 4) for w in WORDS}}
     )
     chosen = SearchOptions(sample=True, n_best=count, **options)
-    [found] = search.sample(Predictor([model]), pad([[4, EOS]]), chosen)
+    [found] = search.sample(TorchPredictor([model]), pad([[4, EOS]]), chosen)
     return found
 
 
@@ -570,7 +576,7 @@ def test_temperatures_near_zero_draw_what_is_likeliest(
 
 def test_a_search_at_a_temperature_near_zero_is_greedy(model: TranslationModel) -> None:
     limits = {"max_ratio": 1, "max_extra": 3}
-    sources, predictor = pad(random_sources(12)), Predictor([model])
+    sources, predictor = pad(random_sources(12)), TorchPredictor([model])
     cold = SearchOptions(sample=True, temperature=1e-308, **limits)
     greedy = search.beam_search(predictor, sources, SearchOptions(beam=1, **limits))
     assert tokens(search.sample(predictor, sources, cold)) == tokens(greedy)
@@ -593,7 +599,7 @@ def test_draws_are_computed_where_float64_is() -> None:
 def test_draws_depend_only_on_the_seed_and_the_line(model: TranslationModel) -> None:
     sources = random_sources(12)
     options = SearchOptions(sample=True, n_best=2, max_ratio=1, max_extra=3, seed=5)
-    predictor = Predictor([model])
+    predictor = TorchPredictor([model])
     together = search.sample(predictor, pad(sources), options, numbers=range(100, 112))
     alone = [
         search.sample(predictor, pad([source]), options, numbers=[number])[0]
@@ -610,7 +616,7 @@ def test_the_score_of_a_draw_is_the_models_own(model: TranslationModel) -> None:
     options = SearchOptions(sample=True, temperature=1.5, top_k=3, max_ratio=1, max_extra=3)
     sources = random_sources(6)
     for source, [drawn] in zip(
-        sources, search.sample(Predictor([model]), pad(sources), options), strict=True
+        sources, search.sample(TorchPredictor([model]), pad(sources), options), strict=True
     ):
         expected = log_probability(model, source, drawn.tokens)
         assert drawn.log_probability == pytest.approx(expected, abs=1e-4, rel=1e-4)

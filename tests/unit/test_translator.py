@@ -15,7 +15,7 @@ from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.attention_maps import attention_maps
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import Predictor, SearchOptions, search
+from seq2seq_cli.search import SearchOptions, TorchPredictor
 from seq2seq_cli.symbols import EOS, PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
@@ -26,7 +26,6 @@ from seq2seq_cli.translation import (
     Translator,
     likelihoods,
 )
-from seq2seq_cli.translation import translator as translator_module
 from seq2seq_cli.translation.results import join_segments
 from seq2seq_cli.translation.splitting import split_line
 from seq2seq_cli.translation.word_alignment import word_indices
@@ -36,6 +35,8 @@ MAX_LENGTH = 12  # tokens
 
 class Echo(nn.Module):
     """A model whose translation is the source; it remembers which sources it was asked."""
+
+    attends_to_source = False
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ def tokenizer() -> Tokenizer:
 def make(tokenizer: Tokenizer) -> Callable[..., Translator]:
     def make(beam: int = 1, batch_tokens: int = 4096) -> Translator:
         return Translator(
-            Predictor([Echo(len(tokenizer))]),  # type: ignore[list-item]
+            TorchPredictor([Echo(len(tokenizer))]),  # type: ignore[list-item]
             Tokenizers(tokenizer, tokenizer),
             MAX_LENGTH,
             TranslationSettings(search=SearchOptions(beam=beam), batch_tokens=batch_tokens),
@@ -137,11 +138,13 @@ def test_segments_are_drawn_alike_in_any_window_and_the_first_has_the_prefix(
 ):
     asked: list[tuple[int, tuple[int, ...]]] = []
 
+    search = TorchPredictor.search
+
     def note(predictor, source, options, prefixes, numbers):
         asked.extend((n, each.tokens) for n, each in zip(numbers, prefixes, strict=True))
         return search(predictor, source, options, prefixes, numbers)
 
-    monkeypatch.setattr(translator_module, "search", note)
+    monkeypatch.setattr(TorchPredictor, "search", note)
     lines, prefixes = ["a b", "a b c d " * 4, "c"], ["a", "d", "c"]
     make().translate(lines, prefixes)
     whole = sorted(asked)

@@ -10,7 +10,6 @@
 The reference in PyTorch:
 
 - `alignment`: attention to the source as an alignment
-- `torch_predictor`: one model or an ensemble
 - `decoding`: the logits of the next token, step by step
 - `candidates`: the best extensions of hypotheses
 - `constraints`: control symbols, repetition, lengths, prefixes, coverage
@@ -18,6 +17,7 @@ The reference in PyTorch:
 - `beam`: beam search
 - `sampling`: random drawing
 - `methods`: the one of both that the options ask for
+- `torch_predictor`: one model or an ensemble in PyTorch
 - `choice`: kernels or PyTorch for a model
 """
 

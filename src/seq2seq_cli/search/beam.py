@@ -11,15 +11,14 @@ from torch import Tensor
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.search.constraints import constraints_for
-from seq2seq_cli.search.decoding import begin, request_for
+from seq2seq_cli.search.decoding import Ensemble, begin, request_for
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.request import ForcedPrefixes
 from seq2seq_cli.search.torch_beam import search_in_torch
-from seq2seq_cli.search.torch_predictor import TorchPredictor
 
 
 def beam_search(
-    predictor: TorchPredictor,
+    predictor: Ensemble,
     source: Tensor,
     options: SearchOptions,
     prefixes: ForcedPrefixes = (),

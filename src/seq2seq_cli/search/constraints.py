@@ -9,7 +9,6 @@ T target tokens, V columns of logits.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -62,8 +61,6 @@ class Constraint:
     in `final_score`; it may have a state for each row, which `extend` and `keep` update.
     """
 
-    in_kernels: ClassVar[bool] = False  # whether kernels/inference/beams.cpp applies it too
-
     @classmethod
     def of(cls, request: Request) -> "Constraint | None":
         """Make the constraint, or return None if the request does not ask for it."""
@@ -96,8 +93,6 @@ class Constraint:
 
 class ControlSymbols(Constraint):
     """A translation holds no PAD, UNK or BOS."""
-
-    in_kernels = True
 
     @classmethod
     def of(cls, request: Request) -> "ControlSymbols":
@@ -155,8 +150,6 @@ class NoRepeatNgram(Constraint):
 class MinLength(Constraint):
     """A hypothesis is as long as `min_ratio` says, unless nothing but EOS could follow."""
 
-    in_kernels = True
-
     @classmethod
     def of(cls, request: Request) -> "MinLength | None":
         return cls() if request.options.min_ratio else None
@@ -176,8 +169,6 @@ class MinLength(Constraint):
 class MaxLength(Constraint):
     """A hypothesis that reaches the greatest length ends."""
 
-    in_kernels = True
-
     @classmethod
     def of(cls, request: Request) -> "MaxLength":
         return cls()
@@ -192,8 +183,6 @@ class Prefix(Constraint):
 
     What follows a last word that is whole is free otherwise.
     """
-
-    in_kernels = True
 
     def __init__(self, prefixes: Sequence[ForcedPrefix]) -> None:
         self.rows = [(prefix, 0) for prefix in prefixes]  # N, the prefix of each and its state

@@ -5,17 +5,28 @@ S source tokens, V columns of logits.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.search import SearchOptions
-from seq2seq_cli.models import State, capture_attention, reorder_state
+from seq2seq_cli.models import State, TranslationModel, capture_attention, reorder_state
 from seq2seq_cli.models.quantization import select_outputs
 from seq2seq_cli.search.request import ForcedPrefixes, Request
-from seq2seq_cli.search.torch_predictor import TorchPredictor
+from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import PAD
+
+
+class Ensemble(Protocol):
+    """Models that predict together, one or several; see `torch_predictor`."""
+
+    models: tuple[TranslationModel, ...]
+    log_weights: list[float]  # one of each model
+    shortlist: Shortlist | None
+    captures_attention: bool
+
+    def check_not_stopped(self) -> None: ...
 
 
 class Decoding:
@@ -26,7 +37,7 @@ class Decoding:
 
     def __init__(
         self,
-        predictor: TorchPredictor,
+        predictor: Ensemble,
         source: Tensor,
         prefix_tokens: Sequence[Sequence[int]] | None = None,
     ) -> None:
@@ -126,7 +137,7 @@ def request_for(source: Tensor, options: SearchOptions, prefixes: ForcedPrefixes
     return Request.of((source != PAD).sum(dim=1).tolist(), options, prefixes)
 
 
-def begin(predictor: TorchPredictor, source: Tensor, request: Request) -> tuple[Decoding, Request]:
+def begin(predictor: Ensemble, source: Tensor, request: Request) -> tuple[Decoding, Request]:
     """Begin to predict the targets of ids (B, S).
 
     The prefixes of the request become those that a shortlist has.

@@ -6,14 +6,14 @@ from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.search.beam import beam_search
+from seq2seq_cli.search.decoding import Ensemble
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.request import ForcedPrefixes
 from seq2seq_cli.search.sampling import sample
-from seq2seq_cli.search.torch_predictor import TorchPredictor
 
 
 def search(
-    predictor: TorchPredictor,
+    predictor: Ensemble,
     source: Tensor,
     options: SearchOptions,
     prefixes: ForcedPrefixes = (),

@@ -17,10 +17,9 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.devices import float64_device
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step
-from seq2seq_cli.search.decoding import Decoding, begin, request_for
+from seq2seq_cli.search.decoding import Decoding, Ensemble, begin, request_for
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.request import ForcedPrefixes, Request, Sentence
-from seq2seq_cli.search.torch_predictor import TorchPredictor
 from seq2seq_cli.symbols import BOS, EOS
 
 # Smaller numbers are 0 to processors that flush subnormal ones.
@@ -38,7 +37,7 @@ class Draw:
 
 @torch.inference_mode()
 def sample(
-    predictor: TorchPredictor,
+    predictor: Ensemble,
     source: Tensor,
     options: SearchOptions,
     prefixes: ForcedPrefixes = (),

@@ -17,6 +17,7 @@ from seq2seq_cli.models import TranslationModel, capture_attention
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search.alignment import attention_to_source
 from seq2seq_cli.search.hypothesis import Hypothesis
+from seq2seq_cli.search.methods import search
 from seq2seq_cli.search.predictor import Predictor, Sentences
 from seq2seq_cli.search.request import ForcedPrefixes
 from seq2seq_cli.search.shortlist import Shortlist
@@ -70,8 +71,6 @@ class TorchPredictor(Predictor):
         prefixes: ForcedPrefixes = (),
         numbers: Sequence[int] | None = None,
     ) -> list[list[Hypothesis]]:
-        from seq2seq_cli.search.methods import search
-
         with autocast(self.device, self.precision):  # of this thread
             return search(self, self._pad(sources), options, prefixes, numbers)
 

@@ -33,6 +33,7 @@ are translated, begin with `translator`. The files:
 - `copying`: copies unknown text into translations, by attention
 - `summary`: warnings about unknown text and about empty translations
 - `workers`: CPU threads, divided among workers that search side by side
+- `loading_in_torch`: models in PyTorch, where kernels do not serve
 - `loading`: run folders, several as an ensemble
 - `translator`: lines to translations
 - `likelihood`: how likely given translations are
