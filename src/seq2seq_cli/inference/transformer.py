@@ -13,7 +13,9 @@ from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.linear import pack
 from seq2seq_cli.kernels.inference import transformer as kernels
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
+from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.models.base import State, TranslationModel
+from seq2seq_cli.models.fast_decoders import AverageAttention, SimplerRecurrentUnit
 from seq2seq_cli.models.layers import source_mask
 from seq2seq_cli.models.transformer import Side, Transformer
 from seq2seq_cli.models.transformer_layers import (
@@ -31,8 +33,13 @@ class TransformerInference(InferenceModel):
 
     @classmethod
     def supports(cls, model: TranslationModel) -> bool:
-        """Exclude what stands in for self-attention in the decoder: average attention, SSRU."""
-        return isinstance(model, Transformer) and model.config.decoder_attention == "self"
+        """Exclude SSRU with weights that are packed already: its layers are packed as one."""
+        if not isinstance(model, Transformer):
+            return False
+        return not any(
+            isinstance(layer, SimplerRecurrentUnit) and isinstance(layer.forget, Linear)
+            for layer in model.modules()
+        )
 
     def __init__(self, model: TranslationModel) -> None:
         model = cast(Transformer, model)
@@ -47,6 +54,7 @@ class TransformerInference(InferenceModel):
             heads=config.heads,
             feed_forward=config.feed_forward,
             activation=config.activation,
+            decoder_attention=config.decoder_attention,
             pre_norm=config.norm == "pre",
             dtype=torch.float16 if self.output.eight_bits else torch.float32,
             residual=scaling.encoder_residual,
@@ -91,28 +99,41 @@ class TransformerInference(InferenceModel):
 
 def _encoder_layer(layer: EncoderLayer) -> kernels.TransformerLayer:
     return kernels.TransformerLayer(
-        pack(layer.attention.query_key_value),
-        pack(layer.attention.output),
-        pack(layer.feed_forward.inner),
-        pack(layer.feed_forward.outer),
-        _norm(layer.attention_sublayer.norm),
-        _norm(layer.feed_forward_sublayer.norm),
+        self_input=pack(layer.attention.query_key_value),
+        self_output=pack(layer.attention.output),
+        inner=pack(layer.feed_forward.inner),
+        outer=pack(layer.feed_forward.outer),
+        self_norm=_norm(layer.attention_sublayer.norm),
+        feed_forward_norm=_norm(layer.feed_forward_sublayer.norm),
     )
 
 
 def _decoder_layer(layer: DecoderLayer) -> kernels.TransformerLayer:
-    past = cast(CausalAttention, layer.self_attention)
+    self_input, self_output, self_gates = _self_attention(layer.self_attention)
     return kernels.TransformerLayer(
-        pack(past.query_key_value),
-        pack(past.output),
-        pack(layer.feed_forward.inner),
-        pack(layer.feed_forward.outer),
-        _norm(layer.self_sublayer.norm),
-        _norm(layer.feed_forward_sublayer.norm),
-        pack(layer.cross_attention.query),
-        pack(layer.cross_attention.output),
-        _norm(layer.cross_sublayer.norm),
+        self_input=self_input,
+        self_output=self_output,
+        self_gates=self_gates,
+        inner=pack(layer.feed_forward.inner),
+        outer=pack(layer.feed_forward.outer),
+        self_norm=_norm(layer.self_sublayer.norm),
+        feed_forward_norm=_norm(layer.feed_forward_sublayer.norm),
+        cross_query=pack(layer.cross_attention.query),
+        cross_output=pack(layer.cross_attention.output),
+        cross_norm=_norm(layer.cross_sublayer.norm),
     )
+
+
+def _self_attention(layer: nn.Module) -> tuple[Linear, Linear | None, Linear | None]:
+    """Pack the linear layers of self-attention, or of what replaces it; see `TransformerLayer`."""
+    if isinstance(layer, SimplerRecurrentUnit):
+        weight = torch.cat((layer.forget.weight, layer.input.weight))
+        bias = torch.cat((layer.forget.bias, torch.zeros_like(layer.forget.bias)))
+        return Linear.pack(weight, bias, eight_bits=False), None, None
+    if isinstance(layer, AverageAttention):
+        return pack(layer.inner), pack(layer.outer), pack(layer.gates)
+    past = cast(CausalAttention, layer)
+    return pack(past.query_key_value), pack(past.output), None
 
 
 def _last_norm(norm: nn.Module) -> kernels.NormWeights | None:
