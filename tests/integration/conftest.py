@@ -24,7 +24,12 @@ import pytest
 
 FORKS = """
 import gc, json, os, resource, signal, socket, sys
-import seq2seq_cli.cli, seq2seq_cli.training.run, seq2seq_cli.translation.translator
+from importlib import import_module
+import seq2seq_cli.training.run, seq2seq_cli.translation.translator
+from seq2seq_cli.cli.app import COMMANDS
+
+for name in COMMANDS:
+    import_module(f"seq2seq_cli.cli.{name}")
 
 def wait_for(child, connection):
     connection.send(child.to_bytes(4, "big"))

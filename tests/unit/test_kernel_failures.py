@@ -61,13 +61,13 @@ def test_memory_that_runs_out_is_raised_and_the_process_goes_on(build: str) -> N
         """
         for _ in range(3):
             print(caught(huge_layer))
-        print(LAYER(np.ones((1, 1), np.float32))).tolist())
+        print(LAYER(np.ones((1, 1), np.float32)).tolist())
         """,
     )
     first, *_, last = printed.splitlines()
     assert printed.count(first) == 3
     assert first == "no room in the kernel linear_new"
-    assert last.startswith("[[1.386")
+    assert last == "[[1.0]]"
 
 
 @builds
@@ -79,7 +79,7 @@ def test_each_worker_gets_its_own_failure_and_no_other_thread_does(build: str) -
         def innocent():
             calls = 0
             while not stop.is_set() or not calls:
-                LAYER(np.ones((1, 1), np.float32)))
+                LAYER(np.ones((1, 1), np.float32))
                 calls += 1
             return "well"
         with ThreadPoolExecutor(5) as pool:

@@ -1,6 +1,6 @@
 """Options that take several values at once."""
 
-from seq2seq_cli.cli.options import repeat_options
+from seq2seq_cli.cli.commands import repeat_options
 
 
 def test_values_after_a_repeatable_option_each_get_it() -> None:

@@ -3,6 +3,8 @@
 To read it, begin with `app`, then the file of a command.
 
 - `console`: messages on standard error
+- `help`: what `--help` prints
+- `commands`: kinds of commands
 - `options`: values of options that several commands share
 - `pipe`: lines from an input through a function to an output
 - `progress`: the progress of training in the terminal

@@ -3,50 +3,106 @@
 import os
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from seq2seq_cli import __version__
-from seq2seq_cli.cli import (
-    average,
-    console,
-    data,
-    export,
-    info,
-    inspect,
-    likelihood,
-    presets,
-    score,
-    settings,
-    tokenizer,
-    train,
-    translate,
-)
-from seq2seq_cli.cli.options import ManyValuesCommand
+from seq2seq_cli.cli import console
+from seq2seq_cli.cli.commands import Command, Group, LazyCommands, ManyValuesCommand
+from seq2seq_cli.cli.help import Rows
 from seq2seq_cli.errors import Seq2seqError, says_out_of_memory
 
 PIPE, OTHERS = "The pipe", "Other commands"
 
+
+class Entry(NamedTuple):
+    """What is known of a command before its module is loaded."""
+
+    panel: str
+    summary: str  # the first paragraph of its help
+    kind: type[Command] = Command
+
+
+COMMANDS = {
+    "train": Entry(
+        PIPE,
+        "Train a translator from two text files, one sentence a line.",
+        ManyValuesCommand,
+    ),
+    "translate": Entry(
+        PIPE, "Translate text line by line, as the lines arrive: N lines in are N lines out."
+    ),
+    "score": Entry(
+        PIPE,
+        "Score a translation, line by line, against one or several references.",
+        ManyValuesCommand,
+    ),
+    "likelihood": Entry(
+        OTHERS,
+        "Compute how likely given translations are: a line for each pair, the total on stderr.",
+    ),
+    "inspect": Entry(OTHERS, "Show the attention of a model, or the course of its training."),
+    "info": Entry(OTHERS, "Show the parameters of a model and the cost of a token."),
+    "average": Entry(
+        OTHERS, "Average weights into a new run folder, to translate with (Vaswani 2017)."
+    ),
+    "export": Entry(
+        OTHERS, "Write a run in the format of another engine: CTranslate2, for Transformers."
+    ),
+    "tokenizer": Entry(OTHERS, "Train a tokenizer on text, and turn text into tokens and back."),
+    "data": Entry(OTHERS, "Make corpora."),
+    "presets": Entry(OTHERS, "List the presets, or print the settings of one, as TOML."),
+    "settings": Entry(
+        OTHERS,
+        "List all settings, or show the type, default, allowed values, meaning and paper of one.",
+    ),
+}
+
+
+def load(name: str) -> Any:
+    """Import the module of a command; returns the command, or the group of commands."""
+    module, entry = import_module(f"seq2seq_cli.cli.{name}"), COMMANDS[name]
+    holder = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
+    holder.callback()(lambda: None)
+    if isinstance(below := getattr(module, "app", None), typer.Typer):
+        holder.add_typer(below, name=name, rich_help_panel=entry.panel)
+    else:
+        function = getattr(module, name)
+        holder.command(name, rich_help_panel=entry.panel, cls=entry.kind)(function)
+    command: Any = typer.main.get_command(holder)
+    return command.commands[name]
+
+
+class AllCommands(Group):
+    """All commands, whose names and summaries are known without importing their modules."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = LazyCommands([*COMMANDS], load)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        return [*COMMANDS]
+
+    def panels(self, ctx: Any) -> Mapping[str, Rows]:
+        """The commands by panel, each with its summary."""
+        found: dict[str, Rows] = {}
+        for name, entry in COMMANDS.items():
+            found.setdefault(entry.panel, []).append((name, entry.summary, ""))
+        return found
+
+
 app = typer.Typer(
     name="seq2seq",
+    cls=AllCommands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(rich_help_panel=PIPE, cls=ManyValuesCommand)(train.train)
-app.command(rich_help_panel=PIPE)(translate.translate)
-app.command(rich_help_panel=PIPE, cls=ManyValuesCommand)(score.score)
-app.command(rich_help_panel=OTHERS)(likelihood.likelihood)
-app.add_typer(inspect.app, name="inspect", rich_help_panel=OTHERS)
-app.command(rich_help_panel=OTHERS)(info.info)
-app.command(rich_help_panel=OTHERS)(average.average)
-app.command(rich_help_panel=OTHERS)(export.export)
-app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel=OTHERS)
-app.add_typer(data.app, name="data", rich_help_panel=OTHERS)
-app.command(rich_help_panel=OTHERS)(presets.presets)
-app.command(rich_help_panel=OTHERS)(settings.settings)
 
 
 def _show_version(wanted: bool) -> None:

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.commands import Command, Group
 from seq2seq_cli.text import counted
 
-app = typer.Typer(help="Make corpora.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Make corpora.", no_args_is_help=True)
 
 
 @app.callback()
@@ -16,7 +17,7 @@ def data() -> None:
     """Make corpora."""
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Directory to write to; made if it is missing.")

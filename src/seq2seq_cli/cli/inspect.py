@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.commands import Command, Group
 from seq2seq_cli.cli.options import (
     AsTextOption,
     CommandLineSearch,
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
 
 app = typer.Typer(
-    no_args_is_help=True, help="Show the attention of a model, or the course of its training."
+    cls=Group,
+    help="Show the attention of a model, or the course of its training.",
+    no_args_is_help=True,
 )
 
 WHAT, FILES, SEARCH, MACHINE = "What to show", "Files", "Search", "Machine"
@@ -42,7 +45,7 @@ def inspect() -> None:
     """Show the attention of a model, or the course of its training."""
 
 
-@app.command()
+@app.command(cls=Command)
 def attention(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
     input_: Annotated[
@@ -149,7 +152,7 @@ def attention(
     console.note(f"{output}: {counted(len(drawn), 'sentence')}")
 
 
-@app.command()
+@app.command(cls=Command)
 def curves(
     runs: Annotated[
         list[Path],

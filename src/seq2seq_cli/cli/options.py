@@ -1,14 +1,15 @@
-"""Options that take several values at once, as in `--source a.en b.en` or `--source part-*.en`."""
+"""Options that several commands share, and how their values are read."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.config.effects import Effects
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from seq2seq_cli.config.effects import Effects
 
 READING = "How text is read"
 
@@ -39,26 +40,6 @@ AsTextOption = Annotated[
         rich_help_panel=READING,
     ),
 ]
-
-
-def repeat_options(arguments: list[str], names: set[str]) -> list[str]:
-    """Write `--source a b` as `--source a --source b`, for the options with these names.
-
-    A value ends where the next option begins; `-` and `-:2` are values: standard input.
-    """
-    result: list[str] = []
-    current = ""  # the option whose values are being read
-    values = 0
-    for argument in arguments:
-        if argument.startswith("-") and argument != "-" and not argument.startswith("-:"):
-            current = argument if argument in names else ""
-            values = 0
-        elif current:
-            values += 1
-            if values > 1:
-                result.append(current)
-        result.append(argument)
-    return result
 
 
 def parse_weights(weights: str) -> list[float]:
@@ -97,7 +78,7 @@ def _is_on_command_line(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def warn_of_idle_options(context: typer.Context, effects: Effects) -> None:
+def warn_of_idle_options(context: typer.Context, effects: "Effects") -> None:
     """Say which of the options given have no effect beside the others."""
 
     def write(name: str) -> str:
@@ -115,12 +96,3 @@ class CommandLineSearch(SearchOptions):
         """How messages write an option with its value, as in `--n-best 3` or `--sample`."""
         option = f"--{name.replace('_', '-')}"
         return option if value is True else f"{option} {value}"
-
-
-class ManyValuesCommand(TyperCommand):
-    """A command without arguments whose repeatable options also take several values at once."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the name of a repeatable option before each of its values, then parse."""
-        many = {name for option in self.params if option.multiple for name in option.opts}
-        return list(super().parse_args(ctx, repeat_options(args, many)))

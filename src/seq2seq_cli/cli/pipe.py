@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, Self
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.runs.lock import remove_stale_lock
 
 if TYPE_CHECKING:
     from seq2seq_cli.data.sources import Source
@@ -76,6 +75,8 @@ def check_new_folder(path: Path) -> None:
     A lock that a killed training left there is removed.
     """
     if path.is_dir():
+        from seq2seq_cli.runs.lock import remove_stale_lock
+
         remove_stale_lock(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} exists already; name a new folder")

@@ -14,7 +14,6 @@ from seq2seq_cli.cli.options import (
     warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import check_paths
-from seq2seq_cli.config.effects import SCORE
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, check_format, save_scores_by_length
 from seq2seq_cli.text import STDIN, Reading
@@ -190,6 +189,7 @@ def score(
     seq2seq score -r one.de --hypothesis out.de --by-length --source one.en \\
         --plot lengths.png
     """
+    from seq2seq_cli.config.effects import SCORE
     from seq2seq_cli.data.sources import parse_text
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, build_metrics, tokenizer_for
     from seq2seq_cli.evaluation.score_report import ScoredTexts, Text, score_report

@@ -7,6 +7,7 @@ import typer
 
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.commands import Command, Group
 from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
 from seq2seq_cli.cli.pipe import check_paths, pipe
 from seq2seq_cli.config.docstrings import meaning, summary
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 LINES_AT_ONCE = 1000  # more would not be faster
 
 app = typer.Typer(
+    cls=Group,
     help="Train a tokenizer on text, and turn text into tokens and back.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -49,7 +51,7 @@ SideOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 def train(
     texts: Annotated[
         list[str],
@@ -208,7 +210,7 @@ def train(
     console.note(f"{output}: {len(trained.tokenizer):,} pieces, {settings.model_type}")
 
 
-@app.command()
+@app.command(cls=Command)
 def encode(
     model: ModelArgument,
     ids: Annotated[bool, typer.Option("--ids", help="Write ids instead of pieces.")] = False,
@@ -240,7 +242,7 @@ def encode(
     pipe(source, output, LINES_AT_ONCE, encoded)
 
 
-@app.command()
+@app.command(cls=Command)
 def decode(
     model: ModelArgument,
     ids: Annotated[bool, typer.Option("--ids", help="Read ids instead of pieces.")] = False,

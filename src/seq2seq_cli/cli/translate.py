@@ -18,7 +18,6 @@ from seq2seq_cli.cli.options import (
 )
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output, pipe
 from seq2seq_cli.config.docstrings import summary
-from seq2seq_cli.config.effects import TRANSLATE
 from seq2seq_cli.config.search import (
     GREEDY_BATCH_TOKENS,
     MOST_BEAM,
@@ -326,6 +325,8 @@ def translate(
         workers=share_threads(on_cpu=is_cpu(device), workers=workers, threads=threads),
     )
     translator = Translator.load(runs, settings)
+    from seq2seq_cli.config.effects import TRANSLATE
+
     warn_of_idle_options(context, TRANSLATE)
     if prefixes is not None:
         prefixes.check(translator.tokenizers.target, translator.max_length)

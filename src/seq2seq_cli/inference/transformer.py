@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Literal, cast
 
+import numpy as np
+
 from seq2seq_cli.config.models import ModelConfig, Scaling, TransformerConfig
 from seq2seq_cli.inference import positions
 from seq2seq_cli.inference.base import InferenceModel
@@ -11,6 +13,7 @@ from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens
 from seq2seq_cli.kernels.inference import transformer as kernels
 from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
+from seq2seq_cli.kernels.inference.linear import Linear
 
 Side = Literal["source", "target"]
 
@@ -20,11 +23,6 @@ class TransformerInference(InferenceModel):
 
     Config = TransformerConfig
     config: TransformerConfig
-
-    @classmethod
-    def supports(cls, config: ModelConfig) -> bool:
-        """Exclude what stands in for self-attention in the decoder: average attention, SSRU."""
-        return cast(TransformerConfig, config).decoder_attention == "self"
 
     def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
         self.config = config = cast(TransformerConfig, config)
@@ -42,6 +40,7 @@ class TransformerInference(InferenceModel):
             heads=config.heads,
             feed_forward=config.feed_forward,
             activation=config.activation,
+            decoder_attention=config.decoder_attention,
             pre_norm=config.norm == "pre",
             dtype=weights.keys_values_type,
             residual=scaling.encoder_residual,
@@ -60,7 +59,7 @@ class TransformerInference(InferenceModel):
         self.decoder = kernels.decoder(
             replace(settings, residual=scaling.decoder_residual),
             TargetEmbedding(weights["target_embedding.weight"], self._tables),
-            [_decoder_layer(weights, f"decoder.{i}") for i in range(config.decoder_layers)],
+            [_decoder_layer(config, weights, f"decoder.{i}") for i in range(config.decoder_layers)],
             weights.norm("decoder_norm") if has_last_norm else None,
         )
 
@@ -96,24 +95,45 @@ class TransformerInference(InferenceModel):
 
 def _encoder_layer(weights: ModelWeights, name: str) -> kernels.TransformerLayer:
     return kernels.TransformerLayer(
-        weights.linear(f"{name}.attention.query_key_value"),
-        weights.linear(f"{name}.attention.output"),
-        weights.linear(f"{name}.feed_forward.inner"),
-        weights.linear(f"{name}.feed_forward.outer"),
-        weights.norm(f"{name}.attention_sublayer.norm"),
-        weights.norm(f"{name}.feed_forward_sublayer.norm"),
+        self_input=weights.linear(f"{name}.attention.query_key_value"),
+        self_output=weights.linear(f"{name}.attention.output"),
+        inner=weights.linear(f"{name}.feed_forward.inner"),
+        outer=weights.linear(f"{name}.feed_forward.outer"),
+        self_norm=weights.norm(f"{name}.attention_sublayer.norm"),
+        feed_forward_norm=weights.norm(f"{name}.feed_forward_sublayer.norm"),
     )
 
 
-def _decoder_layer(weights: ModelWeights, name: str) -> kernels.TransformerLayer:
+def _decoder_layer(
+    config: TransformerConfig, weights: ModelWeights, name: str
+) -> kernels.TransformerLayer:
+    self_input, self_output, self_gates = _self_attention(config, weights, f"{name}.self_attention")
     return kernels.TransformerLayer(
-        weights.linear(f"{name}.self_attention.query_key_value"),
-        weights.linear(f"{name}.self_attention.output"),
-        weights.linear(f"{name}.feed_forward.inner"),
-        weights.linear(f"{name}.feed_forward.outer"),
-        weights.norm(f"{name}.self_sublayer.norm"),
-        weights.norm(f"{name}.feed_forward_sublayer.norm"),
-        weights.linear(f"{name}.cross_attention.query"),
-        weights.linear(f"{name}.cross_attention.output"),
-        weights.norm(f"{name}.cross_sublayer.norm"),
+        self_input=self_input,
+        self_output=self_output,
+        self_gates=self_gates,
+        inner=weights.linear(f"{name}.feed_forward.inner"),
+        outer=weights.linear(f"{name}.feed_forward.outer"),
+        self_norm=weights.norm(f"{name}.self_sublayer.norm"),
+        feed_forward_norm=weights.norm(f"{name}.feed_forward_sublayer.norm"),
+        cross_query=weights.linear(f"{name}.cross_attention.query"),
+        cross_output=weights.linear(f"{name}.cross_attention.output"),
+        cross_norm=weights.norm(f"{name}.cross_sublayer.norm"),
     )
+
+
+def _self_attention(
+    config: TransformerConfig, weights: ModelWeights, name: str
+) -> tuple[Linear, Linear | None, Linear | None]:
+    """Pack the linear layers of self-attention, or of what replaces it; see `TransformerLayer`."""
+    if config.decoder_attention == "ssru":
+        weight = np.concatenate((weights[f"{name}.forget.weight"], weights[f"{name}.input.weight"]))
+        bias = weights[f"{name}.forget.bias"]
+        bias = np.concatenate((bias, np.zeros_like(bias)))
+        return Linear.pack(weight, bias, eight_bits=weights.eight_bits), None, None
+    if config.decoder_attention == "average":
+        inner, outer, gates = (
+            weights.linear(f"{name}.{each}") for each in ("inner", "outer", "gates")
+        )
+        return inner, outer, gates
+    return weights.linear(f"{name}.query_key_value"), weights.linear(f"{name}.output"), None

@@ -8,7 +8,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -134,7 +133,7 @@ def _is_still(path: Path, file: int) -> bool:
 def _write_holder(file: int) -> None:
     """Write for others who holds the lock; without it, as on a full disk, it is a lock still."""
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+    text = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "since": since})
     with suppress(OSError):
         os.ftruncate(file, 0)
         os.pwrite(file, text.encode(), 0)

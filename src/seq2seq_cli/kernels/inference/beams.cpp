@@ -369,7 +369,7 @@ struct Search {
         paths_after.resize(static_cast<size_t>(rows) *
                            std::min(past_length + 1, decoder.sizes.max_cached_tokens));
         decoder.step(
-            {rows, 1, past_length, tokens.data(), inputs.embedding,
+            {rows, 1, past_length, position, tokens.data(), inputs.embedding,
              at(tables.positions, tables.width), at(tables.rotations, tables.rotation_width),
              paths.data(), paths_after.data(), past.data(), past_rows.data(), inputs.memory,
              inputs.starts, inputs.lengths, sentences.data()},

@@ -24,6 +24,7 @@ struct StepInput {
     int32_t rows;               // N
     int32_t rows_per_sentence;  // which follow each other
     int32_t past_length;        // T, the number of earlier tokens in the cache
+    int32_t tokens_read;        // all earlier tokens, also those that the cache has dropped
     const int64_t *tokens;      // (N,), the tokens to read
     const float *embedding;     // (vocabulary, D)
     const float *position;      // (D,), added to embeddings; or null
@@ -48,16 +49,20 @@ struct DecoderSizes {
 };
 
 struct TransformerSettings {
-    int32_t width, heads, feed_forward, activation;
+    int32_t width, heads, feed_forward, activation, decoder_attention;
     int32_t pre_norm;
     int32_t float16_keys_values;  // whether keys and values are float16, not float32
     float residual;               // that residuals are multiplied with
     float embedding_scale;
 };
 
-// The weights of one layer; those of cross-attention are null in an encoder.
+// The weights of one layer; those of cross-attention are null in an encoder. The linear layers of
+// self-attention are queries, keys and values together, and the output. In place of these, average
+// attention has its feed-forward layer and the gates, and an SSRU the forget gate and the input
+// together. The others are null.
 struct LayerWeights {
-    const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
+    const void *self_input, *self_output, *self_gates;
+    const void *cross_query, *cross_output, *inner, *outer;
     const float *self_weight, *self_bias, *cross_weight, *cross_bias;
     const float *feed_forward_weight, *feed_forward_bias;
 };

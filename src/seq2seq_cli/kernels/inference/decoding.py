@@ -19,7 +19,7 @@ from seq2seq_cli.kernels.prototypes import INT, POINTER, fields
 
 class _StepInput(ctypes.Structure):
     _fields_ = fields("""
-        int32_t rows, rows_per_sentence, past_length;
+        int32_t rows, rows_per_sentence, past_length, tokens_read;
         const int64_t *tokens;
         const float *embedding, *position, *rotations;
         const int32_t *paths;
@@ -129,6 +129,7 @@ class Decoder:
             rows=rows,
             rows_per_sentence=rows // len(memory.sentences),
             past_length=past_length,
+            tokens_read=cache.length,
             tokens=address(tokens),
             embedding=address(self.embedding.weight),
             position=None if positions is None else address(positions[cache.length]),

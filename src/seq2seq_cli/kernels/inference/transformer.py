@@ -1,4 +1,4 @@
-"""A Transformer's encoder and decoder (transformer.cpp).
+"""A Transformer's encoder and decoder (transformer_encoder.cpp, transformer_decoder.cpp).
 
 Dimensions: D width, H heads.
 """
@@ -19,18 +19,21 @@ from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import POINTER, fields
 
 ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # numbered as in layers.h
+DECODER_ATTENTION = ("self", "average", "ssru")  # numbered as in transformer_decoder.cpp
 
 
 class _TransformerSettings(ctypes.Structure):
     _fields_ = fields("""
-        int32_t width, heads, feed_forward, activation, pre_norm, float16_keys_values;
+        int32_t width, heads, feed_forward, activation, decoder_attention;
+        int32_t pre_norm, float16_keys_values;
         float residual, embedding_scale;
     """)
 
 
 class _LayerWeights(ctypes.Structure):
     _fields_ = fields("""
-        const void *query_key_value, *self_output, *cross_query, *cross_output, *inner, *outer;
+        const void *self_input, *self_output, *self_gates;
+        const void *cross_query, *cross_output, *inner, *outer;
         const float *self_weight, *self_bias, *cross_weight, *cross_bias;
         const float *feed_forward_weight, *feed_forward_bias;
     """)
@@ -57,14 +60,20 @@ class NormWeights:
 
 @dataclass(frozen=True)
 class TransformerLayer:
-    """The weights of one layer; only a decoder's has cross-attention."""
+    """The weights of one layer; only a decoder's has cross-attention.
 
-    query_key_value: Linear
-    self_output: Linear
+    `self_input` and what follows it are, in self-attention, the queries, keys and values together,
+    and the output; in average attention the feed-forward layer, and the gates; in an SSRU the
+    forget gate and the input together.
+    """
+
+    self_input: Linear
     inner: Linear
     outer: Linear
     self_norm: NormWeights
     feed_forward_norm: NormWeights
+    self_output: Linear | None = None
+    self_gates: Linear | None = None
     cross_query: Linear | None = None
     cross_output: Linear | None = None
     cross_norm: NormWeights | None = None
@@ -78,6 +87,7 @@ class TransformerSettings:
     heads: int
     feed_forward: int
     activation: str
+    decoder_attention: str  # ignored by an encoder
     pre_norm: bool
     dtype: type  # of keys and values: float32 or float16
     residual: float  # factor of the residual connection
@@ -89,6 +99,7 @@ class TransformerSettings:
             heads=self.heads,
             feed_forward=self.feed_forward,
             activation=ACTIVATIONS.index(self.activation),
+            decoder_attention=DECODER_ATTENTION.index(self.decoder_attention),
             pre_norm=self.pre_norm,
             float16_keys_values=self.dtype == np.float16,
             residual=self.residual,
@@ -101,7 +112,7 @@ def _layer_weights(layers: Sequence[TransformerLayer]) -> Any:
     array = (_LayerWeights * len(layers))()
     for weights, layer in zip(array, layers, strict=True):
         for name in (
-            *("query_key_value", "self_output", "cross_query", "cross_output"),
+            *("self_input", "self_output", "self_gates", "cross_query", "cross_output"),
             *("inner", "outer"),
         ):
             linear: Linear | None = getattr(layer, name)
