@@ -372,7 +372,7 @@ struct Search {
             {rows, 1, past_length, position, tokens.data(), inputs.embedding,
              at(tables.positions, tables.width), at(tables.rotations, tables.rotation_width),
              paths.data(), paths_after.data(), past.data(), past_rows.data(), inputs.memory,
-             inputs.starts, inputs.lengths, sentences.data()},
+             inputs.starts, inputs.lengths, sentences.data(), nullptr, 0},
             hidden);
         past_rows.push_back(rows);
         position++;

@@ -39,6 +39,10 @@ struct StepInput {
     const int32_t *starts;     // (sentences,), the first source token of each
     const int32_t *lengths;    // (sentences,), source tokens of each
     const int32_t *sentences;  // (N / rows_per_sentence,), indices of sentences in the search
+    // Written unless null: the weights of cross-attention, (layers, heads, N, attention_stride) as
+    // `DecoderSizes` counts them; what lies beyond the tokens of a row's sentence is left alone
+    float *attention;
+    int64_t attention_stride;  // at least the tokens of each sentence that is read
 };
 
 // What a decoder returns, and keeps in its cache.
@@ -46,6 +50,8 @@ struct DecoderSizes {
     int32_t width;              // of hidden states
     int32_t max_cached_tokens;  // the cache holds at most so many, the last ones
     int64_t token_bytes;        // in the cache, for each token of a row
+    int32_t attention_layers;   // of cross-attention; 0 if the decoder does not attend to the source
+    int32_t attention_heads;    // of each
 };
 
 struct TransformerSettings {

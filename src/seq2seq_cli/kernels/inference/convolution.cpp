@@ -118,7 +118,7 @@ struct ConvolutionDecoder : Decoder {
     // The cache holds the inputs of each layer at the last K - 1 tokens.
     ConvolutionDecoder(const ConvolutionSettings &settings, int layers)
         : Decoder({settings.width, settings.kernel - 1,
-                   static_cast<int64_t>(sizeof(float)) * layers * settings.channels}),
+                   static_cast<int64_t>(sizeof(float)) * layers * settings.channels, layers, 1}),
           settings(settings) {}
 
     // The window of the last K inputs of a layer for each row: K - 1 from the cache, and x.
@@ -162,7 +162,8 @@ struct ConvolutionDecoder : Decoder {
             gate(hidden, rows, static_cast<int>(channels));
             apply(*layer.query, hidden, rows, queries);
             join(queries, embedded, rows * width);
-            attend_to_sources<Cached>(step_input, 0, queries, 1, settings.width, 1.0f, attended);
+            attend_to_sources<Cached>(step_input, 0, queries, 1, settings.width, 1.0f, attended,
+                                      static_cast<int>(index));
             float *context = windows;
             apply(*layer.context, attended, rows, context);
             join(hidden, context, rows * channels);

@@ -35,11 +35,16 @@ inline void write_paths(const StepInput &input, int max_cached_tokens) {
     }
 }
 
-// Attention of queries (N, D) to the source tokens of their sentences, in a layer -> out (N, D).
+// Attention of queries (N, D) to the source tokens of their sentences -> out (N, D). Keys and values
+// are those of the memory's layer `layer`; weights go to the layer `attention_layer` of
+// `input.attention`.
 template <typename Cached>
 void attend_to_sources(const StepInput &input, int layer, const float *queries, int heads,
-                       int head_width, float scale, float *out) {
+                       int head_width, float scale, float *out, int attention_layer) {
     const size_t width = static_cast<size_t>(heads) * head_width, token = 2 * width;
+    const size_t head_stride = input.rows * static_cast<size_t>(input.attention_stride);
+    float *attention = input.attention;
+    if (attention) attention += attention_layer * heads * head_stride;
     for (int r = 0; r < input.rows;) {
         const int sentence = input.sentences[r / input.rows_per_sentence];
         const int length = input.lengths[sentence];
@@ -49,7 +54,8 @@ void attend_to_sources(const StepInput &input, int layer, const float *queries, 
             static_cast<const Cached *>(input.memory[layer]) + input.starts[sentence] * token;
         for (int s = 0; s < length; s++) tokens[s] = first + s * token;
         for (int end = r + input.rows_per_sentence; r < end; r++, queries += width, out += width)
-            attend(queries, tokens, length, heads, head_width, scale, weights, out);
+            attend(queries, tokens, length, heads, head_width, scale, weights, out,
+                   attention ? attention + r * input.attention_stride : nullptr, head_stride);
     }
 }
 

@@ -28,11 +28,17 @@ class _StepInput(ctypes.Structure):
         const int32_t *past_rows;
         const void *const *memory;
         const int32_t *starts, *lengths, *sentences;
+        float *attention;
+        int64_t attention_stride;
     """)
 
 
 class _DecoderSizes(ctypes.Structure):
-    _fields_ = fields("int32_t width, max_cached_tokens; int64_t token_bytes;")
+    _fields_ = fields("""
+        int32_t width, max_cached_tokens;
+        int64_t token_bytes;
+        int32_t attention_layers, attention_heads;
+    """)
 
 
 _kernels = Functions("""

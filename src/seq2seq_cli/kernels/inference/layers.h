@@ -166,10 +166,13 @@ void weighted_sum(const float *weights, const Cached *const *tokens, int count, 
 }
 
 // Attention of one query (D,) -> out (D,). Each token has the D numbers of its key, all heads, then
-// those of its value. `weights` has room for `count` numbers and a vector more.
+// those of its value. `weights` has room for `count` numbers and a vector more. `attention`, unless
+// null, is where the weights of the first head are written; those of each next one are
+// `head_stride` further on.
 template <typename Cached>
 void attend(const float *query, const Cached *const *tokens, int count, int heads, int head_width,
-            float scale, float *weights, float *out) {
+            float scale, float *weights, float *out, float *attention = nullptr,
+            size_t head_stride = 0) {
     const int width = heads * head_width;
     for (int h = 0; h < heads; h++) {
         const int first = h * head_width;
@@ -179,6 +182,7 @@ void attend(const float *query, const Cached *const *tokens, int count, int head
         for (; s < count; s++)
             weights[s] = dot_product(query + first, tokens[s] + first, head_width);
         softmax(weights, count, scale);
+        if (attention) std::copy_n(weights, count, attention + h * head_stride);
         int i = 0;
         for (; i + 4 * LANES <= head_width; i += 4 * LANES)
             weighted_sum<4>(weights, tokens, count, width + first + i, out + first + i);

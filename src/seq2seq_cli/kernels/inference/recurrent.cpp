@@ -93,7 +93,8 @@ struct RecurrentDecoder : Decoder {
         : Decoder({settings.width, 1,
                    static_cast<int64_t>(sizeof(float)) *
                        (layers * settings.cell_states * settings.units +
-                        (settings.input_feeding ? settings.width : 0))}),
+                        (settings.input_feeding ? settings.width : 0)),
+                   1, 1}),
           settings(settings) {}
 
     template <typename Cached> void read(const StepInput &input, float *decoder_hidden) const {
@@ -121,7 +122,7 @@ struct RecurrentDecoder : Decoder {
             x = state;
         }
         float *attended = workspace.attended.reserve(rows * units);
-        attend_to_sources<Cached>(input, 0, x, 1, settings.units, settings.scale, attended);
+        attend_to_sources<Cached>(input, 0, x, 1, settings.units, settings.scale, attended, 0);
         float *joined = workspace.normed.reserve(rows * 2 * units);
         for (size_t r = 0; r < rows; r++) {
             std::copy_n(attended + r * units, units, joined + r * 2 * units);

@@ -37,9 +37,11 @@ struct TransformerDecoder : Decoder, Sublayers {
     static DecoderSizes cache_sizes(const TransformerSettings &settings, int layers) {
         const int64_t numbers = static_cast<int64_t>(layers) * settings.width;
         if (settings.decoder_attention != SELF)
-            return {settings.width, 1, numbers * static_cast<int64_t>(sizeof(float))};
+            return {settings.width, 1, numbers * static_cast<int64_t>(sizeof(float)), layers,
+                    settings.heads};
         const size_t bytes = settings.float16_keys_values ? sizeof(float16) : sizeof(float);
-        return {settings.width, INT_MAX, 2 * numbers * static_cast<int64_t>(bytes)};
+        return {settings.width, INT_MAX, 2 * numbers * static_cast<int64_t>(bytes), layers,
+                settings.heads};
     }
 
     TransformerDecoder(const TransformerSettings &given, int layers)
@@ -199,7 +201,7 @@ struct TransformerDecoder : Decoder, Sublayers {
         float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
         apply(*layer.query, sublayer_input(layer.norm, x, rows), rows, queries);
         attend_to_sources<Cached>(input, number, queries, settings.heads, head_width(), scale(),
-                                  attended);
+                                  attended, number);
         add_residual(layer.norm, *layer.output, attended, x, rows);
     }
 
