@@ -5,7 +5,6 @@
 - `hypothesis`: a finished translation
 - `shortlist`: the likely target words of a source
 - `predictor`: what finds and scores translations
-- `engine`: models in kernels, without torch
 
 The reference in PyTorch:
 
@@ -18,6 +17,10 @@ The reference in PyTorch:
 - `sampling`: random drawing
 - `methods`: the one of both that the options ask for
 - `torch_predictor`: one model or an ensemble in PyTorch
+
+Kernels:
+
+- `engine`: models in kernels, without torch
 - `choice`: kernels or PyTorch for a model
 """
 

@@ -38,4 +38,4 @@ class Shortlist:
             if forced is not None:
                 listed[row, list(forced[row])] = True
         columns = np.flatnonzero(listed.any(axis=0)).astype(np.int64)
-        return columns, ~listed[:, columns]
+        return columns, np.ascontiguousarray(~listed[:, columns])
