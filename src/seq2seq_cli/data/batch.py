@@ -2,24 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from seq2seq_cli.symbols import PAD
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
     """Padded ids: source (B, S) ending in EOS, target (B, T + 1) from BOS to EOS."""
 
-    source: Tensor
-    target: Tensor
-    alignment: Tensor | None = None  # (B, T, S), see `Alignments.matrix`
+    source: "Tensor"
+    target: "Tensor"
+    alignment: "Tensor | None" = None  # (B, T, S), see `Alignments.matrix`
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: "torch.device") -> "Batch":
         """Copy the batch to a device; from pinned memory, without waiting for the copy."""
         return self._map(lambda x: x.to(device, non_blocking=True))
 
@@ -27,7 +30,7 @@ class Batch:
         """Copy the batch to pinned memory, which a GPU reads by itself."""
         return self._map(lambda x: x.pin_memory())
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _map(self, change: "Callable[[Tensor], Tensor]") -> "Batch":
         alignment = change(self.alignment) if self.alignment is not None else None
         return Batch(change(self.source), change(self.target), alignment)
 
@@ -36,11 +39,13 @@ class Batch:
         return int((self.target[:, 1:] != PAD).sum())
 
 
-def pad_alignments(alignments: Sequence[npt.NDArray[np.float32]]) -> Tensor:
+def pad_alignments(alignments: Sequence[npt.NDArray[np.float32]]) -> "Tensor":
     """Put the alignments (T, S) of B pairs into one tensor (B, T, S).
 
     There is room for EOS on both sides, and zeros wherever a pair is shorter.
     """
+    import torch
+
     longest_target, longest_source = (
         1 + max(each.shape[axis] for each in alignments) for axis in (0, 1)
     )
