@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import nn
 
 import seq2seq_cli.translation
 from seq2seq_cli.errors import InputError
@@ -71,11 +69,17 @@ def first_candidate(translator: Translator) -> Candidate:
     return translator.translate(["one two ."])[0].candidates[0]
 
 
+def log_score(translator: Translator) -> float:
+    """The score of the first candidate without a penalty of coverage."""
+    candidate, options = first_candidate(translator), translator.settings.search
+    return sum(candidate.token_scores) / options.length_penalty_for(len(candidate.token_scores))
+
+
 # Another value of each setting than the default, and what shows that two runs obey it.
 OBEYED: dict[str, tuple[dict[str, Any], Callable[[Translator], bool]]] = {
     "search": (
         {"search": SearchOptions(coverage_penalty=0.1)},
-        lambda translator: translator.predictor.captures_attention,
+        lambda translator: first_candidate(translator).score < log_score(translator),
     ),
     "weights": (
         {"weights": (3.0, 1.0)},
@@ -102,8 +106,7 @@ OBEYED: dict[str, tuple[dict[str, Any], Callable[[Translator], bool]]] = {
     "precision": (
         {"precision": "int8"},
         lambda translator: (
-            translator.precision == torch.int8
-            and not any(isinstance(m, nn.Linear) for m in translator.predictor.models[1].modules())
+            translator.predictor.eight_bits and translator.predictor.models[1].output.eight_bits
         ),
     ),
     "shortlist": (

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 from itertools import permutations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -121,9 +121,15 @@ def test_the_tag_of_a_line_is_not_text_of_it(tagged: Tokenizer) -> None:
 
 
 def test_a_line_that_is_copied_as_a_whole_is_copied_without_its_tag(tagged: Tokenizer) -> None:
+    predictor = SimpleNamespace(attends_to_source=False)
     line = "<2de> 日本  東京"
     searched = SearchedText(line, tagged.encode([line])[0], ForcedPrefix(), find(tagged, line))
-    copied = copy_unknown([], Tokenizers(tagged, tagged), torch.zeros(1, 1), [searched], [(0, [])])
+    copied = copy_unknown(
+        predictor,  # type: ignore[arg-type]
+        Tokenizers(tagged, tagged),
+        [searched],
+        [(0, [])],
+    )
     assert copied == {0: Copied("日本 東京", ("日本", "東京"), is_source=True)}
 
 
