@@ -138,8 +138,7 @@ def _equals_its_model_step_by_step(config: ModelConfig) -> None:
 
 
 def engine_model(model: TranslationModel, *, eight_bits: bool = False) -> InferenceModel:
-    plain = PlainModel.of(model)
-    return make_inference_model(plain.config, plain.arrays, eight_bits=eight_bits)
+    return make_inference_model(PlainModel.of(model), eight_bits=eight_bits)
 
 
 def encode(

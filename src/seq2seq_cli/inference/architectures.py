@@ -1,13 +1,11 @@
 """The model in kernels for the settings of a model."""
 
-from collections.abc import Mapping
-
 from seq2seq_cli.config.models import ModelConfig
 from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.conv import ConvInference
+from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.inference.transformer import TransformerInference
 from seq2seq_cli.inference.weights import ModelWeights
-from seq2seq_cli.kernels.arrays import Floats
 from seq2seq_cli.kernels.library import library
 
 INFERENCE_MODELS: tuple[type[InferenceModel], ...] = (ConvInference, TransformerInference)
@@ -27,10 +25,11 @@ def inference_class(config: ModelConfig) -> type[InferenceModel] | None:
     )
 
 
-def make_inference_model(
-    config: ModelConfig, arrays: Mapping[str, Floats], *, eight_bits: bool
-) -> InferenceModel:
-    """Pack weights, named as in model.safetensors, for settings that `inference_class` knows."""
-    kind = inference_class(config)
+def make_inference_model(model: PlainModel, *, eight_bits: bool) -> InferenceModel:
+    """Pack the weights of a model whose settings `inference_class` knows.
+
+    Raises NoNumbersError if they are not finite.
+    """
+    kind = inference_class(model.config)
     assert kind is not None, "the caller has to ask `inference_class` before"
-    return kind(config, ModelWeights(arrays, eight_bits))
+    return kind(model.config, ModelWeights(model.arrays, model.release, eight_bits))

@@ -1,6 +1,6 @@
 """A model as its settings and the weights by name: what kernels and PyTorch are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from seq2seq_cli.models import TranslationModel
 
 
+def do_nothing() -> None:
+    """What releases arrays that are in memory anyway."""
+
+
 @dataclass(frozen=True)
 class PlainModel:
     """A model as its settings and the weights by name."""
@@ -18,6 +22,7 @@ class PlainModel:
     config: ModelConfig
     vocabulary: Vocabulary
     arrays: Mapping[str, Floats]  # as in model.safetensors
+    release: Callable[[], None] = do_nothing  # gives back the memory of arrays that were read
 
     @classmethod
     def of(cls, model: "TranslationModel") -> "PlainModel":

@@ -1,6 +1,6 @@
 """The weights of a model by name, checked and packed for kernels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +11,16 @@ from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.inference.transformer import NormWeights
 
 
-def check_weights(arrays: Mapping[str, Floats]) -> None:
-    """Raise NoNumbersError with the name of the first weights that hold NaN or infinity.
+def check_finite(name: str, array: Floats) -> None:
+    """Raise NoNumbersError with the name of weights that hold NaN or infinity.
 
-    Weights are checked before they are packed, since what is packed can hide that a number is NaN.
+    Weights are checked when they are packed, since what is packed can hide that a number is NaN.
     """
-    for name, array in arrays.items():
-        # A sum is finite only if all numbers are, and takes a fraction of the time.
-        with np.errstate(over="ignore", invalid="ignore"):
-            is_finite = np.isfinite(array.sum())
-        if not is_finite and not np.isfinite(array).all():
-            raise NoNumbersError(name)
+    # A sum is finite only if all numbers are, and takes a fraction of the time.
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_finite = np.isfinite(array.sum())
+    if not is_finite and not np.isfinite(array).all():
+        raise NoNumbersError(name)
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class ModelWeights:
     """The weights of a model, named as in model.safetensors, and how linear layers are packed."""
 
     arrays: Mapping[str, Floats]
+    release: Callable[[], None]  # gives back the memory of arrays that were read
     eight_bits: bool  # linear layers multiply 8-bit integers
 
     @property
@@ -42,11 +42,18 @@ class ModelWeights:
 
     def packed(self, weight: str, bias: str) -> Linear:
         """Pack the linear layer with these weights, and this bias if there is one."""
-        return Linear.pack(self[weight], self.arrays.get(bias), eight_bits=self.eight_bits)
+        layer = Linear.pack(
+            self[weight],
+            self[bias] if bias in self.arrays else None,
+            eight_bits=self.eight_bits,
+        )
+        self.release()
+        return layer
 
     def norm(self, name: str) -> NormWeights:
         """The weights of a norm."""
-        return NormWeights(self[f"{name}.weight"], self.arrays.get(f"{name}.bias"))
+        bias = f"{name}.bias"
+        return NormWeights(self[f"{name}.weight"], self[bias] if bias in self.arrays else None)
 
     def source_embedding(self) -> Floats:
         """The embeddings of source tokens, which may be those of target tokens too."""
@@ -54,4 +61,6 @@ class ModelWeights:
         return self[name if name in self.arrays else "target_embedding.weight"]
 
     def __getitem__(self, name: str) -> Floats:
+        """The weights of a name. Raises NoNumbersError unless they are finite."""
+        check_finite(name, self.arrays[name])
         return np.ascontiguousarray(self.arrays[name], dtype=np.float32)

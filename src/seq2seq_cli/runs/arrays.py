@@ -5,11 +5,11 @@ Files carry the hash of their tensors in a label; see `tensors`.
 
 import hashlib
 import json
-import sys
+import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -22,6 +22,8 @@ from seq2seq_cli.text import replace_file
 
 LABEL = "seq2seq"  # the one metadata entry of our files, JSON
 TYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "U8": np.uint8}
+
+PIECE_BYTES = 1 << 20  # of a file, read at a time
 
 
 def digest(buffers: Mapping[str, Any]) -> str:
@@ -44,18 +46,48 @@ def _bytes_of(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}
 
 
-def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Map the arrays of a file, read-only, and read its label.
+class MappedArrays(dict[str, Array]):
+    """Arrays by name that lie in a mapped file, read-only."""
+
+    def __init__(self, arrays: Mapping[str, Array], mapping: mmap.mmap) -> None:
+        super().__init__(arrays)
+        self._mapping = mapping
+
+    def release(self) -> None:
+        """Give back the memory of what was read; what is read again comes from the file."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def load_arrays(path: Path) -> tuple[MappedArrays, dict[str, Any]]:
+    """Map the arrays of a file and read its label.
 
     Both are of the same file even if it is replaced meanwhile. Raises InputError if the file is
     missing, damaged or not what was written.
     """
     with opened(path, "numpy") as (file, stream):
         label = label_of(file, path)
-        arrays = _mapped(stream, path)
-        if digest(_bytes_of(arrays)) != label["sha256"]:
+        arrays, places = _mapped(stream, path)
+        if _digest_of_file(stream, places) != label["sha256"]:
             raise InputError(damaged(path))
     return arrays, label
+
+
+def _digest_of_file(stream: BinaryIO, places: Mapping[str, tuple[int, int]]) -> str:
+    """As `digest`, for tensors at these places of a file: first byte and count.
+
+    They are read in pieces, since pages of a mapping would count as memory of the process.
+    """
+    sha, piece = hashlib.sha256(), bytearray(PIECE_BYTES)
+    view = memoryview(piece)
+    for name in sorted(places):
+        sha.update(name.encode())
+        first, left = places[name]
+        stream.seek(first)
+        while left > 0 and (count := stream.readinto(view[: min(left, PIECE_BYTES)])):  # type: ignore[attr-defined]
+            sha.update(view[:count])
+            left -= count
+    return sha.hexdigest()
 
 
 def damaged(path: Path) -> str:
@@ -63,16 +95,17 @@ def damaged(path: Path) -> str:
     return f"{path} is damaged: its weights do not have the hash it was saved with"
 
 
-def _mapped(stream: Any, path: Path) -> dict[str, Array]:
+def _mapped(stream: BinaryIO, path: Path) -> tuple[MappedArrays, dict[str, tuple[int, int]]]:
     """Map the tensors of an open file whose header is sound.
 
-    A tensor that does not begin at a multiple of its numbers' size is copied.
+    Returns them and their places, first byte and count. A tensor that does not begin at a multiple
+    of its numbers' size is copied.
     """
-    memory = np.memmap(stream, dtype=np.uint8, mode="r")
-    header_size = int.from_bytes(memory[:8].tobytes(), "little")
-    header = json.loads(memory[8 : 8 + header_size].tobytes())
-    data = memory[8 + header_size :]
+    mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    start = 8 + int.from_bytes(mapping[:8], "little")
+    header = json.loads(mapping[8:start])
     arrays: dict[str, Array] = {}
+    places: dict[str, tuple[int, int]] = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
@@ -80,13 +113,14 @@ def _mapped(stream: Any, path: Path) -> dict[str, Array]:
             raise InputError(
                 f"{path} holds {entry['dtype']} in {name}; {', '.join(TYPES)} are allowed"
             )
-        first, last = entry["data_offsets"]
-        bytes_ = data[first:last]
-        if sys.byteorder == "big" or (8 + header_size + first) % 8:
-            bytes_ = bytes_.copy()
-        array = np.asarray(bytes_).view(np.dtype(TYPES[entry["dtype"]]).newbyteorder("<"))
+        first, last = (start + offset for offset in entry["data_offsets"])
+        places[name] = first, last - first
+        kind = np.dtype(TYPES[entry["dtype"]]).newbyteorder("<")
+        array = np.frombuffer(mapping, kind, (last - first) // kind.itemsize, first)
+        if not array.flags.aligned or not array.dtype.isnative:
+            array = array.astype(kind.newbyteorder("="))
         arrays[name] = array.reshape(entry["shape"])
-    return arrays
+    return MappedArrays(arrays, mapping), places
 
 
 @contextmanager

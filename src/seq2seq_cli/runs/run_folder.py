@@ -150,7 +150,7 @@ class RunFolder:
             path,
         )
         check_trained_settings(config, label, path)
-        return PlainModel(config, vocabulary, arrays), label["sha256"]
+        return PlainModel(config, vocabulary, arrays, arrays.release), label["sha256"]
 
     def save_model(self, weights: "Mapping[str, Tensor]") -> None:
         """Replace the weights to translate with, labelled with the settings of the model."""

@@ -11,7 +11,6 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.inference.architectures import inference_class, make_inference_model
 from seq2seq_cli.inference.plain_model import PlainModel
-from seq2seq_cli.inference.weights import check_weights
 from seq2seq_cli.kernels.arrays import Floats
 from seq2seq_cli.kernels.inference.beams import Beams, BeamSettings, Search, SearchInputs
 from seq2seq_cli.search.hypothesis import Hypothesis
@@ -47,12 +46,7 @@ class EnginePredictor(Predictor):
         self.plain_models = tuple(models)
         self.configs = tuple(model.config for model in models)
         self.weights, self.shortlist, self.eight_bits = weights, shortlist, eight_bits
-        for model in models:
-            check_weights(model.arrays)
-        self.models = tuple(
-            make_inference_model(model.config, model.arrays, eight_bits=eight_bits)
-            for model in models
-        )
+        self.models = tuple(make_inference_model(each, eight_bits=eight_bits) for each in models)
 
     @property
     def attends_to_source(self) -> bool:
