@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Array = Tensor | np.ndarray[Any, Any]
+
+# Held while libraries are loaded and their functions declared: ctypes crashes if a thread declares
+# a function that another one is in.
+LOADING = threading.RLock()
 
 OUT_OF_MEMORY = 1  # the kind of a failure, as in simd/guard.h
 REASON_BYTES = 256
@@ -53,8 +58,9 @@ def usable_builds() -> list[str]:
     asked = build_file("scalar")
     if asked is None:
         return []
-    runs = PROCESSOR.bind(load(asked)).processor_runs
-    return [name for name in BUILDS if build_file(name) and runs(name.encode())]
+    with LOADING:
+        runs = PROCESSOR.bind(load(asked)).processor_runs
+        return [name for name in BUILDS if build_file(name) and runs(name.encode())]
 
 
 def build_file(build: str) -> Path | None:
@@ -112,9 +118,10 @@ def library() -> ctypes.CDLL | None:
     path = build_file(build) if build else None
     if path is None:
         return None
-    found = load(path)
-    TILES.bind(found).use_tiles(build == "amx")
-    return found
+    with LOADING:
+        found = load(path)
+        TILES.bind(found).use_tiles(build == "amx")
+        return found
 
 
 def failure_check(library: ctypes.CDLL) -> Check:
@@ -150,12 +157,12 @@ class Functions(Prototypes):
     def __call__(self) -> SimpleNamespace:
         """Return the functions by their names; `library` must have one."""
         loaded = library()
-        bound, functions = self._bound
-        if loaded is not bound:
-            assert loaded is not None, "the caller has to ask library() before"
-            functions = self.bind(loaded, failure_check(loaded))
-            self._bound = loaded, functions
-        return functions
+        assert loaded is not None, "the caller has to ask library() before"
+        if loaded is not self._bound[0]:
+            with LOADING:
+                if loaded is not self._bound[0]:
+                    self._bound = loaded, self.bind(loaded, failure_check(loaded))
+        return self._bound[1]
 
 
 def can_compute(*arrays: "Array") -> bool:
