@@ -7,17 +7,11 @@ from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.prototypes import INT, Check, Prototypes
 from seq2seq_cli.kernels.stamp import expected_stamp, is_damaged
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
-    Array = Tensor | np.ndarray[Any, Any]
 
 # Held while libraries are loaded and their functions declared: ctypes crashes if a thread declares
 # a function that another one is in.
@@ -163,27 +157,3 @@ class Functions(Prototypes):
                 if loaded is not self._bound[0]:
                     self._bound = loaded, self.bind(loaded, failure_check(loaded))
         return self._bound[1]
-
-
-def can_compute(*arrays: "Array") -> bool:
-    """Whether there are kernels of search for these arrays, or tensors of torch."""
-    return library() is not None and all(map(_is_float32_in_memory, arrays))
-
-
-def _is_float32_in_memory(array: "Array") -> bool:
-    """Whether these are float32 numbers on the CPU that need no gradient."""
-    device = getattr(array, "device", "cpu")
-    return (
-        str(array.dtype).removeprefix("torch.") == "float32"
-        and getattr(device, "type", device) == "cpu"
-        and not getattr(array, "requires_grad", False)
-    )
-
-
-def address(array: "Array | None") -> int | None:
-    """The address of the numbers of an array, or of a tensor of torch; None for null."""
-    if array is None:
-        return None
-    if hasattr(array, "data_ptr"):
-        return array.data_ptr()
-    return array.ctypes.data
