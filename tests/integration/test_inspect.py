@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from seq2seq_cli.kernels.library import build_in_use
 from seq2seq_cli.models import ARCHITECTURES
 
 CHROMIUM = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
@@ -140,3 +141,5 @@ def test_info_tells_size_and_cost(seq2seq, trained):
     text = seq2seq("info", trained).stdout.decode()
     assert f"{record['parameters']:,}" in text
     assert "architecture     transformer" in text
+    assert record["kernels"] == build_in_use()
+    assert f"kernels          {record['kernels'] or 'none'}, " in text

@@ -11,6 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from seq2seq_cli.kernels.library import build_in_use
 from seq2seq_cli.models import TranslationModel, Weight
 from seq2seq_cli.runs.run_folder import RunFolder
 
@@ -63,6 +64,7 @@ class ModelInfo:
     source_pieces: int  # size of the vocabulary
     target_pieces: int
     cost: Cost
+    kernels: str | None  # the build of the kernels that runs on this machine
 
     @classmethod
     def of_run(cls, run: Path, length: int = 20) -> "ModelInfo":
@@ -77,6 +79,7 @@ class ModelInfo:
             model.source_embedding.num_embeddings,
             model.target_embedding.num_embeddings,
             cost(model, length),
+            build_in_use(),
         )
 
     @property
@@ -85,7 +88,7 @@ class ModelInfo:
         return sum(parameter.count for parameter in self.parameters)
 
     def as_json(self) -> str:
-        """A JSON object: architecture, parameters, each tensor, operations."""
+        """A JSON object: architecture, parameters, each tensor, operations, kernels."""
         record = {
             "architecture": self.architecture,
             "parameters": self.count,
@@ -98,11 +101,12 @@ class ModelInfo:
                 "target_token": self.cost.target_token,
                 "training": self.cost.training,
             },
+            "kernels": self.kernels,
         }
         return json.dumps(record, indent=1)
 
     def as_text(self) -> str:
-        """A table of the tensors, then architecture, vocabulary and cost."""
+        """A table of the tensors, then architecture, vocabulary, cost and kernels."""
         width = max(len(parameter.name) for parameter in self.parameters)
         lines = []
         for p in self.parameters:
@@ -123,5 +127,6 @@ class ModelInfo:
                 f"in training      {self.cost.training / 1e6:,.2f} MFLOP for one of each",
                 "                 (matrix products, sentences of "
                 f"{self.cost.length} tokens a side)",
+                f"kernels          {self.kernels or 'none'}, on this machine",
             ]
         )

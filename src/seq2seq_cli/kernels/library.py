@@ -2,20 +2,34 @@
 
 import ctypes
 import os
+import threading
 from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.prototypes import INT, Check, Prototypes
+from seq2seq_cli.kernels.stamp import expected_stamp, is_damaged
+
+# Held while libraries are loaded and their functions declared: ctypes crashes if a thread declares
+# a function that another one is in.
+LOADING = threading.RLock()
 
 OUT_OF_MEMORY = 1  # the kind of a failure, as in simd/guard.h
 REASON_BYTES = 256
 
+# The fastest first; amx is the avx512 build with matrix tiles in use. On a Xeon held to SSE4 the
+# scalar build searches in 0.8 of PyTorch's time in float32, and takes 0.25 to 0.9 of it for
+# dropout, losses, norms and attention with its gradients; 8-bit products are half as fast as
+# float32.
+BUILDS = ("amx", "avx512", "avx2_vnni", "avx2", "neon", "scalar")
+
+PROCESSOR = Prototypes("""
+    int32_t processor_runs(const char *build);
+    int64_t kernels_stamp();
+""")
 FAILURES = Prototypes("int32_t take_failure(char *reason, int32_t size);")
 TILES = Prototypes("int32_t use_tiles(int32_t wanted);")
 
@@ -32,27 +46,22 @@ VECTORS = Prototypes("""
 def usable_builds() -> list[str]:
     """Builds of the kernels that exist and that this processor can run, the fastest first.
 
-    amx is the avx512 build with matrix tiles in use.
+    Raises InputError if the scalar build, which tells what the processor can run, is damaged or of
+    another version.
     """
-    capability = torch.backends.cpu.get_cpu_capability()
-    vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()  # 8-bit dot products
-    tiles = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    runs = {
-        "amx": capability == "AVX512" and vnni and tiles,
-        "avx512": capability == "AVX512" and vnni,
-        "avx2": capability in ("AVX2", "AVX512"),
-        # On a Xeon held to SSE4 it searches in 0.8 of PyTorch's time in float32, and takes 0.25 to
-        # 0.9 of it for dropout, losses, norms and attention with its gradients; 8-bit products
-        # are half as fast as float32.
-        "scalar": True,
-    }
-    return [name for name, does in runs.items() if does and build_file(name)]
+    asked = build_file("scalar")
+    if asked is None:
+        return []
+    with LOADING:
+        runs = PROCESSOR.bind(load(asked)).processor_runs
+        return [name for name in BUILDS if build_file(name) and runs(name.encode())]
 
 
 def build_file(build: str) -> Path | None:
-    """The library of a build, or None if it was not made."""
+    """The library of a build, or None if it was not made for this system."""
     name = "avx512" if build == "amx" else build
-    return next(Path(__file__).parent.glob(f"{name}*.so"), None)
+    files = (Path(__file__).parent / f"{name}{suffix}" for suffix in EXTENSION_SUFFIXES)
+    return next(filter(Path.is_file, files), None)
 
 
 def build_in_use() -> str | None:
@@ -60,8 +69,11 @@ def build_in_use() -> str | None:
 
     Raises InputError if SEQ2SEQ_NATIVE names a build that this machine does not have.
     """
-    wanted, usable = os.environ.get("SEQ2SEQ_NATIVE", ""), usable_builds()
-    if wanted not in ("", "off", *usable):
+    wanted = os.environ.get("SEQ2SEQ_NATIVE", "")
+    if wanted == "off":
+        return None
+    usable = usable_builds()
+    if wanted not in ("", *usable):
         raise InputError(
             f"SEQ2SEQ_NATIVE={wanted}: {', '.join([*usable, 'off'])} are allowed on this machine; "
             "without it the fastest is taken"
@@ -70,14 +82,40 @@ def build_in_use() -> str | None:
 
 
 @lru_cache
+def load(path: Path) -> ctypes.CDLL:
+    """Load a library. Raises InputError if its file is damaged or of another version."""
+    reason = "it is damaged" if is_damaged(path) else None
+    if reason is None:
+        try:
+            found = ctypes.CDLL(str(path))
+        except OSError as error:
+            reason = f"it cannot be loaded: {error}"
+        else:
+            stamp = getattr(PROCESSOR.bind(found), "kernels_stamp", None)
+            # 0: compiled by hand from sources that are being worked on
+            if stamp is not None and stamp() in (0, expected_stamp()):
+                return found
+            reason = "it is of another version of seq2seq-cli"
+    raise InputError(
+        f"kernels {path}: {reason}. Install seq2seq-cli again (in its sources: `python setup.py "
+        "build_ext --inplace`), or set SEQ2SEQ_NATIVE=off to go without kernels"
+    )
+
+
+@lru_cache
 def library() -> ctypes.CDLL | None:
-    """Load the build in use; None if there is none. Raises InputError as `build_in_use` does."""
+    """Load the build in use; None if there is none.
+
+    Raises InputError as `build_in_use` and `load` do.
+    """
     build = build_in_use()
-    if build is None:
+    path = build_file(build) if build else None
+    if path is None:
         return None
-    found = ctypes.CDLL(str(build_file(build)))
-    TILES.bind(found).use_tiles(build == "amx")
-    return found
+    with LOADING:
+        found = load(path)
+        TILES.bind(found).use_tiles(build == "amx")
+        return found
 
 
 def failure_check(library: ctypes.CDLL) -> Check:
@@ -113,22 +151,9 @@ class Functions(Prototypes):
     def __call__(self) -> SimpleNamespace:
         """Return the functions by their names; `library` must have one."""
         loaded = library()
-        bound, functions = self._bound
-        if loaded is not bound:
-            assert loaded is not None, "the caller has to ask library() before"
-            functions = self.bind(loaded, failure_check(loaded))
-            self._bound = loaded, functions
-        return functions
-
-
-def can_compute(*tensors: Tensor) -> bool:
-    """Whether there are kernels of search for these tensors."""
-    return library() is not None and all(
-        tensor.dtype == torch.float32 and tensor.device.type == "cpu" and not tensor.requires_grad
-        for tensor in tensors
-    )
-
-
-def address(tensor: Tensor | None) -> int | None:
-    """The address of a tensor's numbers, None for null."""
-    return None if tensor is None else tensor.data_ptr()
+        assert loaded is not None, "the caller has to ask library() before"
+        if loaded is not self._bound[0]:
+            with LOADING:
+                if loaded is not self._bound[0]:
+                    self._bound = loaded, self.bind(loaded, failure_check(loaded))
+        return self._bound[1]

@@ -3,9 +3,9 @@
 // Kernels are written in the functions that scalar.h specifies, and contain nothing that depends on
 // the processor. The header of a processor defines the same functions; setup.py compiles the
 // kernels once with each, and library.py chooses a build. To add a processor, write its header, add
-// it to BUILDS in setup.py, with the compiler's flags, and to `usable_builds` in library.py, with
-// the question whether it is this processor. tests/property/test_vectors.py then compares the
-// header with scalar.h.
+// it to BUILDS in setup.py, with the compiler's flags, to processor.cpp, with the question whether
+// it is this processor, and to BUILDS in library.py. tests/property/test_vectors.py then compares
+// the header with scalar.h.
 
 #pragma once
 
