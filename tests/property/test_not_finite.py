@@ -14,7 +14,6 @@ from seq2seq_cli.search import (
     EnginePredictor,
     SearchOptions,
     TorchPredictor,
-    engine,
     torch_predictor,
 )
 from seq2seq_cli.search.predictor import Predictor

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from seq2seq_cli.data.contents import Hashes
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.runs import tensors
 from seq2seq_cli.text import replace_file, sync_directory
 
 if TYPE_CHECKING:
@@ -116,12 +115,16 @@ class SavedWeights:
 
     def save(self, update: int, weights: "Mapping[str, Tensor]") -> None:
         """Save the weights of an update."""
+        from seq2seq_cli.runs.tensors import save_tensors
+
         self.folder.mkdir(parents=True, exist_ok=True)
-        tensors.save_tensors(self.path(update), weights)
+        save_tensors(self.path(update), weights)
 
     def load(self, update: int) -> "dict[str, Tensor]":
         """Read the weights of an update. Raises InputError if they are missing or damaged."""
-        return tensors.load_tensors(self.path(update))
+        from seq2seq_cli.runs.tensors import load_tensors
+
+        return load_tensors(self.path(update))
 
     def updates(self) -> list[int]:
         """The updates whose weights are saved, oldest first."""
@@ -150,13 +153,15 @@ class Checkpoints:
 
         It is written under a temporary name and renamed, so that it is complete or not there.
         """
+        from seq2seq_cli.runs.tensors import save_tensors
+
         final = self._path(checkpoint.state.update)
         temporary = self.folder / f".{final.name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             temporary.mkdir(parents=True)
-            tensors.save_tensors(temporary / "weights.safetensors", checkpoint.weights)
-            tensors.save_tensors(temporary / "optimizer.safetensors", checkpoint.optimizer)
+            save_tensors(temporary / "weights.safetensors", checkpoint.weights)
+            save_tensors(temporary / "optimizer.safetensors", checkpoint.optimizer)
             replace_file(temporary / "state.json", checkpoint.state.to_json().encode())
             temporary.rename(final)
             sync_directory(self.folder)
@@ -171,13 +176,15 @@ class Checkpoints:
 
     def load(self) -> Checkpoint | None:
         """Read the last checkpoint, if there is one. Raises InputError if it is damaged."""
+        from seq2seq_cli.runs.tensors import load_tensors
+
         path = self._last()
         if path is None:
             return None
         state = _read_state(path)
         checkpoint = Checkpoint(
-            weights=tensors.load_tensors(path / "weights.safetensors"),
-            optimizer=tensors.load_tensors(path / "optimizer.safetensors"),
+            weights=load_tensors(path / "weights.safetensors"),
+            optimizer=load_tensors(path / "optimizer.safetensors"),
             state=state,
         )
         self._remove_stale(state)  # left where a kill came right after the rename
