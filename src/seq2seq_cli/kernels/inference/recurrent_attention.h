@@ -103,9 +103,10 @@ struct Window {
     float centre;
 };
 
-// The window of `reach` positions on each side of a centre, in a sentence that contains it.
+// The window of `reach` positions on each side of a centre, in a sentence that contains it. If the
+// centre is NaN it is the whole sentence, so that the weights are NaN too.
 inline Window window_around(float centre, int reach, int length) {
-    const auto sees = [&](int s) { return std::fabs(s - centre) <= static_cast<float>(reach); };
+    const auto sees = [&](int s) { return !(std::fabs(s - centre) > static_cast<float>(reach)); };
     int first = 0, end = length;
     while (first < end && !sees(first)) first++;
     while (end > first && !sees(end - 1)) end--;
@@ -192,7 +193,8 @@ struct RecurrentSourceAttention {
         }
     }
 
-    // Multiplies weights by a Gaussian around the centre with a standard deviation of half the window.
+    // Multiplies weights by a Gaussian around the centre, of which half the window is the standard
+    // deviation.
     void apply_gaussian(const Window &window, float *weights) const {
         for (int s = window.first; s < window.end; s++) {
             const float distance = (s - window.centre) / settings.window;
