@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.config.models import ScopeName, ScoreName, TransformerConfig
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.architectures import inference_class, make_inference_model
 from seq2seq_cli.inference.base import InferenceModel
@@ -93,6 +94,40 @@ def test_a_compiled_transformer_equals_the_model_step_by_step(
         _equals_its_model_step_by_step(config)
 
 
+RNN = {"width": 20, "units": 36}
+DEPTHS = [
+    {"encoder_layers": 1, "decoder_layers": 2, "bidirectional": True},
+    {"encoder_layers": 2, "decoder_layers": 1, "bidirectional": False},
+]
+
+
+@torch.inference_mode()
+@pytest.mark.usefixtures("_each_kernel_build")
+@pytest.mark.parametrize("scope", get_args(ScopeName))
+@pytest.mark.parametrize("score", get_args(ScoreName))
+def test_a_compiled_rnn_with_attention_equals_the_model_step_by_step(
+    score: str, scope: str
+) -> None:
+    if score == "location-base" and scope != "global":
+        pytest.skip("location-base scores choose positions by themselves")
+    attention = {"score": score, "scope": scope, "window": 1, "location_length": 4}
+    for cell, feeding, depths in itertools.product(("lstm", "gru"), (False, True), DEPTHS):
+        table = RNN | attention | depths | {"cell": cell, "input_feeding": feeding}
+        _equals_its_model_step_by_step(model_config({"architecture": "attention-rnn"} | table))
+
+
+@torch.inference_mode()
+@pytest.mark.usefixtures("_each_kernel_build")
+@pytest.mark.parametrize("context", ["initial", "every-step"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_compiled_rnn_with_a_fixed_context_equals_the_model_step_by_step(
+    cell: str, context: str
+) -> None:
+    for depths in (*DEPTHS, {"bidirectional": False, "reverse_source": True}):
+        table = RNN | depths | {"cell": cell, "context": context}
+        _equals_its_model_step_by_step(model_config({"architecture": "rnn"} | table))
+
+
 OTHERS = {
     "conv": {"architecture": "conv", "width": 20, "channels": 36, "decoder_layers": 2},
     "conv-wide": {"architecture": "conv", "width": 36, "channels": 20, "kernel": 5},
@@ -148,12 +183,22 @@ def encode(
     return model.encode(np.concatenate([np.array(each) for each in sentences]), lengths)
 
 
+SMALL = {
+    "transformer": {"architecture": "transformer", "width": 32, "heads": 2, "feed_forward": 48},
+    "attention-rnn": {"architecture": "attention-rnn", "encoder_layers": 2} | RNN,
+    "rnn": {"architecture": "rnn"} | RNN,
+}
+
+
 @torch.inference_mode()
 @pytest.mark.usefixtures("_each_kernel_build")
 @pytest.mark.parametrize("eight_bits", [False, True])
-def test_what_becomes_of_a_sentence_does_not_depend_on_the_batch(eight_bits: bool) -> None:
+@pytest.mark.parametrize("table", SMALL.values(), ids=SMALL)
+def test_what_becomes_of_a_sentence_does_not_depend_on_the_batch(
+    table: dict[str, object], eight_bits: bool
+) -> None:
     torch.manual_seed(7)
-    model = build(TransformerConfig(width=32, heads=2, feed_forward=48), VOCABULARY).eval()
+    model = build(model_config(table), VOCABULARY).eval()
     compiled = engine_model(model, eight_bits=eight_bits)
     sentences = [[4, 5, 6, 7, 8, 9, EOS], [9, EOS], [8, 9, 10, EOS]]
     tokens = np.array([1, 5, 6])
@@ -167,6 +212,37 @@ def test_what_becomes_of_a_sentence_does_not_depend_on_the_batch(eight_bits: boo
         for step in together:
             hidden, cache = compiled.decoder.step(tokens[place : place + 1], cache, memory)
             assert (hidden[0] == step[place]).all()
+
+
+@pytest.mark.usefixtures("_each_kernel_build")
+@pytest.mark.parametrize("eight_bits", [False, True])
+def test_an_rnn_reads_a_batch_of_any_size_as_it_reads_each_sentence(eight_bits: bool) -> None:
+    torch.manual_seed(8)
+    table: dict[str, object] = {"architecture": "attention-rnn", "score": "multi-head"} | RNN
+    compiled = engine_model(build(model_config(table), VOCABULARY), eight_bits=eight_bits)
+    random = np.random.default_rng(8)
+    # More than the encoder steps together, and a sentence that is longer than that alone
+    lengths = [*random.integers(1, 60, 50), 1500]
+    sentences = [random.integers(4, 30, length).tolist() for length in lengths]
+    memory, cache = encode(compiled, sentences)
+    state = cache.steps[0].reshape(-1, len(sentences), 36)
+    for index, (start, sentence) in enumerate(zip(memory.starts, sentences, strict=True)):
+        alone, its_cache = encode(compiled, [sentence])
+        for layer, its_layer in zip(memory.layers, alone.layers, strict=True):
+            assert (layer[start : start + len(sentence)] == its_layer).all()
+        assert (state[:, index] == its_cache.steps[0].reshape(-1, 36)).all()
+
+
+@pytest.mark.usefixtures("_each_kernel_build")
+@pytest.mark.parametrize("name", ["attention.key_weight", "decoder.layers.0", "features"])
+def test_weights_of_an_rnn_that_do_not_fit_its_settings_are_refused(name: str) -> None:
+    config = model_config({"architecture": "attention-rnn", "score": "additive"} | RNN)
+    plain = PlainModel.of(build(config, VOCABULARY))
+    arrays = {
+        key: weight[:-4] if key.startswith(name) else weight for key, weight in plain.arrays.items()
+    }
+    with pytest.raises(RuntimeError, match="does not fit the settings"):
+        make_inference_model(replace(plain, arrays=arrays), eight_bits=False)
 
 
 def test_the_engine_finds_what_torch_finds(model: TranslationModel) -> None:

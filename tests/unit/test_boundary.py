@@ -13,7 +13,7 @@ import pytest
 
 from seq2seq_cli import kernels, symbols
 from seq2seq_cli.kernels import library, training
-from seq2seq_cli.kernels.inference import transformer
+from seq2seq_cli.kernels.inference import recurrent, transformer
 from seq2seq_cli.kernels.prototypes import (
     Declaration,
     Prototype,
@@ -170,6 +170,12 @@ def test_constants_are_the_same_on_both_sides(name: str, value: int) -> None:
 def test_activations_are_numbered_alike() -> None:
     [names] = re.findall(r"enum Activation \{(.*?)\}", SOURCES["layers.h"])
     assert names.lower().replace(" ", "").split(",") == [*transformer.ACTIVATIONS]
+
+
+def test_scores_are_numbered_alike() -> None:
+    [names] = re.findall(r"enum Score \{(.*?)\}", SOURCES["recurrent_attention.h"])
+    numbered = names.lower().replace(" ", "").replace("_", "-").split(",")
+    assert numbered == [*recurrent.SCORES]
 
 
 @pytest.mark.parametrize(

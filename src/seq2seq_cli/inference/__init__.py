@@ -10,5 +10,8 @@ To read it, begin with `base`, then `transformer`.
 - `base`: what models in kernels have in common
 - `transformer`: the Transformer in kernels
 - `conv`: the convolutional model in kernels
+- `recurrent`: what both recurrent models in kernels have in common
+- `attention_rnn`: the RNN with attention in kernels
+- `rnn`: the RNN with a fixed context in kernels
 - `architectures`: the model in kernels for the settings of a model
 """

@@ -1,14 +1,21 @@
 """The model in kernels for the settings of a model."""
 
 from seq2seq_cli.config.models import ModelConfig
+from seq2seq_cli.inference.attention_rnn import AttentionRnnInference
 from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.conv import ConvInference
 from seq2seq_cli.inference.plain_model import PlainModel
+from seq2seq_cli.inference.rnn import RnnInference
 from seq2seq_cli.inference.transformer import TransformerInference
 from seq2seq_cli.inference.weights import ModelWeights
 from seq2seq_cli.kernels.library import library
 
-INFERENCE_MODELS: tuple[type[InferenceModel], ...] = (ConvInference, TransformerInference)
+INFERENCE_MODELS: tuple[type[InferenceModel], ...] = (
+    RnnInference,
+    AttentionRnnInference,
+    ConvInference,
+    TransformerInference,
+)
 
 
 def inference_class(config: ModelConfig) -> type[InferenceModel] | None:

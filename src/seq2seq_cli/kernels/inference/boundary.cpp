@@ -22,6 +22,7 @@ constexpr SizeOf SIZES[] = {
     {"ConvolutionSettings", sizeof(ConvolutionSettings)},
     {"ConvolutionWeights", sizeof(ConvolutionWeights)},
     {"RecurrentSettings", sizeof(RecurrentSettings)},
+    {"RecurrentAttention", sizeof(RecurrentAttention)},
     {"CellWeights", sizeof(CellWeights)},
     {"BeamSettings", sizeof(BeamSettings)},
     {"SearchInputs", sizeof(SearchInputs)},

@@ -85,12 +85,26 @@ struct ConvolutionWeights {
 
 struct RecurrentSettings {
     int32_t width, units;
-    int32_t cell_states;    // 2 in an LSTM, hidden and cell; otherwise 1, hidden
-    int32_t input_feeding;  // whether the last hidden state of the decoder is read with a token
+    int32_t cell_states;     // 2 in an LSTM, hidden and cell; otherwise 1, hidden
+    int32_t directions;      // in which the encoder reads
+    int32_t reverse_source;  // whether the encoder reads the tokens before EOS from last to first
+    int32_t input_feeding;   // whether the last hidden state of the decoder is read with a token
     int32_t float16_keys_values;  // as in `TransformerSettings`
-    float scale;                  // that dot products with keys are multiplied with
 };
 
+// Attention of an RNN's decoder.
+struct RecurrentAttention {
+    int32_t score, heads;
+    int32_t window;  // source tokens that are seen on each side of a centre; 0 if all are
+    float scale;     // that dot products are multiplied with
+    // Linear layers; null where the score has none. `centre` belongs to a predicted centre
+    const void *query, *key, *value, *output, *centre;
+    const float *score_weight;   // (U,), of additive scores and of the strength of cosines; or null
+    const float *centre_weight;  // (U,), or null
+    float strength;              // the bias of the strength of cosines
+};
+
+// One direction of a layer.
 struct CellWeights {
     const void *from_input, *from_state;
 };

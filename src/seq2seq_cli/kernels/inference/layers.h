@@ -223,8 +223,8 @@ inline void embed(const float *embedding, int64_t token, float scale, const floa
 // Calls read(first, end, start, rows) for segments of whole sentences that are small enough for
 // caches: the sentences from `first` to before `end`, which are `rows` tokens from index `start`
 // on.
-template <typename Read> void for_segments(const SourceTokens &source, const Read &read) {
-    constexpr int TOKENS = 256;
+template <int TOKENS = 256, typename Read>
+void for_segments(const SourceTokens &source, const Read &read) {
     size_t start = 0;
     for (int first = 0; first < source.sentences;) {
         int end = first, rows = 0;

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <stdexcept>
+
 #include "../simd/vectors.h"
 
 namespace seq2seq {
@@ -44,5 +46,14 @@ void apply(const Linear &layer, const float *x, int rows, float *y,
            Epilogue epilogue = Epilogue::replace);
 
 inline const Linear *linear(const void *layer) { return static_cast<const Linear *>(layer); }
+
+// A linear layer as Python hands it over. Throws if it does not have the shape that the code around
+// it computes with, since that would read beyond a buffer.
+inline const Linear *linear_of_shape(const void *layer, int inputs, int outputs) {
+    const Linear *found = linear(layer);
+    if (!found || found->inputs != inputs || found->outputs != outputs)
+        throw std::invalid_argument("a linear layer does not fit the settings");
+    return found;
+}
 
 }  // namespace seq2seq

@@ -4,8 +4,6 @@
 
 #pragma once
 
-#include <stdexcept>
-
 #include "layers.h"
 
 namespace {
@@ -14,15 +12,6 @@ struct FeedForward {
     const Linear *inner, *outer;
     Norm norm;
 };
-
-// A linear layer as Python hands it over. Throws if it does not have the shape that the code around
-// it computes with, since that would read beyond a buffer.
-inline const Linear *linear_of_shape(const void *layer, int inputs, int outputs) {
-    const Linear *found = linear(layer);
-    if (!found || found->inputs != inputs || found->outputs != outputs)
-        throw std::invalid_argument("a linear layer does not fit the settings");
-    return found;
-}
 
 // The sublayers of encoder and decoder.
 struct Sublayers {
