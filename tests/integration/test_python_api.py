@@ -11,6 +11,7 @@ import pytest
 
 import seq2seq_cli.translation
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.search import SearchOptions
 from seq2seq_cli.translation import Candidate, TranslationSettings, Translator, likelihoods
 
@@ -199,3 +200,10 @@ def test_the_examples_of_the_package_run(
     first, second, ranked = capfd.readouterr().out.splitlines()
     assert (first, second) == ("eins zwei .", "drei .")
     assert ranked.startswith('{"line": 1, "source": "one two .", "hypotheses": [{"text": "acht ')
+
+
+def test_what_has_no_kernels_says_that_pytorch_translates(seq2seq: Any, trained: Path) -> None:
+    assert not Translator.load(trained).slow_reason or kernels.build_in_use() is None
+    done = seq2seq("translate", trained, "--precision", "bfloat16", stdin=b"one .\n")
+    assert done.code == 0
+    assert "PyTorch translates instead, which is slower" in done.stderr

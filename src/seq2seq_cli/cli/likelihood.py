@@ -10,6 +10,7 @@ from seq2seq_cli.cli.options import (
     AsTextOption,
     DelimiterOption,
     EncodingOption,
+    note_slow,
     parse_weights,
 )
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
@@ -136,6 +137,7 @@ def likelihood(
         batch_tokens=batch_tokens,
     )
     translator = Translator.load(runs, settings)
+    note_slow(translator.slow_reason)
     total, tokens = 0.0, 0
     scored = likelihoods(translator, sources, targets, in_pieces=pieces, warn=console.warn)
     with open_output(STDIN) as stream, LineWriter(stream, "standard output") as writer:

@@ -1,5 +1,6 @@
 """Options that several commands share, and how their values are read."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -76,6 +77,12 @@ def given_options(context: typer.Context) -> set[str]:
 def _is_on_command_line(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def note_slow(reason: str) -> None:
+    """Say once why PyTorch translates on a CPU, unless that was asked for."""
+    if reason and os.environ.get("SEQ2SEQ_NATIVE") != "off":
+        console.note(f"{reason}: PyTorch translates instead, which is slower")
 
 
 def warn_of_idle_options(context: typer.Context, effects: "Effects") -> None:

@@ -13,6 +13,7 @@ from seq2seq_cli.cli.options import (
     CommandLineSearch,
     DelimiterOption,
     EncodingOption,
+    note_slow,
     parse_weights,
     warn_of_idle_options,
 )
@@ -233,7 +234,7 @@ def translate(
         Precision,
         typer.Option(
             help="Type of matrix products. auto: float32 on CPUs, bfloat16 on GPUs that have it. "
-            "int8 is for CPUs: faster and nearly as good. bfloat16 is not faster on CPUs.",
+            "int8 is for CPUs: faster and nearly as good. bfloat16 is slow on CPUs, in PyTorch.",
             rich_help_panel=MACHINE,
         ),
     ] = TranslationSettings.precision,
@@ -325,6 +326,7 @@ def translate(
         workers=share_threads(on_cpu=is_cpu(device), workers=workers, threads=threads),
     )
     translator = Translator.load(runs, settings)
+    note_slow(translator.slow_reason)
     from seq2seq_cli.config.effects import TRANSLATE
 
     warn_of_idle_options(context, TRANSLATE)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seq2seq_cli.config.models import check_attends_to_source
+from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.sentence_counts import source_language
 from seq2seq_cli.devices import is_cpu
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -16,6 +17,8 @@ from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.translation.languages import check_language
 from seq2seq_cli.translation.settings import SplitSentences, TranslationSettings
+
+NEEDS_TORCH = "on a GPU, in bfloat16 and without kernels"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class LoadedRuns:
     aligns: bool
     source_language: str  # "": the script of a line decides
     splits_sentences: bool  # lines of several sentences are split
+    slow_reason: str  # why no kernels translate on a CPU; "" if they do, and on other devices
 
 
 def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns:
@@ -59,6 +63,7 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
         aligns,
         settings.source_language or next(filter(None, map(_source_language, folders)), ""),
         splits_sentences(folders, settings.split_sentences),
+        why_no_kernels(predictor.configs, settings) if is_cpu(settings.device) else "",
     )
 
 
@@ -67,13 +72,30 @@ def make_predictor(
 ) -> Predictor:
     """Load the models of run folders: in kernels on a CPU if there are any, else in PyTorch."""
     models = [run.load_plain_model() for run in runs]
-    has_kernels = settings.precision != "bfloat16" and engine_serves([m.config for m in models])
-    if is_cpu(settings.device) and has_kernels:
+    if is_cpu(settings.device) and not why_no_kernels([m.config for m in models], settings):
         eight_bits = settings.precision == "int8"
         return EnginePredictor(models, settings.weights, shortlist, eight_bits=eight_bits)
-    from seq2seq_cli.translation.loading_in_torch import make_torch_predictor
+    try:
+        from seq2seq_cli.translation.loading_in_torch import make_torch_predictor
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            f"translating here needs PyTorch ({NEEDS_TORCH}), which is not installed; install torch"
+        ) from None
 
     return make_torch_predictor([model.in_torch() for model in models], settings, shortlist)
+
+
+def why_no_kernels(configs: Sequence[ModelConfig], settings: TranslationSettings) -> str:
+    """Why models do not run in kernels on a CPU; an empty string if they do."""
+    if library() is None:
+        return "no kernels for this processor were compiled at installation, or they are turned off"
+    if settings.precision == "bfloat16":
+        return "there are no kernels for --precision bfloat16"
+    if not engine_serves(configs):
+        return "there are no kernels for this model"
+    return ""
 
 
 def _source_language(run: RunFolder) -> str:

@@ -58,6 +58,7 @@ class Translator:
     aligns: bool = False  # candidates have alignments of words
     source_language: str = ""  # by whose rules sentences end; "": the script of a line decides
     splits_sentences: bool = False  # lines of several sentences are translated one by one
+    slow_reason: str = ""  # why no kernels translate, on a CPU
     _announced: list[str] = field(default_factory=list, init=False, compare=False, repr=False)
 
     @classmethod
@@ -81,6 +82,7 @@ class Translator:
             loaded.aligns,
             loaded.source_language,
             loaded.splits_sentences,
+            loaded.slow_reason,
         )
 
     def translate(
