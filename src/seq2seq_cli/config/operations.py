@@ -39,6 +39,7 @@ class Cost:
 def cost(config: ModelConfig, vocabulary: Vocabulary, length: int = 20) -> Cost:
     """Compute the operations on sentences of `length` tokens."""
     shapes = weight_shapes(config, vocabulary)
+    source: float
     source, target = _attention(config, length)
     for name, shape in _matrices(shapes).items():
         count = math.prod(shape)
