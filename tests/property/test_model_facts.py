@@ -1,9 +1,14 @@
 """What every architecture says about itself is true."""
 
 import dataclasses
+import warnings
 
+import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
+from seq2seq_cli.config.operations import cost
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.models import (
     ARCHITECTURES,
@@ -37,6 +42,7 @@ def test_settings_that_only_training_uses_do_not_change_a_translating_model(
 
 
 def test_training_drops_something_if_any_dropout_is_above_zero(variant: Variant) -> None:
+    torch.manual_seed(1)  # two layers of which 0.75 are left out may be the same ones twelve times
     config, vocabulary = variant
     nothing = dataclasses.replace(config, **dict.fromkeys(config.DROPOUTS, 0.0))
     for name in ("", *config.DROPOUTS):
@@ -72,5 +78,29 @@ def test_the_table_of_weights_has_all_with_their_shapes_and_roles(model: Transla
 def test_the_shapes_of_weights_are_known_without_a_model(variant: Variant) -> None:
     config, vocabulary = variant
     model = build(config, vocabulary)
-    expected = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    assert weight_shapes(config, vocabulary) == expected
+    expected = [(name, tuple(p.shape)) for name, p in model.named_parameters()]
+    assert [*weight_shapes(config, vocabulary).items()] == expected
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [1, 7])
+def test_the_operations_of_a_model_are_those_that_pytorch_counts(
+    variant: Variant, length: int
+) -> None:
+    config, vocabulary = variant
+    model = build(config, vocabulary).eval()
+    tokens = torch.full((1, length), vocabulary.target - 1)
+    with (
+        warnings.catch_warnings(action="ignore"),  # the flags name hardware that is missing here
+        sdpa_kernel(SDPBackend.MATH),  # products of fused operations are not counted
+        torch.backends.mkldnn.flags(enabled=False),
+        FlopCounterMode(display=False) as encoding,
+    ):
+        memory, state = model.encode(tokens)
+        with FlopCounterMode(display=False) as decoding:
+            model.output(model.decode(tokens, state, memory)[0])
+    expected = cost(config, vocabulary, length)
+    both = encoding.get_total_flops()
+    target = decoding.get_total_flops()
+    assert target == expected.target_token * length
+    assert both - target == pytest.approx(expected.source_token * length, rel=1e-12)

@@ -8,6 +8,7 @@ To read it, begin with `settings`, then one of the sections.
 - `tokenizer`: the section [tokenizer]
 - `models`: the section [model], for each architecture
 - `shapes`: names and shapes of the weights of each architecture
+- `operations`: floating-point operations of a model
 - `training`: the section [training]
 - `documentation`: what users read about each setting
 - `search`: options of search, and how much it does at a time

@@ -20,7 +20,7 @@ Named = Iterator[tuple[str, Shape]]
 
 
 def weight_shapes(config: ModelConfig, vocabulary: Vocabulary) -> dict[str, Shape]:
-    """The weights of a model by name, as in model.safetensors; a shared one stands there once."""
+    """The weights of a model by name, in the order they are made; a shared one is there once."""
     shapes: dict[str, Shape] = {"target_embedding.weight": (vocabulary.target, config.width)}
     if not (vocabulary.joint and config.tie_source):
         shapes["source_embedding.weight"] = (vocabulary.source, config.width)
@@ -66,7 +66,9 @@ def _rnn(config: RnnConfig) -> Named:
 def _attention_rnn(config: AttentionRnnConfig) -> Named:
     units = config.units
     yield from _recurrent(config, config.width * (2 if config.input_feeding else 1))
-    yield from _linear("features", 2 * units, config.width)
+    if config.scope == "local-p":
+        yield from _linear("attention.window.inner", units, units, bias=False)
+        yield from _linear("attention.window.outer", units, 1, bias=False)
     if config.score == "additive":
         yield from _linear("attention.query_weight", units, units)
         yield from _linear("attention.key_weight", units, units, bias=False)
@@ -80,27 +82,25 @@ def _attention_rnn(config: AttentionRnnConfig) -> Named:
     elif config.score == "multi-head":
         for name in ("query_weight", "key_weight", "value_weight", "output"):
             yield from _linear(f"attention.{name}", units, units)
-    if config.scope == "local-p":
-        yield from _linear("attention.window.inner", units, units, bias=False)
-        yield from _linear("attention.window.outer", units, 1, bias=False)
+    yield from _linear("features", 2 * units, config.width)
 
 
 def _conv(config: ConvConfig) -> Named:
     width, channels = config.width, config.channels
     yield "encoder.embed.positions.embedding.weight", (config.max_positions, width)
-    yield "embed.positions.embedding.weight", (config.max_positions, width)
     yield from _linear("encoder.input", width, channels)
-    yield from _linear("encoder.output", channels, width)
-    yield from _linear("input", width, channels)
-    yield from _linear("features", channels, width)
     for i in range(config.encoder_layers):
         name = f"encoder.layers.{i}.weight"
         yield from _linear(name, config.kernel * channels, 2 * channels)
+    yield from _linear("encoder.output", channels, width)
+    yield "embed.positions.embedding.weight", (config.max_positions, width)
+    yield from _linear("input", width, channels)
     for i in range(config.decoder_layers):
         name = f"decoder.{i}.convolution.weight"
         yield from _linear(name, config.kernel * channels, 2 * channels)
         yield from _linear(f"decoder.{i}.query", channels, width)
         yield from _linear(f"decoder.{i}.context", width, channels)
+    yield from _linear("features", channels, width)
 
 
 def _transformer(config: TransformerConfig) -> Named:

@@ -1,0 +1,117 @@
+"""Commands that need no PyTorch never import it, nor datasets or pyarrow."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from seq2seq_cli.cli.app import app
+from seq2seq_cli.kernels.library import library
+
+GUARDED = """
+import os, sys
+
+class Guard:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "datasets", "pyarrow"):
+            os.write(2, f"{name} is imported\\n".encode())
+            os._exit(99)
+
+sys.meta_path.insert(0, Guard())
+from seq2seq_cli.cli import main
+sys.argv[0] = "seq2seq"
+main()
+"""
+NEEDING = {"train", "average", "export"}  # PyTorch; export needs CTranslate2 too
+TEXT = "one two three .\nfour\n"
+
+LIGHT = {
+    "help": "--help",
+    "version": "--version",
+    "settings": "settings training.seed",
+    "presets": "presets transformer-small",
+    "data demo": "data demo {tmp}/demo --pairs 20",
+    "tokenizer train": "tokenizer train {data}/train.en --output {tmp}/a.model --vocab-size 40",
+    "tokenizer encode": "tokenizer encode {run}/tokenizer.model",
+    "tokenizer decode": "tokenizer decode {run}/tokenizer.model --input {tmp}/pieces",
+    "score": "score -r {data}/valid.de --hypothesis {data}/valid.en",
+    "info": "info {run}",
+    "info as JSON": "info {run} --format json",
+    "inspect curves": "inspect curves {run}",
+    "inspect curves as a page": "inspect curves {run} -o {tmp}/curves.html",
+}
+ENGINE = {
+    "translate": "translate {run}",
+    "translate greedily in 8 bits": "translate {run} --beam 1 --precision int8",
+}
+NOT_YET = {  # what the engine does not do by itself yet
+    "translate as JSON": "translate {run} --n-best 2 --format jsonl --alignment {tmp}/alignment",
+    "translate by sampling": "translate {run} --sample --seed 3",
+    "translate with constraints": "translate {run} --coverage-penalty 0.1 --no-repeat-ngram 2",
+    "translate with an ensemble": "translate {run} {run} --weights 2,1",
+    "likelihood": "likelihood {run} --source {data}/valid.en --target {data}/valid.de",
+    "inspect attention": "inspect attention {run}",
+    "inspect attention of targets": "inspect attention {run} -i {data}/valid.en "
+    "--target {data}/valid.de -o {tmp}/attention.html",
+}
+
+
+def leaves(command: Any, *names: str) -> Iterator[str]:
+    below = getattr(command, "commands", {})
+    for name, inner in below.items():
+        yield from leaves(inner, *names, name)
+    if not below:
+        yield " ".join(names)
+
+
+def without_torch(command: str, trained: Path, tmp: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in a process that ends with 99 where PyTorch is imported."""
+    (tmp / "pieces").write_text("\n")
+    words = [w.format(run=trained, data=trained.parent, tmp=tmp) for w in command.split()]
+    return subprocess.run(
+        [sys.executable, "-c", GUARDED, *words], input=TEXT.encode(), capture_output=True, cwd=tmp
+    )
+
+
+@pytest.mark.parametrize("command", LIGHT.values(), ids=LIGHT)
+def test_a_command_that_only_reads_files_imports_no_torch(
+    command: str, trained: Path, tmp_path: Path
+) -> None:
+    done = without_torch(command, trained, tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.skipif(library() is None, reason="without kernels PyTorch translates")
+@pytest.mark.parametrize("command", ENGINE.values(), ids=ENGINE)
+def test_translating_on_a_cpu_imports_no_torch(command: str, trained: Path, tmp_path: Path) -> None:
+    done = without_torch(command, trained, tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout
+
+
+@pytest.mark.xfail(reason="a search that the engine does not serve yet runs in PyTorch")
+@pytest.mark.skipif(library() is None, reason="without kernels PyTorch translates")
+@pytest.mark.parametrize("command", NOT_YET.values(), ids=NOT_YET)
+def test_every_search_on_a_cpu_imports_no_torch(
+    command: str, trained: Path, tmp_path: Path
+) -> None:
+    assert without_torch(command, trained, tmp_path).returncode == 0
+
+
+def test_every_command_says_whether_it_needs_torch() -> None:
+    tried = {*LIGHT.values(), *ENGINE.values(), *NOT_YET.values()}
+    for name in leaves(typer.main.get_command(app)):
+        assert (name in NEEDING) != any(f"{each} ".startswith(f"{name} ") for each in tried), name
+
+
+def test_python_code_that_translates_imports_no_torch(trained: Path) -> None:
+    code = GUARDED.partition("from seq2seq_cli.cli")[0] + (
+        "from seq2seq_cli.translation import Translator\n"
+        "print(Translator.load(sys.argv[1]).translate(['one two'])[0].text)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, trained], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "eins zwei\n"), done.stderr
