@@ -19,8 +19,10 @@ FLAGS = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"]
 AVX2 = ["-mfma", "-mavx2", "-mf16c"]
 AVX512 = ["-Wno-maybe-uninitialized", "-Wno-uninitialized", "-mfma", "-mf16c", "-mavx512f"]
 AVX512 += ["-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=512"]
-X86 = {"avx512": AVX512, "avx2": AVX2, "scalar": []}
-BUILDS = {"x86_64": X86, "amd64": X86}
+X86 = {"avx512": AVX512, "avx2_vnni": [*AVX2, "-mavxvnni"], "avx2": AVX2, "scalar": []}
+ARM = {"neon_i8mm": ["-march=armv8.2-a+dotprod+i8mm"], "neon": ["-march=armv8.2-a+dotprod"]}
+ARM |= {"scalar": []}
+BUILDS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}
 
 
 class BuildAndSeal(build_ext):

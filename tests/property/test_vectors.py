@@ -2,8 +2,12 @@
 else that depends on the processor.
 """
 
+import atexit
 import ctypes
 import re
+import shutil
+import subprocess
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +23,15 @@ COUNT = 1 << 14  # a multiple of 256, as `vectors_apply` needs it
 
 # amx is the avx512 build, with tiles in use.
 BUILDS = [name for name in kernels.usable_builds() if name != "amx"]
+
+# Compiled here, for tests alone: the build for AVX-VNNI with a stand-in for its instruction, and
+# those for ARM, which an emulator runs.
+X86_FLAGS = ["-mfma", "-mavx2", "-mf16c", "-DEMULATE_AVX_VNNI"]
+ARM_FLAGS = ["-march=armv8.2-a+dotprod", "-static"]
+ARM_BUILDS = {"neon": ARM_FLAGS, "neon_i8mm": ["-march=armv8.2-a+dotprod+i8mm", "-static"]}
+ARM_BUILDS = {name: flags for name, flags in ARM_BUILDS.items() if name not in BUILDS}
+STAND_IN = "avx2_vnni stand-in"
+BUILDS += [STAND_IN, *ARM_BUILDS]
 OTHERS = [name for name in BUILDS if name != "scalar"]
 
 _SPECIAL = """
@@ -48,18 +61,72 @@ def _integers(seed: int, bound: int, dtype: type) -> np.ndarray:
     return values.astype(dtype)
 
 
+def _compile(compiler: str, build: str, name: str, *more: str) -> Path:
+    """The vector functions of a build in a file of their own; skips the test if that fails."""
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="vectors"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    simd = KERNELS / "simd"
+    sources = [str(simd / "vectors_test.cpp"), str(simd / "guard.cpp")]
+    flags = ["-std=c++17", "-O2", "-fno-math-errno", "-fno-trapping-math", *more]
+    flags += [f'-DVECTORS_HEADER="{build}.h"', "-o", str(folder / name)]
+    done = subprocess.run([compiler, *sources, *flags], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"{compiler} cannot compile {build}.h: {done.stderr[:200]}")
+    return folder / name
+
+
+class _Emulated:
+    """The vector functions of a build for ARM, each call a process in an emulator."""
+
+    def __init__(self, build: str) -> None:
+        if not shutil.which("qemu-aarch64"):
+            pytest.skip("qemu-aarch64 (Debian's qemu-user) is not installed")
+        driver = str(Path(__file__).parent / "vectors_driver.cpp")
+        flags = [driver, *ARM_BUILDS[build]]
+        self.program = _compile("aarch64-linux-gnu-g++", build, "driver", *flags)
+
+    def _run(self, *arguments: object, given: bytes = b"") -> bytes:
+        command = ["qemu-aarch64", "-cpu", "max", str(self.program), *map(str, arguments)]
+        return subprocess.run(command, input=given, capture_output=True, check=True).stdout
+
+    def vectors_lanes(self) -> int:
+        return int(self._run("lanes"))
+
+    def vectors_input_limit(self) -> float:
+        return float(self._run("input_limit"))
+
+    def apply(self, function: str, arrays: tuple[np.ndarray, ...], out: np.ndarray) -> None:
+        sizes = [array.nbytes for array in arrays] + [0] * (3 - len(arrays))
+        given = b"".join(array.tobytes() for array in arrays)
+        found = self._run(function, COUNT, out.nbytes, *sizes, given=given)
+        out[:] = np.frombuffer(found, out.dtype)
+
+
 @lru_cache
-def _functions(build: str) -> SimpleNamespace:
-    return kernels.VECTORS.bind(ctypes.CDLL(str(kernels.build_file(build))))
+def _functions(build: str) -> SimpleNamespace | _Emulated:
+    if build in ARM_BUILDS:
+        return _Emulated(build)
+    if build != STAND_IN:
+        return kernels.VECTORS.bind(ctypes.CDLL(str(kernels.build_file(build))))
+    if "avx2" not in kernels.usable_builds():
+        pytest.skip("the processor has no AVX2")
+    path = _compile("g++", "avx2_vnni", "avx2_vnni.so", *X86_FLAGS, "-shared", "-fPIC")
+    return kernels.VECTORS.bind(ctypes.CDLL(str(path)))
 
 
 def _apply(
     build: str, function: str, *arrays: np.ndarray, dtype: type = np.float32, size: int = COUNT
 ) -> np.ndarray:
     out = np.zeros(size, dtype)
+    functions = _functions(build)
+    if isinstance(functions, _Emulated):
+        functions.apply(function, arrays, out)
+        return out
     addresses = [array.ctypes.data for array in arrays] + [None] * (3 - len(arrays))
     name = ctypes.create_string_buffer(function.encode())
-    assert _functions(build).vectors_apply(name, *addresses, COUNT, out.ctypes.data)
+    assert functions.vectors_apply(name, *addresses, COUNT, out.ctypes.data)
     return out
 
 

@@ -24,7 +24,7 @@ REASON_BYTES = 256
 # scalar build searches in 0.8 of PyTorch's time in float32, and takes 0.25 to 0.9 of it for
 # dropout, losses, norms and attention with its gradients; 8-bit products are half as fast as
 # float32.
-BUILDS = ("amx", "avx512", "avx2_vnni", "avx2", "neon", "scalar")
+BUILDS = ("amx", "avx512", "avx2_vnni", "avx2", "neon_i8mm", "neon", "scalar")
 
 PROCESSOR = Prototypes("""
     int32_t processor_runs(const char *build);

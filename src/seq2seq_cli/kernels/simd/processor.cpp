@@ -74,23 +74,35 @@ bool runs(const char *build) {
 
 #elif defined(__aarch64__)
 
-// Instructions for dot products of 8-bit numbers, which all but the first processors have.
-bool has_dot_products() {
+// Instructions for 8-bit numbers: dot products, which all but the first processors have, and those
+// and matrix products of mixed signs (i8mm).
 #if defined(__linux__)
-    constexpr unsigned long DOT_PRODUCTS = 1ul << 20;  // HWCAP_ASIMDDP
-    return getauxval(AT_HWCAP) & DOT_PRODUCTS;
+
+bool has_dot_products() { return getauxval(AT_HWCAP) >> 20 & 1; }  // HWCAP_ASIMDDP
+bool has_i8mm() { return getauxval(AT_HWCAP2) >> 13 & 1; }         // HWCAP2_I8MM
+
 #elif defined(__APPLE__)
-    int has = 0;
-    size_t size = sizeof(has);
-    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has;
-#else
-    return false;
-#endif
+
+bool has(const char *feature) {
+    int found = 0;
+    size_t size = sizeof(found);
+    return sysctlbyname(feature, &found, &size, nullptr, 0) == 0 && found;
 }
+bool has_dot_products() { return has("hw.optional.arm.FEAT_DotProd"); }
+bool has_i8mm() { return has("hw.optional.arm.FEAT_I8MM"); }
+
+#else
+
+bool has_dot_products() { return false; }
+bool has_i8mm() { return false; }
+
+#endif
 
 bool runs(const char *build) {
-    if (!std::strcmp(build, "neon")) return has_dot_products();
-    return !std::strcmp(build, "scalar");
+    const auto is = [&](const char *name) { return !std::strcmp(build, name); };
+    if (is("neon")) return has_dot_products();
+    if (is("neon_i8mm")) return has_dot_products() && has_i8mm();
+    return is("scalar");
 }
 
 #else
