@@ -12,6 +12,7 @@ import tomllib
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import (
     Any,
     ClassVar,
@@ -113,14 +114,14 @@ class Section:
 
     def __post_init__(self) -> None:
         """Raise InputError for a value that its field does not allow."""
-        hints = get_type_hints(type(self))
+        hints = _type_hints(type(self))
         for each in fields(self):
             value, allowed = getattr(self, each.name), each.metadata.get(RANGE)
-            require(
-                any(_is_of(value, hint) for hint in _alternatives(hints[each.name])),
-                f"{self.assignment(each.name, value)}: "
-                f"{type_in_words(type(self), each.name)} is allowed",
-            )
+            if not any(_is_of(value, hint) for hint in _alternatives(hints[each.name])):
+                raise InputError(
+                    f"{self.assignment(each.name, value)}: "
+                    f"{type_in_words(type(self), each.name)} is allowed"
+                )
             items = value if isinstance(value, tuple) else (value,)
             found = [item for item in items if isinstance(item, numbers.Real)]
             if allowed is not None and any(number not in allowed for number in found):
@@ -130,10 +131,18 @@ class Section:
                 )
 
 
+_evaluated_hints = cache(get_type_hints)  # evaluating them takes longer than reading a run folder
+
+
+def _type_hints(kind: Any) -> dict[str, Any]:
+    """The types of a class's fields."""
+    return _evaluated_hints(kind)
+
+
 def allowed_values(kind: type[Section], name: str) -> str:
     """The values that a setting allows, in words, such as `1 or more, or "auto"`."""
     (allowed,) = (each.metadata.get(RANGE) for each in fields(kind) if each.name == name)
-    hints = _alternatives(get_type_hints(kind)[name])
+    hints = _alternatives(_type_hints(kind)[name])
     if allowed is None:
         return " or ".join(map(_describe, hints))
     if get_origin(hints[0]) is tuple:
@@ -143,7 +152,7 @@ def allowed_values(kind: type[Section], name: str) -> str:
 
 def type_in_words(kind: type[Section], name: str) -> str:
     """The type of a setting in words, such as `a whole number or "auto"`."""
-    return " or ".join(map(_describe, _alternatives(get_type_hints(kind)[name])))
+    return " or ".join(map(_describe, _alternatives(_type_hints(kind)[name])))
 
 
 def settings_from(kind: type[Kind], section: str, table: Mapping[str, Any]) -> Kind:
@@ -152,7 +161,7 @@ def settings_from(kind: type[Kind], section: str, table: Mapping[str, Any]) -> K
     Raises InputError for an unknown key, with the nearest valid one, and for a value of the wrong
     type, with what is allowed.
     """
-    hints = get_type_hints(kind)
+    hints = _type_hints(kind)
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for key in table:
         if key not in names:
