@@ -1,14 +1,17 @@
 """Commands that need no PyTorch never import it, nor datasets or pyarrow."""
 
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+import seq2seq_cli
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.kernels.library import library
 
@@ -106,6 +109,48 @@ def test_every_command_says_whether_it_needs_torch() -> None:
     tried = {*LIGHT.values(), *ENGINE.values(), *NOT_YET.values()}
     for name in leaves(typer.main.get_command(app)):
         assert (name in NEEDING) != any(f"{each} ".startswith(f"{name} ") for each in tried), name
+
+
+ENOUGH = ("numpy", "safetensors", "sentencepiece", "typer", "rich")  # packages to translate with
+
+
+def packages_needed(names: Sequence[str]) -> set[str]:
+    """These packages and, where they are installed, those that they require."""
+    needed, left = set[str](), [*names]
+    while left:
+        name = left.pop()
+        try:
+            requirements = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # for another system
+            continue
+        if name not in needed:
+            needed.add(name)
+            left += [
+                re.split(r"[^\w.-]", each, maxsplit=1)[0]
+                for each in requirements
+                if "extra ==" not in each
+            ]
+    return needed
+
+
+@pytest.mark.skipif(library() is None, reason="without kernels PyTorch translates")
+@pytest.mark.parametrize("command", ["translate {run}", "info {run}", "--help"])
+def test_five_packages_are_enough_to_translate(command: str, trained: Path, tmp_path: Path) -> None:
+    """An interpreter without installed packages, to which only those are linked."""
+    for name in packages_needed(ENOUGH):
+        for file in metadata.files(name) or []:
+            top = Path(file.parts[0])
+            if ".." not in file.parts and not (tmp_path / top).is_symlink():
+                (tmp_path / top).symlink_to(Path(str(metadata.distribution(name).locate_file(top))))
+    (tmp_path / "seq2seq_cli").symlink_to(Path(seq2seq_cli.__file__).parent)
+    code = f"import sys; sys.path.append({str(tmp_path)!r})\n" + GUARDED
+    words = [word.format(run=trained) for word in command.split()]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, *words], input=TEXT.encode(), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    if command == "translate {run}":
+        assert done.stdout.decode() == "eins zwei drei .\nvier\n"
 
 
 def test_python_code_that_translates_imports_no_torch(trained: Path) -> None:
