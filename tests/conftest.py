@@ -100,6 +100,16 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 
 @pytest.fixture(scope="session")
 def model(variant: Variant) -> TranslationModel:
+    return _model(variant)
+
+
+@pytest.fixture(scope="session")
+def models(variants: list[Variant]) -> list[TranslationModel]:
+    """A model of each variant."""
+    return [_model(variant) for variant in variants]
+
+
+def _model(variant: Variant) -> TranslationModel:
     """The variant's model in evaluation mode, with noise added to every weight.
 
     A fresh model's biases are zero and its predictions are much alike, which would hide mistakes.

@@ -19,7 +19,7 @@ from seq2seq_cli.devices import float64_device
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.inference.architectures import inference_class
 from seq2seq_cli.inference.plain_model import PlainModel
-from seq2seq_cli.kernels.inference.beams import STEPS
+from seq2seq_cli.kernels.inference.search import STEPS
 from seq2seq_cli.models import ModelConfig, State, TranslationModel, Vocabulary
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import (

@@ -5,6 +5,7 @@
 - `hypothesis`: a finished translation
 - `shortlist`: the likely target words of a source
 - `predictor`: what finds and scores translations
+- `draws`: the random numbers that translations are drawn by
 
 The reference in PyTorch:
 

@@ -124,7 +124,9 @@ class Decoding:
     def columns_of(self, tokens: Tensor) -> Tensor:
         """Find the columns of tokens that are on every list."""
         return (
-            tokens if self.column_tokens is None else torch.searchsorted(self.column_tokens, tokens)
+            tokens
+            if self.column_tokens is None
+            else torch.searchsorted(self.column_tokens, tokens.contiguous())
         )
 
     def tokens_of(self, columns: Tensor) -> Tensor:

@@ -1,25 +1,26 @@
 """Models in kernels that find and score translations on a CPU, without torch."""
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
+from random import Random
 
 import numpy as np
+import numpy.typing as npt
 
-from seq2seq_cli.config.models import ModelConfig
+from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.inference.architectures import inference_class, make_inference_model
 from seq2seq_cli.inference.plain_model import PlainModel
-from seq2seq_cli.kernels.arrays import Floats
-from seq2seq_cli.kernels.inference.beams import Beams, BeamSettings, Search, SearchInputs
+from seq2seq_cli.kernels.arrays import Floats, Tokens
+from seq2seq_cli.kernels.inference.forced_decoding import ForcedDecoding, Wanted
+from seq2seq_cli.kernels.inference.linear import Linear
+from seq2seq_cli.kernels.inference.search import PrefixMoves, Search, SearchModel, SearchSettings
+from seq2seq_cli.search.draws import random_for
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.predictor import Predictor, Sentences
 from seq2seq_cli.search.request import ForcedPrefixes, Request
 from seq2seq_cli.search.shortlist import Shortlist
-
-if TYPE_CHECKING:
-    from seq2seq_cli.search.torch_predictor import TorchPredictor
+from seq2seq_cli.symbols import EOS
 
 
 def engine_serves(configs: Sequence[ModelConfig]) -> bool:
@@ -43,9 +44,8 @@ class EnginePredictor(Predictor):
     ) -> None:
         """With `eight_bits` linear layers multiply 8-bit integers."""
         super().__init__(len(models), weights)
-        self.plain_models = tuple(models)
         self.configs = tuple(model.config for model in models)
-        self.weights, self.shortlist, self.eight_bits = weights, shortlist, eight_bits
+        self.shortlist, self.eight_bits = shortlist, eight_bits
         self.models = tuple(make_inference_model(each, eight_bits=eight_bits) for each in models)
 
     @property
@@ -59,98 +59,132 @@ class EnginePredictor(Predictor):
         prefixes: ForcedPrefixes = (),
         numbers: Sequence[int] | None = None,
     ) -> list[list[Hypothesis]]:
-        request = Request.of([len(source) for source in sources], options, prefixes)
-        if not self._has_kernels_for(options):
-            reference = self.coverage_reference if options.coverage_penalty else self.reference
-            return reference.search(sources, options, prefixes, numbers)
-        found = self._beam_search(sources, request)
-        if not all(found):
-            raise NoNumbersError
-        return found
-
-    def _has_kernels_for(self, options: SearchOptions) -> bool:
-        return (
-            len(self.models) == 1
-            and not options.sample
-            and not options.coverage_penalty
-            and not options.no_repeat_ngram
-            and options.repetition_penalty == 1.0
-        )
-
-    def _beam_search(self, sources: Sentences, request: Request) -> list[list[Hypothesis]]:
+        if options.coverage_penalty:
+            self.check_attends("a coverage penalty")
         if not sources:
             return []
-        [model] = self.models
-        output, column_tokens, absent = model.output, None, None
+        request = Request.of([len(source) for source in sources], options, prefixes)
+        outputs = [model.output for model in self.models]
+        column_tokens = absent = None
         if self.shortlist is not None:
             column_tokens, absent = self.shortlist.of(sources, request.prefix_tokens)
-            output = output.select_outputs(column_tokens)
+            outputs = [output.select_outputs(column_tokens) for output in outputs]
             if request.prefix_tokens is not None:
                 request = request.within(
                     [frozenset(column_tokens[~row].tolist()) for row in absent]
                 )
-        options, sentences = request.options, request.sentences
-        longest = max(sentence.max_length for sentence in sentences)
-
-        def columns_of(tokens: Sequence[int]) -> list[int]:
-            if column_tokens is None:
-                return list(tokens)
-            columns: list[int] = np.searchsorted(column_tokens, tokens).tolist()
-            return columns
-
-        beams = Beams(
-            BeamSettings(
-                beam=options.beam,
-                n_best=options.n_best,
-                removal_share=1,
-                compact=True,
-                min_lengths=[sentence.min_length for sentence in sentences],
-                max_lengths=[sentence.max_length for sentence in sentences],
-                length_penalties=[1.0, *map(options.length_penalty_for, range(1, longest + 2))],
-                prefixes=[
-                    [(columns_of(tokens), states) for tokens, states in sentence.prefix.moves]
-                    for sentence in sentences
-                ],
-            )
-        )
-        memory, cache = model.encode(
-            np.concatenate([np.asarray(source, dtype=np.int64) for source in sources]),
-            np.array([len(source) for source in sources], dtype=np.int32),
-        )
-        search = Search(
-            beams, SearchInputs(model.decoder, output, cache, memory, column_tokens, absent)
-        )
+        settings = search_settings(request, column_tokens, absent)
+        search = Search(settings, self._read(sources, outputs))
         self.check_not_stopped()
-        while search.run():
+        if options.sample:
+            self._draw(search, request, numbers)
+        else:
+            while search.run():
+                self.check_not_stopped()
+        found = [[Hypothesis(*each) for each in row] for row in search.results()]
+        least = options.n_best if options.sample else 1
+        if any(len(row) < least for row in found):
+            raise NoNumbersError
+        return found
+
+    def _draw(self, search: Search, request: Request, numbers: Sequence[int] | None) -> None:
+        """Run all steps of a search that draws each hypothesis by random numbers of its own."""
+        options = request.options
+        draws = [
+            random_for(options, numbers[index] if numbers else index, draw)
+            for index in range(len(request.sentences))
+            for draw in range(options.n_best)
+        ]
+        while search.run(random_numbers(draws, search.steps)):
             self.check_not_stopped()
-        return [[Hypothesis(*found) for found in by_rank] for by_rank in beams.results()]
 
     def token_scores(self, sources: Sentences, targets: Sentences) -> list[list[float]]:
-        return self.reference.token_scores(sources, targets)
+        forced = self._force(sources, targets, Wanted(scores=True))
+        return [each.tolist() for each in self._by_sentence(forced.scores, targets)]
 
     def attention(self, sources: Sentences, targets: Sentences) -> list[Floats]:
-        return self.reference.attention(sources, targets)
+        self.check_attends("word alignment")
+        # What follows the last token is not among the targets; its score is not computed.
+        following = [[*target[1:], EOS] for target in targets]
+        forced = self._force(sources, following, Wanted(mean_attention=True))
+        rows = self._by_sentence(forced.mean_attention, targets)
+        return [each[:, : len(source)] for each, source in zip(rows, sources, strict=True)]
 
     def attention_by_head(self, source: Sequence[int], target: Sequence[int]) -> Floats:
-        return self.reference.attention_by_head(source, target)
+        check_attends_to_source(self.configs[0], "attention by head")
+        forced = self._force([source], [[*target[1:], EOS]], Wanted(attention=True), models=1)
+        return forced.attention[0]
 
-    @cached_property
-    def reference(self) -> "TorchPredictor":
-        """The same models in PyTorch, for what has no kernels."""
-        return self._in_torch(captures_attention=False)
-
-    @cached_property
-    def coverage_reference(self) -> "TorchPredictor":
-        """The same, with attention captured for the penalty of coverage."""
-        return self._in_torch(captures_attention=True)
-
-    def _in_torch(self, *, captures_attention: bool) -> "TorchPredictor":
-        from seq2seq_cli.models.quantization import with_eight_bits
-        from seq2seq_cli.search.torch_predictor import TorchPredictor
-
-        models = [model.in_torch() for model in self.plain_models]
-        if self.eight_bits:
-            models = [with_eight_bits(model) for model in models]
-        return TorchPredictor(
-            models, self.weights, self.shortlist, captures_attention=captures_attention
+    def _force(
+        self, sources: Sentences, targets: Sentences, wanted: Wanted, models: int | None = None
+    ) -> ForcedDecoding:
+        """Predict the tokens of targets; of the first so many models, or of all."""
+        outputs = [model.output for model in self.models[:models]]
+        forced = ForcedDecoding(
+            self._read(sources, outputs),
+            np.array([token for target in targets for token in target], dtype=np.int64),
+            np.array([len(target) for target in targets], dtype=np.int32),
+            wanted,
         )
+        self.check_not_stopped()
+        while forced.run():
+            self.check_not_stopped()
+        return forced
+
+    def _read(self, sources: Sentences, outputs: Sequence[Linear]) -> list[SearchModel]:
+        """Read sources with a model for each of the output layers, which predicts with it."""
+        tokens = np.array([token for source in sources for token in source], dtype=np.int64)
+        lengths = np.array([len(source) for source in sources], dtype=np.int32)
+        read = []
+        for model, output, weight in zip(self.models, outputs, self.log_weights, strict=False):
+            memory, cache = model.encode(tokens, lengths)
+            read.append(SearchModel(model.decoder, output, cache, memory, weight))
+        return read
+
+    @staticmethod
+    def _by_sentence(rows: Floats, targets: Sentences) -> list[Floats]:
+        """Split what was computed of each token of all targets, one after the other."""
+        ends = np.cumsum([len(target) for target in targets])
+        return np.split(rows, ends[:-1]) if len(ends) else []
+
+
+def search_settings(
+    request: Request, column_tokens: Tokens | None, absent: npt.NDArray[np.bool_] | None
+) -> SearchSettings:
+    """Say what a request asks for, in columns of logits; those of a shortlist if there is one."""
+    options, sentences = request.options, request.sentences
+    longest = max(sentence.max_length for sentence in sentences)
+
+    def columns_of(tokens: Sequence[int]) -> Sequence[int]:
+        if column_tokens is None:
+            return tokens
+        columns: list[int] = np.searchsorted(column_tokens, tokens).tolist()
+        return columns
+
+    return SearchSettings(
+        beam=0 if options.sample else options.beam,
+        n_best=options.n_best,
+        min_lengths=[sentence.min_length for sentence in sentences],
+        max_lengths=[sentence.max_length for sentence in sentences],
+        length_penalties=[1.0, *map(options.length_penalty_for, range(1, longest + 2))],
+        prefixes=[
+            PrefixMoves(
+                [(columns_of(tokens), states) for tokens, states in sentence.prefix.moves],
+                sentence.prefix.complete,
+            )
+            for sentence in sentences
+        ],
+        coverage_penalty=options.coverage_penalty,
+        repetition_penalty=options.repetition_penalty,
+        no_repeat_ngram=options.no_repeat_ngram,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        top_k=options.top_k,
+        column_tokens=column_tokens,
+        absent=absent,
+    )
+
+
+def random_numbers(draws: Sequence[Random], steps: int) -> npt.NDArray[np.float64]:
+    """The next numbers of each generator, (draws, steps)."""
+    return np.array([[draw.random() for _ in range(steps)] for draw in draws])

@@ -1,10 +1,5 @@
-"""Sampling: translations drawn token by token from the model's probabilities.
+"""Sampling: translations drawn token by token from the model's probabilities."""
 
-The draws for a line depend only on the seed and the line's number: each hypothesis has a random
-generator of its own, so that neither the batch nor its order changes them.
-"""
-
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +13,7 @@ from seq2seq_cli.devices import float64_device
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step
 from seq2seq_cli.search.decoding import Decoding, Ensemble, begin, request_for
+from seq2seq_cli.search.draws import random_for
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.request import ForcedPrefixes, Request, Sentence
 from seq2seq_cli.symbols import BOS, EOS
@@ -52,7 +48,7 @@ def sample(
     decoding, request = begin(predictor, source, request_for(source, options, prefixes))
     draws = [
         [
-            Draw(sentence, _random(options, numbers[i] if numbers else i, draw))
+            Draw(sentence, random_for(options, numbers[i] if numbers else i, draw))
             for draw in range(options.n_best)
         ]
         for i, sentence in enumerate(request.sentences)
@@ -107,12 +103,6 @@ def _keep(decoding: Decoding, constraints: Sequence[Constraint], rows: Tensor) -
     decoding.keep(rows, rows)
     for constraint in constraints:
         constraint.keep(rows)
-
-
-def _random(options: SearchOptions, number: int, draw: int) -> Random:
-    """Make the random generator of one hypothesis, seeded by all bits of a hash."""
-    digest = hashlib.sha256(f"{options.seed} {number} {draw}".encode()).digest()
-    return Random(int.from_bytes(digest, "big"))
 
 
 def draw_columns(logits: Tensor, random: Sequence[float], options: SearchOptions) -> Tensor:

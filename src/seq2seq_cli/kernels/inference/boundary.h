@@ -109,32 +109,55 @@ struct CellWeights {
     const void *from_input, *from_state;
 };
 
-// Settings of a search.
-struct BeamSettings {
-    int32_t sentences, beam, n_best;
-    int32_t compact;        // whether only open hypotheses have rows; otherwise each sentence has K
-    int32_t removal_share;  // if not compact, sentences leave when one in so many is done
+// Settings of a search for a batch. Lengths are in tokens, with EOS.
+struct SearchSettings {
+    int32_t sentences;  // B
+    int32_t beam;       // 0: `n_best` hypotheses of each sentence are drawn
+    int32_t n_best;
     const int32_t *min_lengths;      // (B,)
     const int32_t *max_lengths;      // (B,)
     const double *length_penalties;  // (largest of `max_lengths` + 2,): divisors by length
-    // Forced prefixes: the number of states of each sentence's, the last left out (B,); for each
-    // state, one sentence after the other, the number of its moves; and for each of these a column,
-    // ascending in a state, and the state after it
+    // Forced prefixes: the number of states of each sentence's, the last left out (B,), and the
+    // first state in which it is complete (B,); for each state, one sentence after the other, the
+    // number of its moves; and for each of these a column, ascending in a state, and the state
+    // after it
     const int32_t *prefix_states;
+    const int32_t *prefix_complete;
     const int32_t *move_counts;
     const int32_t *move_columns;
     const int32_t *move_states;
+    double coverage_penalty;     // 0: none
+    float repetition_penalty;    // 1: none
+    int32_t no_repeat_ngram;     // 0: none
+    double temperature, top_p;   // of draws
+    int32_t top_k;               // of draws; 0: all columns
+    const int64_t *column_tokens;  // (V,), the token of each column; null: the column itself
+    const bool *absent;            // (B, V), columns that a sentence may not use; or null
 };
 
-// The model that a search uses, and the state that it starts from.
-struct SearchInputs {
+// A model that a search uses, and the state that it starts from.
+struct SearchModel {
     const void *decoder, *output;
     const float *embedding;     // (vocabulary, D)
     const void *const *memory;  // as in `StepInput`
     const int32_t *starts, *lengths;
-    const void *initial_cache;     // the decoder's cache before the first token, or null
-    const int64_t *column_tokens;  // (V,), the token of each column; null: the column itself
-    const bool *absent;            // (B, V), columns that a sentence may not use; or null
+    const void *initial_cache;  // the decoder's cache before the first token, or null
+    float log_weight;           // of its probabilities in an ensemble
+};
+
+// Targets of a batch that a model reads, whatever it would choose. `tokens` are those to be
+// predicted, with EOS, of one sentence after the other; each begins with BOS, which is not among
+// them.
+struct ForcedTargets {
+    int32_t sentences;
+    const int64_t *tokens;   // (tokens of all sentences,)
+    const int32_t *lengths;  // (sentences,)
+    float *scores;           // written: log-probabilities, (tokens of all sentences,); or null
+    // Written unless null, where the token before each is read: of each model the weights of
+    // attention, (layers, heads, tokens of all sentences, attention_stride), 0 beyond a source
+    float *const *attention;
+    float *mean_attention;  // written unless null: (tokens of all sentences, attention_stride)
+    int64_t attention_stride;
 };
 
 // Tables of positions from 0 on, up to those that a search reaches; null if the model has none.

@@ -1,0 +1,246 @@
+// One model or several, with their caches, while they read a token of each row at a time.
+//
+// Dimensions: N rows of hypotheses, S source tokens, V columns of logits.
+
+#pragma once
+
+#include <stdexcept>
+
+#include "candidates.h"
+#include "decoding.h"
+
+namespace {
+
+constexpr int PAD = 0, BOS = 2, EOS = 3;  // as in symbols.py; translations never contain 0 to BOS
+
+// One model and its cache.
+struct ModelState {
+    const SearchModel given;
+    const Decoder &decoder;
+    const Linear &output;
+    // The cache, as in `StepInput`
+    std::vector<std::unique_ptr<AlignedBuffer<char>>> rooms;
+    std::vector<void *> past;
+    std::vector<int32_t> past_rows, paths, paths_after;
+    AlignedBuffer<float> attention;  // of the last step, if it is captured
+
+    // `rows` are the sentences of the first rows.
+    ModelState(const SearchModel &given, int sentences, const std::vector<int32_t> &rows)
+        : given(given), decoder(*static_cast<const Decoder *>(given.decoder)),
+          output(*linear(given.output)) {
+        if (output.inputs != decoder.sizes.width)
+            throw std::invalid_argument("an output layer does not fit its decoder");
+        if (!given.initial_cache) return;
+        past.push_back(const_cast<void *>(given.initial_cache));  // only the last step is written
+        rooms.emplace_back();
+        past_rows.push_back(sentences);
+        paths = rows;
+    }
+
+    // Adds a step to the cache, in the memory of a step that the decoder does not need any more.
+    void grow(size_t rows) {
+        std::unique_ptr<AlignedBuffer<char>> room;
+        if (static_cast<int>(rooms.size()) > decoder.sizes.max_cached_tokens) {
+            room = std::move(rooms.front());
+            rooms.erase(rooms.begin());
+            past.erase(past.begin());
+            past_rows.erase(past_rows.begin());
+        }
+        if (!room) room = std::make_unique<AlignedBuffer<char>>();
+        past.push_back(room->reserve(std::max<size_t>(1, rows * decoder.sizes.token_bytes)));
+        rooms.push_back(std::move(room));
+    }
+
+    // Reads the tokens at a position -> hidden states (N, D). Captures attention if `stride` > 0.
+    void read(const std::vector<int64_t> &tokens, const std::vector<int32_t> &sentences,
+              int position, const PositionTables &tables, int64_t stride, float *hidden) {
+        const int rows = static_cast<int>(tokens.size());
+        grow(rows);
+        const int past_length = static_cast<int>(past.size()) - 1;
+        paths_after.resize(static_cast<size_t>(rows) *
+                           std::min(past_length + 1, decoder.sizes.max_cached_tokens));
+        const auto at = [&](const float *table, size_t width) {
+            return table ? table + position * width : nullptr;
+        };
+        StepInput input{};
+        input.rows = rows;
+        input.rows_per_sentence = 1;
+        input.past_length = past_length;
+        input.tokens_read = position;
+        input.tokens = tokens.data();
+        input.embedding = given.embedding;
+        input.position = at(tables.positions, tables.width);
+        input.rotations = at(tables.rotations, tables.rotation_width);
+        input.paths = paths.data();
+        input.paths_after = paths_after.data();
+        input.past = past.data();
+        input.past_rows = past_rows.data();
+        input.memory = given.memory;
+        input.starts = given.starts;
+        input.lengths = given.lengths;
+        input.sentences = sentences.data();
+        if (stride) {
+            input.attention = attention.reserve(attention_heads() * rows * stride);
+            input.attention_stride = stride;
+        }
+        decoder.step(input, hidden);
+        past_rows.push_back(rows);
+    }
+
+    // Of all layers together.
+    size_t attention_heads() const {
+        return static_cast<size_t>(decoder.sizes.attention_layers) * decoder.sizes.attention_heads;
+    }
+
+    // Makes row i the continuation of the row origins[i] of `rows` rows.
+    void follow(const std::vector<int32_t> &origins, size_t rows) {
+        const size_t length = paths_after.size() / rows;
+        paths.resize(origins.size() * length);
+        for (size_t i = 0; i < origins.size(); i++)
+            std::copy_n(paths_after.data() + origins[i] * length, length,
+                        paths.data() + i * length);
+    }
+};
+
+// Replaces a by the logarithm of e^a + e^b. All are finite or -inf.
+inline void add_log(float *a, const float *b, int count) {
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const Floats first = load(a + i), second = load(b + i), larger = max(first, second);
+        const Floats finite = max(larger, broadcast(-1e30f));
+        const Floats ratio = exponential(multiply_add(finite, broadcast(-1), min(first, second)));
+        // log(1 + r) = 2 artanh(z) with z = r / (2 + r), which is 1/3 at most
+        const Floats z = multiply(ratio, reciprocal(add(ratio, broadcast(2))));
+        const Floats square = multiply(z, z);
+        Floats sum = broadcast(1.0f / 13);
+        for (float factor : {1.0f / 11, 1.0f / 9, 1.0f / 7, 1.0f / 5, 1.0f / 3, 1.0f})
+            sum = multiply_add(sum, square, broadcast(factor));
+        store(a + i, multiply_add(add(z, z), sum, larger));
+    }
+    for (; i < count; i++) {
+        const float larger = std::max(b[i], a[i]), smaller = std::min(b[i], a[i]);
+        if (smaller == -INFINITY)
+            a[i] = larger;
+        else
+            a[i] = larger + std::log1p(std::exp(smaller - larger));
+    }
+}
+
+struct Ensemble {
+    std::vector<std::unique_ptr<ModelState>> models;
+    std::vector<int32_t> sentences;  // of the rows
+    const bool *absent;              // (sentences, V), columns that a sentence may not use; or null
+    int position = 0;                // of the tokens to read
+    int64_t attention_stride = 0;    // 0: attention is not captured
+    AlignedBuffer<float> hidden, combined, own, mean;
+
+    // `rows` are the sentences of the first rows.
+    Ensemble(const SearchModel *given, int models_count, int sentence_count,
+             const std::vector<int32_t> &rows, const bool *absent, bool captures_attention)
+        : sentences(rows), absent(absent) {
+        for (int i = 0; i < models_count; i++) {
+            models.push_back(std::make_unique<ModelState>(given[i], sentence_count, rows));
+            if (columns() != models[i]->output.outputs)
+                throw std::invalid_argument("models of an ensemble differ in their columns");
+            for (int s = 0; captures_attention && s < sentence_count; s++)
+                attention_stride = std::max<int64_t>(attention_stride, given[i].lengths[s]);
+        }
+    }
+
+    int columns() const { return models[0]->output.outputs; }
+
+    // Reads a token of each row, and calls use(model, logits) with the logits (N, V) of each model,
+    // which `use` may change.
+    template <typename Use>
+    void read(const std::vector<int64_t> &tokens, const PositionTables *tables, const Use &use) {
+        const size_t rows = tokens.size();
+        for (size_t i = 0; i < models.size(); i++) {
+            const float *states = read_with(*models[i], tokens, tables[i]);
+            float *logits = (i ? own : combined).reserve(rows * columns());
+            apply(models[i]->output, states, static_cast<int>(rows), logits);
+            use(static_cast<int>(i), logits);
+        }
+        position++;
+    }
+
+    // Reads a token of each row, and computes no logits.
+    void read(const std::vector<int64_t> &tokens, const PositionTables *tables) {
+        for (size_t i = 0; i < models.size(); i++) read_with(*models[i], tokens, tables[i]);
+        position++;
+    }
+
+    // Reads a token of each row with one model; returns hidden states (N, D).
+    const float *read_with(ModelState &model, const std::vector<int64_t> &tokens,
+                           const PositionTables &tables) {
+        float *states = hidden.reserve(tokens.size() * model.decoder.sizes.width);
+        model.read(tokens, sentences, position, tables, attention_stride, states);
+        return states;
+    }
+
+    // Reads a token of each row; returns logits (N, V) of the next one, those of several models as
+    // log-probabilities.
+    float *logits(const std::vector<int64_t> &tokens, const PositionTables *tables) {
+        const size_t rows = tokens.size(), size = columns();
+        read(tokens, tables, [&](int number, float *logits) {
+            for (size_t r = 0; r < rows; r++) {
+                float *row = logits + r * size;
+                if (absent) {
+                    const bool *without = absent + sentences[r] * size;
+                    for (size_t i = 0; i < size; i++) row[i] = without[i] ? -INFINITY : row[i];
+                }
+                if (models.size() > 1) add_model(number, row, combined.data + r * size);
+            }
+        });
+        return combined.data;
+    }
+
+    // Makes log-probabilities of the logits of a row, times the model's weight, and adds them to
+    // those of the models before; NaN if they are not finite.
+    void add_model(int number, float *row, float *total) const {
+        const int size = columns();
+        const float normaliser = log_sum_exp_of(row, size);
+        if (!std::isfinite(normaliser)) {
+            std::fill_n(total, size, NAN);
+            return;
+        }
+        if (number && std::isnan(total[0])) return;
+        const float offset = models[number]->given.log_weight - normaliser;
+        for (int i = 0; i < size; i++) row[i] += offset;
+        if (number) add_log(total, row, size);
+    }
+
+    // The attention of the last step, (N, attention_stride), the mean over the heads of a layer and
+    // then over the layers of all models; 0 beyond the tokens of a row's sentence.
+    const float *mean_attention() {
+        const size_t rows = sentences.size(), size = rows * attention_stride;
+        float *sum = mean.reserve(size);
+        std::fill_n(sum, size, 0.0f);
+        int layers = 0;
+        for (const auto &model : models) layers += model->decoder.sizes.attention_layers;
+        for (const auto &model : models) {
+            const size_t heads = model->attention_heads();
+            const float share =
+                1.0f / static_cast<float>(layers * model->decoder.sizes.attention_heads);
+            for (size_t r = 0; r < rows; r++) {
+                const int length = model->given.lengths[sentences[r]];
+                float *out = sum + r * attention_stride;
+                for (size_t h = 0; h < heads; h++) {
+                    const float *weights =
+                        model->attention.data + h * size + r * attention_stride;
+                    for (int s = 0; s < length; s++) out[s] += share * weights[s];
+                }
+            }
+        }
+        return sum;
+    }
+
+    // Makes row i the continuation of the row origins[i].
+    void follow(const std::vector<int32_t> &origins) {
+        for (auto &model : models) model->follow(origins, sentences.size());
+        std::vector<int32_t> after(origins.size());
+        for (size_t i = 0; i < origins.size(); i++) after[i] = sentences[origins[i]];
+        sentences = std::move(after);
+    }
+};
+
+}  // namespace
