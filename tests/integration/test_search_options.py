@@ -336,3 +336,13 @@ def test_what_the_engine_cannot_hold_is_not_exported(seq2seq, train):
     assert done.code == 2
     assert 'model.architecture = "rnn" cannot be exported' in done.stderr
     assert not (command.folder / "served").exists()
+
+
+def test_likelihood_warns_of_the_first_long_source_and_counts_them(seq2seq, trained, tmp_path):
+    long = "one two three . " * 7
+    (tmp_path / "source").write_text(f"{long}\none .\n{long}\n")
+    done = seq2seq("likelihood", trained, "--source", tmp_path / "source", stdin=b"eins .\n" * 3)
+    assert done.code == 0, done.stderr
+    first, all_lines, _ = done.stderr.splitlines()
+    assert "line 1 has " in first
+    assert "lines 1 and 3 have more tokens than the model has learned to read, and" in all_lines

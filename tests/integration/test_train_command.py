@@ -49,6 +49,10 @@ REFUSED_OPTIONS = {
         ["--set", "training.max_updates=many"],
         'training.max_updates = "many": a whole number is allowed',
     ),
+    "no code": (
+        ["--set", "data.source_language=english"],
+        'data.source_language = "english": a code of two or three letters is allowed',
+    ),
     "wrong choice": (["--set", "training.schedule=cosin"], 'did you mean "cosine"?'),
     "out of range": (["--set", "model.dropout=1.5"], "model.dropout = 1.5: at least 0 and below 1"),
     "R-Drop of equal passes": (

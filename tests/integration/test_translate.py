@@ -1,6 +1,7 @@
 """`seq2seq translate` as a pipe: N lines in, N lines out, at once, whatever the lines hold."""
 
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -93,11 +94,15 @@ def test_a_line_that_is_too_long_is_translated_in_segments_with_a_warning(seq2se
     joined = [next(translations) for _ in lines]
     for line, (_, segments) in zip(joined, lines, strict=True):
         assert line == " ".join(next(translations) for _ in segments)
-    for number, ((_, segments), warning) in enumerate(
-        zip(lines, done.stderr.splitlines(), strict=True), start=1
-    ):
-        assert f"line {number} has " in warning
-        assert f" tokens, the model reads 12: split into {len(segments)} segments" in warning
+    first, all_lines = done.stderr.splitlines()
+    assert "line 1 has " in first
+    assert " tokens, the model reads 12: split into 3 segments" in first
+    assert "lines 1, 2 and 3 have more tokens than the model reads and were split" in all_lines
+    asked = seq2seq("translate", trained, "--format", "jsonl", stdin="\n".join(given).encode())
+    records = [json.loads(line) for line in asked.stdout.splitlines()]
+    for record, (_, segments) in zip(records, lines, strict=False):
+        [warning] = record["warnings"]
+        assert warning.endswith(f" the model reads 12: split into {len(segments)} segments")
 
 
 def test_files_in_and_out(seq2seq, trained, tmp_path):

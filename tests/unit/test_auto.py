@@ -241,13 +241,14 @@ def test_more_minutes_than_the_usual_length_needs_are_said_to_be_no_more_updates
     assert "--max-updates N" in said
 
 
-def test_a_limit_of_updates_that_was_given_stays_under_more_minutes() -> None:
+def test_a_limit_of_updates_that_was_given_before_stays_under_more_minutes_and_is_said() -> None:
     given = settings(max_minutes=10.0, max_updates=50)
     old, _ = planner(given, seconds_per_update=1.0).choose()
     plan = planner(with_settings_of(old, settings(max_minutes=20.0)))
     assert isinstance(plan.listener, Heard)
     assert plan.extend(old).training.max_updates == 50
-    assert plan.listener.lines == []
+    (said,) = plan.listener.lines
+    assert "at most 50 updates, as the run has had them, however many minutes there are" in said
 
 
 def test_a_run_that_began_with_the_former_default_continues() -> None:

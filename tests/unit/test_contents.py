@@ -76,6 +76,28 @@ def test_a_compressed_copy_is_the_same_text(tmp_path: Path) -> None:
     assert files("a", "b.gz").changed(before.hashes()) == [f"{tmp_path}/a (data.source)"]
 
 
+@pytest.mark.parametrize("size", [10, 3 * SAMPLES * SAMPLE_BYTES])
+def test_a_compressed_copy_of_a_stream_is_the_same_text(size: int, tmp_path: Path) -> None:
+    text = bytearray(b"a line\n" * (size // 7 + 1))
+    paths = [str(tmp_path / name) for name in ("a", "b.gz")]
+
+    def files(name: str) -> InputFiles:
+        corpora = parse_corpora([str(tmp_path / name)], [paths[0]])
+        return files_of_corpora(corpora, SIDES, whole=False)
+
+    Path(paths[0]).write_bytes(text)
+    before = files("a").hashes()
+    Path(paths[1]).write_bytes(gzip.compress(text, 1))
+    assert files("b.gz").changed(before) == []
+    assert files("b.gz").files[0].compressed  # the hash that older checkpoints have
+    text[-2] = ord("x")
+    Path(paths[1]).write_bytes(gzip.compress(text, 1))
+    assert files("b.gz").changed(before) == [f"{paths[1]} (data.source)"]
+    damaged = Path(paths[1]).read_bytes()[:-9]
+    Path(paths[1]).write_bytes(damaged)  # is said when it is read
+    assert files("b.gz").changed(before) == [f"{paths[1]} (data.source)"]
+
+
 def test_a_compressed_file_is_known_by_the_hash_that_older_checkpoints_have(tmp_path: Path) -> None:
     path, changed = tmp_path / "a.gz", tmp_path / "b.gz"
     for file, text in ((path, b"one\n"), (changed, b"two\n")):

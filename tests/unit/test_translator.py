@@ -113,6 +113,18 @@ def test_only_lines_that_are_too_long_are_warned_of_with_their_number(make):
     assert warnings == ["line 102 has 16 tokens, the model reads 12: split into 2 segments"]
 
 
+def test_of_many_long_lines_the_first_is_told_at_once_and_each_has_its_warning(make):
+    warnings = []
+    translator = make()
+    long = "a b c d " * 4
+    found = translator.translate([long, "a", long], warn=warnings.append)
+    found += translator.translate([long], warn=warnings.append, first_number=4)
+    assert warnings == ["line 1 has 16 tokens, the model reads 12: split into 2 segments"]
+    assert [each.is_too_long for each in found] == [True, False, True, True]
+    assert [len(each.warnings) for each in found] == [1, 0, 1, 1]
+    assert found[-1].warnings[0].startswith("line 4 has 16 tokens")
+
+
 def test_segments_are_joined_in_their_order_with_all_that_is_known_of_them():
     long = [
         Candidate("a b", -1.0, ("a", "b", "</s>"), (-0.5, -0.25, -0.25), ((0, 1), (1, 0)), 2, 2),

@@ -12,6 +12,7 @@ from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import ForcedPrefix
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.translation.capitals import is_cut_finer
 from seq2seq_cli.translation.copying import Copied, Copier, SearchedText, copy_unknown
 from seq2seq_cli.translation.results import Candidate, Translation
 from seq2seq_cli.translation.summary import Summary, warnings_of
@@ -254,6 +255,63 @@ def test_a_summary_has_the_greatest_share_of_all_lines() -> None:
         "for up to 75% of the characters of a line; none of the 3 unknown parts was copied"
         in warning
     )
+
+
+def test_a_summary_counts_lines_of_whose_kind_the_first_was_told_at_once() -> None:
+    summary = Summary("yes")
+    usual = translation((), ())
+    long = replace(usual, is_too_long=True)
+    summary.add([long, replace(usual, lacks_language=True)], 1)
+    assert list(summary.warnings()) == []
+    summary.add([long, replace(long, lacks_language=True)], 3)
+    assert list(summary.warnings()) == [
+        "lines 2 and 4 do not say which of the run's languages to translate into",
+        "lines 1, 3 and 4 have more tokens than the model reads and were split into segments",
+    ]
+
+
+@pytest.fixture(scope="module")
+def cased() -> dict[str, Tokenizer]:
+    lines = [f"{each.capitalize()} and Anna." for each in LINES] * 20
+    settings = {
+        "keep": TokenizerSettings(vocabulary_size=120),
+        "inline": TokenizerSettings(vocabulary_size=120, casing="inline"),
+        "lowercase": TokenizerSettings(vocabulary_size=120, lowercase=True),
+    }
+    lines += ["ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+    return {name: train_tokenizer(lines, each).tokenizer for name, each in settings.items()}
+
+
+@pytest.mark.parametrize(
+    ("line", "is_finer"),
+    [
+        ("THE DOG SEES THE CAT.", True),
+        ("THE CAT SEES 3 😀 DOGS", True),
+        ("The dog sees the cat.", False),
+        ("THE DOG", False),  # may be a name
+        ("THE DOG SEES the cat", False),
+        ("A B C D E", False),  # as finely cut in lower case
+        ("日本 123", False),
+        ("", False),
+    ],
+)
+def test_a_line_in_capitals_is_told_from_others_by_its_pieces(
+    line: str, is_finer: bool, cased: dict[str, Tokenizer]
+) -> None:
+    assert is_cut_finer(line, cased["keep"]) == is_finer
+    assert not is_cut_finer(line, cased["inline"].for_side("source"))
+    assert not is_cut_finer(line, cased["lowercase"].for_side("source"))
+
+
+def test_lines_in_capitals_are_warned_of_with_what_helps() -> None:
+    loud = replace(translation((), ()), is_in_capitals=True)
+    words = "in capitals, which the run has hardly seen; train with tokenizer.casing = inline"
+    assert warnings_of(loud, 3, "yes")[0].startswith(f"line 3 is {words}")
+    summary = Summary("yes")
+    summary.add([loud], 1)
+    assert next(summary.warnings()).startswith(f"line 1 is {words}")
+    summary.add([loud], 2)
+    assert next(summary.warnings()).startswith(f"lines 1 and 2 are {words}")
 
 
 @pytest.mark.parametrize(

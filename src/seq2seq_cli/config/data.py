@@ -1,10 +1,22 @@
 """Settings of the data that a model is trained on: the section [data]."""
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from seq2seq_cli.config.settings import MOST, Section, require, setting, toml_value
 from seq2seq_cli.text import Reading
+
+LANGUAGE_CODE = re.compile("[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
+
+
+def check_language_code(code: str, shown: str) -> None:
+    """Raise InputError, with the code as it is `shown`, unless it has the form of one or is ""."""
+    require(
+        not code or LANGUAGE_CODE.fullmatch(code) is not None,
+        f"{shown}: a code of two or three letters is allowed, also with a region, as in en or "
+        "pt-BR",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,19 @@
 """Hashes of the files that a run reads: they tell whether it resumes with what it began with."""
 
+import gzip
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.parallel import Corpus
 from seq2seq_cli.data.sources import Source
-from seq2seq_cli.text import GZIP_MAGIC, decompressed_blocks
+from seq2seq_cli.text import GZIP_MAGIC, READ_ERRORS, decompressed_blocks
 
 SAMPLES = 32  # blocks of a file that is too large to read as a whole
 SAMPLE_BYTES = 1 << 16
+MOST_DECOMPRESSED = 64 << 20  # bytes of gzip data, which then take a few seconds
 
 Hashes = dict[str, list[str]]  # setting -> the hash of each of its files, "" where there is none
 
@@ -88,7 +90,7 @@ def _hashes(corpus: Corpus, source: Source, *, whole: bool) -> tuple[str, str]:
     if not isinstance(container, TextFile) or not corpus.can_be_reread():
         return "", ""
     if not whole:
-        return _sampled(container.path), ""
+        return _sampled_hashes(container.path)
     return _text_hashes(container.path, corpus.hashes[container])
 
 
@@ -113,12 +115,45 @@ def _whole(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sampled(path: Path) -> str:
-    """A hash of the size of a file, its beginning, its end and blocks in between."""
+def _sampled_hashes(path: Path) -> tuple[str, str]:
+    """As `_text_hashes`, of the size of a text and of blocks at even distances.
+
+    Gzip data that would take long to decompress counts as it is.
+    """
     size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
+    digest = _sampled(_blocks_at, path, size)
     with path.open("rb") as stream:
-        for number in range(SAMPLES):
-            stream.seek(max(0, size - SAMPLE_BYTES) * number // (SAMPLES - 1))
-            digest.update(stream.read(SAMPLE_BYTES))
+        if stream.read(len(GZIP_MAGIC)) != GZIP_MAGIC or size > MOST_DECOMPRESSED:
+            return digest, ""
+        stream.seek(0)
+        try:
+            size = sum(map(len, decompressed_blocks(stream)))
+            return _sampled(_decompressed_at, path, size), digest
+        except READ_ERRORS:  # damaged, which is said once training reads so far
+            return digest, ""
+
+
+Blocks = Callable[[Path, list[int]], Iterator[bytes]]  # of SAMPLE_BYTES, at ascending places
+
+
+def _sampled(blocks: Blocks, path: Path, size: int) -> str:
+    """A hash of the size of a text, its beginning, its end and blocks in between."""
+    digest = hashlib.sha256(str(size).encode())
+    places = [max(0, size - SAMPLE_BYTES) * number // (SAMPLES - 1) for number in range(SAMPLES)]
+    for block in blocks(path, places):
+        digest.update(block)
     return digest.hexdigest()
+
+
+def _blocks_at(path: Path, places: list[int]) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        for place in places:
+            stream.seek(place)
+            yield stream.read(SAMPLE_BYTES)
+
+
+def _decompressed_at(path: Path, places: list[int]) -> Iterator[bytes]:
+    with gzip.open(path) as stream:
+        for place in places:
+            stream.seek(place)
+            yield stream.read(SAMPLE_BYTES)

@@ -96,14 +96,16 @@ class Planner:
     def extend(self, old: RunConfig) -> RunConfig:
         """The settings of a run that continues under another limit of epochs or of minutes.
 
-        More minutes are no more updates than were chosen: that is said, since nobody gave them.
+        More minutes are no more updates than were chosen, or given to an earlier command: that is
+        said, since this command does not name them.
         """
-        length = self._length(None)
+        length, most = self._length(None), old.training.max_updates
         if old.training.max_epochs == self.config.training.max_epochs:
-            if length.updates == old.training.max_updates:
+            if most:
+                reason = length.reason if length.updates == most else "as the run has had them"
                 self._say(
-                    f"at most {counted(length.updates, 'update')}, {length.reason}, however many "
-                    "minutes there are; --max-updates N sets another limit and trains further"
+                    f"at most {counted(most, 'update')}, {reason}, however many minutes there are; "
+                    "--max-updates N sets another limit and trains further"
                 )
             return replace(self.config, open_settings=frozenset())
         planner = self._with("training", max_updates=length.updates)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from seq2seq_cli.config import auto
+from seq2seq_cli.config.data import check_language_code
 from seq2seq_cli.config.models import check_attends_to_source
 from seq2seq_cli.config.settings import Table, require, toml_value
 from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
@@ -151,6 +152,9 @@ def check_languages(config: RunConfig, tokenizer: Tokenizer) -> None:
 
 
 def _fresh(config: RunConfig, run: RunFolder) -> RunPlan:
+    # Of new runs alone, since those of before may have anything.
+    language = config.data.source_language
+    check_language_code(language, f"data.source_language = {toml_value(language)}")
     pretrained = _pretrained(config, run)
     tokenizers = given_tokenizers(config)
     check_model(config, tokenizers)

@@ -31,7 +31,8 @@ are translated, begin with `translator`. The files:
 - `unknown`: text that the vocabulary lacks
 - `spelling`: the ways in which pieces spell a prefix that may end within a word
 - `copying`: copies unknown text into translations, by attention
-- `summary`: warnings about unknown text and about empty translations
+- `capitals`: lines in capitals, which most runs read letter by letter
+- `summary`: warnings about lines that were translated, and about all of a text
 - `workers`: CPU threads, divided among workers that search side by side
 - `loading_in_torch`: models in PyTorch, where kernels do not serve
 - `loading`: run folders, several as an ensemble

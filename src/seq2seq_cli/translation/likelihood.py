@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from seq2seq_cli.padding import split_by_tokens
 from seq2seq_cli.symbols import EOS, PIECES
 from seq2seq_cli.text import Warn, check_is_list, check_line_counts, ignore_warning
 from seq2seq_cli.tokenization.tokenizer import Tokenizer, split_pieces
+from seq2seq_cli.translation.summary import WITHOUT_LANGUAGE, LineNumbers
 from seq2seq_cli.translation.translator import Translator
 
 WINDOW_PAIRS = 1024  # sorted by length among each other to be batched
 MOST_TOKENS = 8192  # in a line: the memory of attention grows with their square
+LONG = "have more tokens than the model has learned to read, and are read as a whole"
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,16 @@ def likelihoods(
     Targets are text or, with `in_pieces`, pieces with spaces between: search may choose other
     pieces for a word than the tokenizer does. A pair of blank lines has no tokens, since
     `translate` does not ask the model about blank lines either. A source that is longer than the
-    model has learned to read is read as a whole, and `warn` is told. Raises InputError for
-    a string instead of a list of lines, unless there are as many targets as sources, for lines of
-    more than MOST_TOKENS, and for pieces that are not in the vocabulary.
+    model has learned to read is read as a whole. `warn` is told of the first such source and of the
+    first without a language, and at the end of all of them. Raises InputError for a string instead
+    of a list of lines, unless there are as many targets as sources, for lines of more than
+    MOST_TOKENS, and for pieces that are not in the vocabulary.
     """
     check_is_list(sources, "sources")
     check_is_list(targets, "targets")
     check_line_counts("the source", len(sources), "the target", len(targets))
     tokenizers = translator.tokenizers
+    faults = Faults(translator, warn)
     for start in range(0, len(sources), WINDOW_PAIRS):
         window = slice(start, start + WINDOW_PAIRS)
         tagged = [translator.tagged(line) for line in sources[window]]
@@ -77,8 +81,9 @@ def likelihoods(
         target = [[*ids, EOS] for ids in encode(tokenizers.target, targets[window])]
         pairs = enumerate(zip(tagged, source, target, strict=True), start=start + 1)
         for number, (line, source_ids, target_ids) in pairs:
-            _check_pair(translator, line, number, source_ids, target_ids, warn)
+            faults.check(line, number, source_ids, target_ids)
         yield from _score_pairs(translator, source, target)
+    faults.tell()
 
 
 def _ids_of_pieces(tokenizer: Tokenizer, lines: Sequence[str]) -> list[list[int]]:
@@ -86,28 +91,42 @@ def _ids_of_pieces(tokenizer: Tokenizer, lines: Sequence[str]) -> list[list[int]
     return [tokenizer.pieces_to_ids(split_pieces(line.removesuffix(PIECES[EOS]))) for line in lines]
 
 
-def _check_pair(
-    translator: Translator,
-    line: str,
-    number: int,
-    source: Sequence[int],
-    target: Sequence[int],
-    warn: Warn,
-) -> None:
-    """Raise InputError for a pair that is too long; warn of what the model has not learned."""
-    if (most := max(len(source), len(target))) > MOST_TOKENS:
-        raise InputError(
-            f"line {number} has {most:,} tokens; up to {MOST_TOKENS:,} are allowed, since "
-            "it is read as a whole; split it, or leave the pair out"
-        )
-    if message := translator.missing_language(line, source[:-1], number):
-        warn(message)
-    if len(source) - 1 > translator.max_length:
-        warn(
-            f"line {number} has {len(source) - 1:,} tokens, the model reads "
-            f"{translator.max_length:,}: its likelihood is of the whole, which the model has "
-            "not learned to read"
-        )
+@dataclass
+class Faults:
+    """Finds pairs that the model has not learned to read; the first of a kind is told at once."""
+
+    translator: Translator
+    warn: Warn
+    without_language: LineNumbers = field(default_factory=LineNumbers)
+    long: LineNumbers = field(default_factory=LineNumbers)
+
+    def check(self, line: str, number: int, source: Sequence[int], target: Sequence[int]) -> None:
+        """Look at the pair with this number. Raises InputError if it is too long for memory."""
+        if (most := max(len(source), len(target))) > MOST_TOKENS:
+            raise InputError(
+                f"line {number} has {most:,} tokens; up to {MOST_TOKENS:,} are allowed, since "
+                "it is read as a whole; split it, or leave the pair out"
+            )
+        if message := self.translator.missing_language(line, source[:-1], number):
+            self._add(self.without_language, number, message)
+        if len(source) - 1 > self.translator.max_length:
+            message = (
+                f"line {number} has {len(source) - 1:,} tokens, the model reads "
+                f"{self.translator.max_length:,}: its likelihood is of the whole, which the model "
+                "has not learned to read"
+            )
+            self._add(self.long, number, message)
+
+    def _add(self, lines: LineNumbers, number: int, message: str) -> None:
+        lines.add(number)
+        if lines.count == 1:
+            self.warn(message)
+
+    def tell(self) -> None:
+        """Warn of all lines of a kind, if there are others than the first."""
+        for lines, fault in ((self.without_language, WITHOUT_LANGUAGE), (self.long, LONG)):
+            if lines.count > 1:
+                self.warn(f"{lines} {fault}")
 
 
 def _score_pairs(

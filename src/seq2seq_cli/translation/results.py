@@ -46,6 +46,9 @@ class Translation:
     warnings: list[str] = field(default_factory=list)
     unknown: tuple[str, ...] = ()  # parts of the line that the run has no pieces for
     unknown_share: float = 0.0  # of the characters of the line, without spaces
+    lacks_language: bool = False  # it does not say which one to translate into
+    is_too_long: bool = False  # for the model, so that it was split
+    is_in_capitals: bool = False  # which the run has hardly seen
     text_start: int = 0  # where the source begins behind the tag of its language, in characters
 
     @property

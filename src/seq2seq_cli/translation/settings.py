@@ -1,11 +1,11 @@
 """How runs translate, as one frozen object."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
+from seq2seq_cli.config.data import check_language_code
 from seq2seq_cli.config.search import SearchOptions
-from seq2seq_cli.config.settings import Section, require, setting
+from seq2seq_cli.config.settings import Section, setting
 
 Alignments = Literal["off", "if-possible", "required"]
 Unknown = Literal["copy", "keep"]
@@ -13,7 +13,6 @@ Precision = Literal["auto", "float32", "bfloat16", "int8"]
 SplitSentences = Literal["auto", "on", "off"]
 
 DEFAULT_SEARCH = SearchOptions()
-LANGUAGE_CODE = re.compile("[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,7 @@ class TranslationSettings(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            not self.source_language or LANGUAGE_CODE.fullmatch(self.source_language) is not None,
-            f"source language {self.source_language}: a code of two or three letters is allowed, "
-            "also with a region, as in en or pt-BR",
-        )
+        check_language_code(self.source_language, f"source language {self.source_language}")
 
     @classmethod
     def assignment(cls, name: str, value: object) -> str:

@@ -1,4 +1,4 @@
-"""Warnings about translated text: unknown characters, and translations that are empty."""
+"""Warnings about lines that were translated: of each line, and of all lines of a text."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,19 @@ WHY = {  # unknown text is not copied
     "impossible": "since a model without attention does not tell which word stands for it",
     "yes": "since no word of the translation attends most to it",
 }
+CAPITALS = (
+    "in capitals, which the run has hardly seen; train with tokenizer.casing = inline to translate "
+    "them like lower case"
+)
+LONG = "have more tokens than the model reads and were split into segments"
+WITHOUT_LANGUAGE = "do not say which of the run's languages to translate into"
 
 
 def warnings_of(translation: Translation, number: int, copies: Copies) -> list[str]:
-    """Warnings about the unknown text of a line with this number, and an empty translation."""
+    """Warnings about what the run cannot read of a line with this number, and about no result."""
     warnings = []
+    if translation.is_in_capitals:
+        warnings.append(f"line {number} is {CAPITALS}")
     if translation.unknown:
         warnings.append(
             f"line {number}: the run has no pieces for {translation.unknown_share:.0%} of the "
@@ -73,6 +81,9 @@ class Summary:
     """Counts over all lines of a text that was translated."""
 
     copies: Copies
+    without_language: LineNumbers = field(default_factory=LineNumbers)
+    long: LineNumbers = field(default_factory=LineNumbers)  # lines that were split for it
+    capitals: LineNumbers = field(default_factory=LineNumbers)
     unknown: LineNumbers = field(default_factory=LineNumbers)  # of lines with unknown text
     empty: LineNumbers = field(default_factory=LineNumbers)  # of lines without a translation
     spans: int = 0  # that are unknown
@@ -82,6 +93,12 @@ class Summary:
     def add(self, translations: Sequence[Translation], first_number: int) -> None:
         """Count translations, of which the first has this line number."""
         for number, translation in enumerate(translations, start=first_number):
+            if translation.lacks_language:
+                self.without_language.add(number)
+            if translation.is_too_long:
+                self.long.add(number)
+            if translation.is_in_capitals:
+                self.capitals.add(number)
             if translation.unknown:
                 self.unknown.add(number)
                 self.spans += len(translation.unknown)
@@ -91,7 +108,15 @@ class Summary:
                 self.empty.add(number)
 
     def warnings(self) -> Iterator[str]:
-        """What the user should know of the whole text; nothing if all is well."""
+        """What the user should know of the whole text; nothing if all is well.
+
+        Of lines without a language, and of long ones, the first was warned of by `translate`.
+        """
+        for lines, fault in ((self.without_language, WITHOUT_LANGUAGE), (self.long, LONG)):
+            if lines.count > 1:
+                yield f"{lines} {fault}"
+        if self.capitals.count:
+            yield f"{self.capitals} {'is' if self.capitals.count == 1 else 'are'} {CAPITALS}"
         if self.unknown.count:
             share = f"{self.greatest_share:.0%} of the characters"
             if self.unknown.count > 1:

@@ -15,6 +15,7 @@ from seq2seq_cli.search import ForcedPrefix, Predictor
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import Warn, check_is_list, ignore_warning
 from seq2seq_cli.tokenization.language_tags import split_tag
+from seq2seq_cli.translation.capitals import is_cut_finer
 from seq2seq_cli.translation.copying import Copied, SearchedText, copy_unknown
 from seq2seq_cli.translation.languages import missing_language, with_tag
 from seq2seq_cli.translation.loading import load_runs
@@ -59,7 +60,7 @@ class Translator:
     source_language: str = ""  # by whose rules sentences end; "": the script of a line decides
     splits_sentences: bool = False  # lines of several sentences are translated one by one
     slow_reason: str = ""  # why no kernels translate, on a CPU
-    _announced: list[str] = field(default_factory=list, init=False, compare=False, repr=False)
+    _announced: set[str] = field(default_factory=set, init=False, compare=False, repr=False)
 
     @classmethod
     def load(
@@ -99,10 +100,11 @@ class Translator:
         may go on unless a space follows it. A line of several sentences is split into them if
         `splits_sentences`, unless its prefix has several too; what has more than `max_length`
         tokens is split further. Segments are translated one by one and joined again. `warn` is told
-        so, of sentences only once, and told of lines without a language; each `Translation` has its
-        warnings too, and those about unknown text and an empty translation. `first_number` is the
-        number of the first line in warnings, and seeds random draws together with the seed, so that
-        a line is drawn alike in any window of a text.
+        of the first line of several sentences, of the first that is too long and of the first
+        without a language; each `Translation` has its warnings, and those about unknown text,
+        capitals and an empty translation. `first_number` is the number of the first line in
+        warnings, and seeds random draws together with the seed, so that a line is drawn alike in
+        any window of a text.
 
         Raises InputError for a string instead of a list of lines, unless there is a prefix for each
         line, and for a prefix that no translation can have.
@@ -143,7 +145,9 @@ class Translator:
             unknown_characters = sum(each.characters for each in found)
             translations[line].unknown_share = unknown_characters / characters
         for number, translation in enumerate(translations, start=first_number):
-            if translation.unknown or translation.is_empty:
+            text = translation.source[translation.text_start :]
+            translation.is_in_capitals = is_cut_finer(text, self.tokenizers.source)
+            if translation.unknown or translation.is_empty or translation.is_in_capitals:
                 translation.warnings += warnings_of(translation, number, self.copies)
 
     @cached_property
@@ -187,19 +191,22 @@ class Translator:
             number = first_number + index
             prefix = prefixes[index] if prefixes is not None else ""
             split = splitter.split(tagged[index], ids, prefix=prefix)
-            messages = [self.missing_language(translation.source, ids, number)]
+            if message := self.missing_language(translation.source, ids, number):
+                translation.lacks_language = True
+                translation.warnings.append(message)
+                self._announce("language", message, warn)
             if split.is_too_long:
-                messages.append(
+                translation.is_too_long = True
+                message = (
                     f"line {number} has {len(ids):,} tokens, the model reads "
                     f"{self.max_length:,}: split into {len(split.tokens):,} segments"
                 )
-            for message in filter(None, messages):
                 translation.warnings.append(message)
-                warn(message)
+                self._announce("length", message, warn)
             if split.sentences > 1 and self.settings.split_sentences == "auto":
                 message = f"line {number} has {split.sentences:,} sentences"
                 translation.warnings.append(f"{message}, translated one by one")
-                self._announce(f"{message}; {SENTENCES_ANNOUNCED}", warn)
+                self._announce("sentences", f"{message}; {SENTENCES_ANNOUNCED}", warn)
             for order, (text, tokens) in enumerate(zip(split.texts, split.tokens, strict=True)):
                 yield Segment(
                     line=index,
@@ -211,10 +218,10 @@ class Translator:
                     continues_word=split.continues_word[order],
                 )
 
-    def _announce(self, message: str, warn: Warn) -> None:
-        """Tell `warn` that lines are split into sentences, once for all lines."""
-        if not self._announced:
-            self._announced.append(message)
+    def _announce(self, kind: str, message: str, warn: Warn) -> None:
+        """Tell `warn` of the first line of a kind."""
+        if kind not in self._announced:
+            self._announced.add(kind)
             warn(message)
 
     def tagged(self, line: str) -> str:
