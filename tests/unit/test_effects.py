@@ -1,6 +1,9 @@
 """Every setting and option has an effect, or says under which others it has none."""
 
+import inspect
 from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,17 +11,31 @@ import typer
 
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.config import effects
-from seq2seq_cli.config.effects import SCORE, TRAIN, TRANSLATE, Condition, Effects
+from seq2seq_cli.config.effects import (
+    COMMANDS,
+    INSPECT_ATTENTION,
+    LIKELIHOOD,
+    SCORE,
+    TOKENIZER_TRAIN,
+    TRAIN,
+    TRANSLATE,
+    Condition,
+    Effects,
+)
 from seq2seq_cli.runs.run_config import KEYS, RunConfig
 from seq2seq_cli.training.settings import merge_settings
 
-COMMANDS = {"train": TRAIN, "translate": TRANSLATE, "score": SCORE}
+
+def parameters_of(command: str) -> list[Any]:
+    found: Any = typer.main.get_command(app)
+    for name in command.split():
+        found = found.commands[name]
+    return list(found.params)
 
 
 def parameters(command: str) -> dict[str, str]:
     """Parameter name -> option, or parameter name for an argument."""
-    found = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
-    return {each.name: each.opts[0] for each in found}
+    return {each.name: each.opts[0] for each in parameters_of(command)}
 
 
 def expected_names(command: str) -> set[str]:
@@ -35,7 +52,7 @@ def expected_names(command: str) -> set[str]:
 def test_every_setting_and_option_has_an_effect_or_says_when_it_has_none(command: str) -> None:
     expected, named = expected_names(command), COMMANDS[command].names()
     missing, left = sorted(expected - named), sorted(named - expected)
-    table = f"{command.upper()} of config/effects.py"
+    table = f"{command.upper().replace(' ', '_')} of config/effects.py"
     assert not missing, (
         f"{', '.join(missing)}: new, and not in {table}. Add a Condition under which it has no "
         "effect; or, if it always has one or is refused where it has none, name it in `always`."
@@ -137,7 +154,7 @@ def test_what_the_preset_chooses_later_is_not_mentioned() -> None:
 
 def idle_options(table: Effects, command: str, given: Iterable[str], **values: Any) -> list[str]:
     """The names of options that are said to have no effect, beside the defaults of the others."""
-    params = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
+    params = parameters_of(command)
     defaults = {each.name: each.default for each in params} | {"runs": ["run"]}
     names = parameters(command)
     sentences = table.sentences(set(given), defaults | values, names.__getitem__)
@@ -186,6 +203,36 @@ def test_options_of_score_without_effect_are_named(
     given: list[str], values: dict[str, Any], idle: list[str]
 ) -> None:
     assert idle_options(SCORE, "score", given, **values) == idle
+
+
+@pytest.mark.parametrize(
+    ("table", "command", "given", "values", "idle"),
+    [
+        (LIKELIHOOD, "likelihood", "weights", {}, True),
+        (LIKELIHOOD, "likelihood", "weights", {"runs": ["a", "b"]}, False),
+        (INSPECT_ATTENTION, "inspect attention", "beam", {"target": "a.de"}, True),
+        (INSPECT_ATTENTION, "inspect attention", "beam", {}, False),
+        (INSPECT_ATTENTION, "inspect attention", "layer", {"output": Path("a.html")}, True),
+        (INSPECT_ATTENTION, "inspect attention", "head", {"output": Path("a.json")}, True),
+        (INSPECT_ATTENTION, "inspect attention", "head", {"output": Path("a.png")}, False),
+        (INSPECT_ATTENTION, "inspect attention", "head", {}, False),
+        (TOKENIZER_TRAIN, "tokenizer train", "split_digits", {"model_type": "char"}, True),
+        (TOKENIZER_TRAIN, "tokenizer train", "split_digits", {}, False),
+    ],
+)
+def test_options_of_other_commands_without_effect_are_named(
+    table: Effects, command: str, given: str, values: dict[str, Any], idle: bool
+) -> None:
+    option = parameters(command)[given]
+    assert idle_options(table, command, [given], **values) == [option] * idle
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if COMMANDS[name].conditions])
+def test_a_command_with_conditions_says_them(command: str) -> None:
+    """`train` does so with its settings."""
+    callback = inspect.getsource(import_module(f"seq2seq_cli.cli.{command.split()[0]}"))
+    name = command.upper().replace(" ", "_")
+    assert f"warn_of_idle_options(context, {name})" in callback or command == "train"
 
 
 def test_a_cache_for_a_stream_has_no_effect() -> None:

@@ -14,9 +14,11 @@ from seq2seq_cli.cli.options import (
     CommandLineSearch,
     DelimiterOption,
     EncodingOption,
+    warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import check_output, check_paths
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
+from seq2seq_cli.config.effects import INSPECT_ATTENTION
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import (
     CURVE_FORMATS,
@@ -47,6 +49,7 @@ def inspect() -> None:
 
 @app.command(cls=Command)
 def attention(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
     input_: Annotated[
         str,
@@ -141,6 +144,7 @@ def attention(
 
     prepare(threads)
     settings = TranslationSettings(search=CommandLineSearch(beam=beam), device="cpu")
+    warn_of_idle_options(context, INSPECT_ATTENTION)
     maps = attention_maps(Translator.load(run, settings), lines, targets)
     if output is None:
         _print_maps(maps, layer, head)

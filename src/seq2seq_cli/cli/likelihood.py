@@ -12,8 +12,10 @@ from seq2seq_cli.cli.options import (
     EncodingOption,
     note_slow,
     parse_weights,
+    warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
+from seq2seq_cli.config.effects import LIKELIHOOD
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, Reading, check_line_counts, counted
 from seq2seq_cli.translation.settings import Precision, TranslationSettings
@@ -22,6 +24,7 @@ FILES, MACHINE = "Files", "Machine"
 
 
 def likelihood(
+    context: typer.Context,
     runs: Annotated[
         list[Path],
         typer.Argument(
@@ -138,6 +141,7 @@ def likelihood(
     )
     translator = Translator.load(runs, settings)
     note_slow(translator.slow_reason)
+    warn_of_idle_options(context, LIKELIHOOD)
     total, tokens = 0.0, 0
     scored = likelihoods(translator, sources, targets, in_pieces=pieces, warn=console.warn)
     with open_output(STDIN) as stream, LineWriter(stream, "standard output") as writer:

@@ -8,9 +8,15 @@ import typer
 from seq2seq_cli import text
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.commands import Command, Group
-from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
+from seq2seq_cli.cli.options import (
+    AsTextOption,
+    DelimiterOption,
+    EncodingOption,
+    warn_of_idle_options,
+)
 from seq2seq_cli.cli.pipe import check_paths, pipe
 from seq2seq_cli.config.docstrings import meaning, summary
+from seq2seq_cli.config.effects import TOKENIZER_TRAIN
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 
@@ -53,6 +59,7 @@ SideOption = Annotated[
 
 @app.command(cls=Command)
 def train(
+    context: typer.Context,
     texts: Annotated[
         list[str],
         typer.Argument(
@@ -203,6 +210,7 @@ def train(
     }
     table = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(TokenizerSettings, "tokenizer", table)
+    warn_of_idle_options(context, TOKENIZER_TRAIN)
     reading = text.Reading(encoding, delimiter, as_text)
     trained = train_tokenizer_file(texts, output, settings, console.warn, reading, overwrite=force)
     for note in trained.notes:

@@ -1,7 +1,7 @@
 """Which settings and options have no effect under which others.
 
-Every setting, and every option of `train`, `translate` and `score`, is named here: among those that
-always have an effect (or are refused where they have none), or in a condition under which it has
+Every setting, and every option of the commands in COMMANDS, is named here: among those that always
+have an effect (or are refused where they have none), or in a condition under which it has
 none. `tests/unit/test_effects.py` fails for one that is missing. Settings are written as
 `section.key`, options of `train` that are not settings as `--option`, and those of the other
 commands as the parameters of their functions.
@@ -298,6 +298,10 @@ def _ranks_nothing(values: Values) -> bool:
 
 RANKING = "there is one hypothesis a line, so that nothing is ranked, and text has no scores"
 
+ONE_RUN = Condition(
+    ("weights",), lambda values: len(values["runs"]) == 1, "there is one run, no ensemble"
+)
+
 TRANSLATE = Effects(
     always=frozenset(
         {
@@ -331,9 +335,7 @@ TRANSLATE = Effects(
         }
     ),
     conditions=(
-        Condition(
-            ("weights",), lambda values: len(values["runs"]) == 1, "there is one run, no ensemble"
-        ),
+        ONE_RUN,
         Condition(
             ("beam",), lambda values: values["sample"], "--sample draws tokens and keeps no beam"
         ),
@@ -399,3 +401,95 @@ SCORE = Effects(
         ),
     ),
 )
+
+
+# Other commands
+
+READING = frozenset({"encoding", "delimiter", "as_text"})
+
+LIKELIHOOD = Effects(
+    always=READING
+    | {
+        "runs",
+        "source",
+        "target",
+        "format_",
+        "pieces",
+        "target_language",
+        "precision",
+        "batch_tokens",
+        "device",
+        "threads",
+    },
+    conditions=(ONE_RUN,),
+)
+
+INSPECT_ATTENTION = Effects(
+    always=READING | {"run", "input_", "target", "output", "threads"},
+    conditions=(
+        Condition(
+            ("beam",),
+            lambda values: values["target"] is not None,
+            "the translations are given with --target, and nothing is searched",
+        ),
+        Condition(
+            ("layer", "head"),
+            lambda values: str(values["output"]).endswith((".html", ".json")),
+            "HTML and JSON have all layers and heads",
+        ),
+    ),
+)
+
+INSPECT_CURVES = Effects(always=frozenset({"runs", "over", "output"}), conditions=())
+
+AVERAGE = Effects(
+    # The selections exclude each other.
+    always=frozenset({"runs", "output", "last", "best", "updates"}),
+    conditions=(),
+)
+
+TOKENIZER_TRAIN = Effects(
+    always=READING
+    | {
+        "texts",
+        "output",
+        "vocab_size",
+        "model_type",
+        "coverage",
+        "lowercase",
+        "byte_fallback",
+        "symbol",
+        "casing",
+        "source_normalization",
+        "target_normalization",
+        "language",
+        "seed",
+        "force",
+    },
+    conditions=(
+        Condition(
+            ("split_digits",),
+            lambda values: values["model_type"] == "char",
+            "every character is a piece with --model-type char",
+        ),
+    ),
+)
+
+TOKENIZER_ENCODE = Effects(
+    always=READING | {"model", "ids", "side", "input", "output"}, conditions=()
+)
+
+TOKENIZER_DECODE = Effects(always=frozenset({"model", "ids", "input", "output"}), conditions=())
+
+COMMANDS = {
+    "train": TRAIN,
+    "translate": TRANSLATE,
+    "score": SCORE,
+    "likelihood": LIKELIHOOD,
+    "inspect attention": INSPECT_ATTENTION,
+    "inspect curves": INSPECT_CURVES,
+    "average": AVERAGE,
+    "tokenizer train": TOKENIZER_TRAIN,
+    "tokenizer encode": TOKENIZER_ENCODE,
+    "tokenizer decode": TOKENIZER_DECODE,
+}
