@@ -167,7 +167,10 @@ def copy(
         ("😀 the dog", "der Hund", [0, 0], "😀 der Hund", ("😀",)),
         ("the dog™ sees", "der Hund im", [0, 1, 1], "der Hund™ im", ("™",)),
         ("the dog 😀 sees", "der Hund im", [0, 1, 2], "der Hund 😀 im", ("😀",)),
-        ("the dog 😀 sees", "der im", [0, 3], "der im", ()),
+        ("the dog 😀 sees", "der im", [0, 3], "der 😀 im", ("😀",)),
+        ("the dog 😀 sees", "im der", [3, 0], "im der", ()),  # in another order
+        ("the dog 😀 sees", "der", [0], "der 😀", ("😀",)),
+        ("the 😀 dog sees", "im", [3], "im", ()),
         ("日本 ❤️ 東京", "der Hund", [0, 2], "日本 ❤️ 東京", ("日本", "❤️", "東京")),
     ],
 )

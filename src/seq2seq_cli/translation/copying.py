@@ -101,7 +101,9 @@ class Copier:
 
         Each span is copied once at most. One with letters or digits replaces the word that attends
         to it most. One of symbols follows the word that attends most to what is before it in the
-        source, or stands at the same end of the line. The first `fixed` tokens stay.
+        source, or stands at the same end of the line. If no word does, it follows that of something
+        further before, as long as what comes after it is translated later. The first `fixed` tokens
+        stay.
         """
         spans, units = self.unknown.spans, self._source_units()
         symbols = [index for index, span in enumerate(spans) if not span.is_word]
@@ -138,9 +140,32 @@ class Copier:
         if WORDS.isdisjoint(kinds[: span.tokens.start]):
             return None if fixed else range(0)
         before = int(units[span.tokens.start - 1])
-        if before not in best:
+        place = best[before][1] if before in best else self._last_before(span, units, best)
+        return None if place is None else range(place.stop, place.stop)
+
+    def _last_before(
+        self,
+        span: UnknownSpan,
+        units: npt.NDArray[np.int64],
+        best: Mapping[int, tuple[float, range]],
+    ) -> range | None:
+        """The word of the nearest source unit before a span that has one.
+
+        None if the nearest unit after the span has one further left: in another order nothing tells
+        where the span belongs.
+        """
+        before = self._nearest(units[: span.tokens.start][::-1], best)
+        after = self._nearest(units[span.tokens.stop :], best)
+        if before is None or (after is not None and after.start < before.stop):
             return None
-        return range(best[before][1].stop, best[before][1].stop)
+        return before
+
+    @staticmethod
+    def _nearest(
+        units: npt.NDArray[np.int64], best: Mapping[int, tuple[float, range]]
+    ) -> range | None:
+        """The word that attends most to the first of these source units that has one."""
+        return next((best[unit][1] for unit in units.tolist() if unit in best), None)
 
     def _source_units(self) -> npt.NDArray[np.int64]:
         """What each source token (S,) belongs to: first the unknown spans, then words, then EOS.
