@@ -126,13 +126,19 @@ inline void add_log(float *a, const float *b, int count) {
     }
 }
 
+// Results of a step, kept between searches so that memory is not allocated again.
+struct StepResults {
+    AlignedBuffer<float> hidden, combined, own, mean;
+};
+
+thread_local StepResults results_of_step;
+
 struct Ensemble {
     std::vector<std::unique_ptr<ModelState>> models;
     std::vector<int32_t> sentences;  // of the rows
     const bool *absent;              // (sentences, V), columns that a sentence may not use; or null
     int position = 0;                // of the tokens to read
     int64_t attention_stride = 0;    // 0: attention is not captured
-    AlignedBuffer<float> hidden, combined, own, mean;
 
     // `rows` are the sentences of the first rows.
     Ensemble(const SearchModel *given, int models_count, int sentence_count,
@@ -156,7 +162,7 @@ struct Ensemble {
         const size_t rows = tokens.size();
         for (size_t i = 0; i < models.size(); i++) {
             const float *states = read_with(*models[i], tokens, tables[i]);
-            float *logits = (i ? own : combined).reserve(rows * columns());
+            float *logits = (i ? results_of_step.own : results_of_step.combined).reserve(rows * columns());
             apply(models[i]->output, states, static_cast<int>(rows), logits);
             use(static_cast<int>(i), logits);
         }
@@ -172,7 +178,7 @@ struct Ensemble {
     // Reads a token of each row with one model; returns hidden states (N, D).
     const float *read_with(ModelState &model, const std::vector<int64_t> &tokens,
                            const PositionTables &tables) {
-        float *states = hidden.reserve(tokens.size() * model.decoder.sizes.width);
+        float *states = results_of_step.hidden.reserve(tokens.size() * model.decoder.sizes.width);
         model.read(tokens, sentences, position, tables, attention_stride, states);
         return states;
     }
@@ -188,10 +194,10 @@ struct Ensemble {
                     const bool *without = absent + sentences[r] * size;
                     for (size_t i = 0; i < size; i++) row[i] = without[i] ? -INFINITY : row[i];
                 }
-                if (models.size() > 1) add_model(number, row, combined.data + r * size);
+                if (models.size() > 1) add_model(number, row, results_of_step.combined.data + r * size);
             }
         });
-        return combined.data;
+        return results_of_step.combined.data;
     }
 
     // Makes log-probabilities of the logits of a row, times the model's weight, and adds them to
@@ -213,7 +219,7 @@ struct Ensemble {
     // then over the layers of all models; 0 beyond the tokens of a row's sentence.
     const float *mean_attention() {
         const size_t rows = sentences.size(), size = rows * attention_stride;
-        float *sum = mean.reserve(size);
+        float *sum = results_of_step.mean.reserve(size);
         std::fill_n(sum, size, 0.0f);
         int layers = 0;
         for (const auto &model : models) layers += model->decoder.sizes.attention_layers;
