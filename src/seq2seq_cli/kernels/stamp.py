@@ -14,6 +14,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 MARK = b"\nseq2seq-kernels"  # after a library; eight hexadecimal digits of its CRC-32 follow
 SEAL_BYTES = len(MARK) + 8
+ELF_HEADER = 64  # bytes
 
 _DECLARATIONS = re.compile(r'\b(?:Prototypes|Functions|fields)\(\s*("""|")(.*?)\1', re.S)
 
@@ -55,4 +56,4 @@ def is_damaged(library: Path) -> bool:
     # Not sealed, or cut: the table of sections is at the end.
     table = int.from_bytes(content[40:48], sys.byteorder)
     size, count = (int.from_bytes(content[at : at + 2], sys.byteorder) for at in (58, 60))
-    return table + size * count > len(content)
+    return len(content) < ELF_HEADER or table + size * count > len(content)
