@@ -12,7 +12,7 @@ import pytest
 import seq2seq_cli.translation
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels import library as kernels
-from seq2seq_cli.search import SearchOptions
+from seq2seq_cli.search import SearchOptions, TorchPredictor, engine
 from seq2seq_cli.translation import Candidate, TranslationSettings, Translator, likelihoods
 
 LINES = ["one two .", "", "three four five six .", "one two three . " * 7, "seven"]
@@ -207,3 +207,18 @@ def test_what_has_no_kernels_says_that_pytorch_translates(seq2seq: Any, trained:
     done = seq2seq("translate", trained, "--precision", "bfloat16", stdin=b"one .\n")
     assert done.code == 0
     assert "PyTorch translates instead, which is slower" in done.stderr
+
+
+def test_an_option_that_kernels_do_not_have_is_obeyed_in_pytorch(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SERVED_OPTIONS", engine.SERVED_OPTIONS - {"no_repeat_ngram"})
+    plain, asked = (
+        Translator.load(trained, TranslationSettings(search=SearchOptions(no_repeat_ngram=size)))
+        for size in (0, 2)
+    )
+    assert "--no-repeat-ngram" not in plain.slow_reason
+    assert isinstance(asked.predictor, TorchPredictor)
+    assert (
+        asked.slow_reason == "there are no kernels for --no-repeat-ngram" or not kernels.library()
+    )

@@ -1,6 +1,7 @@
 """Models in kernels that find and score translations on a CPU, without torch."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from random import Random
 
 import numpy as np
@@ -21,6 +22,27 @@ from seq2seq_cli.search.predictor import Predictor, Sentences
 from seq2seq_cli.search.request import ForcedPrefixes, Request
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import EOS
+
+# Options of search that kernels obey. Others may be added to `SearchOptions`: what asks for them runs
+# in PyTorch.
+SERVED_OPTIONS = frozenset(
+    {
+        *("beam", "n_best", "length_penalty", "alpha", "min_ratio", "max_ratio", "max_extra"),
+        *("coverage_penalty", "repetition_penalty", "no_repeat_ngram"),
+        *("sample", "temperature", "top_k", "top_p", "seed"),
+    }
+)
+
+
+def unserved_options(options: SearchOptions) -> list[str]:
+    """The names of options that are asked for and have no kernels."""
+    default = SearchOptions()
+    return [
+        each.name
+        for each in fields(SearchOptions)
+        if each.name not in SERVED_OPTIONS
+        and getattr(options, each.name) != getattr(default, each.name)
+    ]
 
 
 def engine_serves(configs: Sequence[ModelConfig]) -> bool:

@@ -72,8 +72,8 @@ def _draw_all(decoding: Decoding, request: Request, draws: list[Draw]) -> None:
     token_scores = torch.empty(len(draws), 0, device=device)  # (N, T - 1)
     while draws:
         step = next_step(decoding, tokens, [draw.limits for draw in draws], constraints)
-        if not step.normaliser.isfinite().all():
-            raise NoNumbersError
+        if not (step.normaliser.isfinite().all() and step.logits.amax(dim=1).isfinite().all()):
+            raise NoNumbersError  # or every token is forbidden, as in kernels
         random = [draw.random.random() for draw in draws]
         columns = draw_columns(step.logits, random, options)[:, None]
         chosen = decoding.tokens_of(columns)

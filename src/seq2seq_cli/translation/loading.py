@@ -12,7 +12,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search.engine import EnginePredictor, engine_serves
+from seq2seq_cli.search.engine import EnginePredictor, engine_serves, unserved_options
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.translation.languages import check_language
@@ -93,6 +93,9 @@ def why_no_kernels(configs: Sequence[ModelConfig], settings: TranslationSettings
         return "no kernels for this processor were compiled at installation, or they are turned off"
     if settings.precision == "bfloat16":
         return "there are no kernels for --precision bfloat16"
+    if unserved := unserved_options(settings.search):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in unserved)
+        return f"there are no kernels for {names}"
     if not engine_serves(configs):
         return "there are no kernels for this model"
     return ""
