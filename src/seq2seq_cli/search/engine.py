@@ -23,8 +23,8 @@ from seq2seq_cli.search.request import ForcedPrefixes, Request
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import EOS
 
-# Options of search that kernels obey. Others may be added to `SearchOptions`: what asks for them runs
-# in PyTorch.
+# Options of search that kernels obey. What asks for others, which may be added to `SearchOptions`,
+# runs in PyTorch.
 SERVED_OPTIONS = frozenset(
     {
         *("beam", "n_best", "length_penalty", "alpha", "min_ratio", "max_ratio", "max_extra"),
