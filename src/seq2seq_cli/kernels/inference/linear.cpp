@@ -82,15 +82,25 @@ inline void store_outputs(float *y, Floats x, int count, Epilogue epilogue) {
     for (int i = 0; i < count; i++) y[i] = epilogue == Epilogue::add ? y[i] + lanes[i] : lanes[i];
 }
 
-// R rows times the weights of C blocks of outputs.
-template <int R, int C>
-void multiply_tile(const Linear &layer, int block, const float *x, float *y, Epilogue epilogue) {
+// Each of the first BLOCKS tiles of rows fetches the weights of a block that comes after those it
+// multiplies by, a line of the cache for each step. Processors do not do so by themselves: to them
+// the blocks are streams that end.
+inline int block_to_fetch(const Linear &layer, int block, int row) {
+    const int next = block + BLOCKS + row / ROWS;
+    return row / ROWS < BLOCKS && next < layer.blocks ? next : -1;
+}
+
+// R rows times the weights of C blocks of outputs. FETCH: whether to fetch the block `next`.
+template <int R, int C, bool FETCH>
+void multiply_tile(const Linear &layer, int block, int next, const float *x, float *y,
+                   Epilogue epilogue) {
     Floats sums[R][C];
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++) sums[r][c] = load(layer.bias.data + (block + c) * LANES);
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
-    const float *w = layer.weights.data + block * size;
+    const float *w = layer.weights.data + block * size, *ahead = layer.weights.data + next * size;
     for (int i = 0; i < layer.depth; i++) {
+        if (FETCH) __builtin_prefetch(ahead + static_cast<size_t>(i) * LANES);
         Floats weights[C];
         for (int c = 0; c < C; c++)
             weights[c] = load(w + c * size + static_cast<size_t>(i) * LANES);
@@ -179,16 +189,17 @@ inline void store_int8_outputs(const Linear &layer, int block, const Quantised &
                   layer.outputs - column, epilogue);
 }
 
-template <int R, int C>
-void multiply_tile(const Linear &layer, int block, const Quantised &x, int row, float *y,
+template <int R, int C, bool FETCH>
+void multiply_tile(const Linear &layer, int block, int next, const Quantised &x, int row, float *y,
                    Epilogue epilogue) {
     Ints sums[R][C];
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++) sums[r][c] = zero_ints();
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
-    const uint8_t *w = layer.bytes.data + block * size;
+    const uint8_t *w = layer.bytes.data + block * size, *ahead = layer.bytes.data + next * size;
     const int8_t *inputs = x.rows + static_cast<size_t>(row) * layer.depth;
     for (int i = 0; i < layer.depth; i += 4) {
+        if (FETCH) __builtin_prefetch(ahead + static_cast<size_t>(i) * LANES);
         Bytes weights[C];
         for (int c = 0; c < C; c++)
             weights[c] = load_bytes(w + c * size + static_cast<size_t>(i) * LANES);
@@ -213,12 +224,17 @@ void multiply_rows(const Linear &layer, int block, int count, const float *x,
     if constexpr (C > 1)
         if (count < C)
             return multiply_rows<R, C - 1>(layer, block, count, x, bytes, row, y, epilogue);
+    const int next = R == ROWS ? block_to_fetch(layer, block, row) : -1;
     y += static_cast<size_t>(row) * layer.outputs;
     x += static_cast<size_t>(row) * layer.inputs;
-    if (layer.eight_bits)
-        multiply_tile<R, C>(layer, block, bytes, row, y, epilogue);
+    if (layer.eight_bits && next >= 0)
+        multiply_tile<R, C, R == ROWS>(layer, block, next, bytes, row, y, epilogue);
+    else if (layer.eight_bits)
+        multiply_tile<R, C, false>(layer, block, block, bytes, row, y, epilogue);
+    else if (next >= 0)
+        multiply_tile<R, C, R == ROWS>(layer, block, next, x, y, epilogue);
     else
-        multiply_tile<R, C>(layer, block, x, y, epilogue);
+        multiply_tile<R, C, false>(layer, block, block, x, y, epilogue);
 }
 
 void multiply_blocks(const Linear &layer, int block, int count, const float *x,
