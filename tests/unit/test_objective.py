@@ -12,7 +12,7 @@ from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd import products
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
-from seq2seq_cli.search import attention_to_source
+from seq2seq_cli.search.alignment import attention_to_source
 from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
 from seq2seq_cli.training import cross_entropy, r_drop
 from seq2seq_cli.training.cross_entropy import plain_cross_entropy

@@ -4,8 +4,8 @@ import unicodedata
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from seq2seq_cli.cli.terminal_plots import cell_width, heat_map
 from seq2seq_cli.evaluation.attention_maps import AttentionMap
@@ -20,7 +20,7 @@ THAI = ("▁ฉันชอบ", "ผู้หญิง", "ที่", "นี�
 
 
 def attention(source: tuple[str, ...], target: tuple[str, ...] = ("▁a", "b")) -> AttentionMap:
-    weights = torch.zeros(1, 1, len(target), len(source))
+    weights = np.zeros((1, 1, len(target), len(source)), dtype=np.float32)
     weights[..., 0] = 1  # all attend to the first token
     return AttentionMap(source, target, weights)
 
