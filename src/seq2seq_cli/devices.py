@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import importlib.util
 import os
 import re
 import sys
@@ -18,6 +19,8 @@ ONEDNN_CACHE = 256  # shapes of matrix products that oneDNN remembers
 # <malloc.h> of glibc
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
+_torch_threads: int | None = None  # that `prepare` was asked for
+
 
 def is_cpu(name: str) -> bool:
     """Whether the device of this name is the CPU, found out without torch where that is possible.
@@ -27,7 +30,15 @@ def is_cpu(name: str) -> bool:
     """
     if name == "cpu" or (name == "auto" and sys.platform != "darwin" and not _nvidia_gpus()):
         return True
+    if name == "auto" and importlib.util.find_spec("torch") is None:
+        return True
     return choose_device(name).type == "cpu"
+
+
+def check_torch(purpose: str) -> None:
+    """Raise InputError, which begins with the purpose, if PyTorch is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(f"{purpose}: this needs PyTorch, which is not installed; install torch")
 
 
 def _nvidia_gpus() -> int:
@@ -47,15 +58,16 @@ def choose_device(name: str = "auto") -> "torch.device":
 
     Raises InputError for a device that the machine does not have.
     """
+    allowed = "auto, cpu, cuda, cuda:N and mps are allowed where the machine has them"
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", name):
+        raise InputError(f"--device {name}: {allowed}")
+    check_torch(f"--device {name}")
     import torch
 
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    allowed = "auto, cpu, cuda, cuda:N and mps are allowed where the machine has them"
-    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", name):
-        raise InputError(f"--device {name}: {allowed}")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -119,13 +131,21 @@ def describe(device: "torch.device", precision: "torch.dtype") -> str:
 
 def usable_threads() -> int:
     """How many threads the process may use for CPU work: what OMP_NUM_THREADS says, or all."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # a list is for nested threads
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
         return os.cpu_count() or 1
+
+
+def set_torch_threads() -> None:
+    """Give PyTorch the threads that `prepare` was asked for, which may be before it is imported."""
+    import torch
+
+    if _torch_threads is not None:
+        torch.set_num_threads(_torch_threads)
 
 
 def prepare(threads: int | None) -> None:
@@ -139,9 +159,10 @@ def prepare(threads: int | None) -> None:
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(ONEDNN_CACHE))
     if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # for torch, if it is imported later
+        global _torch_threads
+        _torch_threads = threads
         if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(threads)
+            set_torch_threads()
     gc.freeze()  # objects of imported modules are never garbage: collections skip them
     try:
         mallopt = ctypes.CDLL(None).mallopt

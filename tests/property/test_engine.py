@@ -174,3 +174,17 @@ def test_a_search_that_is_stopped_ends_between_calls(
     with pytest.raises(SearchStoppedError):
         stopped.token_scores([[4, EOS]], [[4, EOS]])
     assert engine.search([[4, EOS]], SearchOptions(**options))
+
+
+def test_an_engine_without_pairs_has_nothing_to_score(model: TranslationModel) -> None:
+    engine = EnginePredictor([PlainModel.of(model)])
+    assert engine.search([], SearchOptions()) == engine.token_scores([], []) == []
+    if engine.attends_to_source:
+        assert engine.attention([], []) == []
+
+
+def test_tokens_beyond_the_embedding_are_refused(model: TranslationModel) -> None:
+    engine = EnginePredictor([PlainModel.of(model)])
+    for token in (-1, model.source_embedding.num_embeddings):
+        with pytest.raises(ValueError, match="not in the vocabulary"):
+            engine.search([[4, token, EOS]], SearchOptions())

@@ -17,6 +17,7 @@ from seq2seq_cli.evaluation.attention_maps import attention_maps
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import SearchOptions, TorchPredictor
 from seq2seq_cli.symbols import EOS, PAD
+from seq2seq_cli.tokenization import sentences
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation import (
@@ -26,6 +27,7 @@ from seq2seq_cli.translation import (
     Translator,
     likelihoods,
 )
+from seq2seq_cli.translation import translator as translator_module
 from seq2seq_cli.translation.results import join_segments
 from seq2seq_cli.translation.splitting import split_line
 from seq2seq_cli.translation.word_alignment import word_indices
@@ -277,3 +279,16 @@ def test_a_failed_batch_stops_no_later_call(
             translator.translate(["ab", "abc", "a b c"], warn=unexpected)
     found = translator.translate(["ab", "abc", "a b c"], warn=unexpected)
     assert [each.text for each in found] == ["ab", "abc", "a b c"]
+
+
+def test_without_a_segmenter_lines_are_whole_and_the_user_is_told_once(
+    make: Callable[..., Translator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sentences, translator_module):
+        monkeypatch.setattr(module, "can_split_sentences", lambda: False)
+    translator, warnings = replace(make(), splits_sentences=True), []
+    for _ in range(2):
+        found = texts(translator.translate(["a b. a b."], warn=warnings.append))
+        assert found == ["a b. a b."]
+    assert len(warnings) == 1
+    assert "the package sentencex is not installed" in warnings[0]

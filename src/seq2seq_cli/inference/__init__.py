@@ -1,6 +1,6 @@
 """Models made ready for search on a CPU: packed weights, in float32 or in 8 bits, without torch.
 
-Here and in `kernels.autograd` the choice of kernels is made, and nowhere above.
+`architectures` says which models there are kernels for; `search` and `translation.loading` ask it.
 
 To read it, begin with `base`, then `transformer`.
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from seq2seq_cli.config.models import ModelConfig
 from seq2seq_cli.inference.weights import ModelWeights
-from seq2seq_cli.kernels.arrays import Counts, Tokens
+from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
@@ -19,6 +19,7 @@ class InferenceModel(ABC):
 
     Config: ClassVar[type[ModelConfig]]
     config: ModelConfig
+    source_embedding: Floats  # (source vocabulary, D)
     decoder: Decoder
     output: Linear
 

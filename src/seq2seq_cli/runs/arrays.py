@@ -148,7 +148,7 @@ def label_of(file: Any, path: Path) -> dict[str, Any]:
     try:
         label = json.loads((file.metadata() or {})[LABEL])
         return {"sha256": str(label["sha256"]), "model": label["model"]}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(
             f"{path} carries no hash of its weights; it was written by another program"
         ) from None

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seq2seq_cli.config.models import ModelConfig, model_config
+import numpy as np
+
+from seq2seq_cli.config.models import ModelConfig, Vocabulary, model_config
 from seq2seq_cli.config.settings import with_todays_names
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
@@ -31,6 +33,7 @@ from seq2seq_cli.runs.lock import locked
 from seq2seq_cli.runs.metrics import Metrics
 from seq2seq_cli.runs.run_config import ConfigFile, CorpusFacts, RunConfig
 from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn, replace_file
 
 if TYPE_CHECKING:
@@ -162,14 +165,18 @@ class RunFolder:
         """Write the most likely translations (V, n) of source tokens, and common targets (m,)."""
         save_arrays(self.path / SHORTLIST, {"translations": translations, "common": common})
 
-    def load_shortlist(self) -> tuple[Ids, Ids]:
-        """Read what `save_shortlist` wrote. Raises InputError if it is missing or damaged."""
+    def load_shortlist(self, vocabulary: Vocabulary) -> tuple[Ids, Ids]:
+        """Read what `save_shortlist` wrote, for these vocabularies.
+
+        Raises InputError if it is missing, damaged or does not fit.
+        """
         path = self.path / SHORTLIST
         if not path.is_file():
             raise InputError(
                 f"{path} is missing: the run was trained without one; leave out --shortlist"
             )
         arrays, _ = load_arrays(path)
+        check_shortlist(arrays, vocabulary, path)
         return arrays["translations"], arrays["common"]
 
     # The end of training
@@ -190,6 +197,21 @@ class RunFolder:
             return int(values["update"]), str(values["reason"])
         except (OSError, ValueError, KeyError):
             return None
+
+
+def check_shortlist(arrays: Mapping[str, Ids], vocabulary: Vocabulary, path: Path) -> None:
+    """Raise InputError unless a shortlist has target ids for each source token, all in range."""
+    lists = [arrays.get("translations"), arrays.get("common")]
+    fits = all(
+        each is not None
+        and np.issubdtype(each.dtype, np.integer)
+        and each.ndim == dimensions
+        and np.all((each >= 0) & (each < vocabulary.target))
+        for each, dimensions in zip(lists, (2, 1), strict=True)
+    )
+    fits = fits and len(arrays["translations"]) == vocabulary.source
+    if not fits or not np.isin(np.arange(len(PIECES)), arrays["common"]).all():
+        raise InputError(f"{path} does not fit the vocabularies of the run; leave out --shortlist")
 
 
 def check_trained_settings(config: ModelConfig, label: Mapping[str, Any], path: Path) -> None:

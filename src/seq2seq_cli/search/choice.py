@@ -10,7 +10,7 @@ from seq2seq_cli.search.torch_predictor import TorchPredictor
 def predictor_for(model: TranslationModel) -> Predictor:
     """Predict with a model: in kernels if it is on the CPU and they serve it, else in PyTorch.
 
-    Weights that change later change nothing: kernels have a copy.
+    It is for the weights as they are: make another when they have changed.
     """
     is_on_cpu = next(model.parameters()).device.type == "cpu"
     if is_on_cpu and engine_serves([model.config]):

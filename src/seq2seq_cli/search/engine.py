@@ -121,11 +121,15 @@ class EnginePredictor(Predictor):
             self.check_not_stopped()
 
     def token_scores(self, sources: Sentences, targets: Sentences) -> list[list[float]]:
+        if not sources:
+            return []
         forced = self._force(sources, targets, Wanted(scores=True))
         return [each.tolist() for each in self._by_sentence(forced.scores, targets)]
 
     def attention(self, sources: Sentences, targets: Sentences) -> list[Floats]:
         self.check_attends("word alignment")
+        if not sources:
+            return []
         # What follows the last token is not among the targets; its score is not computed.
         following = [[*target[1:], EOS] for target in targets]
         forced = self._force(sources, following, Wanted(mean_attention=True))
@@ -156,6 +160,9 @@ class EnginePredictor(Predictor):
     def _read(self, sources: Sentences, outputs: Sequence[Linear]) -> list[SearchModel]:
         """Read sources with a model for each of the output layers, which predicts with it."""
         tokens = np.array([token for source in sources for token in source], dtype=np.int64)
+        for model in self.models:
+            if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(model.source_embedding):
+                raise ValueError("a source has tokens that are not in the vocabulary")
         lengths = np.array([len(source) for source in sources], dtype=np.int32)
         read = []
         for model, output, weight in zip(self.models, outputs, self.log_weights, strict=False):

@@ -1,4 +1,4 @@
-"""What finds and scores translations: one model, or several as an ensemble.
+"""The interface of models that find and score translations, one or an ensemble.
 
 Dimensions: B sentences, S source tokens, T target tokens, L layers, H heads.
 """
@@ -9,8 +9,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
-
-import numpy as np
 
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.search import SearchOptions
@@ -49,7 +47,7 @@ class Predictor(ABC):
         self._stopped = threading.Event()
         weights = list(weights) or [1.0] * count
         total = sum(weights)
-        self.log_weights = [float(np.log(np.float32(weight / total))) for weight in weights]
+        self.log_weights = [math.log(weight) - math.log(total) for weight in weights]
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Models in PyTorch that find and score translations: the reference, and the way of GPUs.
+"""Models in PyTorch that find and score translations: the reference, also for GPUs.
 
 Dimensions: B sentences, S source tokens, T target tokens.
 """

@@ -8,6 +8,8 @@ halves is translated wrongly, while two sentences in one are what other programs
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
 from itertools import accumulate, chain, pairwise
 
 # By the script that most letters of a line are in, for lines in a language that nobody named.
@@ -57,6 +59,12 @@ IS_UNSPACED = re.compile(f"[{UNSPACED}]")
 IS_SEGMENTED = re.compile(rf"[{UNSPACED}]\s+[{UNSPACED}]")  # somebody put spaces between its words
 
 
+@cache
+def can_split_sentences() -> bool:
+    """Whether sentencex is installed. Without it a line is one sentence."""
+    return find_spec("sentencex") is not None
+
+
 def split_sentences(line: str, language: str = "") -> list[str]:
     """Split a line into its sentences, each with the spaces after it; together they are the line.
 
@@ -64,6 +72,8 @@ def split_sentences(line: str, language: str = "") -> list[str]:
     Latin letters is split by the rules of English.
     """
     if len(line) < 3:  # one character, an end, another character
+        return [line]
+    if not can_split_sentences():
         return [line]
     from sentencex import segment  # few lines need it, and commands are to start at once
 

@@ -228,6 +228,6 @@ def _write(run: RunFolder, like: RunFolder, weights: Weights, files: Sequence[Pa
     run.create(like.load_config(), like.load_tokenizers(), like.config.corpus())
     run.metrics.append({"kind": "average", "weights": [str(file) for file in files]})
     if (like.path / SHORTLIST).is_file():
-        run.save_shortlist(*like.load_shortlist())
+        run.save_shortlist(*like.load_shortlist(like.config.vocabulary()))
     run.save_model(weights)
     run.load_model()  # raises InputError if it cannot be loaded

@@ -24,7 +24,7 @@ from seq2seq_cli.models import TranslationModel, build
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import SearchOptions, predictor_for
+from seq2seq_cli.search import SearchOptions
 from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn, counted
 from seq2seq_cli.training.data_faults import faults_of
@@ -268,7 +268,7 @@ def make_trainer(
             pairs=data.pairs,
             config=config.training,
             run=plan.run,
-            validate=make_validator(config, data=data, model=model, machine=machine),
+            validate=make_validator(config, data=data),
             diagnose=partial(diagnose, statistics),
             listener=listener,
             device=machine.device,
@@ -281,21 +281,21 @@ def make_trainer(
     )
 
 
-def make_validator(
-    config: RunConfig, *, data: PreparedData, model: TranslationModel, machine: Machine
-) -> Validator:
+def make_validator(config: RunConfig, *, data: PreparedData) -> Validator:
     """What validates the model between updates."""
     training = config.training
-    translator = Translator(
-        predictor_for(model),
-        data.tokenizers,
-        config.data.max_length,
-        TranslationSettings(search=SearchOptions(beam=training.valid_beam), unknown="keep"),
+    make_translator = partial(
+        Translator,
+        tokenizers=data.tokenizers,
+        max_length=config.data.max_length,
+        settings=TranslationSettings(
+            search=SearchOptions(beam=training.valid_beam), unknown="keep"
+        ),
     )
     return Validator(
         text=data.valid_text,
         pairs=data.valid_pairs,
-        translator=translator,
+        make_translator=make_translator,
         batch_tokens=cast(int, training.batch_tokens),
         samples=training.valid_samples,
         scoring=ScoreOptions(tokenize=training.bleu_tokenize),

@@ -1,8 +1,8 @@
 """Validation of a model between updates: its loss, and scores of its translations."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from seq2seq_cli.evaluation.scoring import Score, score
 from seq2seq_cli.evaluation.writing import share_of_short_lines
 from seq2seq_cli.models import TranslationModel, Vocabulary
 from seq2seq_cli.padding import Indices, split_by_tokens
-from seq2seq_cli.search import predictor_for
+from seq2seq_cli.search import Predictor, predictor_for
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.training.cross_entropy import cross_entropy
 from seq2seq_cli.training.diagnosis import (
@@ -33,13 +33,13 @@ class Validator:
 
     text: ParallelText
     pairs: TokenPairs
-    translator: Translator  # its model is replaced by the one validated
+    make_translator: Callable[[Predictor], Translator]
     batch_tokens: int
     samples: int  # number of translations to show
     scoring: ScoreOptions
 
     def __call__(self, model: TranslationModel) -> Validation:
-        translator = replace(self.translator, predictor=predictor_for(model))
+        translator = self.make_translator(predictor_for(model))
         found = translator.translate(self.text.source)
         hypotheses = [translation.text for translation in found]
         bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"), self.scoring)

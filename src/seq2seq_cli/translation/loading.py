@@ -7,8 +7,7 @@ from pathlib import Path
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.sentence_counts import source_language
-from seq2seq_cli.devices import is_cpu
-from seq2seq_cli.errors import InputError
+from seq2seq_cli.devices import check_torch, is_cpu
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -17,8 +16,6 @@ from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.translation.languages import check_language
 from seq2seq_cli.translation.settings import SplitSentences, TranslationSettings
-
-NEEDS_TORCH = "on a GPU, in bfloat16 and without kernels"
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,14 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
     tokenizers = _shared_tokenizers(runs, folders)
     shortlist = None
     if settings.shortlist:
-        shortlist = Shortlist(*folders[0].load_shortlist(), len(tokenizers.target))
+        sizes = tokenizers.vocabulary
+        shortlist = Shortlist(*folders[0].load_shortlist(sizes), sizes.target)
     predictor = make_predictor(folders, settings, shortlist)
+    for run, folder in zip(runs, folders, strict=True):
+        require(
+            folder.config.vocabulary() == tokenizers.vocabulary,
+            f"{run}: its tokenizers do not have the vocabulary that its config.toml says",
+        )
     for run, config in zip(runs, predictor.configs, strict=True):
         if settings.alignments == "required":
             check_attends_to_source(config, f"{run}: word alignment")
@@ -75,14 +78,8 @@ def make_predictor(
     if is_cpu(settings.device) and not why_no_kernels([m.config for m in models], settings):
         eight_bits = settings.precision == "int8"
         return EnginePredictor(models, settings.weights, shortlist, eight_bits=eight_bits)
-    try:
-        from seq2seq_cli.translation.loading_in_torch import make_torch_predictor
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise InputError(
-            f"translating here needs PyTorch ({NEEDS_TORCH}), which is not installed; install torch"
-        ) from None
+    check_torch(why_no_kernels([m.config for m in models], settings) or settings.device)
+    from seq2seq_cli.translation.loading_in_torch import make_torch_predictor
 
     return make_torch_predictor([model.in_torch() for model in models], settings, shortlist)
 

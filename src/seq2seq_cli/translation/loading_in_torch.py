@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from seq2seq_cli.devices import choose_device, choose_precision
+from seq2seq_cli.devices import choose_device, choose_precision, set_torch_threads
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.models.quantization import with_eight_bits
@@ -17,6 +17,7 @@ def make_torch_predictor(
     models: Sequence[TranslationModel], settings: TranslationSettings, shortlist: Shortlist | None
 ) -> TorchPredictor:
     """Bring models to the device of the settings. Raises InputError for what it does not have."""
+    set_torch_threads()
     device = choose_device(settings.device)
     precision = choose_search_precision(settings.precision, device)
     models = [model.to(device) for model in models]

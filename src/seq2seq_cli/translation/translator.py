@@ -15,6 +15,7 @@ from seq2seq_cli.search import ForcedPrefix, Predictor
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import Warn, check_is_list, ignore_warning
 from seq2seq_cli.tokenization.language_tags import split_tag
+from seq2seq_cli.tokenization.sentences import can_split_sentences
 from seq2seq_cli.translation.capitals import is_cut_finer
 from seq2seq_cli.translation.copying import Copied, SearchedText, copy_unknown
 from seq2seq_cli.translation.languages import missing_language, with_tag
@@ -31,6 +32,10 @@ from seq2seq_cli.translation.word_alignment import WordAlignment, align_words
 SENTENCES_ANNOUNCED = (
     "the model was trained on one sentence a line, so the sentences of a line are translated one "
     "by one from here on (--split-sentences off: as a whole)"
+)
+NO_SEGMENTER = (
+    "lines of several sentences are translated as a whole, since the package sentencex is not "
+    "installed, which splits them"
 )
 DEFAULT_SETTINGS = TranslationSettings()
 
@@ -185,6 +190,8 @@ class Translator:
         splitter = LineSplitter(
             source, self.max_length, self.source_language, self.splits_sentences
         )
+        if self.splits_sentences and not can_split_sentences():
+            self._announce("segmenter", NO_SEGMENTER, warn)
         for index, (translation, ids) in enumerate(zip(translations, encoded, strict=True)):
             if not ids:
                 continue
