@@ -42,7 +42,7 @@ for each in found:
 
 @dataclass(frozen=True)
 class Result:
-    """What one run of a command took."""
+    """The time and memory that one run of a command took."""
 
     first_line: float  # seconds from the command to its first line
     whole: float  # seconds until it has ended

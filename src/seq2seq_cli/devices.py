@@ -23,7 +23,7 @@ _torch_threads: int | None = None  # that `prepare` was asked for
 
 
 def is_cpu(name: str) -> bool:
-    """Whether the device of this name is the CPU, found out without torch where that is possible.
+    """Tell whether a device name means the CPU, without importing torch where that is possible.
 
     Only torch can tell on Apple's machines, and whether a GPU of Nvidia can be used. Raises
     InputError as `choose_device` does.

@@ -245,6 +245,11 @@ def test_weights_of_an_rnn_that_do_not_fit_its_settings_are_refused(name: str) -
         make_inference_model(replace(plain, arrays=arrays), eight_bits=False)
 
 
+def test_every_architecture_and_option_has_kernels(model: TranslationModel) -> None:
+    """A model without any would be slow, and skipped by the tests of kernels."""
+    assert inference_class(model.config) is not None
+
+
 def test_the_engine_finds_what_torch_finds(model: TranslationModel) -> None:
     if inference_class(model.config) is None:
         pytest.skip("this architecture has no kernels")

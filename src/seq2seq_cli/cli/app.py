@@ -19,7 +19,7 @@ PIPE, OTHERS = "The pipe", "Other commands"
 
 
 class Entry(NamedTuple):
-    """What is known of a command before its module is loaded."""
+    """The name, module and help line of a command, known before its module is loaded."""
 
     panel: str
     summary: str  # the first paragraph of its help

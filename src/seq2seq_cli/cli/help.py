@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-USUAL_WIDTH = 80  # where there is no terminal
+USUAL_WIDTH = 80  # columns of help that is not written to a terminal
 NARROWEST = 40  # columns, below which text is not wrapped further
 WIDEST_NAMES = 0.42  # of a panel, for the names of options; longer ones have a line of their own
 

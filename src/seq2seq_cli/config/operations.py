@@ -64,7 +64,7 @@ def _matrices(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
 
 
 def _reads_source(config: ModelConfig, name: str) -> bool:
-    """Whether a weight is applied to the tokens of the source."""
+    """Whether the model multiplies source tokens, not target tokens, by a weight."""
     if name == "attention.weight.weight":
         return isinstance(config, AttentionRnnConfig) and config.score == "general"
     return name.startswith(OF_SOURCE) or name.endswith("cross_attention.key_value.weight")

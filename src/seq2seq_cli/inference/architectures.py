@@ -22,18 +22,11 @@ def inference_class(config: ModelConfig) -> type[InferenceModel] | None:
     """Find the class that runs models with these settings in kernels, if there is one."""
     if library() is None:
         return None
-    return next(
-        (
-            kind
-            for kind in INFERENCE_MODELS
-            if isinstance(config, kind.Config) and kind.supports(config)
-        ),
-        None,
-    )
+    return next((kind for kind in INFERENCE_MODELS if isinstance(config, kind.Config)), None)
 
 
 def make_inference_model(model: PlainModel, *, eight_bits: bool) -> InferenceModel:
-    """Pack the weights of a model whose settings `inference_class` knows.
+    """Pack the weights of a model that `inference_class` has a class for.
 
     Raises NoNumbersError if they are not finite.
     """

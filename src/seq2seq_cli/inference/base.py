@@ -1,4 +1,4 @@
-"""What models in kernels have in common: an encoder, and a decoder that reads token by token.
+"""The interface of models in kernels: an encoder, and a decoder that reads token by token.
 
 Dimensions: B sentences; see `models.base`.
 """
@@ -23,14 +23,9 @@ class InferenceModel(ABC):
     decoder: Decoder
     output: Linear
 
-    @classmethod
-    def supports(cls, config: ModelConfig) -> bool:
-        """Whether there are kernels for everything that these settings of `Config` ask for."""
-        return True
-
     @abstractmethod
     def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
-        """Pack the weights of a model with settings that are supported."""
+        """Pack the weights of a model with these settings."""
 
     @abstractmethod
     def encode(self, tokens: Tokens, lengths: Counts) -> tuple[EncoderMemory, KVCache]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def do_nothing() -> None:
-    """What releases arrays that are in memory anyway."""
+    """Release nothing, for arrays that do not lie in a mapped file."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What both recurrent models in kernels have in common: their cells, and reading the source."""
+"""The cells and the encoder that both recurrent models in kernels share."""
 
 from seq2seq_cli.config.models import RecurrentConfig
 from seq2seq_cli.inference.base import InferenceModel

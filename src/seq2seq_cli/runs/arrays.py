@@ -8,8 +8,9 @@ import json
 import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -73,7 +74,7 @@ def load_arrays(path: Path) -> tuple[MappedArrays, dict[str, Any]]:
     return arrays, label
 
 
-def _digest_of_file(stream: BinaryIO, places: Mapping[str, tuple[int, int]]) -> str:
+def _digest_of_file(stream: BufferedReader, places: Mapping[str, tuple[int, int]]) -> str:
     """As `digest`, for tensors at these places of a file: first byte and count.
 
     They are read in pieces, since pages of a mapping would count as memory of the process.
@@ -84,7 +85,7 @@ def _digest_of_file(stream: BinaryIO, places: Mapping[str, tuple[int, int]]) -> 
         sha.update(name.encode())
         first, left = places[name]
         stream.seek(first)
-        while left > 0 and (count := stream.readinto(view[: min(left, PIECE_BYTES)])):  # type: ignore[attr-defined]
+        while left > 0 and (count := stream.readinto(view[: min(left, PIECE_BYTES)])):
             sha.update(view[:count])
             left -= count
     return sha.hexdigest()
@@ -95,7 +96,7 @@ def damaged(path: Path) -> str:
     return f"{path} is damaged: its weights do not have the hash it was saved with"
 
 
-def _mapped(stream: BinaryIO, path: Path) -> tuple[MappedArrays, dict[str, tuple[int, int]]]:
+def _mapped(stream: BufferedReader, path: Path) -> tuple[MappedArrays, dict[str, tuple[int, int]]]:
     """Map the tensors of an open file whose header is sound.
 
     Returns them and their places, first byte and count. A tensor that does not begin at a multiple

@@ -66,9 +66,12 @@ class EnginePredictor(Predictor):
     ) -> None:
         """With `eight_bits` linear layers multiply 8-bit integers."""
         super().__init__(len(models), weights)
-        self.configs = tuple(model.config for model in models)
         self.shortlist, self.eight_bits = shortlist, eight_bits
         self.models = tuple(make_inference_model(each, eight_bits=eight_bits) for each in models)
+
+    @property
+    def configs(self) -> tuple[ModelConfig, ...]:
+        return tuple(model.config for model in self.models)
 
     @property
     def attends_to_source(self) -> bool:

@@ -33,8 +33,6 @@ class Predictor(ABC):
     Sources end with EOS. Raises InputError for weights that do not fit the models.
     """
 
-    configs: tuple[ModelConfig, ...]
-
     def __init__(self, count: int, weights: Sequence[float] = ()) -> None:
         """`weights` are one number for each of the `count` models, or none."""
         require(
@@ -48,6 +46,11 @@ class Predictor(ABC):
         weights = list(weights) or [1.0] * count
         total = sum(weights)
         self.log_weights = [math.log(weight) - math.log(total) for weight in weights]
+
+    @property
+    @abstractmethod
+    def configs(self) -> tuple[ModelConfig, ...]:
+        """The settings of the models."""
 
     @property
     @abstractmethod

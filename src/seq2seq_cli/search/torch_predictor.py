@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seq2seq_cli.config.models import check_attends_to_source
+from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.errors import NoNumbersError
@@ -53,7 +53,7 @@ class TorchPredictor(Predictor):
             check_attends_to_source(model.config, "a coverage penalty")
 
     @property
-    def configs(self):  # type: ignore[no-untyped-def, override]
+    def configs(self) -> tuple[ModelConfig, ...]:
         return tuple(model.config for model in self.models)
 
     @property
