@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import lru_cache
 from random import Random
 
 import numpy as np
 import numpy.typing as npt
 
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
-from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.config.search import LengthPenalty, SearchOptions
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.inference.architectures import inference_class, make_inference_model
 from seq2seq_cli.inference.plain_model import PlainModel
@@ -198,7 +199,9 @@ def search_settings(
         n_best=options.n_best,
         min_lengths=[sentence.min_length for sentence in sentences],
         max_lengths=[sentence.max_length for sentence in sentences],
-        length_penalties=[1.0, *map(options.length_penalty_for, range(1, longest + 2))],
+        length_penalties=length_penalties(
+            options.length_penalty, options.alpha, 1 << (longest + 1).bit_length()
+        ),
         prefixes=[
             PrefixMoves(
                 [(columns_of(tokens), states) for tokens, states in sentence.prefix.moves],
@@ -215,6 +218,16 @@ def search_settings(
         column_tokens=column_tokens,
         absent=absent,
     )
+
+
+@lru_cache(maxsize=8)
+def length_penalties(kind: LengthPenalty, alpha: float, count: int) -> npt.NDArray[np.float64]:
+    """The divisors for hypotheses of 0, 1, … tokens (count,), computed once for all batches.
+
+    They are Python's numbers, as the reference has: those of numpy may differ in the last bit.
+    """
+    options = SearchOptions(length_penalty=kind, alpha=alpha)
+    return np.array([1.0, *map(options.length_penalty_for, range(1, count))])
 
 
 def random_numbers(draws: Sequence[Random], steps: int) -> npt.NDArray[np.float64]:

@@ -83,7 +83,7 @@ class SearchSettings:
     min_lengths: Sequence[int]  # B
     max_lengths: Sequence[int]  # B
     # Of each length from 0 to beyond the greatest of `max_lengths`: the divisor of scores
-    length_penalties: Sequence[float]
+    length_penalties: NDArray[np.float64]
     prefixes: Sequence[PrefixMoves]  # B
     coverage_penalty: float = 0.0  # 0: none
     repetition_penalty: float = 1.0  # 1: none
