@@ -1,5 +1,7 @@
 """Models in the formats of other engines.
 
+- `foreign_model`: a model of another engine, as readers hand it on
 - `ctranslate2_readme`: the README of a CTranslate2 model
 - `ctranslate2`: runs as CTranslate2 models
+- `formats`: the formats, in the order in which they are recognised
 """

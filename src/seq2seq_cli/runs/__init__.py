@@ -9,6 +9,7 @@ To read it, begin with `layout` and `run_folder`.
 - `metrics`: metrics.jsonl, the record of training
 - `checkpoints`: the state of training, and weights saved to be averaged
 - `tokenizers`: the tokenizers of both sides
+- `origin`: where an imported run came from
 - `run_config`: the settings of a run, in config.toml
 - `run_folder`: the folder as a whole
 

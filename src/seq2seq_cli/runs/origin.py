@@ -1,0 +1,31 @@
+"""Where an imported run came from: the section [origin] of config.toml."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from seq2seq_cli.config.settings import Section
+
+
+@dataclass(frozen=True)
+class Origin(Section):
+    """Where a run came from that was not trained here."""
+
+    SECTION: ClassVar[str] = "origin"
+
+    format: str = ""
+    """The format it was read from, such as huggingface or marian."""
+
+    model: str = ""
+    """What the format calls the model, such as MarianMTModel."""
+
+    source: str = ""
+    """The name on the hub, or the name of the file or folder, as it was given."""
+
+    revision: str = ""
+    """The commit of the hub's repository; empty for files."""
+
+    licence: str = ""
+    """The licence that its files name, such as cc-by-4.0; empty if they name none."""
+
+    verified: str = ""
+    """The result of the comparison with the engine that the model was made for."""
