@@ -20,6 +20,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -475,18 +476,26 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file in one step: write a temporary file, fsync, rename.
+    """Replace a file in one step, as `replacing_file` does."""
+    with replacing_file(path) as stream:
+        stream.write(data)
 
-    If the process is killed, either the old or the new file is there.
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that replaces another in one step: write a temporary file, fsync, rename.
+
+    If the process is killed, either the old or the new file is there. If writing raises an error,
+    the old one stays.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError:  # on a full disk, the temporary file takes up space
+    except BaseException:  # on a full disk, the temporary file takes up space
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
