@@ -18,7 +18,7 @@ ScopeName = Literal["global", "local-m", "local-p"]
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Vocabulary sizes; a joint one is the same pieces on both sides."""
+    """Vocabulary sizes; a joint one is one list of pieces for both sides."""
 
     source: int
     target: int

@@ -96,7 +96,7 @@ CASING = """\
 
 def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -> str:
     """The text, for a model that learned to read up to `max_length` source tokens."""
-    joint, sides = tokenizers.is_joint, (tokenizers.source, tokenizers.target)
+    joint, sides = tokenizers.is_one, (tokenizers.source, tokenizers.target)
     names = {
         "source": JOINT_TOKENIZER if joint else SOURCE_TOKENIZER,
         "target": JOINT_TOKENIZER if joint else TARGET_TOKENIZER,

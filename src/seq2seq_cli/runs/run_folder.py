@@ -119,7 +119,9 @@ class RunFolder:
 
     def load_tokenizers(self) -> Tokenizers:
         """Read the tokenizers. Raises InputError if one is missing, damaged or another's."""
-        return Tokenizers.load(self.path, self.config.hashes())
+        return Tokenizers.load(
+            self.path, self.config.hashes(), joint=self.config.vocabulary().joint
+        )
 
     def load_plain_model(self) -> PlainModel:
         """Read the settings and weights to translate with; the weights are mapped.

@@ -13,18 +13,35 @@ from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Tokenizers:
-    """The tokenizer of each side; of a joint vocabulary, both are sides of one."""
+    """The tokenizer of each side.
+
+    A joint vocabulary is one list of pieces, and one matrix where a model ties its embeddings.
+    Usually both sides are then sides of one tokenizer; an imported model may cut their text in
+    different ways.
+    """
 
     source: Tokenizer
     target: Tokenizer
+    joint: bool | None = None  # whether there is one list of pieces; None: if it is one tokenizer
 
     def __post_init__(self) -> None:
+        if self.joint is None or self.is_one:
+            object.__setattr__(self, "joint", self.is_one)
+        require(
+            not self.joint or self.source.vocabulary == self.target.vocabulary,
+            "the tokenizers of a joint vocabulary have different pieces",
+        )
         object.__setattr__(self, "source", self.source.for_side("source"))
         object.__setattr__(self, "target", self.target.for_side("target"))
 
     @property
     def is_joint(self) -> bool:
-        """Whether both sides have one vocabulary."""
+        """Whether both sides have one list of pieces."""
+        return bool(self.joint)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether both sides are sides of one tokenizer, with one file."""
         return self.source.shares_vocabulary(self.target)
 
     @property
@@ -34,7 +51,7 @@ class Tokenizers:
 
     def files(self) -> dict[str, Tokenizer]:
         """File name in the run folder -> tokenizer."""
-        if self.is_joint:
+        if self.is_one:
             return {JOINT_TOKENIZER: self.source}
         return {SOURCE_TOKENIZER: self.source, TARGET_TOKENIZER: self.target}
 
@@ -44,8 +61,8 @@ class Tokenizers:
             replace_file(folder / name, tokenizer.model)
 
     @classmethod
-    def load(cls, folder: Path, hashes: Mapping[str, str]) -> "Tokenizers":
-        """Read the files named in `hashes` from a run folder.
+    def load(cls, folder: Path, hashes: Mapping[str, str], joint: bool) -> "Tokenizers":
+        """Read the files named in `hashes` from a run folder, of one or two lists of pieces.
 
         Raises InputError if one is missing, damaged, or does not have its SHA-256.
         """
@@ -58,4 +75,4 @@ class Tokenizers:
             )
         if JOINT_TOKENIZER in loaded:
             return cls(loaded[JOINT_TOKENIZER], loaded[JOINT_TOKENIZER])
-        return cls(loaded[SOURCE_TOKENIZER], loaded[TARGET_TOKENIZER])
+        return cls(loaded[SOURCE_TOKENIZER], loaded[TARGET_TOKENIZER], joint)

@@ -8,5 +8,6 @@ To read it, begin with `tokenizer`.
 - `subwords`: random segmentations of words
 - `sentences`: lines into sentences, and sentences into a line
 - `tokenizer`: lines to ids and back, with a SentencePiece model
+- `foreign_vocabulary`: vocabularies of other engines' models, into our order and out of it
 - `learning`: SentencePiece training and the choice of a vocabulary size
 """

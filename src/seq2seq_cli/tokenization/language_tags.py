@@ -1,5 +1,7 @@
 """Tags such as <2de> at the beginning of a source line: the language to translate it into.
 
+The form >>deu<< of OPUS-MT is read too.
+
 Johnson et al. 2017, "Google's Multilingual Neural Machine Translation System".
 """
 
@@ -7,12 +9,20 @@ import re
 
 from seq2seq_cli.config.tokenizer import LANGUAGE
 
-TAG = re.compile(rf"\s*<2({LANGUAGE})>(?:\s+|$)")  # at the beginning of a line
+# At the beginning of a line; the language is in one of the two groups.
+TAG = re.compile(rf"\s*<2({LANGUAGE})>(?:\s+|$)")
+FOREIGN_TAG = re.compile(rf">>({LANGUAGE})<<")
 
 
 def language_tag(language: str) -> str:
     """The tag of a language, as in <2de>."""
     return f"<2{language}>"
+
+
+def foreign_language(piece: str) -> str:
+    """The language of a piece such as >>deu<<, or "" for any other piece."""
+    found = FOREIGN_TAG.fullmatch(piece)
+    return found[1] if found else ""
 
 
 def language_of(line: str) -> str:

@@ -1,6 +1,7 @@
 """Reads and writes the few fields of SentencePiece's protobuf messages that are needed here."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from seq2seq_cli.symbols import BOS, EOS, PAD, PIECES, UNK
 
@@ -9,8 +10,13 @@ PIECE_FIELD, TRAINER_FIELD, NORMALIZER_FIELD, FORMS_FIELD = 1, 2, 3, 1000
 MODEL_TYPE_FIELD, UNK_SURFACE_FIELD = 3, 44  # of the trainer's settings
 ID_FIELDS = {PAD: 43, UNK: 40, BOS: 41, EOS: 42}  # of the control symbols, in the same settings
 NAME_FIELDS = {PAD: 48, UNK: 45, BOS: 46, EOS: 47}
+OUR_IDS = {symbol: symbol for symbol in PIECES}
+NO_ID = (1 << 64) - 1  # -1, as variable length has it
 TEXT_FIELD, TYPE_FIELD = 1, 3  # of a piece
-TEXT_TYPE, UNKNOWN_TYPE, CONTROL_TYPE = 1, 2, 3
+TEXT_TYPE, UNKNOWN_TYPE, CONTROL_TYPE, USER_TYPE, UNUSED_TYPE = 1, 2, 3, 4, 5
+# Begins the name of a piece that a side's vocabulary has but its model does not cut text into.
+ABSENT = "\ufdd4"
+RULES_FIELD, TABLE_FIELD = 1, 2  # of the normaliser: the name of its rules, and their table
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 PIECES_OF_TEXT_FIELD, BEGIN_FIELD, END_FIELD = 2, 4, 5  # of a text that was encoded, of its pieces
 
@@ -67,7 +73,7 @@ def with_symbols_in_front(model: bytes, found: Mapping[int, int], unk_surface: s
     # Names are unique: another piece with the name of a symbol makes way for it.
     rest = [pieces[number] for number in others if texts[number] not in PIECES.values()]
     changed = [
-        (number, _with_symbols(raw, unk_surface) if number == TRAINER_FIELD else raw)
+        (number, with_symbols(raw, unk_surface) if number == TRAINER_FIELD else raw)
         for number, raw in fields
         if number != PIECE_FIELD
     ]
@@ -82,15 +88,88 @@ def _text_of(piece: bytes) -> str:
     return bytes(texts[-1]).decode() if texts and isinstance(texts[-1], bytes) else ""
 
 
-def _with_symbols(trainer: bytes, unk_surface: str) -> bytes:
-    """The trainer's settings, a field of a model, with our ids and names of the symbols."""
+@dataclass(frozen=True)
+class ModelPiece:
+    """A piece of a model."""
+
+    text: str
+    kind: int  # its type
+    raw: bytes  # the message
+
+    @classmethod
+    def of(cls, text: str, kind: int) -> "ModelPiece":
+        """A piece whose score does not matter."""
+        return cls(
+            text, kind, length_delimited(TEXT_FIELD, text.encode()) + _number(TYPE_FIELD, kind)
+        )
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether `absent_piece` made it."""
+        return self.kind == UNUSED_TYPE or self.text.startswith(ABSENT)
+
+
+def absent_piece(text: str, kind: str) -> ModelPiece:
+    """A piece that a model of this type has an id for, but never cuts text into.
+
+    Unigram passes over unused pieces. Merging does not: it goes through them to longer pieces. So
+    the other types get a control symbol with a name that is in no text.
+    """
+    if kind == "unigram":
+        return ModelPiece.of(text, UNUSED_TYPE)
+    return ModelPiece.of(ABSENT + text, CONTROL_TYPE)
+
+
+def with_all_pieces(model: bytes) -> bytes:
+    """The model with its absent pieces as text: to join pieces, not to cut text."""
+    parts = []
+    for (field, raw), (_, value) in zip(raw_fields(model), message_fields(model), strict=True):
+        if field == PIECE_FIELD and isinstance(value, bytes) and ABSENT.encode() in value:
+            text = _text_of(raw).removeprefix(ABSENT)
+            raw = length_delimited(PIECE_FIELD, ModelPiece.of(text, UNUSED_TYPE).raw)
+        parts.append(raw)
+    return b"".join(parts)
+
+
+def model_pieces(model: bytes) -> Iterator[ModelPiece]:
+    """Yield the pieces of a model by id."""
+    for field, raw in message_fields(model):
+        if field == PIECE_FIELD and isinstance(raw, bytes):
+            found = dict(message_fields(raw))
+            text = found.get(TEXT_FIELD, b"")
+            assert isinstance(text, bytes)
+            yield ModelPiece(text.decode(), int(found.get(TYPE_FIELD, TEXT_TYPE)), raw)
+
+
+def with_rules(normalizer: bytes, name: str, table: bytes) -> bytes:
+    """The settings of the normaliser, a field of a model, with other rules."""
+    ((_, content),) = message_fields(normalizer)
+    assert isinstance(content, bytes)
+    kept = [raw for number, raw in raw_fields(content) if number not in (RULES_FIELD, TABLE_FIELD)]
+    rules = length_delimited(RULES_FIELD, name.encode())
+    if table:
+        rules += length_delimited(TABLE_FIELD, table)
+    return length_delimited(NORMALIZER_FIELD, b"".join([rules, *kept]))
+
+
+def with_symbols(
+    trainer: bytes,
+    unk_surface: str,
+    ids: Mapping[int, int] = OUR_IDS,
+    names: Mapping[int, str] = PIECES,
+) -> bytes:
+    """The trainer's settings, a field of a model, with these ids and names of the symbols.
+
+    Symbols without an id are left out. The defaults are ours.
+    """
     ((_, content),) = message_fields(trainer)
     assert isinstance(content, bytes)
     replaced = {*ID_FIELDS.values(), *NAME_FIELDS.values(), UNK_SURFACE_FIELD}
     parts = [raw for number, raw in raw_fields(content) if number not in replaced]
-    for symbol, name in PIECES.items():
-        parts.append(_number(ID_FIELDS[symbol], symbol))
-        parts.append(length_delimited(NAME_FIELDS[symbol], name.encode()))
+    for symbol in PIECES:
+        parts.append(_number(ID_FIELDS[symbol], ids.get(symbol, NO_ID)))
+        if symbol in ids:
+            parts.append(length_delimited(NAME_FIELDS[symbol], names[symbol].encode()))
     parts.append(length_delimited(UNK_SURFACE_FIELD, unk_surface.encode()))
     return length_delimited(TRAINER_FIELD, b"".join(parts))
 

@@ -46,6 +46,7 @@ CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 CONTROL = re.compile(f"[{CONTROLS}]")
 NON_TEXT = re.compile(f"[{CONTROLS}\ufdd0-\ufdd3]")
 NON_TEXT_OF_OTHERS = re.compile(f"[{CONTROLS}{WORD_START}]")
+SURROGATE = re.compile("[\ud800-\udfff]")  # no text that can be written has them
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")  # of letters; an apostrophe may be inside
 MARKED = re.compile(f"({WORD.pattern})([{TITLE}{UPPER}])|[{TITLE}{UPPER}]")
 SPACES = re.compile(" +")
@@ -220,6 +221,13 @@ class ForeignForm(TextForm):
         return self.read(line), list(range(len(line)))
 
 
+class VerbatimForm(ForeignForm):
+    """The form of an imported model: its SentencePiece model gets lines as they are."""
+
+    def read(self, line: str) -> str:
+        return SURROGATE.sub("\ufffd", line)
+
+
 def plain(line: str) -> str:
     """The line without what no tokenizer keeps: spaces at its ends and all but one in a row.
 
@@ -295,6 +303,8 @@ def _words(line: str, normalize: Callable[[str], str]) -> list[str]:
 
 # In the model file
 
+VERBATIM = {"verbatim": True}  # what a model file says of `VerbatimForm`
+
 
 def forms_to_json(settings: TokenizerSettings) -> bytes:
     """What a model file says about the text of both sides."""
@@ -307,6 +317,8 @@ def form_from_json(data: bytes, side: Side) -> TextForm:
     Raises ValueError if it is damaged or of a later version.
     """
     table: dict[str, Any] = json.loads(data)[side]
+    if table == VERBATIM:
+        return VerbatimForm()
     names = {each.name for each in fields(TextForm)}
     if not names >= table.keys():
         raise ValueError(f"unknown: {', '.join(table.keys() - names)}")

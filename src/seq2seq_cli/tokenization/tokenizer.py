@@ -12,6 +12,7 @@ What is defined here:
 
 import copy
 import hashlib
+import json
 import random
 import re
 from bisect import bisect_right
@@ -27,6 +28,7 @@ from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.language_tags import TAG
 from seq2seq_cli.tokenization.protobuf import (
+    ABSENT,
     NORMALIZER_FIELD,
     TEXT_TYPE,
     TRAINER_FIELD,
@@ -35,12 +37,14 @@ from seq2seq_cli.tokenization.protobuf import (
     model_type,
     piece_offsets,
     piece_types,
+    with_all_pieces,
     with_symbols_in_front,
 )
 from seq2seq_cli.tokenization.subwords import MergeSampler, UnigramSampler, WordSampler
 from seq2seq_cli.tokenization.text_form import CONTROL, ForeignForm, Side, TextForm, form_from_json
 
 UNKNOWN = "⁇"  # how decoded text shows UNK
+VOCABULARY_SIZE = "vocabulary_size"  # of imported models, beside what they say about their text
 
 ASCII_SPACES = " \t\v\f\r"
 WORD = re.compile(f"[^{ASCII_SPACES}]+")
@@ -48,6 +52,14 @@ WORD = re.compile(f"[^{ASCII_SPACES}]+")
 Span = tuple[int, int]  # where something begins and ends in a line, in characters
 
 THREADED_LINES = 256  # fewer lines take less time one by one than threads take to start
+
+
+def vocabulary_size(said: bytes | None, pieces: int) -> int:
+    """The size of the vocabulary of a model with so many pieces; raises ValueError."""
+    size = pieces if said is None else json.loads(said).get(VOCABULARY_SIZE, pieces)
+    if type(size) is not int or not len(symbols.PIECES) <= size <= pieces:
+        raise ValueError(f"a vocabulary of {size} pieces")
+    return size
 
 
 def split_pieces(line: str) -> list[str]:
@@ -76,11 +88,12 @@ class Tokenizer:
         try:
             self._processor.LoadFromSerializedProto(model)
             model = self._with_our_symbols(model)
-            self.vocabulary = self._processor.IdToPiece(list(range(len(self._processor))))
+            pieces = self._processor.IdToPiece(list(range(len(self._processor))))
             # SentencePiece accepts a model cut off between two pieces and fills in defaults.
             fields = {number for number, _ in message_fields(model)}
             is_whole = {TRAINER_FIELD, NORMALIZER_FIELD} <= fields
             self._forms = forms(model)
+            size = vocabulary_size(self._forms, len(pieces))
             self.form = self._form_of("target")
         except (RuntimeError, ValueError, LookupError, TypeError):
             is_whole = False
@@ -90,6 +103,9 @@ class Tokenizer:
             "one with `seq2seq tokenizer train`",
         )
         self.model = model
+        # Imported models have pieces that are read as unknown, and pieces of the other side.
+        self._has_more_pieces = size < len(pieces)
+        self.vocabulary = [piece.removeprefix(ABSENT) for piece in pieces[:size]]
         self._ids = {piece: number for number, piece in enumerate(self.vocabulary)}
         self.tags = {
             found[1]: number
@@ -184,9 +200,14 @@ class Tokenizer:
         return (number, found.end()) if found and number is not None else (None, 0)
 
     def _encode(self, cleaned: Sequence[str], threads: int | None) -> list[list[int]]:
+        ids: list[list[int]]
         if len(cleaned) < THREADED_LINES:
-            return [self._processor.Encode(line) for line in cleaned]
-        ids: list[list[int]] = self._processor.Encode(cleaned, num_threads=threads or -1)
+            ids = [self._processor.Encode(line) for line in cleaned]
+        else:
+            ids = self._processor.Encode(cleaned, num_threads=threads or -1)
+        if self._has_more_pieces:
+            size = len(self)
+            ids = [[each if each < size else symbols.UNK for each in line] for line in ids]
         return ids
 
     def spans(self, line: str) -> list[Span]:
@@ -256,7 +277,7 @@ class Tokenizer:
         tags = set(self.tags.values())
         return [
             kind == TEXT_TYPE and number not in tags
-            for number, kind in enumerate(piece_types(self.model))
+            for number, kind in enumerate(piece_types(self.model)[: len(self)])
         ]
 
     @cached_property
@@ -294,13 +315,22 @@ class Tokenizer:
             return []
         lists = [list(sentence) for sentence in sentences]
         if len(lists) < THREADED_LINES:
-            lines = [self._processor.Decode(sentence) for sentence in lists]
+            lines = [self._writer.Decode(sentence) for sentence in lists]
         else:
-            lines = self._processor.Decode(lists, num_threads=threads or -1)
+            lines = self._writer.Decode(lists, num_threads=threads or -1)
         lines = [self.form.restore(CONTROL.sub(" ", line)) for line in lines]
         if not self._collapses_spaces:
             return lines
         return [" ".join(filter(None, line.split(" "))) for line in lines]
+
+    @cached_property
+    def _writer(self) -> SentencePieceProcessor:
+        """What joins pieces: all those of the vocabulary, also those that no text is cut into."""
+        if not any(self._processor.IdToPiece(i).startswith(ABSENT) for i in range(len(self))):
+            return self._processor
+        writer = SentencePieceProcessor()
+        writer.LoadFromSerializedProto(with_all_pieces(self.model))
+        return writer
 
     @cached_property
     def _collapses_spaces(self) -> bool:
