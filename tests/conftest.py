@@ -31,11 +31,15 @@ def _variant(vocabulary: Vocabulary, *tables: dict[str, object]) -> Variant:
 
 VARIANTS = {
     "rnn": _variant(SEPARATE, RNN),
-    "rnn-gru": _variant(JOINT, RNN, {"cell": "gru", "decoder_layers": 2}),
+    "rnn-gru": _variant(JOINT, RNN, {"cell": "gru", "decoder_layers": 2, "output_bias": True}),
     "rnn-initial-one-way": _variant(JOINT, RNN, ONE_WAY, {"context": "initial"}),
     "rnn-reversed": _variant(SEPARATE, RNN, ONE_WAY, {"reverse_source": True}),
     "attention-rnn": _variant(JOINT, ATTENTION_RNN),
-    "attention-rnn-dot-gru": _variant(SEPARATE, ATTENTION_RNN, {"cell": "gru", "score": "dot"}),
+    "attention-rnn-dot-gru": _variant(
+        SEPARATE,
+        ATTENTION_RNN,
+        {"cell": "gru", "score": "dot", "tie_output": False, "output_bias": True},
+    ),
     "attention-rnn-scaled-one-way": _variant(
         JOINT, ATTENTION_RNN, ONE_WAY, {"score": "scaled-dot", "tie_source": False}
     ),
@@ -59,7 +63,11 @@ VARIANTS = {
     ),
     "attention-rnn-multi-head": _variant(JOINT, ATTENTION_RNN, {"score": "multi-head"}),
     "conv": _variant(JOINT, CONV),
-    "conv-wide": _variant(SEPARATE, CONV, {"kernel": 5, "decoder_layers": 1, "max_positions": 4}),
+    "conv-wide": _variant(
+        SEPARATE,
+        CONV,
+        {"kernel": 5, "decoder_layers": 1, "max_positions": 4} | {"tie_output": False},
+    ),
     "transformer": _variant(JOINT, TRANSFORMER),
     "transformer-post": _variant(SEPARATE, TRANSFORMER, {"norm": "post", "activation": "gelu"}),
     "transformer-modern": _variant(
@@ -75,6 +83,16 @@ VARIANTS = {
     ),
     "transformer-ssru": _variant(
         JOINT, TRANSFORMER, {"decoder_attention": "ssru", "encoder_layers": 3, "decoder_layers": 1}
+    ),
+    "transformer-imported": _variant(
+        JOINT,
+        TRANSFORMER,
+        {"norm": "post", "sinusoids": "tensor2tensor", "first_position": 2, "output_bias": True},
+    ),
+    "transformer-imported-untied": _variant(
+        SEPARATE,
+        TRANSFORMER,
+        {"tie_output": False, "scale_embeddings": False, "sinusoids": "interleaved"},
     ),
     "transformer-odd-width": _variant(
         JOINT, TRANSFORMER, {"width": 9, "heads": 3, "encoder_layers": 1, "decoder_layers": 1}

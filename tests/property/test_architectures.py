@@ -206,10 +206,14 @@ def test_without_dropout_training_and_evaluation_are_one_function(variant: Varia
     assert_same(model.train()(source, target), model.eval()(source, target))
 
 
-def test_output_is_tied_to_the_target_embedding(variant: Variant) -> None:
+def test_output_is_tied_to_the_target_embedding_unless_the_settings_untie_it(
+    variant: Variant,
+) -> None:
     config, vocabulary = variant
     model = build(config, vocabulary)
-    assert model.output.weight is model.target_embedding.weight
+    assert (model.output.weight is model.target_embedding.weight) == config.tie_output
+    assert torch.equal(model.output.weight, model.target_embedding.weight)
+    assert (model.output.bias is not None) == config.output_bias
     shared = vocabulary.joint and config.tie_source
     assert (model.source_embedding is model.target_embedding) == shared
     assert model.source_embedding.num_embeddings == vocabulary.source
@@ -231,7 +235,8 @@ def test_every_weight_gets_a_gradient(variant: Variant) -> None:
     torch.manual_seed(1)
     model = build(*variant)
     source, target = torch.tensor([[4, 5, 6, EOS]]), torch.tensor([[BOS, 6, 5, EOS]])
-    loss, _ = cross_entropy(model(source, target[:, :-1]), model.output.weight, target[:, 1:])
+    hidden, output = model(source, target[:, :-1]), model.output
+    loss, _ = cross_entropy(hidden, output.weight, target[:, 1:], bias=output.bias)
     loss.backward()
     idle = [name for name, weight in model.named_parameters() if weight.grad is None]
     assert idle == []
@@ -246,7 +251,8 @@ def test_trains_where_products_are_bfloat16(variant: Variant) -> None:
     def loss(*, enabled: bool) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             hidden = model(source, target[:, :-1])
-        return cross_entropy(hidden, model.output.weight, target[:, 1:], 0.1)[0]
+        output = model.output
+        return cross_entropy(hidden, output.weight, target[:, 1:], 0.1, output.bias)[0]
 
     exact, rounded = loss(enabled=False), loss(enabled=True)
     rounded.backward()

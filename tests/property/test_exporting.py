@@ -68,9 +68,9 @@ def _log_probabilities(model: Transformer, source: list[int], target: list[int])
     return logits.log_softmax(dim=1)[torch.arange(len(logits)), [*target, EOS]]
 
 
-def _attention_of_last_layer(model: Transformer, source: list[int], target: list[int]) -> Tensor:
-    """The mean of its heads (T, S): where each token of the target comes from, without EOS."""
-    with torch.inference_mode(), capture_attention(model) as captured:
+def _attention_that_aligns(model: Transformer, source: list[int], target: list[int]) -> Tensor:
+    """That of the layer that the settings name, or the last (T, S), without EOS."""
+    with torch.inference_mode(), capture_attention(model, aligning=True) as captured:
         model(torch.tensor([[*source, EOS]]), torch.tensor([[BOS, *target]]))
     return torch.cat(captured[-1], dim=2).mean(dim=1)[0, : len(target), : len(source)]
 
@@ -90,6 +90,10 @@ def _attention_of_last_layer(model: Transformer, source: list[int], target: list
         {"activation": "swiglu"},
         {"activation": "swiglu", "normalisation": "rms", "positions": "rotary"},
         {"tie_source": False, "encoder_layers": 3, "decoder_layers": 1},
+        {"output_bias": True, "tie_output": False, "activation": "gelu-tanh", "norm_epsilon": 0.01},
+        {"sinusoids": "tensor2tensor", "first_position": 2, "activation": "gelu-sigmoid"},
+        {"sinusoids": "interleaved", "embedding_norm": True, "scale_embeddings": False},
+        {"alignment_layer": 0, "alignment_head": 0},
     ],
     ids=str,
 )
@@ -111,7 +115,7 @@ def test_both_engines_give_the_same_probabilities_and_attention(
             return_attention=True,
         )
         assert read.hypotheses == [pieces[1]]
-        attention = _attention_of_last_layer(model, ids, wanted)
+        attention = _attention_that_aligns(model, ids, wanted)
         torch.testing.assert_close(torch.tensor(read.attention[0]), attention, atol=1e-4, rtol=0)
 
 

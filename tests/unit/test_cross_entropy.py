@@ -6,7 +6,7 @@ from torch import Tensor
 
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd import products
-from seq2seq_cli.symbols import PAD
+from seq2seq_cli.symbols import NEVER, PAD, UNK
 from seq2seq_cli.training import cross_entropy as loss
 
 pytestmark = pytest.mark.usefixtures("_with_and_without_kernels")
@@ -20,7 +20,7 @@ TARGETS = {
 }
 
 
-def gradients(value: Tensor, of: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+def gradients(value: Tensor, of: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return torch.autograd.grad(value / 7, of)  # scaled, as training does
 
 
@@ -53,6 +53,43 @@ def test_loss_and_gradients_equal_the_plain_ones(
     plain = loss.plain_cross_entropy(*inputs, target, smoothing)
     torch.testing.assert_close(fused, plain)
     torch.testing.assert_close(gradients(fused, inputs), gradients(plain, inputs))
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 8 << 20])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_output_bias_adds_to_logits_and_has_a_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+    inputs: tuple[Tensor, Tensor],
+    target: Tensor,
+    chunk_bytes: int,
+    dtype: torch.dtype,
+) -> None:
+    monkeypatch.setattr(loss, "CHUNK_BYTES", chunk_bytes)
+    hidden, weight = inputs
+    hidden = hidden.detach().to(dtype).requires_grad_()
+    bias = torch.randn(V, requires_grad=True)
+    fused, _ = loss.cross_entropy(hidden, weight, target, 0.1, bias)
+    plain = loss.plain_cross_entropy(hidden.float(), weight, target, 0.1, bias)
+    near = {"rtol": 0.05, "atol": 0.05} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(fused, plain, **near)
+    all_inputs = (hidden, weight, bias)
+    torch.testing.assert_close(gradients(fused, all_inputs), gradients(plain, all_inputs), **near)
+
+
+def test_pieces_that_a_model_cannot_write_are_unknown_and_never_change() -> None:
+    """They get no share of label smoothing; as gold pieces they are UNK."""
+    torch.manual_seed(1)
+    hidden, weight = (torch.randn(n, D, requires_grad=True) for n in (4, V))
+    bias = torch.randn(V)
+    bias[-2:] = NEVER
+    bias.requires_grad_()
+    fused, _ = loss.cross_entropy(hidden, weight, torch.tensor([5, V - 1, V - 2, 3]), 0.1, bias)
+    known = weight[:-2], torch.tensor([[5, UNK, UNK, 3]]), 0.1, bias[:-2]
+    plain = loss.plain_cross_entropy(hidden[None], *known)
+    torch.testing.assert_close(fused, plain)
+    expected, found = (gradients(each, (hidden, weight, bias)) for each in (plain, fused))
+    torch.testing.assert_close(found, expected)
+    assert not found[1][-2:].any() and not found[2][-2:].any()
 
 
 def test_the_second_value_is_the_unsmoothed_likelihood(

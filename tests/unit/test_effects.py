@@ -81,6 +81,7 @@ OTHERS = {  # settings whose value is not a number, and ones that fit only some 
     "tokenizer.user_symbols": ["<sep>"],
     "tokenizer.split_digits": True,
     "model.tie_source": False,
+    "model.sinusoids": "interleaved",
     "tokenizer.vocabulary_size": 500,
 }
 # Settings beside which each condition of training holds, by the first setting that it names.
@@ -94,6 +95,7 @@ IDLE: dict[str, dict[str, Any]] = {
     "model.heads": {"model": {"architecture": "attention-rnn"}},
     "model.location_length": {"model": {"architecture": "attention-rnn"}},
     "model.max_positions": {"model": {"architecture": "transformer"}},
+    "model.sinusoids": {"model": {"architecture": "transformer", "positions": "learned"}},
     "training.patience": {"training": {"max_updates": 3000}},
     "training.average_count": {"training": {"average": "none"}},
 }

@@ -47,12 +47,16 @@ class ModelConfig(Section):
     """
 
     tie_source: bool = True
-    """Whether both sides share their embeddings where the vocabulary is joint.
+    """Whether both sides share their embeddings where the vocabulary is joint."""
 
-    The target embedding is also the projection to the vocabulary in any case.
+    tie_output: bool = True
+    """Whether the target embedding is also the projection to the vocabulary.
 
     Paper: Press and Wolf 2017, Using the Output Embedding to Improve Language Models.
     """
+
+    output_bias: bool = False
+    """Whether the projection to the vocabulary adds a bias to the logit of each piece."""
 
     @classmethod
     def training_only(cls) -> tuple[str, ...]:
@@ -68,6 +72,11 @@ class ModelConfig(Section):
     def drops_layers(self) -> bool:
         """Whether training leaves out layers, the same ones for all sentences of a batch."""
         return False
+
+    @property
+    def alignment(self) -> tuple[int | None, int | None]:
+        """The layer and the head whose attention aligns words; None is the mean of all."""
+        return None, None
 
     def differences(self, other: "ModelConfig") -> Iterator[tuple[str, object, object]]:
         """The settings in which two models differ, other than those that only training uses.
@@ -260,17 +269,39 @@ class TransformerConfig(ModelConfig):
     Paper: Zhang and Sennrich 2019, Root Mean Square Layer Normalization (rms).
     """
 
-    activation: Literal["relu", "gelu", "swish", "swiglu"] = "relu"
+    norm_epsilon: float = setting(1e-5, above=0, at_most=1)
+    """Number that normalisation adds to the variance."""
+
+    activation: Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "swiglu"] = "relu"
     """Activation of the feed-forward layers; swiglu has a gate, and half as many weights again.
 
-    Paper: Shazeer 2020, GLU Variants Improve Transformer (swiglu).
+    gelu-tanh and gelu-sigmoid approximate gelu, the latter by x sigmoid(1.702 x).
+
+    Paper: Hendrycks and Gimpel 2016, Gaussian Error Linear Units (gelu and its approximations);
+    Shazeer 2020, GLU Variants Improve Transformer (swiglu).
     """
+
+    scale_embeddings: bool = True
+    """Whether embeddings are multiplied by the square root of the width."""
+
+    embedding_norm: bool = False
+    """Whether the sum of embedding and position is normalised, on each side by itself."""
 
     positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
     """How positions are encoded.
 
     Paper: Su et al. 2021, RoFormer: Enhanced Transformer with Rotary Position Embedding (rotary).
     """
+
+    sinusoids: Literal["halves", "tensor2tensor", "interleaved"] = "halves"
+    """Form of sinusoidal positions: all sines before all cosines, or sine and cosine in turns.
+
+    Of D numbers, halves and interleaved have the wavelengths 10000^(2i/D), and tensor2tensor, which
+    has halves too, 10000^(i/(D/2 - 1)).
+    """
+
+    first_position: int = setting(0, at_least=0)
+    """Position of the first token of a sentence, if positions are sinusoidal."""
 
     max_positions: int = setting(512, at_least=1)
     """Positions that have vectors of their own if they are learned; later ones share the last."""
@@ -281,6 +312,15 @@ class TransformerConfig(ModelConfig):
     Paper: Zhang et al. 2018, Accelerating Neural Transformer via an Average Attention Network
     (average); Kim et al. 2019, From Research to Production and Back (ssru).
     """
+
+    alignment_layer: int | Literal["all"] = setting("all", at_least=0)
+    """Layer of the decoder whose attention aligns words, the first one being 0; all is their mean.
+
+    Alignments, the copying of unknown words, coverage and training.guided_alignment read it.
+    """
+
+    alignment_head: int | Literal["all"] = setting("all", at_least=0)
+    """Head of attention that aligns words, the first one being 0; all is their mean."""
 
     attention_dropout: float = setting(0.0, at_least=0, below=1)
     """Dropout of the weights of attention."""
@@ -298,6 +338,11 @@ class TransformerConfig(ModelConfig):
     def drops_layers(self) -> bool:
         return self.layer_dropout > 0
 
+    @property
+    def alignment(self) -> tuple[int | None, int | None]:
+        layer, head = self.alignment_layer, self.alignment_head
+        return None if layer == "all" else layer, None if head == "all" else head
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
@@ -305,6 +350,16 @@ class TransformerConfig(ModelConfig):
             f"model.width = {self.width} cannot be split over model.heads = {self.heads}; "
             "choose a width that is a multiple of the heads",
         )
+        for name, count, of in (
+            ("alignment_layer", self.decoder_layers, "decoder_layers"),
+            ("alignment_head", self.heads, "heads"),
+        ):
+            chosen = getattr(self, name)
+            require(
+                chosen == "all" or chosen < count,
+                f"model.{name} = {chosen}, counted from 0, is beyond model.{of} = {count}; choose "
+                f'one below that, or "all"',
+            )
         if self.positions == "rotary":
             require(
                 self.width // self.heads % 2 == 0,

@@ -55,11 +55,17 @@ def cost(config: ModelConfig, vocabulary: Vocabulary, length: int = 20) -> Cost:
 
 
 def _matrices(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """The weights that something is multiplied by; the target embedding is the output too."""
+    """The weights that something is multiplied by.
+
+    The target embedding is one if it is the projection to the vocabulary too.
+    """
+    looked_up: tuple[str, ...] = LOOKED_UP
+    if "output.weight" in shapes:
+        looked_up = *looked_up, "target_embedding.weight"
     return {
         name: shape
         for name, shape in shapes.items()
-        if len(shape) == 2 and not name.endswith(LOOKED_UP) and "bias" not in name
+        if len(shape) == 2 and not name.endswith(looked_up) and "bias" not in name
     }
 
 

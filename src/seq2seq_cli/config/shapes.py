@@ -24,6 +24,10 @@ def weight_shapes(config: ModelConfig, vocabulary: Vocabulary) -> dict[str, Shap
     shapes: dict[str, Shape] = {"target_embedding.weight": (vocabulary.target, config.width)}
     if not (vocabulary.joint and config.tie_source):
         shapes["source_embedding.weight"] = (vocabulary.source, config.width)
+    if not config.tie_output:
+        shapes["output.weight"] = (vocabulary.target, config.width)
+    if config.output_bias:
+        shapes["output.bias"] = (vocabulary.target,)
     shapes.update(_ARCHITECTURES[type(config)](config))
     return shapes
 
@@ -108,6 +112,9 @@ def _transformer(config: TransformerConfig) -> Named:
     if config.positions == "learned":
         yield "source_positions.embedding.weight", (config.max_positions, width)
         yield "target_positions.embedding.weight", (config.max_positions, width)
+    if config.embedding_norm:
+        yield from _norm(config, "source_embedding_norm")
+        yield from _norm(config, "target_embedding_norm")
     for i in range(config.encoder_layers):
         name = f"encoder.{i}"
         yield from _linear(f"{name}.attention.query_key_value", width, 3 * width)

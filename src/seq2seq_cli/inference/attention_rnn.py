@@ -23,7 +23,7 @@ class AttentionRnnInference(RecurrentInference):
 
     def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
         self.config = config = cast(AttentionRnnConfig, config)
-        self.output = weights.linear("target_embedding")
+        self.output = weights.output()
         self.source_embedding = weights.source_embedding()
         settings = settings_of(config, weights, input_feeding=config.input_feeding)
         attention = _attention(config, weights)

@@ -19,7 +19,7 @@ class ConvInference(InferenceModel):
 
     def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
         self.config = config = cast(ConvConfig, config)
-        self.output = weights.linear("target_embedding")
+        self.output = weights.output()
         self.source_embedding = weights.source_embedding()
         self.source_positions = weights["encoder.embed.positions.embedding.weight"]
         self.target_positions = weights["embed.positions.embedding.weight"]

@@ -17,13 +17,20 @@ def table_size(length: int) -> int:
 
 
 @lru_cache(maxsize=32)
-def sinusoids(length: int, width: int) -> Floats:
-    """Sinusoidal encodings (length, D) of the positions from 0 on (Vaswani 2017)."""
+def sinusoids(length: int, width: int, form: str = "halves") -> Floats:
+    """Sinusoidal encodings (length, D) of the positions from 0 on (Vaswani 2017).
+
+    `form` is as model.sinusoids describes.
+    """
     half = (width + 1) // 2
-    rate = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(10000.0) / half))
+    steps = max(1, half - 1) if form == "tensor2tensor" else half
+    rate = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(10000.0) / steps))
     angle = np.arange(length, dtype=np.float32)[:, None] * rate
-    table = np.concatenate((np.sin(angle), np.cos(angle)), axis=1)[:, :width]
-    return np.ascontiguousarray(table)
+    if form == "interleaved":
+        table = np.stack((np.sin(angle), np.cos(angle)), axis=2).reshape(length, -1)
+    else:
+        table = np.concatenate((np.sin(angle), np.cos(angle)), axis=1)
+    return np.ascontiguousarray(table[:, :width])
 
 
 @lru_cache(maxsize=32)

@@ -24,7 +24,7 @@ class RnnInference(RecurrentInference):
 
     def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
         self.config = config = cast(RnnConfig, config)
-        self.output = weights.linear("target_embedding")
+        self.output = weights.output()
         self.source_embedding = weights.source_embedding()
         settings = settings_of(config, weights, reverse_source=config.reverse_source)
         every_step = config.context == "every-step"

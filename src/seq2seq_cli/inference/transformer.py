@@ -26,7 +26,7 @@ class TransformerInference(InferenceModel):
 
     def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
         self.config = config = cast(TransformerConfig, config)
-        self.output = weights.linear("target_embedding")
+        self.output = weights.output()
         self.source_embedding = weights.source_embedding()
         self.learned_positions: dict[Side, Floats] = {}
         if config.positions == "learned":
@@ -44,7 +44,7 @@ class TransformerInference(InferenceModel):
             pre_norm=config.norm == "pre",
             dtype=weights.keys_values_type,
             residual=scaling.encoder_residual,
-            embedding_scale=config.width**0.5,
+            embedding_scale=config.width**0.5 if config.scale_embeddings else 1.0,
         )
         has_last_norm = config.norm == "pre"
         self.encoder = kernels.Encoder(
@@ -82,7 +82,9 @@ class TransformerInference(InferenceModel):
         if self.config.positions == "learned":
             return positions.learned(self.learned_positions[side], length)
         if self.config.positions == "sinusoidal":
-            return positions.sinusoids(positions.table_size(length), self.config.width)
+            first = self.config.first_position
+            size = positions.table_size(first + length)
+            return positions.sinusoids(size, self.config.width, self.config.sinusoids)[first:]
         return None
 
     def _rotations(self, length: int) -> Floats | None:

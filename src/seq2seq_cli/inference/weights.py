@@ -55,6 +55,11 @@ class ModelWeights:
         bias = f"{name}.bias"
         return NormWeights(self[f"{name}.weight"], self[bias] if bias in self.arrays else None)
 
+    def output(self) -> Linear:
+        """Pack the projection to the vocabulary, whose weights may be the target embedding."""
+        own = "output.weight"
+        return self.packed(own if own in self.arrays else "target_embedding.weight", "output.bias")
+
     def source_embedding(self) -> Floats:
         """The embeddings of source tokens, which may be those of target tokens too."""
         name = "source_embedding.weight"

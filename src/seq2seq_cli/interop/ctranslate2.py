@@ -35,6 +35,7 @@ POSITIONS = 1024  # how many sinusoidal positions are written: the longest sente
 # Logit that is added to control symbols: they are never written, since exp(-10,000) is 0 in every
 # type, and float16 still has the number.
 FORBIDDEN = -1e4
+LAST_LAYER = -1  # of `alignment_layer`
 ALL_HEADS = 0  # of `alignment_heads`
 
 
@@ -55,6 +56,11 @@ def check_ctranslate2(model: TranslationModel) -> TransformerConfig:
             f'model.{name} = "{value}" cannot be exported: CTranslate2 supports '
             f"{' and '.join(supported)}",
         )
+    require(
+        config.alignment_head in ("all", 0),
+        f"model.alignment_head = {config.alignment_head} cannot be exported: CTranslate2 aligns by "
+        "all heads of a layer or by head 0",
+    )
     return config
 
 
@@ -106,16 +112,23 @@ def specification(
     ):
         embeddings = side.embeddings[0] if isinstance(side.embeddings, list) else side.embeddings
         embeddings.weight = embedding.weight.numpy()
-        side.scale_embeddings = True
+        side.scale_embeddings = config.scale_embeddings
         if config.positions != "rotary":
             name = "source_positions" if side is result.encoder else "target_positions"
             side.position_encodings.encodings = _positions(model, name).numpy()
+        if config.embedding_norm:
+            source = side is result.encoder
+            own = model.source_embedding_norm if source else model.target_embedding_norm
+            _norm(side.layernorm_embedding, own)
         if config.norm == "pre":
             _norm(side.layer_norm, norm)
         for written, layer in zip(side.layer, cast(Sequence[Layer], layers), strict=True):
             _layer(written, layer)
     result.decoder.projection.weight = model.output.weight.numpy()
-    result.decoder.projection.bias = _forbid_control_symbols(len(tokenizers.target)).numpy()
+    bias = _forbid_control_symbols(len(tokenizers.target))
+    if model.output.bias is not None:
+        bias += model.output.bias.clamp_min(FORBIDDEN)
+    result.decoder.projection.bias = bias.numpy()
     result.config.layer_norm_epsilon = _epsilon(model)
     result.config.unk_token, result.config.bos_token = PIECES[UNK], PIECES[BOS]
     result.config.eos_token, result.config.decoder_start_token = PIECES[EOS], PIECES[BOS]
@@ -130,6 +143,8 @@ def _empty_specification(specs: Any, config: TransformerConfig) -> Any:
     activation = {
         "relu": specs.Activation.RELU,
         "gelu": specs.Activation.GELU,
+        "gelu-tanh": specs.Activation.GELUTanh,
+        "gelu-sigmoid": specs.Activation.GELUSigmoid,
         "swish": specs.Activation.SWISH,
         "swiglu": specs.Activation.SWISH,
     }[config.activation]
@@ -139,13 +154,19 @@ def _empty_specification(specs: Any, config: TransformerConfig) -> Any:
         "activation": activation,
         "ffn_glu": config.activation == "swiglu",
         "rms_norm": config.normalisation == "rms",
+        "layernorm_embedding": config.embedding_norm,
         **rotary,
     }
     transformer = specs.transformer_spec
+    layer, head = config.alignment
+    alignment = {
+        "alignment_layer": LAST_LAYER if layer is None else layer,
+        "alignment_heads": ALL_HEADS if head is None else 1,
+    }
     return specs.TransformerSpec(
         transformer.TransformerEncoderSpec(config.encoder_layers, config.heads, **common),
         transformer.TransformerDecoderSpec(
-            config.decoder_layers, config.heads, alignment_heads=ALL_HEADS, **common
+            config.decoder_layers, config.heads, **alignment, **common
         ),
     )
 
@@ -181,7 +202,8 @@ def _positions(model: Transformer, name: str) -> Tensor:
         learned = cast(LearnedPositions, getattr(model, name))
         most = max(POSITIONS, learned.embedding.num_embeddings)
         return cast(Tensor, learned(0, most)).detach()
-    return sinusoids(0, POSITIONS, model.config.width, torch.device("cpu"))
+    config, first = model.config, model.config.first_position
+    return sinusoids(first, POSITIONS, config.width, torch.device("cpu"), config.sinusoids)
 
 
 def _norm(written: Any, norm: Any) -> None:

@@ -17,20 +17,28 @@ def source_attentions(model: TranslationModel) -> list[SourceAttention]:
 
 
 @contextmanager
-def capture_attention(model: TranslationModel) -> Iterator[list[list[Tensor]]]:
+def capture_attention(
+    model: TranslationModel, *, aligning: bool = False
+) -> Iterator[list[list[Tensor]]]:
     """Capture the attention weights (B, H, Q, S) of the calls of each layer, in order.
 
     Yields a list that has a list for each layer, which fills while the model runs. With input
     feeding a layer is called once for each token. Calls from other threads are not captured.
+
+    With `aligning`, only the layer and the head that align words by the settings of the model.
     """
     modules = source_attentions(model)
+    layer, head = model.config.alignment if aligning else (None, None)
+    modules = modules if layer is None else [modules[layer]]
+    heads = slice(None) if head is None else slice(head, head + 1)
     captured: list[list[Tensor]] = [[] for _ in modules]
     by_module = {id(module): calls for module, calls in zip(modules, captured, strict=True)}
     thread = threading.get_ident()
 
     def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
         if threading.get_ident() == thread:
-            by_module[id(module)].append(cast(SourceAttention, module).weights(*inputs))
+            weights = cast(SourceAttention, module).weights(*inputs)
+            by_module[id(module)].append(weights[:, heads])
 
     handles = [module.register_forward_pre_hook(hook) for module in modules]
     try:

@@ -37,6 +37,7 @@ class AttentionRnn(TranslationModel):
         self.features = Linear(2 * config.units, config.width)
         self.dropout = Dropout(config.dropout)
         initialise(self)
+        self.initialise_output()
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         mask = source_mask(source)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias, cast
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.config.models import ModelConfig, Vocabulary
@@ -41,7 +42,7 @@ def reorder_state(state: State, rows: Tensor) -> State:
 
 
 Role = Literal["embedding", "positions", "linear", "recurrent", "norm", "bias"]
-Group = Literal["embeddings", "encoder", "decoder"]
+Group = Literal["embeddings", "encoder", "decoder", "output"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class TranslationModel(nn.Module, ABC):
     begin with BOS. Rows of one sentence are contiguous in the N decoder rows.
 
     Hidden states and `output` are apart so that a loss can be fused with the projection. The output
-    weights are the target embedding (Press and Wolf 2017).
+    weights are the target embedding (Press and Wolf 2017), unless the settings have them untied.
     """
 
     Config: ClassVar[type[ModelConfig]]
@@ -82,8 +83,17 @@ class TranslationModel(nn.Module, ABC):
         self.source_embedding = (
             self.target_embedding if shared else nn.Embedding(vocabulary.source, config.width)
         )
-        self.output = nn.Linear(config.width, vocabulary.target, bias=False)
-        self.output.weight = self.target_embedding.weight
+        self.output = nn.Linear(config.width, vocabulary.target, bias=config.output_bias)
+        if config.tie_output:
+            self.output.weight = self.target_embedding.weight
+
+    def initialise_output(self) -> None:
+        """Begin as a tied output without bias does; the embedding is initialised before."""
+        with torch.no_grad():
+            if not self.config.tie_output:
+                self.output.weight.copy_(self.target_embedding.weight)
+            if self.output.bias is not None:
+                self.output.bias.zero_()
 
     @abstractmethod
     def encode(self, source: Tensor) -> tuple[State, State]:
@@ -122,7 +132,9 @@ class TranslationModel(nn.Module, ABC):
 
     @staticmethod
     def group(name: str) -> Group:
-        """Whether a weight, by its name, belongs to the embeddings, the encoder or the decoder."""
+        """The group of a weight, by its name; only an output of its own is in "output"."""
+        if name.startswith("output."):
+            return "output"
         if name.startswith(("source_embedding", "target_embedding")):
             return "embeddings"
         # source_positions are the encoder's; attention to the source is the decoder's
@@ -131,15 +143,20 @@ class TranslationModel(nn.Module, ABC):
     def parameter_groups(self) -> dict[str, list[Tensor]]:
         """Everything that can be frozen by name: groups, layers as encoder.0, and embeddings.
 
-        The target embedding is the output projection too, and the source embedding where the
-        vocabulary is joint; only where they are apart does each have a name of its own.
+        The target embedding is the output projection too unless that is untied, and the source
+        embedding where the vocabulary is joint; only where they are apart does each have a name of
+        its own.
         """
         groups: dict[str, list[Tensor]] = {}
         for name, parameter in self.named_parameters():
             groups.setdefault(self.group(name), []).append(parameter)
         if self.source_embedding is not self.target_embedding:
-            groups["source-embeddings"] = [self.source_embedding.weight]
-            groups["target-embeddings"] = [self.target_embedding.weight]
+            for side in ("source", "target"):
+                groups[f"{side}-embeddings"] = [
+                    parameter
+                    for name, parameter in self.named_parameters()
+                    if name.startswith(f"{side}_embedding")
+                ]
         for name, module in self.named_modules():
             path = name.split(".")
             if path[0] in ("encoder", "decoder") and path[-1].isdigit():

@@ -157,6 +157,7 @@ class Conv(TranslationModel):
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.1)
+        self.initialise_output()
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         mask = source_mask(source)

@@ -121,19 +121,27 @@ def source_mask(source: Tensor) -> Tensor:
     return source != PAD
 
 
-def sinusoids(start: int, length: int, width: int, device: torch.device) -> Tensor:
-    """Sinusoidal position encodings (length, D) of positions start, start + 1, … (Vaswani 2017)."""
+def sinusoids(
+    start: int, length: int, width: int, device: torch.device, form: str = "halves"
+) -> Tensor:
+    """Sinusoidal position encodings (length, D) of positions start, start + 1, … (Vaswani 2017).
+
+    `form` is as model.sinusoids describes.
+    """
     rows = 1 << max(6, start + length - 1).bit_length()  # a few tables serve all lengths
-    return _sinusoid_table(rows, width, device)[start : start + length]
+    return _sinusoid_table(rows, width, device, form)[start : start + length]
 
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(mode=False)  # training uses it too
-def _sinusoid_table(length: int, width: int, device: torch.device) -> Tensor:
+def _sinusoid_table(length: int, width: int, device: torch.device, form: str) -> Tensor:
     position = torch.arange(length, device=device, dtype=torch.float32)
     half = (width + 1) // 2
-    rate = torch.exp(torch.arange(half, device=device) * (-math.log(10000.0) / half))
+    steps = max(1, half - 1) if form == "tensor2tensor" else half
+    rate = torch.exp(torch.arange(half, device=device) * (-math.log(10000.0) / steps))
     angle = position[:, None] * rate
+    if form == "interleaved":
+        return torch.stack((angle.sin(), angle.cos()), dim=2).flatten(1)[:, :width]
     return torch.cat((angle.sin(), angle.cos()), dim=1)[:, :width]
 
 

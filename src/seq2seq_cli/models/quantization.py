@@ -20,7 +20,9 @@ class Int8Linear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
-        self.register_buffer("weight", weight.detach(), persistent=False)  # for select_outputs
+        # Both are kept for select_outputs.
+        self.register_buffer("weight", weight.detach(), persistent=False)
+        self.register_buffer("bias", None if bias is None else bias.detach(), persistent=False)
         self.packed = _pack(weight.detach(), bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,16 +42,17 @@ def with_eight_bits(model: TranslationModel) -> TranslationModel:
 
 
 def select_outputs(layer: nn.Module, outputs: Tensor) -> nn.Module:
-    """Make a linear layer of the same kind with some of its outputs (any,), in their order.
-
-    The layer has no bias.
-    """
-    assert getattr(layer, "bias", None) is None, "an output layer has no bias"
+    """Make a linear layer of the same kind with some of its outputs (any,), in their order."""
     weight = cast(Tensor, layer.weight).index_select(0, outputs)
+    bias = cast(Tensor | None, layer.bias)
+    if bias is not None:
+        bias = bias.index_select(0, outputs)
     if isinstance(layer, Int8Linear):
-        return Int8Linear(weight, None)
-    selected = nn.Linear(weight.size(1), weight.size(0), bias=False, device="meta")
+        return Int8Linear(weight, bias)
+    selected = nn.Linear(weight.size(1), weight.size(0), bias=bias is not None, device="meta")
     selected.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        selected.bias = nn.Parameter(bias, requires_grad=False)
     return selected
 
 

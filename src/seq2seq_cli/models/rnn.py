@@ -45,6 +45,7 @@ class Rnn(TranslationModel):
             self.context_features = Linear(config.units, config.width, bias=False)
         self.dropout = Dropout(config.dropout)
         initialise(self)
+        self.initialise_output()
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         lengths = source_mask(source).sum(dim=1)

@@ -50,12 +50,15 @@ class Transformer(TranslationModel):
 
     def __init__(self, config: TransformerConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
-        self.scale = math.sqrt(config.width)
+        self.scale = math.sqrt(config.width) if config.scale_embeddings else 1.0
         self.head_width = config.width // config.heads
         self.positions = config.positions
         if config.positions == "learned":
             self.source_positions = LearnedPositions(config.max_positions, config.width)
             self.target_positions = LearnedPositions(config.max_positions, config.width)
+        normed = config.embedding_norm
+        self.source_embedding_norm = normalisation(config) if normed else nn.Identity()
+        self.target_embedding_norm = normalisation(config) if normed else nn.Identity()
         self.dropout = Dropout(config.dropout)
         self.layer_dropout = config.layer_dropout
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
@@ -85,6 +88,7 @@ class Transformer(TranslationModel):
             ):
                 for module in side.modules():
                     scale_weights(module, factor)
+        self.initialise_output()
 
     def _embed(self, side: Side, ids: Tensor, positions: Tensor | None) -> Tensor:
         """Ids (N, T) and vectors of their positions (T, D), if any -> (N, T, D)."""
@@ -92,7 +96,8 @@ class Transformer(TranslationModel):
         x = embedding(ids) * self.scale
         if positions is not None:
             x = x + positions.to(x)
-        return cast(Tensor, self.dropout(to_autocast_dtype(x)))
+        norm = self.source_embedding_norm if side == "source" else self.target_embedding_norm
+        return cast(Tensor, self.dropout(to_autocast_dtype(norm(x))))
 
     def _skips_layer(self) -> bool:
         """Draw whether training skips the next layer; on the CPU, so as not to wait for a GPU."""
@@ -106,8 +111,10 @@ class Transformer(TranslationModel):
             learned = self.source_positions if side == "source" else self.target_positions
             return cast(Tensor, learned(start, length))
         if self.positions == "sinusoidal":
-            weight = self.target_embedding.weight
-            return sinusoids(start, length, weight.size(1), weight.device)
+            weight, first = self.target_embedding.weight, self.config.first_position
+            return sinusoids(
+                start + first, length, weight.size(1), weight.device, self.config.sinusoids
+            )
         return None
 
     def rotations(self, start: int, length: int, device: torch.device) -> Rotations | None:

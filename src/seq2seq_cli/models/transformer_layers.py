@@ -4,6 +4,7 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
@@ -30,6 +31,8 @@ Mask = Tensor | Pairs  # the source tokens to attend to; for packed sentences, t
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
+    "gelu-tanh": partial(F.gelu, approximate="tanh"),
+    "gelu-sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
     "swish": F.silu,
     "swiglu": F.silu,
 }
@@ -165,8 +168,8 @@ class RootMeanSquareNorm(nn.RMSNorm):
 def normalisation(config: TransformerConfig) -> nn.Module:
     """Make the norm that the settings name, over the width."""
     if config.normalisation == "rms":
-        return RootMeanSquareNorm(config.width, eps=1e-5)
-    return LayerNorm(config.width)
+        return RootMeanSquareNorm(config.width, eps=config.norm_epsilon)
+    return LayerNorm(config.width, eps=config.norm_epsilon)
 
 
 class Sublayer(nn.Module):

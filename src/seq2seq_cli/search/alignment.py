@@ -15,14 +15,14 @@ def attention_to_source(
 ) -> Tensor:
     """Compute the attention to (B, S) ids when models predict what follows targets (B, T).
 
-    Targets begin with BOS. Returns (B, T, S), the mean over models, layers and heads. Raises
-    InputError for models without attention to the source.
+    Targets begin with BOS. Returns (B, T, S), the mean over models, layers and heads, of those that
+    align words. Raises InputError for models without attention to the source.
     """
     total = torch.zeros((), device=source.device)
     count = 0
     for model in models:
         check_attends_to_source(model.config, "word alignment")
-        with capture_attention(model) as captured:
+        with capture_attention(model, aligning=True) as captured:
             model(source, target)
         for calls in captured:
             total = total + torch.cat(calls, dim=2).float().mean(dim=1)

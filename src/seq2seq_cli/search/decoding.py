@@ -91,7 +91,7 @@ class Decoding:
         for i, model in enumerate(self._models):
             inputs = tokens[:, None], self._states[i], self._memories[i]
             if self._predictor.captures_attention:
-                with capture_attention(model) as captured:
+                with capture_attention(model, aligning=True) as captured:
                     own, state = model.decode(*inputs)
                 # (B, H, K, S) of each layer, which is called once
                 attention += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in captured]

@@ -84,7 +84,8 @@ class Predictor(ABC):
         """Compute where models look in a source when they predict what follows each target token.
 
         Targets begin with BOS. Returns (T, S) for each pair, the mean over models, layers and
-        heads. Raises InputError for models without attention to the source.
+        heads, of those that align words by the settings of a model. Raises InputError for models
+        without attention to the source.
         """
 
     @abstractmethod

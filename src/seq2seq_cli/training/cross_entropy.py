@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd import products
-from seq2seq_cli.symbols import PAD
+from seq2seq_cli.symbols import NEVER, PAD, UNK
 
 CHUNK_BYTES = 64 << 20  # of logits held at a time
 
@@ -28,6 +28,7 @@ class _FusedCrossEntropy(torch.autograd.Function):
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,
+        bias: Tensor | None,
         target: Tensor,
         smoothing: float,
         needs_gradient: bool,
@@ -38,8 +39,9 @@ class _FusedCrossEntropy(torch.autograd.Function):
         padded = F.pad(hidden, (0, 0, 0, -rows % products.FEW_ROWS))
         losses = torch.zeros(2, dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(padded) if needs_gradient else None
-        projection = autograd.OutputProjection(weight, padded)
+        projection = autograd.OutputProjection(weight, bias, padded)
         grad_weight: Tensor | None = None
+        grad_bias = torch.zeros_like(bias) if bias is not None and needs_gradient else None
         for start in range(0, rows, chunk):
             tokens, gold = padded[start : start + chunk], target[start : start + chunk]
             logits = projection.logits(tokens, logits_buffer(len(tokens), size, hidden))
@@ -47,7 +49,9 @@ class _FusedCrossEntropy(torch.autograd.Function):
             losses += chunk_losses
             if grad_hidden is not None:
                 projection.grad_hidden(grad_logits, out=grad_hidden[start : start + chunk])
-                chunk_grad = projection.grad_weight(grad_logits, tokens)
+                chunk_grad, chunk_grad_bias = projection.weight_gradients(grad_logits, tokens)
+                if grad_bias is not None and chunk_grad_bias is not None:
+                    grad_bias += chunk_grad_bias
                 if grad_weight is None:
                     grad_weight = chunk_grad.to(weight.dtype)
                 else:  # in float32, so that the sum over chunks stays exact
@@ -57,15 +61,19 @@ class _FusedCrossEntropy(torch.autograd.Function):
                 grad_weight = torch.zeros_like(weight)
             grad_hidden = grad_hidden[:rows]
         total, uniform = losses
-        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         ctx.mark_non_differentiable(total)
         return (1 - smoothing) * total + smoothing * uniform, total
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        grad_hidden, grad_weight = ctx.saved_tensors
+    def backward(
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None, None, None, None]:
+        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
         scale = grad_outputs[0]  # in place: autograd itself refuses a second backward pass
-        return grad_hidden.mul_(scale), grad_weight.mul_(scale), None, None, None
+        if grad_bias is not None:
+            grad_bias.mul_(scale)
+        return grad_hidden.mul_(scale), grad_weight.mul_(scale), grad_bias, None, None, None
 
 
 def logits_buffer(rows: int, columns: int, like: Tensor) -> Tensor:
@@ -85,31 +93,58 @@ def _buffer(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def cross_entropy(
-    hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    smoothing: float = 0.0,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The loss of predicting `target`, summed over all tokens that are not PAD, in nats.
 
-    Hidden states (B, T, D), or (tokens, D) of those tokens alone; output weights (V, D), target ids
-    (B, T). Returns the label-smoothed loss (Szegedy 2016), which has gradients, and the plain
-    negative log-likelihood, which has none.
+    Hidden states (B, T, D), or (tokens, D) of those tokens alone; output weights (V, D) and bias
+    (V,), target ids (B, T). Returns the label-smoothed loss (Szegedy 2016), which has gradients,
+    and the plain negative log-likelihood, which has none. For pieces that the bias rules out see
+    `possible_outputs`.
     """
     real = target != PAD
     if hidden.dim() == 3:
         hidden = hidden[real]
+    weight, bias, gold = possible_outputs(weight, bias, target[real])
     return cast(
         tuple[Tensor, Tensor],
         _FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden, weight, target[real], smoothing, torch.is_grad_enabled()
+            hidden, weight, bias, gold, smoothing, torch.is_grad_enabled()
         ),
     )
 
 
+def possible_outputs(
+    weight: Tensor, bias: Tensor | None, gold: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Leave out the pieces that the bias (V,) rules out, which a model has as UNK.
+
+    They would get a share of label smoothing, and an infinite loss where they are the gold piece.
+    Returns the weights and the bias of the others, and the gold pieces (any,) numbered among
+    these.
+    """
+    if bias is None or not (ruled_out := bias.detach() <= NEVER / 2).any():
+        return weight, bias, gold
+    (possible,) = torch.where(~ruled_out)
+    numbers = (~ruled_out).cumsum(0) - 1
+    numbers = torch.where(ruled_out, numbers[UNK], numbers)
+    return weight.index_select(0, possible), bias.index_select(0, possible), numbers[gold]
+
+
 def plain_cross_entropy(
-    hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    smoothing: float = 0.0,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """The same smoothed loss by PyTorch's own functions: what `cross_entropy` is tested against."""
     return F.cross_entropy(
-        (hidden @ weight.t()).flatten(0, 1).float(),
+        F.linear(hidden, weight, bias).flatten(0, 1).float(),
         target.flatten(),
         ignore_index=PAD,
         label_smoothing=smoothing,

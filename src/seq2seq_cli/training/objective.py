@@ -33,11 +33,12 @@ class Objective:
         config, passes = self.config, self._passes(model)
         computed = [self._hidden(model, batch, repeats) for repeats in passes]
         hidden = computed[0][0] if len(computed) == 1 else torch.cat([each for each, _ in computed])
-        predicted, weight = batch.target[:, 1:], model.output.weight
+        predicted, smoothing = batch.target[:, 1:], config.label_smoothing
+        weight, bias = model.output.weight, model.output.bias
         if config.r_drop:
-            loss, plain = r_drop(hidden, weight, predicted, config.label_smoothing, config.r_drop)
+            loss, plain = r_drop(hidden, weight, predicted, smoothing, config.r_drop, bias)
         else:
-            loss, plain = cross_entropy(hidden, weight, predicted, config.label_smoothing)
+            loss, plain = cross_entropy(hidden, weight, predicted, smoothing, bias)
         if batch.alignment is not None:
             for repeats, (_, captured) in zip(passes, computed, strict=True):
                 alignment = batch.alignment.repeat(repeats, 1, 1) / sum(passes)
@@ -69,17 +70,17 @@ class Objective:
         with autocast(source.device, self.precision):
             if batch.alignment is None:
                 return model.hidden(source, read), []
-            with capture_attention(model) as captured:
+            with capture_attention(model, aligning=True) as captured:
                 return model.hidden(source, read), captured
 
 
 def misalignment(captured: list[list[Tensor]], alignment: Tensor) -> Tensor:
     """How far attention is from a given alignment: their cross-entropy in nats (Chen et al. 2016).
 
-    Attention is the mean of all heads and layers, as `attention_to_source` reads it; `captured` are
-    the weights (B, H, Q, S) of each layer, call by call. alignment (B, T, S): what share of each
-    target token comes from each source token, zero for what is linked to nothing, and so not asked
-    of attention.
+    Attention is the mean of heads and layers, as `attention_to_source` reads it; `captured` are the
+    weights (B, H, Q, S) of each layer that aligns words, call by call. alignment (B, T, S): what
+    share of each target token comes from each source token, zero for what is linked to nothing, and
+    so not asked of attention.
     """
     layers = [torch.cat(calls, dim=2).float().mean(dim=1) for calls in captured if calls]
     if not layers:  # all were left out by layer dropout

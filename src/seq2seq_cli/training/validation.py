@@ -111,5 +111,6 @@ def mean_loss(model: TranslationModel, pairs: TokenPairs, batch_tokens: int) -> 
         batch = pairs.batch(order[rows]).to(device)
         tokens += batch.target_tokens()
         hidden = model(batch.source, batch.target[:, :-1])
-        total += float(cross_entropy(hidden, model.output.weight, batch.target[:, 1:])[1])
+        output, predicted = model.output, batch.target[:, 1:]
+        total += float(cross_entropy(hidden, output.weight, predicted, bias=output.bias)[1])
     return total / tokens if tokens else math.nan

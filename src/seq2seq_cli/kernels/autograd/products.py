@@ -121,13 +121,13 @@ def product_over_rows(x: Tensor, y: Tensor) -> Tensor:
 
 
 class OutputProjection:
-    """The product of hidden states (rows, D) with the output weights (V, D), and its gradients.
+    """Hidden states (rows, D) times the output weights (V, D) plus a bias (V,), and its gradients.
 
     The number of rows is a multiple of FEW_ROWS.
     """
 
-    def __init__(self, weight: Tensor, hidden: Tensor) -> None:
-        self.weight = weight
+    def __init__(self, weight: Tensor, bias: Tensor | None, hidden: Tensor) -> None:
+        self.weight, self.bias = weight, bias
         self.dtype = hidden.dtype
         self.in_kernel = engine(hidden, products=(weight.size(1),)) == "kernel"
 
@@ -139,15 +139,17 @@ class OutputProjection:
     def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
         """Write the logits (rows, V)."""
         if not self.in_kernel:
-            return torch.mm(hidden, self.rounded.t(), out=out)
-        return training.linear(hidden, self.weight, None, out=out)
+            bias = None if self.bias is None else self.bias.to(self.dtype)
+            return _product(hidden, self.rounded.t(), bias, out=out)
+        return training.linear(hidden, self.weight, self.bias, out=out)
 
     def grad_hidden(self, grad_logits: Tensor, out: Tensor | None = None) -> Tensor:
         """The gradient of the hidden states (rows, D), from that of the logits (rows, V)."""
         return torch.mm(grad_logits, self.rounded, out=out)
 
-    def grad_weight(self, grad_logits: Tensor, hidden: Tensor) -> Tensor:
-        """The gradient of the weights (V, D), in float32 or the dtype of the hidden states."""
+    def weight_gradients(self, grad_logits: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The gradients of the weights (V, D), in float32 or as the hidden states, and the bias."""
+        biased = self.bias is not None
         if not self.in_kernel:
-            return grad_logits.t() @ hidden
-        return training.linear_grad_weight(grad_logits, hidden)[0]
+            return grad_logits.t() @ hidden, _column_sums(grad_logits) if biased else None
+        return training.linear_grad_weight(grad_logits, hidden, biased=biased)
