@@ -23,6 +23,7 @@ from seq2seq_cli.models import (
     TranslationModel,
     Vocabulary,
     build,
+    model_config,
     reorder_state,
 )
 from seq2seq_cli.models.kv_cache import Cache
@@ -324,3 +325,25 @@ def test_dropout_changes_nothing_in_evaluation_or_at_probability_zero() -> None:
     x = torch.randn(3, 5)
     assert Dropout(0.5).eval()(x) is x
     assert Dropout(0.0)(x) is x
+
+
+@pytest.mark.parametrize("tie_output", [True, False])
+def test_a_decoder_that_starts_from_zeros_does_so_after_training(tie_output: bool) -> None:
+    config = model_config(
+        {"architecture": "transformer", "width": 8, "heads": 2, "feed_forward": 8}
+        | {"zero_start": True, "tie_output": tie_output, "output_bias": True}
+    )
+    model = build(config, Vocabulary(9, 9, joint=True)).train()
+    before = model.target_embedding.weight.detach().clone()
+    corpus = [([4, 5, 6], [5, 6]), ([7], [8, 4])]
+    batch = Batch(sources(corpus), targets(corpus), None)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        for _ in range(2):  # gradients of micro-batches are summed
+            loss, _ = Objective(TrainingConfig(), torch.float32)(model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    weight = model.target_embedding.weight
+    assert not weight[BOS].any()
+    assert (weight[[4, 5]] != before[[4, 5]]).any(dim=1).all()

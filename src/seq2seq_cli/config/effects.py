@@ -160,6 +160,7 @@ TRAIN = Effects(
             "model.activation",
             "model.scale_embeddings",
             "model.embedding_norm",
+            "model.zero_start",
             "model.positions",
             "model.decoder_attention",
             "model.alignment_layer",

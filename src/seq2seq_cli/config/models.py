@@ -287,6 +287,9 @@ class TransformerConfig(ModelConfig):
     embedding_norm: bool = False
     """Whether the sum of embedding and position is normalised, on each side by itself."""
 
+    zero_start: bool = False
+    """Whether the decoder starts from zeros, as in Marian: the vector of <s> stays zero."""
+
     positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
     """How positions are encoded.
 

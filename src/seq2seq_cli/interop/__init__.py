@@ -3,6 +3,7 @@
 - `foreign_model`: a model of another engine, as readers hand it on
 - `ctranslate2_readme`: the README of a CTranslate2 model
 - `ctranslate2`: runs as CTranslate2 models
+- `npz`: NumPy's files of several arrays, without pickles
 - `marian_options`: the options that describe a model to Marian
 - `marian_weights`: Marian's names and layouts of weights, which Firefox's models have too
 - `formats`: the formats, in the order in which they are recognised

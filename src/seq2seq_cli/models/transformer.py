@@ -33,6 +33,7 @@ from seq2seq_cli.models.transformer_layers import (
     normalisation,
     scale_weights,
 )
+from seq2seq_cli.symbols import BOS
 
 Side = Literal["source", "target"]
 
@@ -67,6 +68,20 @@ class Transformer(TranslationModel):
         self.encoder_norm = normalisation(config) if pre else nn.Identity()
         self.decoder_norm = normalisation(config) if pre else nn.Identity()
         self._initialise(Scaling.of(config))
+        if config.zero_start:
+            self._keep_start_at_zero()
+
+    def _keep_start_at_zero(self) -> None:
+        """Let the decoder start from zeros: no gradient reaches the vector of BOS."""
+        weight = self.target_embedding.weight
+        with torch.no_grad():
+            weight[BOS] = 0
+
+        def clear(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            parameter.grad[BOS] = 0
+
+        weight.register_post_accumulate_grad_hook(clear)  # type: ignore[no-untyped-call]
 
     def _initialise(self, scaling: Scaling) -> None:
         for name, parameter in self.named_parameters():
