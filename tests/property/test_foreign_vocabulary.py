@@ -319,3 +319,24 @@ def test_tokenizers_of_one_list_are_joint_with_two_segmentations(
     assert not Tokenizers.load(tmp_path, hashes, joint=False).is_joint
     with pytest.raises(InputError, match="different pieces"):
         Tokenizers(Tokenizer(models[0]), Tokenizer(models[1]), joint=True)
+
+
+def test_unknown_text_that_is_a_piece_of_the_other_side_has_its_id() -> None:
+    source, target = (_of_letters(letters) for letters in ("abcde", "abcdß"))
+    pieces = shuffled([*piece_names(source), *piece_names(target)], 3)
+    made = import_vocabularies(
+        *[vocabulary(pieces, model) for model in (source, target)], start=None, joint=True
+    )
+    lines = ["aßb", "ßß", "ß e", "eß", "e ß é", "abßcde ß"]
+    check_side(made, vocabulary(pieces, source), "source", lines)
+    assert "ß" in made.source.encode_as_pieces("aßb")
+    assert "ß" not in made.source.encode_as_pieces("aßßb")  # one run of unknown text
+
+
+def _of_letters(letters: str) -> bytes:
+    draw, model = random.Random(1), io.BytesIO()
+    lines = [" ".join("".join(draw.choices(letters, k=3)) for _ in range(9)) for _ in range(300)]
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=model, vocab_size=30, minloglevel=4
+    )
+    return model.getvalue()

@@ -68,7 +68,7 @@ def with_symbols_in_front(model: bytes, found: Mapping[int, int], unk_surface: s
     front = []
     for symbol, name in PIECES.items():
         kind = UNKNOWN_TYPE if symbol == UNK else CONTROL_TYPE
-        piece = length_delimited(TEXT_FIELD, name.encode()) + _number(TYPE_FIELD, kind)
+        piece = length_delimited(TEXT_FIELD, name.encode()) + number_field(TYPE_FIELD, kind)
         front.append(length_delimited(PIECE_FIELD, piece))
     # Names are unique: another piece with the name of a symbol makes way for it.
     rest = [pieces[number] for number in others if texts[number] not in PIECES.values()]
@@ -100,7 +100,7 @@ class ModelPiece:
     def of(cls, text: str, kind: int) -> "ModelPiece":
         """A piece whose score does not matter."""
         return cls(
-            text, kind, length_delimited(TEXT_FIELD, text.encode()) + _number(TYPE_FIELD, kind)
+            text, kind, length_delimited(TEXT_FIELD, text.encode()) + number_field(TYPE_FIELD, kind)
         )
 
     @property
@@ -167,14 +167,14 @@ def with_symbols(
     replaced = {*ID_FIELDS.values(), *NAME_FIELDS.values(), UNK_SURFACE_FIELD}
     parts = [raw for number, raw in raw_fields(content) if number not in replaced]
     for symbol in PIECES:
-        parts.append(_number(ID_FIELDS[symbol], ids.get(symbol, NO_ID)))
+        parts.append(number_field(ID_FIELDS[symbol], ids.get(symbol, NO_ID)))
         if symbol in ids:
             parts.append(length_delimited(NAME_FIELDS[symbol], names[symbol].encode()))
     parts.append(length_delimited(UNK_SURFACE_FIELD, unk_surface.encode()))
     return length_delimited(TRAINER_FIELD, b"".join(parts))
 
 
-def _number(field: int, value: int) -> bytes:
+def number_field(field: int, value: int) -> bytes:
     """A field of a message that holds a whole number, 0 or more."""
     return _to_varint(field << 3) + _to_varint(value)
 

@@ -18,7 +18,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
@@ -34,6 +34,7 @@ from seq2seq_cli.tokenization.protobuf import (
     TRAINER_FIELD,
     forms,
     message_fields,
+    model_pieces,
     model_type,
     piece_offsets,
     piece_types,
@@ -41,7 +42,14 @@ from seq2seq_cli.tokenization.protobuf import (
     with_symbols_in_front,
 )
 from seq2seq_cli.tokenization.subwords import MergeSampler, UnigramSampler, WordSampler
-from seq2seq_cli.tokenization.text_form import CONTROL, ForeignForm, Side, TextForm, form_from_json
+from seq2seq_cli.tokenization.text_form import (
+    CONTROL,
+    ForeignForm,
+    Side,
+    TextForm,
+    VerbatimForm,
+    form_from_json,
+)
 
 UNKNOWN = "⁇"  # how decoded text shows UNK
 VOCABULARY_SIZE = "vocabulary_size"  # of imported models, beside what they say about their text
@@ -205,10 +213,33 @@ class Tokenizer:
             ids = [self._processor.Encode(line) for line in cleaned]
         else:
             ids = self._processor.Encode(cleaned, num_threads=threads or -1)
+        if self._absent:
+            ids = [self._with_absent(*each) for each in zip(cleaned, ids, strict=True)]
         if self._has_more_pieces:
             size = len(self)
             ids = [[each if each < size else symbols.UNK for each in line] for line in ids]
         return ids
+
+    def _with_absent(self, line: str, ids: list[int]) -> list[int]:
+        """The ids of a line, with those of absent pieces where just their text is unknown.
+
+        An engine that looks pieces up in a list finds them there, whichever side they are from.
+        """
+        if symbols.UNK not in ids:
+            return ids
+        pieces = self._processor.Encode(line, out_type=str)
+        return [
+            self._absent.get(piece, number) if number == symbols.UNK else number
+            for piece, number in zip(pieces, ids, strict=True)
+        ]
+
+    @cached_property
+    def _absent(self) -> dict[str, int]:
+        """The ids of pieces that the model of this side never cuts text into, by their text."""
+        if not isinstance(self.form, VerbatimForm):
+            return {}
+        pieces = islice(model_pieces(self.model), len(self))
+        return {self.vocabulary[n]: n for n, piece in enumerate(pieces) if piece.is_absent}
 
     def spans(self, line: str) -> list[Span]:
         """Where the text of each id of `encode([line])` is in the line, in characters.
