@@ -5,60 +5,18 @@ folder of it. Weights are read one at a time, when they are written, so that onl
 beside the mapped file.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
-
-import numpy as np
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import TransformerConfig
-from seq2seq_cli.config.shapes import Shape
-from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.padding import Ids
+from seq2seq_cli.runs.arrays import widened
 from seq2seq_cli.runs.origin import Origin
+from seq2seq_cli.runs.stored_weights import StoredWeight, WeightType
 from seq2seq_cli.runs.tokenizers import Tokenizers
 
-WeightType: TypeAlias = Literal["F32", "F16", "BF16"]  # as safetensors calls them
-
-# numpy has no bfloat16: the bits of such numbers are passed on as they are.
-NUMPY_TYPES: Mapping[WeightType, type[np.generic]] = {
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": np.uint16,
-}
-
-
-@dataclass(frozen=True)
-class StoredWeight:
-    """A weight that is read when it is asked for.
-
-    `read` returns an array of `shape`, of the type that `NUMPY_TYPES` names. It is called once, and
-    its result is dropped before the next weight is read.
-    """
-
-    shape: Shape
-    dtype: WeightType
-    read: Callable[[], Array]
-
-    @classmethod
-    def of(cls, array: Array) -> "StoredWeight":
-        """A weight that is in memory, or a view into a mapped file: float32 or float16."""
-        dtype: WeightType = "F16" if array.dtype == np.float16 else "F32"
-        return cls(array.shape, dtype, lambda: array.astype(NUMPY_TYPES[dtype], copy=False))
-
-    @property
-    def bytes(self) -> int:
-        """The size of its numbers."""
-        return math.prod(self.shape) * np.dtype(NUMPY_TYPES[self.dtype]).itemsize
-
-
-def widened(array: Array) -> Array:
-    """The numbers of a stored weight (float32, float16, or the bits of bfloat16) as float32."""
-    if array.dtype == np.uint16:
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float32, copy=False)
+__all__ = ["ForeignModel", "StoredWeight", "WeightType", "widened"]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ To read it, begin with `layout` and `run_folder`.
 - `layout`: what lies where in a run folder
 - `lock`: only one training writes into a run folder
 - `arrays`: weights of safetensors files, mapped and checked
+- `stored_weights`: weights that are read when they are written
 - `tensors`: safetensors files that carry their hash, from and to PyTorch
 - `metrics`: metrics.jsonl, the record of training
 - `checkpoints`: the state of training, and weights saved to be averaged

@@ -22,7 +22,14 @@ from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.text import replace_file
 
 LABEL = "seq2seq"  # the one metadata entry of our files, JSON
-TYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "U8": np.uint8}
+TYPES = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": np.uint16,  # numpy has no bfloat16; no other numbers are uint16
+    "I64": np.int64,
+    "I32": np.int32,
+    "U8": np.uint8,
+}
 
 PIECE_BYTES = 1 << 20  # of a file, read at a time
 
@@ -47,12 +54,38 @@ def _bytes_of(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}
 
 
-class MappedArrays(dict[str, Array]):
-    """Arrays by name that lie in a mapped file, read-only."""
+def widened(array: Array) -> Array:
+    """Float16 and bfloat16, the latter as bits in uint16, as float32; other arrays as they are."""
+    if array.dtype == np.uint16:
+        wide = array.astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
-    def __init__(self, arrays: Mapping[str, Array], mapping: mmap.mmap) -> None:
-        super().__init__(arrays)
+
+class MappedArrays(Mapping[str, Array]):
+    """Arrays by name that lie in a mapped file, read-only.
+
+    Those of 16 bits are widened to float32 each time they are asked for; `stored` has them as they
+    are in the file.
+    """
+
+    def __init__(self, stored: Mapping[str, Array], mapping: mmap.mmap) -> None:
+        self.stored = stored
         self._mapping = mapping
+
+    def __getitem__(self, name: str) -> Array:
+        return widened(self.stored[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes of all arrays; nothing is read."""
+        return {name: array.shape for name, array in self.stored.items()}
 
     def release(self) -> None:
         """Give back the memory of what was read; what is read again comes from the file."""
@@ -69,12 +102,12 @@ def load_arrays(path: Path) -> tuple[MappedArrays, dict[str, Any]]:
     with opened(path, "numpy") as (file, stream):
         label = label_of(file, path)
         arrays, places = _mapped(stream, path)
-        if _digest_of_file(stream, places) != label["sha256"]:
+        if digest_of_file(stream, places) != label["sha256"]:
             raise InputError(damaged(path))
     return arrays, label
 
 
-def _digest_of_file(stream: BufferedReader, places: Mapping[str, tuple[int, int]]) -> str:
+def digest_of_file(stream: BufferedReader, places: Mapping[str, tuple[int, int]]) -> str:
     """As `digest`, for tensors at these places of a file: first byte and count.
 
     They are read in pieces, since pages of a mapping would count as memory of the process.

@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import MODEL_CONFIGS, ModelConfig, Vocabulary, model_config
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import (
     Section,
     Table,
@@ -31,6 +32,7 @@ from seq2seq_cli.runs.layout import (
     TARGET_TOKENIZER,
     check_run_folder,
 )
+from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.text import replace_file
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ TOKENIZERS_OF_BEFORE = {
     "target_normalization": "nmt_nfkc",
     "byte_fallback": "off",
 }
-RECORDED = ("vocabulary", "sha256", "corpus")  # sections of config.toml that are not settings
+# Sections of config.toml that are not settings; those from "corpus" on may be missing.
+RECORDED = ("vocabulary", "sha256", "corpus", "origin", "search")
 ONE_SENTENCE = 0.05  # lines are of one sentence if fewer than this share have several
 
 
@@ -126,6 +129,22 @@ class CorpusFacts(Section):
         return self.several_sentences < ONE_SENTENCE and not data.join_sentences
 
 
+@dataclass(frozen=True)
+class RunFacts:
+    """What config.toml records of a run beside its settings and tokenizers."""
+
+    corpus: CorpusFacts | None = None  # runs from before it was recorded have none
+    origin: Origin | None = None  # of an imported run
+    # How to translate unless told otherwise: options of `SearchOptions`, as its author chose them.
+    search: Table = field(default_factory=dict)
+
+    def tables(self) -> dict[str, Table]:
+        """The facts as the sections of a TOML file."""
+        found = {"corpus": self.corpus, "origin": self.origin}
+        tables = {name: dataclasses.asdict(each) for name, each in found.items() if each}
+        return tables | ({"search": self.search} if self.search else {})
+
+
 def _check_sections_of_keys(tables: Mapping[str, Table]) -> None:
     """Raise InputError for a setting that only other sections have, and name those."""
     for section, table in tables.items():
@@ -143,20 +162,13 @@ class ConfigFile:
         self.folder = folder
         self.path = folder / RUN_CONFIG
 
-    def write(
-        self, config: RunConfig, tokenizers: "Tokenizers", corpus: CorpusFacts | None
-    ) -> None:
-        """Write the settings, sizes and hashes of the tokenizers, and facts about the corpus.
-
-        Runs from before there were such facts have none.
-        """
+    def write(self, config: RunConfig, tokenizers: "Tokenizers", facts: RunFacts) -> None:
+        """Write the settings, sizes and hashes of the tokenizers, and facts about the run."""
         vocabulary = dataclasses.asdict(tokenizers.vocabulary)
         # File names as TOML keys are quoted, since they contain a dot.
         hashes = {f'"{name}"': each.sha256 for name, each in tokenizers.files().items()}
         recorded: dict[str, Table] = {"vocabulary": vocabulary, "sha256": hashes}
-        if corpus is not None:
-            recorded["corpus"] = dataclasses.asdict(corpus)
-        text = to_toml({**config.tables(), **recorded})
+        text = to_toml({**config.tables(), **recorded, **facts.tables()})
         replace_file(self.path, text.encode())
 
     def is_of_a_run(self) -> bool:
@@ -181,16 +193,19 @@ class ConfigFile:
                 require(key in table, f"vocabulary.{key} is missing")
             return settings_from(Vocabulary, "vocabulary", table)
 
-    def corpus(self) -> CorpusFacts | None:
-        """Read the facts about the corpus; None for a run from before they were recorded.
-
-        Raises InputError as `settings` does.
-        """
+    def facts(self) -> RunFacts:
+        """Read the facts about the run. Raises InputError as `settings` does."""
         tables = self._tables()
-        if "corpus" not in tables:
-            return None
         with self._named_in_errors():
-            return settings_from(CorpusFacts, "corpus", tables["corpus"])
+            search = tables.get("search", {})
+            settings_from(SearchOptions, "search", search)
+            return RunFacts(
+                settings_from(CorpusFacts, "corpus", tables["corpus"])
+                if "corpus" in tables
+                else None,
+                settings_from(Origin, "origin", tables["origin"]) if "origin" in tables else None,
+                search,
+            )
 
     def hashes(self) -> dict[str, str]:
         """Read the SHA-256 of each tokenizer file. Raises InputError as `settings` does."""

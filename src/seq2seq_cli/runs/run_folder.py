@@ -31,7 +31,7 @@ from seq2seq_cli.runs.layout import (
 )
 from seq2seq_cli.runs.lock import locked
 from seq2seq_cli.runs.metrics import Metrics
-from seq2seq_cli.runs.run_config import ConfigFile, CorpusFacts, RunConfig
+from seq2seq_cli.runs.run_config import ConfigFile, RunConfig, RunFacts
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import PIECES
 from seq2seq_cli.text import Warn, replace_file
@@ -93,11 +93,11 @@ class RunFolder:
         """Whether there are weights but no checkpoint: an average, or what was left of a run."""
         return (self.path / WEIGHTS).is_file() and not self.checkpoints.exist()
 
-    def create(self, config: RunConfig, tokenizers: Tokenizers, corpus: CorpusFacts | None) -> None:
+    def create(self, config: RunConfig, tokenizers: Tokenizers, facts: RunFacts) -> None:
         """Begin a run. The settings, which make it a run folder, are written last."""
         self.path.mkdir(parents=True, exist_ok=True)
         tokenizers.save(self.path)
-        self.config.write(config, tokenizers, corpus)
+        self.config.write(config, tokenizers, facts)
 
     def clear(self) -> None:
         """Remove all that a run wrote here, and nothing else.
@@ -149,11 +149,7 @@ class RunFolder:
                 "or the file was lost"
             )
         arrays, label = load_arrays(path)
-        check_shapes(
-            {name: array.shape for name, array in arrays.items()},
-            weight_shapes(config, vocabulary),
-            path,
-        )
+        check_shapes(arrays.shapes(), weight_shapes(config, vocabulary), path)
         check_trained_settings(config, label, path)
         return PlainModel(config, vocabulary, arrays, arrays.release), label["sha256"]
 

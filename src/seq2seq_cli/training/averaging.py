@@ -225,7 +225,7 @@ def _with_same_shapes(files: Sequence[Path]) -> Iterable[Weights]:
 
 def _write(run: RunFolder, like: RunFolder, weights: Weights, files: Sequence[Path]) -> None:
     """Write a run folder to translate with; metrics.jsonl names the averaged files."""
-    run.create(like.load_config(), like.load_tokenizers(), like.config.corpus())
+    run.create(like.load_config(), like.load_tokenizers(), like.config.facts())
     run.metrics.append({"kind": "average", "weights": [str(file) for file in files]})
     if (like.path / SHORTLIST).is_file():
         run.save_shortlist(*like.load_shortlist(like.config.vocabulary()))

@@ -1,7 +1,7 @@
 """Training that begins with the weights of another run, whatever its vocabulary."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel
 from seq2seq_cli.runs.layout import WEIGHTS
+from seq2seq_cli.runs.run_config import RunFacts
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import read_label
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -40,6 +41,12 @@ class PretrainedRun:
         path = self.run.path / WEIGHTS
         require(path.is_file(), f"{path} is missing: that run has not been validated yet")
         return str(read_label(path)["sha256"])
+
+    def inherited_facts(self) -> RunFacts:
+        """What a run that begins with this one records of it: its origin, licence and search."""
+        facts = self.run.config.facts()
+        origin = facts.origin and replace(facts.origin, verified="")  # its weights change
+        return RunFacts(origin=origin, search=facts.search)
 
     def check(self, expected: str, sha256: str) -> None:
         """Raise InputError if its weights, of this hash, are not the expected ones, if any are."""

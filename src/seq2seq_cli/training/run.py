@@ -21,7 +21,7 @@ from seq2seq_cli.evaluation.metrics import (
 )
 from seq2seq_cli.kernels.library import build_in_use, library
 from seq2seq_cli.models import TranslationModel, build
-from seq2seq_cli.runs.run_config import RunConfig
+from seq2seq_cli.runs.run_config import RunConfig, RunFacts
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import SearchOptions
@@ -227,11 +227,12 @@ def open_run(plan: RunPlan, data: PreparedData) -> None:
     run, config, tokenizers = plan.run, plan.config, data.tokenizers
     if plan.is_resumed:
         run.unfinish()
-        run.config.write(config, tokenizers, run.config.corpus())
+        run.config.write(config, tokenizers, run.config.facts())
         return
     run.clear()
     save_shortlist(run, data.first, tokenizers)  # before the settings: a kill leaves no run without
-    run.create(config, tokenizers, data.corpus)
+    facts = RunFacts() if plan.pretrained is None else plan.pretrained.inherited_facts()
+    run.create(config, tokenizers, replace(facts, corpus=data.corpus))
 
 
 def save_shortlist(run: RunFolder, pairs: TokenPairs, tokenizers: Tokenizers) -> None:

@@ -108,7 +108,7 @@ def splits_sentences(runs: Sequence[RunFolder], how: SplitSentences) -> bool:
     With "auto" they are if a run was trained on lines of one sentence. Runs from before this was
     recorded are never split.
     """
-    facts = [(run.config.corpus(), run.load_config().data) for run in runs]
+    facts = [(run.config.facts().corpus, run.load_config().data) for run in runs]
     return how == "on" or (
         how == "auto"
         and any(corpus is not None and corpus.has_single_sentences(data) for corpus, data in facts)

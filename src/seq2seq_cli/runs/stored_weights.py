@@ -1,0 +1,135 @@
+"""Weights that are read when they are written, so that a model need not fit into memory."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias, cast
+
+import numpy as np
+
+from seq2seq_cli.config.shapes import Shape
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.kernels.arrays import Array
+from seq2seq_cli.runs.arrays import LABEL, digest_of_file
+from seq2seq_cli.text import sync_directory
+
+WeightType: TypeAlias = Literal["F32", "F16", "BF16"]  # as safetensors calls them
+
+# numpy has no bfloat16: the bits of such numbers are passed on as they are.
+NUMPY_TYPES: Mapping[WeightType, type[np.generic]] = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": np.uint16,
+}
+BLOCK_BYTES = 1 << 25  # of a weight, in memory at a time if its rows can be read one by one
+NO_HASH = "0" * 64  # stands in the file until the weights are written
+
+
+@dataclass(frozen=True)
+class StoredWeight:
+    """A weight that is read when it is written.
+
+    `read` returns an array of `shape`, of the type that `NUMPY_TYPES` names. It is called once, and
+    its result is dropped before the next weight is read. A weight that is too large to be in memory
+    as a whole, such as an embedding in another order, has `rows` too, which returns the rows from
+    the first up to but without the last.
+    """
+
+    shape: Shape
+    dtype: WeightType
+    read: Callable[[], Array]
+    rows: Callable[[int, int], Array] | None = None
+
+    @classmethod
+    def of(cls, array: Array) -> "StoredWeight":
+        """A weight that is in memory, or a view into a mapped file: float32 or float16."""
+        dtype: WeightType = "F16" if array.dtype == np.float16 else "F32"
+        return cls(array.shape, dtype, lambda: array.astype(NUMPY_TYPES[dtype], copy=False))
+
+    @property
+    def bytes(self) -> int:
+        """The size of its numbers."""
+        return math.prod(self.shape) * np.dtype(NUMPY_TYPES[self.dtype]).itemsize
+
+    def blocks(self) -> Iterator[Array]:
+        """The weight, some rows at a time if they can be read one by one."""
+        if self.rows is None:
+            yield self.read()
+            return
+        count = self.shape[0]
+        step = max(1, BLOCK_BYTES * count // max(1, self.bytes))
+        for first in range(0, count, step):
+            yield self.rows(first, min(first + step, count))
+
+
+def save_stored_weights(
+    path: Path, weights: Mapping[str, StoredWeight], model_settings: Mapping[str, Any]
+) -> None:
+    """Write weights one by one, in one step and labelled, as `tensors.save_tensors` does.
+
+    Raises InputError for a weight that is not finite.
+    """
+    # Numbers of four bytes come first, so that all are aligned.
+    names = sorted(weights, key=lambda name: (weights[name].dtype != "F32", name))
+    places: dict[str, tuple[int, int]] = {}  # first byte and count
+    end = 0
+    for name in names:
+        places[name] = end, weights[name].bytes
+        end += weights[name].bytes
+    label = json.dumps({"sha256": NO_HASH, "model": model_settings})
+    entries = {
+        name: {
+            "dtype": weights[name].dtype,
+            "shape": list(weights[name].shape),
+            "data_offsets": [first, first + count],
+        }
+        for name, (first, count) in places.items()
+    }
+    header = json.dumps({"__metadata__": {LABEL: label}, **entries}).encode()
+    header += b" " * (-len(header) % 8)
+    start = 8 + len(header)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("w+b") as stream:
+            stream.write(len(header).to_bytes(8, "little") + header)
+            for name in names:
+                _write(stream, name, weights[name])
+            stream.flush()
+            at = {name: (start + first, count) for name, (first, count) in places.items()}
+            digest = digest_of_file(cast(Any, stream), at)
+            stream.seek(8 + header.index(NO_HASH.encode()))
+            stream.write(digest.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def _write(stream: BinaryIO, name: str, weight: StoredWeight) -> None:
+    """Write the numbers of a weight. Raises InputError if one is NaN or infinite."""
+    written = 0
+    kind = np.dtype(NUMPY_TYPES[weight.dtype])
+    for block in weight.blocks():
+        assert block.dtype == kind, f"{name} is {block.dtype} instead of {kind}"
+        if not _is_finite(block):
+            raise InputError(f"{name} holds NaN or infinity: the weights are damaged")
+        written += block.nbytes
+        stream.write(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
+    assert written == weight.bytes, f"{name} has {written:,} bytes instead of {weight.bytes:,}"
+
+
+def _is_finite(block: Array) -> bool:
+    """Whether all numbers are finite; uint16 are the bits of bfloat16."""
+    if block.dtype == np.float32:
+        # A sum is finite only if all numbers are, and takes a fraction of the time.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(block.sum())) or bool(np.isfinite(block).all())
+    exponent = 0x7C00 if block.dtype == np.float16 else 0x7F80  # all ones: NaN or infinity
+    bits = np.ascontiguousarray(block).view(np.uint16)
+    return not bool(((bits & exponent) == exponent).any())
