@@ -28,8 +28,8 @@ from importlib import import_module
 import seq2seq_cli.training.run, seq2seq_cli.translation.translator
 from seq2seq_cli.cli.app import COMMANDS
 
-for name in COMMANDS:
-    import_module(f"seq2seq_cli.cli.{name}")
+for name, entry in COMMANDS.items():
+    import_module(f"seq2seq_cli.cli.{entry.function_of(name)}")
 
 def wait_for(child, connection):
     connection.send(child.to_bytes(4, "big"))

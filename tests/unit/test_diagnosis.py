@@ -10,10 +10,9 @@ from seq2seq_cli.training.diagnosis import (
     DataStatistics,
     SideStatistics,
     TrainingHistory,
-    TranslationStatistics,
     diagnose,
-    translation_statistics,
 )
+from seq2seq_cli.translation.faults import TranslationStatistics, translation_statistics
 
 SIDE = SideStatistics(
     unknown=0.0,

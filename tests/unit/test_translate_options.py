@@ -60,7 +60,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise LoadedError(settings)
 
     monkeypatch.setattr(Translator, "load", load)
-    (tmp_path / "config.toml").touch()
+    sections = ("data", "tokenizer", "model", "training", "vocabulary", "sha256")
+    (tmp_path / "config.toml").write_text("".join(f"[{section}]\n" for section in sections))
     return tmp_path
 
 
@@ -86,6 +87,17 @@ def written(values: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("values", [BEAM, SAMPLING], ids=["beam", "sampling"])
 def test_every_option_of_search_is_handed_on(values: dict[str, Any], run: Path) -> None:
     assert loaded(run, *written(values)).search == CommandLineSearch(**values)
+
+
+def test_an_imported_run_is_searched_as_by_its_author_unless_options_say_otherwise(
+    run: Path,
+) -> None:
+    with (run / "config.toml").open("a") as config:
+        config.write('[search]\nbeam = 6\nlength_penalty = "power"\nalpha = 0.6\n')
+    assert loaded(run).search == CommandLineSearch(beam=6, length_penalty="power", alpha=0.6)
+    given = ("--beam", "5", "--length-penalty", "gnmt")
+    assert loaded(run, *given).search == CommandLineSearch(beam=5)  # the penalty has its own alpha
+    assert loaded(run, "--sample").search == CommandLineSearch(sample=True)
 
 
 def test_every_setting_of_a_translator_is_handed_on(run: Path) -> None:

@@ -17,7 +17,9 @@ To read it, begin with `app`, then the file of a command.
 - `score`: seq2seq score
 - `inspect`: seq2seq inspect
 - `average`: seq2seq average
+- `import_run`: seq2seq import
 - `export`: seq2seq export
+- `push`: seq2seq push
 - `likelihood`: seq2seq likelihood
 - `translate`: seq2seq translate
 - `train`: seq2seq train

@@ -24,6 +24,11 @@ class Entry(NamedTuple):
     panel: str
     summary: str  # the first paragraph of its help
     kind: type[Command] = Command
+    module: str = ""  # and its function, where they cannot have the command's name
+
+    def function_of(self, name: str) -> str:
+        """The name of the module, and of the function in it, of the command with this name."""
+        return self.module or name
 
 
 COMMANDS = {
@@ -49,9 +54,15 @@ COMMANDS = {
     "average": Entry(
         OTHERS, "Average weights into a new run folder, to translate with (Vaswani 2017)."
     ),
+    "import": Entry(
+        OTHERS,
+        "Make a run of a model of another engine: OPUS-MT, Marian, Firefox, NLLB, CTranslate2.",
+        module="import_run",
+    ),
     "export": Entry(
         OTHERS, "Write a run in the format of another engine: CTranslate2, for Transformers."
     ),
+    "push": Entry(OTHERS, "Upload a run to the Hugging Face hub, from where `import` fetches it."),
     "tokenizer": Entry(OTHERS, "Train a tokenizer on text, and turn text into tokens and back."),
     "data": Entry(OTHERS, "Make corpora."),
     "presets": Entry(OTHERS, "List the presets, or print the settings of one, as TOML."),
@@ -64,13 +75,15 @@ COMMANDS = {
 
 def load(name: str) -> Any:
     """Import the module of a command; returns the command, or the group of commands."""
-    module, entry = import_module(f"seq2seq_cli.cli.{name}"), COMMANDS[name]
+    entry = COMMANDS[name]
+    function_name = entry.function_of(name)
+    module = import_module(f"seq2seq_cli.cli.{function_name}")
     holder = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
     holder.callback()(lambda: None)
     if isinstance(below := getattr(module, "app", None), typer.Typer):
         holder.add_typer(below, name=name, rich_help_panel=entry.panel)
     else:
-        function = getattr(module, name)
+        function = getattr(module, function_name)
         holder.command(name, rich_help_panel=entry.panel, cls=entry.kind)(function)
     command: Any = typer.main.get_command(holder)
     return command.commands[name]

@@ -1,7 +1,8 @@
 """Options that several commands share, and how their values are read."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -93,6 +94,26 @@ def warn_of_idle_options(context: typer.Context, effects: "Effects") -> None:
 
     for sentence in effects.sentences(given_options(context), context.params, write):
         console.warn(sentence)
+
+
+def author_search(context: typer.Context, run: Path) -> dict[str, Any]:
+    """The options of search that the author of an imported run chose and the user did not give.
+
+    Says once which they are.
+    """
+    from seq2seq_cli.runs.run_folder import RunFolder
+
+    author = RunFolder(run).config.facts().search
+    given = [name for name in author if _is_on_command_line(context, name)]
+    chosen = SearchOptions.author_choices(author, given, sample=bool(context.params["sample"]))
+    shown = [
+        CommandLineSearch.assignment(name, value)
+        for name, value in chosen.items()
+        if value != getattr(SearchOptions, name)
+    ]
+    if shown:
+        console.note(f"{run}: translated as its author does, with {' '.join(shown)}")
+    return chosen
 
 
 class CommandLineSearch(SearchOptions):

@@ -13,6 +13,7 @@ from seq2seq_cli.cli.options import (
     CommandLineSearch,
     DelimiterOption,
     EncodingOption,
+    author_search,
     note_slow,
     parse_weights,
     warn_of_idle_options,
@@ -311,8 +312,9 @@ def translate(
     alignments: Alignments = "if-possible" if format_ == "jsonl" else "off"
     if alignment is not None:
         alignments = "required"
+    options = {each.name: given[each.name] for each in fields(SearchOptions)}
     settings = TranslationSettings(
-        search=CommandLineSearch(**{each.name: given[each.name] for each in fields(SearchOptions)}),
+        search=CommandLineSearch(**options | author_search(context, runs[0])),
         weights=tuple(votes),
         target_language=target_language,
         split_sentences=split_sentences,

@@ -1,8 +1,9 @@
 """Options of search, and how much it does at a time."""
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from seq2seq_cli.config.settings import Section, require, setting
 
@@ -120,6 +121,18 @@ class SearchOptions(Section):
             self.length_penalty != "none" or self.alpha == 1.0,
             f"{written['alpha']} does nothing with {written['length_penalty']}; leave one out",
         )
+
+    @staticmethod
+    def author_choices(
+        author: Mapping[str, Any], given: Collection[str], *, sample: bool
+    ) -> dict[str, Any]:
+        """The options of a run's author that still hold beside those that a user has given."""
+        dropped = set(given)
+        if "length_penalty" in given:
+            dropped.add("alpha")  # it was chosen for another penalty
+        if sample:
+            dropped |= {"beam", "length_penalty", "alpha", "coverage_penalty"}
+        return {name: value for name, value in author.items() if name not in dropped}
 
     def length_penalty_for(self, length: int) -> float:
         """Compute what the log-probability of a hypothesis with this length is divided by."""

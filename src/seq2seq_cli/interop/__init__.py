@@ -6,5 +6,8 @@
 - `npz`: NumPy's files of several arrays, without pickles
 - `marian_options`: the options that describe a model to Marian
 - `marian_weights`: Marian's names and layouts of weights, which Firefox's models have too
+- `run_writer`: run folders from models of other engines
+- `archives`: unpacks zip archives of strangers
+- `hub`: the Hugging Face hub
 - `formats`: the formats, in the order in which they are recognised
 """

@@ -53,14 +53,14 @@ class Format:
     name: str
     module: str  # in this package
     title: str
-    hub_files: tuple[str, ...] = ()  # patterns of the files to download from the hub
+    engine: str = ""  # the package that translate_with_original needs
 
     def load(self) -> FormatModule:
         """Import the module."""
         return cast(FormatModule, import_module(f"seq2seq_cli.interop.{self.module}"))
 
 
-FORMATS: tuple[Format, ...] = ()  # an owner adds a row: Format("marian", "marian", "Marian (npz)")
+FORMATS: tuple[Format, ...] = ()  # as in Format("marian", "marian", "Marian (npz)", "pymarian")
 
 
 def format_named(name: str) -> Format:

@@ -2,11 +2,10 @@
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias, cast
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from seq2seq_cli.config.shapes import Shape
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.arrays import LABEL, digest_of_file
-from seq2seq_cli.text import sync_directory
+from seq2seq_cli.text import replacing_file
 
 WeightType: TypeAlias = Literal["F32", "F16", "BF16"]  # as safetensors calls them
 
@@ -91,24 +90,16 @@ def save_stored_weights(
     header = json.dumps({"__metadata__": {LABEL: label}, **entries}).encode()
     header += b" " * (-len(header) % 8)
     start = 8 + len(header)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w+b") as stream:
-            stream.write(len(header).to_bytes(8, "little") + header)
-            for name in names:
-                _write(stream, name, weights[name])
-            stream.flush()
+    with replacing_file(path) as stream:
+        stream.write(len(header).to_bytes(8, "little") + header)
+        for name in names:
+            _write(stream, name, weights[name])
+        stream.flush()
+        with Path(stream.name).open("rb") as written:
             at = {name: (start + first, count) for name, (first, count) in places.items()}
-            digest = digest_of_file(cast(Any, stream), at)
-            stream.seek(8 + header.index(NO_HASH.encode()))
-            stream.write(digest.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+            digest = digest_of_file(written, at)
+        stream.seek(8 + header.index(NO_HASH.encode()))
+        stream.write(digest.encode())
 
 
 def _write(stream: BinaryIO, name: str, weight: StoredWeight) -> None:

@@ -3,9 +3,10 @@
 Everything here is a pure function of figures and text. Shares are from 0 to 1.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from seq2seq_cli.translation.faults import TranslationStatistics
 
 RARE = 5  # a piece that comes less often than this in the rest of training is hardly known
 
@@ -31,36 +32,6 @@ DIVERGED = 2.0  # times the loss of token frequencies alone; random weights have
 # between updates 600 and 1,200; on the demo corpus itself it was 0.54 at BLEU 40.
 SETTLED = 0.88
 WORDS_ALONE = 0.9  # times the loss of token frequencies alone: a higher loss learned no more
-
-# The same four characters or more three times in a row, or one character six times.
-LOOP = re.compile(r"(.{4,60}?)\1{2,}|([^\s])\2{5,}")
-
-
-@dataclass(frozen=True)
-class TranslationStatistics:
-    """Faults in the translations of a text, as shares of its lines."""
-
-    repeated: float  # lines that repeat themselves in a loop
-    copied: float  # lines made of the words of their source
-
-
-def translation_statistics(
-    sources: Sequence[str], translations: Sequence[str]
-) -> TranslationStatistics:
-    """Count loops and copies in translations, line by line."""
-    count = max(1, len(translations))
-    pairs = zip(sources, translations, strict=True)
-    return TranslationStatistics(
-        # a loop of words ends with a space, a line does not
-        repeated=sum(bool(LOOP.search(f"{line} ")) for line in translations) / count,
-        copied=sum(_is_copied(source, line) for source, line in pairs) / count,
-    )
-
-
-def _is_copied(source: str, translation: str) -> bool:
-    """Whether a translation of three or more words has four of five words from its source."""
-    words, known = translation.lower().split(), set(source.lower().split())
-    return len(words) >= 3 and sum(word in known for word in words) >= 0.8 * len(words)
 
 
 @dataclass(frozen=True)

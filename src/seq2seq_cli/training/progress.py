@@ -11,8 +11,9 @@ from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.checkpoints import ReportSums, TrainingState
 from seq2seq_cli.runs.layout import REPORT_EVERY
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.training.diagnosis import Diagnosis, TranslationStatistics
+from seq2seq_cli.training.diagnosis import Diagnosis
 from seq2seq_cli.training.distributed import ProcessGroup
+from seq2seq_cli.translation.faults import TranslationStatistics
 
 REDRAW_EVERY = 1.0  # seconds between redraws of a live display
 LINE_EVERY = 30.0  # seconds between lines of a log; the first ones come sooner

@@ -21,10 +21,10 @@ from seq2seq_cli.training.diagnosis import (
     RARE,
     DataStatistics,
     SideStatistics,
-    translation_statistics,
 )
 from seq2seq_cli.training.progress import Validation
 from seq2seq_cli.translation import Translator
+from seq2seq_cli.translation.faults import translation_statistics
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,15 @@ are translated, begin with `translator`. The files:
 - `spelling`: the ways in which pieces spell a prefix that may end within a word
 - `copying`: copies unknown text into translations, by attention
 - `capitals`: lines in capitals, which most runs read letter by letter
+- `faults`: loops and copies, by which a damaged model is recognised
 - `summary`: warnings about lines that were translated, and about all of a text
 - `workers`: CPU threads, divided among workers that search side by side
 - `loading_in_torch`: models in PyTorch, where kernels do not serve
 - `loading`: run folders, several as an ensemble
 - `translator`: lines to translations
 - `likelihood`: how likely given translations are
+- `self_check`: whether an imported run translates
+- `importing`: models of other engines to run folders
 """
 
 from importlib import import_module

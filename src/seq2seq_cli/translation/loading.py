@@ -1,10 +1,11 @@
 """Loads run folders, several as an ensemble, for a translator."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.sentence_counts import source_language
 from seq2seq_cli.devices import check_torch, is_cpu
@@ -15,7 +16,7 @@ from seq2seq_cli.search.engine import EnginePredictor, engine_serves, unserved_o
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.translation.languages import check_language
-from seq2seq_cli.translation.settings import SplitSentences, TranslationSettings
+from seq2seq_cli.translation.settings import DEFAULT_SEARCH, SplitSentences, TranslationSettings
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class LoadedRuns:
 
     predictor: Predictor
     tokenizers: Tokenizers
+    settings: TranslationSettings  # with the search that an imported run asks for
     max_length: int  # source tokens that all models have learned to read
     aligns: bool
     source_language: str  # "": the script of a line decides
@@ -40,6 +42,7 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
     require(len(runs) > 0, "name at least one run folder to load")
     library()  # a missing build of the kernels is an error before there is work to lose
     folders = [RunFolder(run) for run in runs]
+    settings = with_author_search(folders[0], settings)
     max_length = min(folder.load_config().data.max_length for folder in folders)
     tokenizers = _shared_tokenizers(runs, folders)
     shortlist = None
@@ -62,12 +65,20 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
     return LoadedRuns(
         predictor,
         tokenizers,
+        settings,
         max_length,
         aligns,
         settings.source_language or next(filter(None, map(_source_language, folders)), ""),
         splits_sentences(folders, settings.split_sentences),
         why_no_kernels(predictor.configs, settings) if is_cpu(settings.device) else "",
     )
+
+
+def with_author_search(run: RunFolder, settings: TranslationSettings) -> TranslationSettings:
+    """The settings, with the search of a run's author unless they say how to search."""
+    if settings.search is not DEFAULT_SEARCH:
+        return settings
+    return replace(settings, search=SearchOptions(**run.config.facts().search))
 
 
 def make_predictor(

@@ -12,6 +12,8 @@ Unknown = Literal["copy", "keep"]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 SplitSentences = Literal["auto", "on", "off"]
 
+# Stands for the search of the author of an imported run, if it is this very object: options that
+# were given explicitly are taken as they are, also where they equal the defaults.
 DEFAULT_SEARCH = SearchOptions()
 
 
@@ -24,7 +26,8 @@ class TranslationSettings(Section):
     """
 
     search: SearchOptions = DEFAULT_SEARCH
-    """Beam, n-best, penalties, length limits, sampling."""
+    """Beam, n-best, penalties, length limits, sampling. Without any, an imported run translates
+    as its author's settings say."""
 
     weights: tuple[float, ...] = ()
     """A number above 0 for each run of an ensemble; empty: all runs have the same weight."""

@@ -84,7 +84,7 @@ class Translator:
             loaded.predictor,
             loaded.tokenizers,
             loaded.max_length,
-            settings,
+            loaded.settings,
             loaded.aligns,
             loaded.source_language,
             loaded.splits_sentences,

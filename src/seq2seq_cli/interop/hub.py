@@ -1,0 +1,111 @@
+"""Models from and to the Hugging Face hub, through its own library and cache."""
+
+import os
+import re
+from pathlib import Path
+
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.runs.layout import METRICS, RUN_CONFIG, SHORTLIST, TOKENIZERS, WEIGHTS
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+# All that any format needs. Pickled weights are fetched only where there are no others.
+NEEDED = (
+    *(RUN_CONFIG, WEIGHTS, SHORTLIST, METRICS, *TOKENIZERS),
+    *("config.json", "generation_config.json", "*.safetensors.index.json", "model*.safetensors"),
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "target_vocab.json"),
+    *("*.spm", "*.model", "vocab*", "*vocabulary*", "metadata.json"),
+    *("model.bin", "*.npz", "*.yml", "*.bin.gz", "*.bin.zst", "*intgemm*.bin"),
+    *("README.md", "LICENSE*"),
+)
+PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+PUSHED = (RUN_CONFIG, WEIGHTS, SHORTLIST, METRICS, *TOKENIZERS, "README.md")
+INSTALL = "the package huggingface_hub is not installed; pip install 'seq2seq-cli[hub]' installs it"
+
+
+def is_hub_name(source: str) -> bool:
+    """Whether a source that is no file or folder can be a name on the hub: OWNER/NAME."""
+    return NAME.fullmatch(source) is not None and ".." not in source
+
+
+def download(name: str, revision: str = "") -> tuple[Path, str]:
+    """Download the files of a model that are needed; returns their folder and the commit.
+
+    Interrupted downloads go on where they stopped. What is in the cache is not downloaded again,
+    and without a network, or with HF_HUB_OFFLINE=1, it is used as it is. Raises InputError, with
+    the reason, if the model cannot be had.
+    """
+    folder = _snapshot(name, revision, NEEDED)
+    has_weights = any(folder.glob("*.safetensors"))
+    if (folder / "config.json").is_file() and not has_weights and not _has_other_weights(folder):
+        folder = _snapshot(name, revision, (*NEEDED, *PICKLED))
+    return folder, folder.name
+
+
+def _has_other_weights(folder: Path) -> bool:
+    """Whether the weights of another engine are here."""
+    return any(next(folder.glob(pattern), None) for pattern in ("model.bin", "*.npz", "*.bin.*"))
+
+
+def _snapshot(name: str, revision: str, patterns: tuple[str, ...]) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise InputError(INSTALL) from None
+    try:
+        found = snapshot_download(name, revision=revision or None, allow_patterns=list(patterns))
+    except Exception as error:  # of several libraries, which differ between versions
+        raise InputError(_reason(name, revision, error)) from None
+    return Path(str(found))
+
+
+def _reason(name: str, revision: str, error: Exception) -> str:
+    """The message for what kept the hub from answering."""
+    kind, said = type(error).__name__, str(error).strip().partition("\n")[0]
+    at = f"{name}, revision {revision}" if revision else name
+    if kind == "RevisionNotFoundError":
+        return f"{name} has no revision {revision}; give a branch, a tag or a commit"
+    if kind == "GatedRepoError":
+        return (
+            f"{name} is only for those who have accepted its terms: accept them on its page, then "
+            "log in with `hf auth login`"
+        )
+    if kind == "RepositoryNotFoundError":
+        return (
+            f"{name}: no such file or folder, and the hub has no such model, or a private one; log "
+            "in with `hf auth login` for that"
+        )
+    if kind == "IncompleteSnapshotError":
+        return f"{at} is not complete in the cache, and the hub cannot be reached: {said}"
+    if kind == "LocalEntryNotFoundError":
+        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+        why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
+        return f"{at}: no such file or folder; {why}, and the model is not in the cache"
+    return f"{at} cannot be downloaded: {kind}: {said}"
+
+
+def upload(run: Path, name: str, *, private: bool = False) -> str:
+    """Upload the files of a run that translating needs; returns the address.
+
+    Raises InputError, with the reason, if the hub refuses.
+    """
+    try:
+        from huggingface_hub import HfApi
+    except ImportError:
+        raise InputError(INSTALL) from None
+    try:
+        hub = HfApi()
+        address = hub.create_repo(name, private=private, exist_ok=True)
+        hub.upload_folder(
+            repo_id=name,
+            folder_path=run,
+            allow_patterns=list(PUSHED),
+            commit_message="A run of seq2seq-cli",
+        )
+    except Exception as error:  # of several libraries, which differ between versions
+        said = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"{name}: the hub did not take the run: {type(error).__name__}: {said}; `hf auth "
+            "login` logs in"
+        ) from None
+    return str(address)

@@ -1,0 +1,111 @@
+"""Whether an imported run translates: two sentences, and a comparison with the original engine."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.kernels.library import library
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.translation.faults import has_loop, is_copied
+from seq2seq_cli.translation.settings import TranslationSettings
+from seq2seq_cli.translation.translator import Translator
+
+# Two plain sentences in languages that many models read; English for all others.
+SENTENCES = {
+    "ar": ("وافقت اللجنة على الميزانية أمس.", "أين تقع أقرب محطة قطار؟"),
+    "cs": ("Výbor včera schválil rozpočet.", "Kde je nejbližší nádraží?"),
+    "de": ("Der Ausschuss hat gestern den Haushalt gebilligt.", "Wo ist der nächste Bahnhof?"),
+    "en": ("The committee approved the budget yesterday.", "Where is the nearest station?"),
+    "es": ("El comité aprobó ayer el presupuesto.", "¿Dónde está la estación más cercana?"),
+    "fr": ("Le comité a approuvé le budget hier.", "Où se trouve la gare la plus proche ?"),
+    "it": ("Ieri il comitato ha approvato il bilancio.", "Dov'è la stazione più vicina?"),
+    "ja": ("委員会は昨日、予算を承認しました。", "一番近い駅はどこですか。"),
+    "nl": ("De commissie heeft gisteren de begroting goedgekeurd.", "Waar is het station?"),
+    "pl": ("Komisja zatwierdziła wczoraj budżet.", "Gdzie jest najbliższy dworzec?"),
+    "pt": ("O comité aprovou ontem o orçamento.", "Onde fica a estação mais próxima?"),
+    "ru": ("Комитет вчера утвердил бюджет.", "Где находится ближайший вокзал?"),
+    "uk": ("Комітет учора затвердив бюджет.", "Де найближчий вокзал?"),
+    "zh": ("委员会昨天批准了预算。", "最近的车站在哪里？"),
+}
+USUAL = "en"
+THREE_LETTERS = {
+    **{"ara": "ar", "ces": "cs", "deu": "de", "eng": "en", "fra": "fr", "ita": "it", "jpn": "ja"},
+    **{"nld": "nl", "pol": "pl", "por": "pt", "rus": "ru", "spa": "es", "ukr": "uk", "zho": "zh"},
+}
+
+
+@dataclass(frozen=True)
+class CheckedLine:
+    """A sentence that an imported run translated."""
+
+    source: str
+    translation: str
+
+    def fault(self) -> str:
+        """What is wrong with the translation, as far as this can be told; "" if nothing is."""
+        if not self.translation.strip():
+            return "is empty"
+        if has_loop(self.translation):
+            return "repeats itself"
+        if is_copied(self.source, self.translation):
+            return "is made of the words of its source"
+        return ""
+
+
+def check_translations(run: Path, language: str = "") -> Iterator[CheckedLine]:
+    """Translate two sentences of the source language, if it is known, else of English.
+
+    Weights have 8 bits where kernels can use them, so that a model that hardly fits into memory can
+    be checked.
+    """
+    settings = TranslationSettings(
+        target_language=next(iter(RunFolder(run).load_tokenizers().source.tags), ""),
+        device="cpu",
+        precision="auto" if library() is None else "int8",
+    )
+    sentences = SENTENCES.get(two_letters(language), SENTENCES[USUAL])
+    for line, found in zip(
+        sentences, Translator.load(run, settings).translate(sentences), strict=True
+    ):
+        yield CheckedLine(line, found.text)
+
+
+def two_letters(language: str) -> str:
+    """The code of a language in two letters, if it has one here, without its region."""
+    code = language.replace("-", "_").partition("_")[0].lower()
+    return THREE_LETTERS.get(code, code)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How many lines a run and the original engine translate alike."""
+
+    equal: int
+    lines: int
+    different: int | None  # the number of the first line that differs
+
+    def __str__(self) -> str:
+        return f"{self.equal:,} of {self.lines:,} lines equal"
+
+
+def compare(
+    run: Path, lines: Sequence[str], original: Callable[[Sequence[str]], Sequence[str]]
+) -> Comparison:
+    """Translate lines greedily by a run, in float32, and by the original engine."""
+    expected = original(lines)
+    settings = TranslationSettings(
+        search=SearchOptions(beam=1),
+        device="cpu",
+        precision="float32",
+        split_sentences="off",
+        unknown="keep",
+    )
+    found = [each.text for each in Translator.load(run, settings).translate(lines)]
+    differing = [
+        number
+        for number, (ours, theirs) in enumerate(zip(found, expected, strict=True), start=1)
+        if ours.split() != theirs.split()
+    ]
+    equal = len(found) - len(differing)
+    return Comparison(equal, len(found), differing[0] if differing else None)
