@@ -16,6 +16,8 @@ MOST_GROWTH = 20  # weights hardly shrink, vocabularies five times
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a zip archive of files, not one of arrays (.npz) or of tensors (.pt)."""
+    if path.suffix in (".zip", ".argosmodel"):
+        return True  # also if it is damaged
     try:
         with path.open("rb") as stream:
             if stream.read(4) != b"PK\x03\x04":
@@ -23,7 +25,7 @@ def is_archive(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return path.suffix in (".zip", ".argosmodel")  # a damaged one
+        return False
     arrays = all(name.endswith(".npy") for name in names)
     return not (arrays or any(name.endswith("/data.pkl") for name in names))
 

@@ -27,6 +27,13 @@ BLOCK_BYTES = 1 << 25  # of a weight, in memory at a time if its rows can be rea
 NO_HASH = "0" * 64  # stands in the file until the weights are written
 
 
+def weight_type(array: Array) -> WeightType:
+    """The type that numbers of an array are stored as; uint16 are the bits of bfloat16."""
+    if array.dtype == np.float16:
+        return "F16"
+    return "BF16" if array.dtype == np.uint16 else "F32"
+
+
 @dataclass(frozen=True)
 class StoredWeight:
     """A weight that is read when it is written.
@@ -44,8 +51,11 @@ class StoredWeight:
 
     @classmethod
     def of(cls, array: Array) -> "StoredWeight":
-        """A weight that is in memory, or a view into a mapped file: float32 or float16."""
-        dtype: WeightType = "F16" if array.dtype == np.float16 else "F32"
+        """A weight that is in memory, or a view into a mapped file.
+
+        It stays float16, or bfloat16 as bits in uint16; other numbers become float32.
+        """
+        dtype = weight_type(array)
         return cls(array.shape, dtype, lambda: array.astype(NUMPY_TYPES[dtype], copy=False))
 
     @property
@@ -61,7 +71,8 @@ class StoredWeight:
         count = self.shape[0]
         step = max(1, BLOCK_BYTES * count // max(1, self.bytes))
         for first in range(0, count, step):
-            yield self.rows(first, min(first + step, count))
+            block = self.rows(first, min(first + step, count))
+            yield block.astype(NUMPY_TYPES[self.dtype], copy=False)
 
 
 def save_stored_weights(
