@@ -28,7 +28,7 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
-from seq2seq_cli.translation import Translator
+from seq2seq_cli.translation import TranslationSettings, Translator
 from seq2seq_cli.translation.importing import ImportRequest, import_model
 from seq2seq_cli.translation.self_check import CheckedLine, two_letters
 
