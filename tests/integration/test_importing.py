@@ -20,6 +20,7 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.model_info import ModelInfo
 from seq2seq_cli.interop import formats
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight
 from seq2seq_cli.interop.formats import Format
@@ -153,6 +154,9 @@ def test_an_imported_model_is_a_run_that_says_where_it_came_from(
     settings = TranslationSettings(search=SearchOptions())
     assert Translator.load(run, settings).settings.search.beam == SearchOptions.beam
     assert translator.splits_sentences
+    shown = ModelInfo.of_run(run).as_text()
+    assert f"imported         MadeUpModel of {source}\nlicence          cc-by-nc-4.0\n" in shown
+    assert "search           beam 3, length_penalty power, unless options say otherwise" in shown
     plain = RunFolder(run).load_plain_model()
     assert all(
         np.array_equal(plain.arrays[name], each.read().astype(np.float32))

@@ -60,7 +60,7 @@ COMMANDS = {
         module="import_run",
     ),
     "export": Entry(
-        OTHERS, "Write a run in the format of another engine: CTranslate2, for Transformers."
+        OTHERS, "Write a run in the format of CTranslate2, Hugging Face, Marian or Firefox."
     ),
     "push": Entry(OTHERS, "Upload a run to the Hugging Face hub, from where `import` fetches it."),
     "tokenizer": Entry(OTHERS, "Train a tokenizer on text, and turn text into tokens and back."),

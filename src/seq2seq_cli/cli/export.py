@@ -7,27 +7,43 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.pipe import check_new_folder
+from seq2seq_cli.runs.layout import check_run_folder
 
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
     output: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
     format_: Annotated[
-        Literal["ctranslate2"], typer.Option("--format", help="The engine to export for.")
+        Literal["ctranslate2", "huggingface", "marian", "firefox"],
+        typer.Option("--format", help="The engine to export for."),
     ] = "ctranslate2",
     quantization: Annotated[
         str,
-        typer.Option(help="Type of the exported weights, such as int8.", show_default="float32"),
+        typer.Option(
+            help="Type of the exported weights, such as int8.", show_default="that of the format"
+        ),
     ] = "",
 ) -> None:
-    """Write a run in the format of another engine: CTranslate2, for Transformers.
+    """Write a run in the format of CTranslate2, Hugging Face, Marian or Firefox.
+
+    What `seq2seq import` reads of a format, this writes, where the format can hold it; a setting
+    that it cannot hold is named.
 
     \b
     seq2seq export runs/en-de models/en-de --format ctranslate2
     seq2seq export runs/en-de models/en-de-int8 --quantization int8
+    seq2seq export runs/en-de models/en-de-hf --format huggingface
     """
     check_new_folder(output)
-    from seq2seq_cli.interop.ctranslate2 import export_ctranslate2
+    check_run_folder(run)
+    if format_ == "ctranslate2":  # until its module has `write`
+        from seq2seq_cli.interop.ctranslate2 import export_ctranslate2
 
-    export_ctranslate2(run, output, quantization)
+        export_ctranslate2(run, output, quantization)
+        console.note(f"{output}: a model for {format_}, with its tokenizers")
+        return
+    from seq2seq_cli.interop.formats import export_run
+
+    for sentence in export_run(run, output, format_, quantization):
+        console.note(sentence)
     console.note(f"{output}: a model for {format_}, with its tokenizers")

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seq2seq_cli.config.operations import Cost, cost
 from seq2seq_cli.config.shapes import Shape, weight_shapes
 from seq2seq_cli.kernels.library import build_in_use
+from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
 
 
@@ -22,6 +23,8 @@ class ModelInfo:
     target_pieces: int
     cost: Cost
     kernels: str | None  # the build of the kernels that runs on this machine
+    origin: Origin | None  # of an imported run
+    search: Mapping[str, object]  # how its author translates, by names of `SearchOptions`
 
     @classmethod
     def of_run(cls, run: Path, length: int = 20) -> "ModelInfo":
@@ -29,7 +32,8 @@ class ModelInfo:
 
         Raises InputError for a folder that is not a run or is damaged.
         """
-        model = RunFolder(run).load_plain_model()
+        folder = RunFolder(run)
+        model, facts = folder.load_plain_model(), folder.config.facts()
         vocabulary = model.vocabulary
         return cls(
             model.config.architecture,
@@ -38,6 +42,8 @@ class ModelInfo:
             vocabulary.target,
             cost(model.config, vocabulary, length),
             build_in_use(),
+            facts.origin,
+            facts.search,
         )
 
     @property
@@ -51,7 +57,7 @@ class ModelInfo:
         return sum(self.counts.values())
 
     def as_json(self) -> str:
-        """A JSON object: architecture, parameters, each tensor, operations, kernels."""
+        """A JSON object: architecture, parameters, each tensor, operations, kernels, origin."""
         record = {
             "architecture": self.architecture,
             "parameters": self.count,
@@ -66,6 +72,8 @@ class ModelInfo:
                 "training": self.cost.training,
             },
             "kernels": self.kernels,
+            "origin": self.origin and asdict(self.origin),
+            "search": self.search,
         }
         return json.dumps(record, indent=1)
 
@@ -92,5 +100,19 @@ class ModelInfo:
                 "                 (matrix products, sentences of "
                 f"{self.cost.length} tokens a side)",
                 f"kernels          {self.kernels or 'none'}, on this machine",
+                *self._origin_lines(),
             ]
         )
+
+    def _origin_lines(self) -> Iterator[str]:
+        """Where an imported run came from, and how its author translates."""
+        if self.origin is not None:
+            at = f", revision {self.origin.revision[:12]}" if self.origin.revision else ""
+            kind = self.origin.model or self.origin.format
+            yield f"imported         {kind} of {self.origin.source}{at}"
+            yield f"licence          {self.origin.licence or 'not named in its files'}"
+            if self.origin.verified:
+                yield f"verified         {self.origin.verified}"
+        if self.search:
+            shown = ", ".join(f"{name} {value}" for name, value in self.search.items())
+            yield f"search           {shown}, unless options say otherwise"

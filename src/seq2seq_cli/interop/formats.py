@@ -4,6 +4,7 @@ A format is a module with the functions of `FormatModule`; one that only reads o
 the others. A module imports numpy at most before it is used: `seq2seq import` asks all of them.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -54,10 +55,19 @@ class Format:
     module: str  # in this package
     title: str
     engine: str = ""  # the package that translate_with_original needs
+    writer: str = ""  # the module that has `write`, if it is another one
 
     def load(self) -> FormatModule:
         """Import the module."""
-        return cast(FormatModule, import_module(f"seq2seq_cli.interop.{self.module}"))
+        return _module(self.module)
+
+    def load_writer(self) -> FormatModule:
+        """Import the module that writes."""
+        return _module(self.writer or self.module)
+
+
+def _module(name: str) -> FormatModule:
+    return cast(FormatModule, import_module(f"seq2seq_cli.interop.{name}"))
 
 
 FORMATS: tuple[Format, ...] = ()  # as in Format("marian", "marian", "Marian (npz)", "pymarian")
@@ -80,6 +90,27 @@ def recognised_format(path: Path) -> Format:
         f"{path}: no model of a known format is here; known are {', '.join(_names())}. "
         "Give --format to hear what is missing"
     )
+
+
+def export_run(run: Path, output: Path, name: str, quantization: str = "") -> Sequence[str]:
+    """Write a run in the format of a name; returns notes for the user.
+
+    The folder appears when it is complete. Raises InputError for a run or a setting that the format
+    cannot hold.
+    """
+    writer = format_named(name).load_writer()
+    folder = RunFolder(run)
+    folder.load_config()
+    temporary = output.absolute().with_name(f".{output.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        notes = writer.write(folder, temporary, quantization)
+        temporary.rename(output)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return notes
 
 
 def _names() -> list[str]:
