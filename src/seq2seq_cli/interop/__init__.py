@@ -6,6 +6,10 @@
 - `npz`: NumPy's files of several arrays, without pickles
 - `marian_options`: the options that describe a model to Marian
 - `marian_weights`: Marian's names and layouts of weights, which Firefox's models have too
+- `marian_model`: a model of Marian's family from its parts, and out of a run
+- `marian_vocabulary`: vocabularies of Marian: SentencePiece models and lists of pieces
+- `marian_files`: which files make up a model of Marian
+- `marian`: Marian's npz files with their vocabularies, and releases of OPUS-MT
 - `run_writer`: run folders from models of other engines
 - `archives`: unpacks zip archives of strangers
 - `hub`: the Hugging Face hub

@@ -70,7 +70,7 @@ def _module(name: str) -> FormatModule:
     return cast(FormatModule, import_module(f"seq2seq_cli.interop.{name}"))
 
 
-FORMATS: tuple[Format, ...] = ()  # as in Format("marian", "marian", "Marian (npz)", "pymarian")
+FORMATS: tuple[Format, ...] = (Format("marian", "marian", "Marian (npz)", "pymarian"),)
 
 
 def format_named(name: str) -> Format:

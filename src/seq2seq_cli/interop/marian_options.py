@@ -126,6 +126,7 @@ def architecture(options: Mapping[str, Any], path: object) -> MarianArchitecture
             decoder_attention=_decoder_attention(read),
             tie_source=True,
             tie_output=read.flag("tied-embeddings-all") or read.flag("tied-embeddings"),
+            zero_start=True,
             output_bias=True,  # without one, control symbols could not be forbidden
             alignment_layer=_alignment_layer(read, decoder_layers),
             alignment_head=0,

@@ -151,11 +151,13 @@ def our_weights(
     vocabulary: Vocabulary,
     given: Parameters,
     rows: Mapping[str, Reordering],
+    pieces: Mapping[str, int],
 ) -> dict[str, StoredWeight]:
     """The weights of a run by our names, made of a file's parameters when they are read.
 
-    `rows` has for "source" and "target" how rows of pieces come into our order. Raises InputError
-    that names a parameter which is missing, superfluous, or of another shape than the options say.
+    For "source" and "target", `rows` says how rows of pieces come into our order, and `pieces` how
+    many the file has. Raises InputError that names a parameter which is missing, superfluous, or of
+    another shape than the options say.
     """
     shapes, table = weight_shapes(config, vocabulary), weight_table(config, vocabulary)
     used, made = {OPTIONS}, {}
@@ -163,8 +165,9 @@ def our_weights(
         side = BY_PIECE.get(name)
         where = _as_stored(name, where, given.shapes)
         used.update(where.names)
+        stored = (pieces[side], *shapes[name][1:]) if side else shapes[name]
         for each in where.names:
-            _check_shape(given, each, where, shapes[name], side is not None)
+            _check_shape(given, each, where, stored)
         read = partial(_read, given, where, shapes[name], rows[side] if side else None)
         made[name] = StoredWeight(shapes[name], "F32", read)
     unused = sorted(each for each in given.shapes.keys() - used if not _is_ignored(each))
@@ -190,18 +193,14 @@ def _as_stored(name: str, where: MarianWeight, given: Collection[str]) -> Marian
     return where
 
 
-def _check_shape(
-    given: Parameters, name: str, where: MarianWeight, ours: Shape, is_by_piece: bool
-) -> None:
+def _check_shape(given: Parameters, name: str, where: MarianWeight, ours: Shape) -> None:
     require(name in given.shapes, f"{given.path} lacks the parameter {name}; it is incomplete")
     outputs, found = ours[0] // len(where.names), given.shapes[name]
     expected = {"matrix": (ours[-1], outputs), "rows": ours, "vector": (1, outputs)}[where.layout]
-    # How many pieces there are was compared with the vocabulary before.
-    fits = len(found) == 2 and all(
-        size == wanted or (is_by_piece and wanted == ours[0])
-        for size, wanted in zip(found, expected, strict=True)
+    require(
+        found == expected,
+        f"{given.path}: {name} is {list(found)}, {list(expected)} by the options of the model",
     )
-    require(fits, f"{given.path}: {name} is {list(found)}, {list(expected)} by the model's options")
 
 
 def _read(given: Parameters, where: MarianWeight, shape: Shape, rows: Reordering | None) -> Array:
