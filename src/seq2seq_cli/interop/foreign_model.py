@@ -14,24 +14,24 @@ from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.padding import Ids
 from seq2seq_cli.runs.arrays import widened
 from seq2seq_cli.runs.origin import Origin
-from seq2seq_cli.runs.stored_weights import StoredWeight, WeightType, weight_type
+from seq2seq_cli.runs.stored_weights import NUMPY_TYPES, StoredWeight, WeightType
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.tokenization.foreign_vocabulary import Rows
 
-__all__ = ["ForeignModel", "StoredWeight", "WeightType", "reordered", "widened"]
+__all__ = ["NUMPY_TYPES", "ForeignModel", "StoredWeight", "WeightType", "reordered", "widened"]
 
 
-def reordered(matrix: Array, rows: Rows) -> StoredWeight:
+def reordered(matrix: StoredWeight, rows: Rows) -> StoredWeight:
     """A matrix (V', ...) in the order of our vocabulary, of which some rows at a time are read.
 
-    `matrix` may be a view into a mapped file, in any type that `StoredWeight.of` takes.
+    `matrix.read` is called for each of these parts: it should return a view into a mapped file.
     """
 
     def part(first: int, last: int) -> Array:
-        return Rows(rows.numbers[first:last], rows.never[first:last]).of(matrix)
+        return Rows(rows.numbers[first:last], rows.never[first:last]).of(matrix.read())
 
-    dtype = weight_type(matrix)
-    return StoredWeight((len(rows), *matrix.shape[1:]), dtype, lambda: part(0, len(rows)), part)
+    shape = (len(rows), *matrix.shape[1:])
+    return StoredWeight(shape, matrix.dtype, lambda: part(0, len(rows)), part)
 
 
 @dataclass(frozen=True)
