@@ -1,0 +1,184 @@
+"""Measures the time and memory of importing a model of NLLB-600M's shape, with random weights.
+
+    python recipes/bench/import_size.py --dtype float32
+
+Writes a folder as Hugging Face has it (12 + 12 layers, width 1,024, 256,206 ids, 2.5 GB in
+float32), imports it with `seq2seq import`, and removes both. Prints the seconds that the import
+took, its most memory beside mapped files (RssAnon of Linux), and the size of the run folder. The
+import has to take less than 60 s and 1 GB.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from seq2seq_cli.config.tokenizer import TokenizerSettings
+from seq2seq_cli.runs.stored_weights import NUMPY_TYPES, StoredWeight, save_stored_weights
+from seq2seq_cli.symbols import BOS, EOS, UNK
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.protobuf import (
+    NORMALIZER_FIELD,
+    PIECE_FIELD,
+    TEXT_TYPE,
+    TRAINER_FIELD,
+    ModelPiece,
+    length_delimited,
+    raw_fields,
+    with_symbols,
+)
+
+IDS, SPM_PIECES = 256_206, 256_000
+LANGUAGES = ["eng_Latn", "deu_Latn", "fra_Latn", *(f"a{chr(97 + i)}a_Latn" for i in range(26))]
+LIMIT_SECONDS, LIMIT_BYTES = 60, 1e9
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Write a SentencePiece model of made-up pieces, in the order that NLLB's has."""
+    model = train_tokenizer(["a b c d"] * 9, TokenizerSettings(vocabulary_size=9)).tokenizer.model
+    pieces = [
+        ModelPiece.of("<unk>", 2),
+        ModelPiece.of("<s>", 3),
+        ModelPiece.of("</s>", 3),
+        *(ModelPiece.of(text, TEXT_TYPE) for text in texts(SPM_PIECES - 3)),
+    ]
+    parts = [length_delimited(PIECE_FIELD, piece.raw) for piece in pieces]
+    for number, raw in raw_fields(model):
+        if number == TRAINER_FIELD:
+            names = {UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
+            parts.append(with_symbols(raw, " \u2047 ", {UNK: 0, BOS: 1, EOS: 2}, names))
+        elif number == NORMALIZER_FIELD:
+            parts.append(raw)
+    (folder / "sentencepiece.bpe.model").write_bytes(b"".join(parts))
+    settings = {"tokenizer_class": "NllbTokenizer", "additional_special_tokens": LANGUAGES}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def texts(count: int) -> Iterator[str]:
+    """Pieces that are all different: letters, and groups of letters that begin a word."""
+    letters = "abcdefghijklmnopqrstuvwxyz.,?'ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    yield "\u2581"
+    yield from letters
+    for number in range(count - len(letters) - 1):
+        text = ""
+        while number:
+            number, digit = divmod(number, len(letters))
+            text += letters[digit]
+        yield f"\u2581\u2581{text}"
+
+
+def write_model(folder: Path, dtype: str, layers: int, width: int) -> int:
+    """Write settings and weights; returns their number of parameters."""
+    config = {
+        "architectures": ["M2M100ForConditionalGeneration"],
+        "model_type": "m2m_100",
+        "d_model": width,
+        "encoder_layers": layers,
+        "decoder_layers": layers,
+        "encoder_attention_heads": 16,
+        "decoder_attention_heads": 16,
+        "encoder_ffn_dim": 4 * width,
+        "decoder_ffn_dim": 4 * width,
+        "activation_function": "relu",
+        "scale_embedding": True,
+        "vocab_size": IDS,
+        "max_position_embeddings": 1024,
+        "bos_token_id": 0,
+        "pad_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 2,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    shapes = {"model.shared.weight": (IDS, width)}
+    for side in ("encoder", "decoder"):
+        for number in range(layers):
+            name = f"model.{side}.layers.{number}"
+            attentions = ["self_attn", *["encoder_attn"] * (side == "decoder")]
+            for attention in attentions:
+                for part in ("q", "k", "v", "out"):
+                    shapes[f"{name}.{attention}.{part}_proj.weight"] = (width, width)
+                    shapes[f"{name}.{attention}.{part}_proj.bias"] = (width,)
+                shapes[f"{name}.{attention}_layer_norm.weight"] = (width,)
+                shapes[f"{name}.{attention}_layer_norm.bias"] = (width,)
+            shapes[f"{name}.fc1.weight"] = (4 * width, width)
+            shapes[f"{name}.fc1.bias"] = (4 * width,)
+            shapes[f"{name}.fc2.weight"] = (width, 4 * width)
+            shapes[f"{name}.fc2.bias"] = (width,)
+            shapes[f"{name}.final_layer_norm.weight"] = (width,)
+            shapes[f"{name}.final_layer_norm.bias"] = (width,)
+        shapes[f"model.{side}.layer_norm.weight"] = (width,)
+        shapes[f"model.{side}.layer_norm.bias"] = (width,)
+    weights = {name: random_weight(shape, dtype) for name, shape in shapes.items()}
+    save_stored_weights(folder / "model.safetensors", weights, {})
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def random_weight(shape: tuple[int, ...], dtype: str) -> StoredWeight:
+    draw = np.random.default_rng(1)
+    kind = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}[dtype]
+
+    def rows(first: int, last: int) -> np.ndarray:
+        numbers = draw.standard_normal((last - first, *shape[1:]), dtype=np.float32) * 0.02
+        if kind == "BF16":
+            return (numbers.view(np.uint32) >> 16).astype(np.uint16)
+        return numbers.astype(NUMPY_TYPES[kind])
+
+    return StoredWeight(shape, kind, lambda: rows(0, shape[0]), rows)
+
+
+def measured(command: list[str]) -> tuple[float, int, int]:
+    """Run a command; returns seconds, and the most bytes of memory: beside files, and in all."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command)
+    own = whole = 0
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            break
+        found = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        if "RssAnon" in found:
+            own = max(own, int(found["RssAnon"].split()[0]) * 1024)
+            whole = max(whole, int(found["VmRSS"].split()[0]) * 1024)
+        time.sleep(0.02)
+    if process.wait():
+        raise SystemExit(f"{' '.join(command)} failed")
+    return time.perf_counter() - began, own, whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
+    parser.add_argument("--layers", type=int, default=12, help="on each side")
+    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--folder", type=Path, help="where to write; default: a temporary one")
+    given = parser.parse_args()
+    work = Path(tempfile.mkdtemp(dir=given.folder))
+    try:
+        model, run = work / "model", work / "run"
+        model.mkdir()
+        write_tokenizer(model)
+        parameters = write_model(model, given.dtype, given.layers, given.width)
+        command = [sys.executable, "-m", "seq2seq_cli", "import", str(model), str(run)]
+        seconds, own, whole = measured(command)
+        size = sum(path.stat().st_size for path in run.iterdir())
+        print(f"{parameters:,} parameters in {given.dtype}: imported in {seconds:.1f} s")
+        print(
+            f"memory beside mapped files: {own / 1e9:.2f} GB at most; with them: {whole / 1e9:.2f}"
+        )
+        print(f"run folder: {size / 1e9:.2f} GB")
+        if seconds > LIMIT_SECONDS or own > LIMIT_BYTES:
+            raise SystemExit("too much: less than 60 s and 1 GB are asked for")
+    finally:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
