@@ -1,11 +1,12 @@
 """Weights that are read when they are written, so that a model need not fit into memory."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -101,29 +102,37 @@ def save_stored_weights(
     header = json.dumps({"__metadata__": {LABEL: label}, **entries}).encode()
     header += b" " * (-len(header) % 8)
     start = 8 + len(header)
+    in_order = names == sorted(names)  # as `arrays.digest` reads them: no need to do so again
+    sha = hashlib.sha256()
     with replacing_file(path) as stream:
         stream.write(len(header).to_bytes(8, "little") + header)
         for name in names:
-            _write(stream, name, weights[name])
+            sha.update(name.encode())
+            for block in _checked_blocks(name, weights[name]):
+                stream.write(block)
+                if in_order:
+                    sha.update(block)
         stream.flush()
-        with Path(stream.name).open("rb") as written:
-            at = {name: (start + first, count) for name, (first, count) in places.items()}
-            digest = digest_of_file(written, at)
+        digest = sha.hexdigest()
+        if not in_order:
+            with Path(stream.name).open("rb") as written:
+                at = {name: (start + first, count) for name, (first, count) in places.items()}
+                digest = digest_of_file(written, at)
         stream.seek(8 + header.index(NO_HASH.encode()))
         stream.write(digest.encode())
 
 
-def _write(stream: BinaryIO, name: str, weight: StoredWeight) -> None:
-    """Write the numbers of a weight. Raises InputError if one is NaN or infinite."""
-    written = 0
+def _checked_blocks(name: str, weight: StoredWeight) -> Iterator[memoryview]:
+    """Yield the numbers of a weight. Raises InputError if one is NaN or infinite."""
+    read = 0
     kind = np.dtype(NUMPY_TYPES[weight.dtype])
     for block in weight.blocks():
         assert block.dtype == kind, f"{name} is {block.dtype} instead of {kind}"
         if not _is_finite(block):
             raise InputError(f"{name} holds NaN or infinity: the weights are damaged")
-        written += block.nbytes
-        stream.write(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
-    assert written == weight.bytes, f"{name} has {written:,} bytes instead of {weight.bytes:,}"
+        read += block.nbytes
+        yield np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
+    assert read == weight.bytes, f"{name} has {read:,} bytes instead of {weight.bytes:,}"
 
 
 def _is_finite(block: Array) -> bool:

@@ -60,6 +60,7 @@ def check_translations(run: Path, language: str = "") -> Iterator[CheckedLine]:
     be checked.
     """
     settings = TranslationSettings(
+        search=SearchOptions(beam=1),  # which shows a loop best
         target_language=next(iter(RunFolder(run).load_tokenizers().source.tags), ""),
         device="cpu",
         precision="auto" if library() is None else "int8",
