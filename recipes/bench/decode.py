@@ -1,128 +1,44 @@
-"""Compares search with CTranslate2 on the same weights, tokenizer and threads.
+"""Compares search with CTranslate2, Marian and fxtranslate on the same weights and threads.
 
     python recipes/bench/decode.py RUN --source test.en --reference test.de
+    python recipes/bench/decode.py RUN --source F --marian PYTHON --most-tokens 54
 
 Each engine runs in a process of its own. The engines alternate for several rounds, so that other
 work on the machine affects all of them. Prints medians over the rounds and ratios to CTranslate2's
-fastest setting; then the floor: the time of the model's matrix products alone, in float32, at the
-same shapes.
+fastest setting, or else to Marian's; then the floor: the time of the model's matrix products alone,
+in float32, at the same shapes. An engine that is not installed, or does not have the settings of
+the run, is left out with a word.
+
+Marian (pymarian 1.12.42, 600 MB) has a Python of its own, which --marian names. For a run of
+`shapes.py`, whose translations never end, --most-tokens is the length of all of them; fxtranslate
+has a limit that cannot be set, 54 for lines of 24 tokens.
 """
 
 import argparse
 import itertools
 import json
-import multiprocessing
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-EVERY = 2  # the settings of an engine are chosen on every second line
-# Of a translation, in both engines: their own limits differ, and so would the time spent on loops.
+from engines import Engine, Lines, MarianProcess, OwnProcess, Request
+
+# Of a translation, in all engines: their own limits differ, and so would the time spent on loops.
 MOST_TOKENS = 100
-
-Lines = list[str]
-Translate = Callable[[Lines], Lines]
+MARIAN_BATCHES = (16, 64)  # lines
 
 
-def our_engine(run: Path, beam: int, threads: int, settings: dict[str, Any]) -> Translate:
-    from seq2seq_cli.devices import prepare
-    from seq2seq_cli.search import SearchOptions
-    from seq2seq_cli.translation import TranslationSettings, Translator
-
-    prepare(threads // settings["workers"])
-    search = SearchOptions(
-        beam=beam, length_penalty="power", max_ratio=0.0, max_extra=MOST_TOKENS + 1
-    )
-    translator = Translator.load(run, TranslationSettings(search=search, device="cpu", **settings))
-
-    def translate(lines: Lines) -> Lines:
-        return [translation.text for translation in translator.translate(lines)]
-
-    return translate
-
-
-def ctranslate2_engine(
-    folder: Path, beam: int, threads: int, settings: dict[str, Any]
-) -> Translate:
-    import ctranslate2
-
-    from seq2seq_cli.tokenization.tokenizer import Tokenizer
-
-    names = sorted(path.name for path in folder.glob("*.model"))
-    source, target = Tokenizer.load(folder / names[0]), Tokenizer.load(folder / names[-1])
-    batch, workers = settings.pop("batch"), settings.pop("workers")
-    engine = ctranslate2.Translator(
-        str(folder), inter_threads=workers, intra_threads=threads // workers, **settings
-    )
-
-    def translate(lines: Lines) -> Lines:
-        pieces = [source.ids_to_pieces(ids) for ids in source.encode(lines)]
-        found = engine.translate_batch(
-            pieces,
-            beam_size=beam,
-            max_batch_size=batch,
-            max_decoding_length=MOST_TOKENS,
-            disable_unk=True,
-        )
-        return target.decode([target.pieces_to_ids(each.hypotheses[0]) for each in found])
-
-    return translate
-
-
-ENGINES = {"seq2seq": our_engine, "ctranslate2": ctranslate2_engine}
-
-
-def serve(pipe: Any, name: str, folder: Path, beam: int, threads: int, settings: Any) -> None:
-    """Load an engine, then answer lists of lines with translations, seconds and memory in MB."""
-    translate = ENGINES[name](folder, beam, threads, dict(settings))
-    translate(["a ."])
-    pipe.send("ready")
-    for lines in iter(pipe.recv, None):
-        began = time.perf_counter()
-        found = translate(lines)
-        seconds = time.perf_counter() - began
-        pipe.send((found, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-
-
-class Engine:
-    """An engine in a process of its own."""
-
-    def __init__(self, label: str, name: str, folder: Path, beam: int, threads: int, **how: Any):
-        self.label = label
-        self.folder = folder
-        self.pipe, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        self.process = context.Process(
-            target=serve, args=(theirs, name, folder, beam, threads, how), daemon=True
-        )
-        self.process.start()
-        assert self.pipe.recv() == "ready"
-        self.seconds: list[float] = []
-        self.latencies: list[float] = []
-        self.megabytes = 0.0
-        self.output: Lines = []
-        self.translations: Lines = []
-        self.bleu = 0.0
-
-    def translate(self, lines: Lines) -> float:
-        self.pipe.send(lines)
-        self.output, seconds, self.megabytes = self.pipe.recv()
-        return seconds
-
-    def stop(self) -> None:
-        self.pipe.send(None)
-        self.process.join()
-
-
-def fastest(engines: Sequence[Engine], lines: Lines) -> Engine:
+def fastest(engines: Sequence[Engine], lines: Lines, every: int) -> Engine:
     """Return the setting that is fastest in the best of three alternating runs; stop the others."""
-    chosen = lines[::EVERY]
+    chosen = lines[::every]
     rounds = [[engine.translate(chosen) for engine in engines] for _ in range(3)]
     _, index = min((seconds, index) for times in rounds for index, seconds in enumerate(times))
     best = engines[index]
@@ -180,37 +96,135 @@ def floor(run: Path, lines: Lines, output: Lines, beam: int, threads: int) -> fl
     return total
 
 
-def our_engines(run: Path, beam: int, threads: int, lines: Lines) -> list[Engine]:
-    """Start the fastest setting of each kind of this program."""
-    kinds: dict[str, dict[str, Any]] = {
-        "float32": {"precision": "float32"},
-        "int8": {"precision": "int8"},
-        "int8 shortlist": {"precision": "int8", "shortlist": True},
-    }
-    if not (run / "shortlist.safetensors").exists():
-        del kinds["int8 shortlist"]
-    chosen = []
-    for kind, how in kinds.items():
-        tried = []
-        for size, workers in ((512, threads), (1024, threads), (2048, threads)):
-            label = f"seq2seq {kind}, {size} tokens, {workers} workers"
-            how |= {"batch_tokens": size, "workers": workers}
-            tried.append(Engine(label, "seq2seq", run, beam, threads, **how))
-        chosen.append(fastest(tried, lines))
-    return chosen
+class Field:
+    """The engines that can run a run, and the fastest setting of each kind of them."""
 
+    def __init__(self, given: argparse.Namespace, folder: Path, lines: Lines) -> None:
+        self.run: Path = given.run
+        self.precisions: list[str] = given.precision
+        self.every: int = given.every
+        self.python: Path | None = given.marian
+        self.lines = lines
+        self.folder = folder
+        self.has_shortlist = (self.run / "shortlist.safetensors").exists()
+        wanted = ["ctranslate2", "marian", "firefox"]
+        if self.python is None:
+            print("Marian is left out: --marian names no Python that has pymarian")
+            wanted.remove("marian")
+        for name in ("ctranslate2", "fxtranslate"):
+            if find_spec(name) is None:
+                print(f"{name} is left out: it is not installed")
+                wanted.remove({"fxtranslate": "firefox"}.get(name, name))
+        self.exported = [name for name in wanted if self._export(name)]
 
-def their_engines(folder: Path, beam: int, threads: int, lines: Lines) -> list[Engine]:
-    """Start the fastest setting of each kind of CTranslate2."""
-    chosen = []
-    for kind in ("float32", "int8"):
-        tried = []
-        for size, workers in itertools.product((32, 64, 128), (threads, 1)):
-            label = f"CTranslate2 {kind}, {size} lines, {workers} workers"
-            how = {"batch": size, "workers": workers, "compute_type": kind}
-            tried.append(Engine(label, "ctranslate2", folder, beam, threads, **how))
-        chosen.append(fastest(tried, lines))
-    return chosen
+    def _export(self, name: str) -> bool:
+        """Write the run for an engine; says why that cannot be done."""
+        command = [sys.executable, "-m", "seq2seq_cli", "export", self.run, self.folder / name]
+        done = subprocess.run([*command, "--format", name], capture_output=True)
+        if done.returncode:
+            print(f"{name} is left out: {' '.join(done.stderr.decode().split())}")
+            return False
+        if name == "marian":
+            convert = [self.python, "-m", "pymarian", "convert", "--gemm-type", "intgemm8"]
+            names = ["-f", self.folder / name / "model.npz", "-t", self.folder / name / "int8.bin"]
+            subprocess.run([*convert, *names], check=True, capture_output=True)
+        return True
+
+    def engines(self, request: Request) -> list[Engine]:
+        """Start the fastest setting of each kind."""
+        found = self._ours(request)
+        if "ctranslate2" in self.exported:
+            found += self._ctranslate2(request)
+        if "marian" in self.exported:
+            found += self._marian(request)
+        if "firefox" in self.exported and request.beam == 1:
+            found += self._fxtranslate(request)
+        return found
+
+    def _fastest(self, engines: Sequence[Engine]) -> Engine:
+        return fastest(engines, self.lines, self.every)
+
+    def _ours(self, request: Request) -> list[Engine]:
+        kinds: dict[str, dict[str, Any]] = {
+            precision: {"precision": precision} for precision in self.precisions
+        }
+        if self.has_shortlist and "int8" in kinds:
+            kinds["int8 shortlist"] = {"precision": "int8", "shortlist": True}
+        chosen = []
+        for kind, how in kinds.items():
+            tried = []
+            for size in (512, 1024, 2048):
+                workers = request.threads
+                label = f"seq2seq {kind}, {size} tokens, {workers} workers"
+                settings = how | {"batch_tokens": size, "workers": workers}
+                process = OwnProcess("seq2seq", self.run, request, settings)
+                tried.append(Engine(label, [process]))
+            chosen.append(self._fastest(tried))
+        return chosen
+
+    def _ctranslate2(self, request: Request) -> list[Engine]:
+        chosen = []
+        for kind in self.precisions:
+            tried = []
+            for size, workers in itertools.product((32, 64, 128), (request.threads, 1)):
+                label = f"CTranslate2 {kind}, {size} lines, {workers} workers"
+                how = {"batch": size, "workers": workers, "compute_type": kind}
+                process = OwnProcess("ctranslate2", self.folder / "ctranslate2", request, how)
+                tried.append(Engine(label, [process]))
+            chosen.append(self._fastest(tried))
+        return chosen
+
+    def _marian(self, request: Request) -> list[Engine]:
+        assert self.python is not None
+        folder = self.folder / "marian"
+        names = [folder / "vocab.spm"] * 2
+        if not names[0].exists():
+            names = [folder / "source.spm", folder / "target.spm"]
+        common: dict[str, Any] = {
+            "vocabs": [str(name) for name in names],
+            "beam_size": request.beam,
+            "normalize": 1,
+            "max_length_factor": request.marian_factor,
+            "cpu_threads": request.threads,
+            "maxi_batch": 100,
+            "maxi_batch_sort": "src",
+            "workspace": 128,
+            "quiet": True,
+            "skip_cost": request.beam == 1,
+        }
+        kinds = {
+            "float32": {"models": str(folder / "model.npz")},
+            "int8": {"models": str(folder / "int8.bin")},
+        }
+        kinds = {kind: how for kind, how in kinds.items() if kind in self.precisions}
+        lexicon = next(iter((self.folder / "firefox").glob("lex*")), None)
+        if lexicon is not None and "int8" in kinds:
+            kinds["int8 shortlist"] = kinds["int8"] | {"shortlist": [str(lexicon)]}  # type: ignore[dict-item]
+        chosen = []
+        for kind, how in kinds.items():
+            tried = []
+            for size in MARIAN_BATCHES:
+                process = MarianProcess(self.python, common | how | {"mini_batch": size})
+                tried.append(Engine(f"Marian {kind}, {size} lines", [process]))
+            chosen.append(self._fastest(tried))
+        return chosen
+
+    def _fxtranslate(self, request: Request) -> list[Engine]:
+        if "int8" not in self.precisions:
+            return []
+        chosen = []
+        for shortlist in (False, True) if self.has_shortlist else (False,):
+            make = partial(OwnProcess, "fxtranslate", self.folder / "firefox", request)
+            label = (
+                f"fxtranslate int8{' shortlist' if shortlist else ''}, {request.threads} processes"
+            )
+            try:
+                processes = [make({"shortlist": shortlist}) for _ in range(request.threads)]
+            except EOFError:
+                print("fxtranslate is left out: it cannot run this model")
+                return []
+            chosen.append(Engine(label, processes))
+        return chosen
 
 
 def measure(
@@ -223,7 +237,8 @@ def measure(
         for engine in engines:
             engine.seconds.append(engine.translate(lines))
     for engine in engines:
-        engine.bleu = score(engine.output, [reference], ("bleu",))[0].value
+        if reference:
+            engine.bleu = score(engine.output, [reference], ("bleu",))[0].value
         engine.translations = engine.output
     for line in lines[:single_lines]:
         for engine in engines:
@@ -231,12 +246,15 @@ def measure(
 
 
 def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, Any]]:
-    """Return the figures of each engine: medians, and the ratio to CTranslate2 at its fastest."""
+    """Return the figures of each engine: medians, and the ratio to another one's fastest."""
     from seq2seq_cli.runs.run_folder import RunFolder
 
     tokenizer = RunFolder(run).load_tokenizers().target
     medians = {id(engine): statistics.median(engine.seconds) for engine in engines}
-    yardstick = min((medians[id(e)] for e in engines if "CTranslate2" in e.label), default=0.0)
+    for other in ("CTranslate2", "Marian", "fxtranslate"):
+        yardstick = min((medians[id(e)] for e in engines if other in e.label), default=0.0)
+        if yardstick:
+            break
     found = []
     for engine in engines:
         seconds = medians[id(engine)]
@@ -280,41 +298,51 @@ def show(figures: Sequence[dict[str, Any]]) -> None:
 
 
 def compare(engines: Sequence[Engine]) -> None:
-    """Print how many float32 translations of both engines are the same."""
-    ours, *theirs = (engine.translations for engine in engines if "float32" in engine.label)
+    """Print how many float32 translations are the same in other engines."""
+    if not any("float32" in engine.label for engine in engines):
+        return
+    ours, *theirs = (engine for engine in engines if "float32" in engine.label)
     for other in theirs:
-        same = sum(a == b for a, b in zip(ours, other, strict=True))
-        print(f"float32: {same:,} of {len(ours):,} lines are the same in both engines")
+        pairs = zip(ours.translations, other.translations, strict=True)
+        same = sum(a == b for a, b in pairs)
+        print(f"{same:,} of {len(ours.translations):,} lines are the same in {other.label}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--source", type=Path, required=True)
-    parser.add_argument("--reference", type=Path, required=True)
+    parser.add_argument("--reference", type=Path, help="for BLEU")
     parser.add_argument("--beam", type=int, nargs="+", default=[5, 1])
+    parser.add_argument("--precision", nargs="+", default=["float32", "int8"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--every", type=int, default=2, help="settings are chosen on every Nth line"
+    )
     parser.add_argument("--single-lines", type=int, default=100)
+    parser.add_argument("--most-tokens", type=int, help="exact length of all translations")
+    parser.add_argument("--marian", type=Path, metavar="PYTHON", help="a Python that has pymarian")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
+    from seq2seq_cli.runs.run_folder import RunFolder
     from seq2seq_cli.text import read_lines
 
     lines = list(read_lines(given.source, print))
-    reference = list(read_lines(given.reference, print))
+    reference = list(read_lines(given.reference, print)) if given.reference else []
+    request = Request(0, given.threads, MOST_TOKENS, marian_factor=3.0)
+    if given.most_tokens:
+        # All lines have as many tokens: Marian's limit is a multiple of that.
+        width = len(RunFolder(given.run).load_tokenizers().source.encode(lines[:1])[0]) + 1
+        factor = (given.most_tokens - 0.5) / width
+        request = replace(request, most_tokens=given.most_tokens, marian_factor=factor)
     temporary = tempfile.TemporaryDirectory()
-    folder = Path(temporary.name) / "exported"
-    exported = subprocess.run(
-        [sys.executable, "-m", "seq2seq_cli", "export", given.run, folder], capture_output=True
-    )
-    if exported.returncode:
-        print(f"CTranslate2 is left out: {exported.stderr.decode().strip()}")
+    folder = Path(temporary.name)
+    field = Field(given, folder, lines)
     figures: list[dict[str, Any]] = []
     outputs: dict[int, Lines] = {}  # beam size -> translations
     for beam in given.beam:
-        engines = our_engines(given.run, beam, given.threads, lines)
-        if exported.returncode == 0:
-            engines += their_engines(folder, beam, given.threads, lines)
+        engines = field.engines(replace(request, beam=beam))
         measure(engines, lines, reference, given.rounds, given.single_lines)
         outputs[beam] = engines[0].translations
         found = records(engines, beam, given.run)
@@ -326,9 +354,10 @@ def main() -> None:
             engine.stop()
     command = [sys.executable, "-m", "seq2seq_cli", "translate", str(given.run)]
     print(f"\nstart-up to the first line: {start_up(command, lines[0]):.2f} s")
-    if exported.returncode == 0:
-        models = sorted(map(str, folder.glob("*.model")))
-        command = [sys.executable, "-c", CTRANSLATE2_ALONE, str(folder), models[0], models[-1]]
+    if "ctranslate2" in field.exported:
+        exported = folder / "ctranslate2"
+        models = sorted(map(str, exported.glob("*.model")))
+        command = [sys.executable, "-c", CTRANSLATE2_ALONE, str(exported), models[0], models[-1]]
         print(f"CTranslate2 in a script of its own: {start_up(command, lines[0]):.2f} s")
     for beam, output in outputs.items():
         seconds = floor(given.run, lines, output, beam, given.threads)
