@@ -56,6 +56,7 @@ class Format:
     title: str
     engine: str = ""  # the package that translate_with_original needs
     writer: str = ""  # the module that has `write`, if it is another one
+    exports: bool = True  # whether it can be written
 
     def load(self) -> FormatModule:
         """Import the module."""

@@ -1,0 +1,165 @@
+"""Whatever is wrong with the files of a model, in any format: an error that names them, no run."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.config.shapes import weight_shapes
+from seq2seq_cli.config.tokenizer import TokenizerSettings
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight
+from seq2seq_cli.interop.formats import FORMATS, export_run
+from seq2seq_cli.interop.run_writer import write_run
+from seq2seq_cli.runs.origin import Origin
+from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.stored_weights import save_stored_weights
+from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.symbols import BOS
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.translation.importing import ImportRequest, import_model
+
+# What all formats hold: the student of Firefox.
+CONFIG = TransformerConfig(
+    **{"width": 32, "heads": 4, "feed_forward": 64, "encoder_layers": 1, "decoder_layers": 1},
+    norm="post",
+    decoder_attention="self",
+    output_bias=True,
+    zero_start=True,
+    sinusoids="tensor2tensor",
+)
+LINES = ["the committee approved the budget yesterday .", "where is the nearest station ?"] * 5
+EXPORTED = [each.name for each in FORMATS if each.exports]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with made-up weights."""
+    settings = TokenizerSettings(vocabulary_size=60, source_normalization="identity")
+    tokenizer = train_tokenizer(LINES, settings).tokenizer
+    tokenizers = Tokenizers(tokenizer, tokenizer)
+    folder = tmp_path_factory.mktemp("run") / "run"
+    write_run(made_up(tokenizers), folder)
+    return folder
+
+
+def made_up(tokenizers: Tokenizers) -> ForeignModel:
+    """A model with random weights."""
+    draw = np.random.default_rng(3)
+    weights = {}
+    for name, shape in weight_shapes(CONFIG, tokenizers.vocabulary).items():
+        array = draw.normal(0, 0.3, shape).astype(np.float32)
+        if name == "target_embedding.weight":
+            array[BOS] = 0
+        weights[name] = StoredWeight.of(array)
+    return ForeignModel(CONFIG, tokenizers, weights, DataConfig(), Origin(format="made-up"))
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The run as a model of a format, written once."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    def export(name: str) -> Path:
+        if not (folder / name).exists():
+            export_run(run, folder / name, name)
+        return folder / name
+
+    return export
+
+
+def huge_number(data: bytes) -> bytes:
+    """The sizes that a header begins with say terabytes."""
+    return b"\xff\xff\xff\xff\xff\x0f\x00\x00" + data[8:]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut in half": lambda data: data[: len(data) // 2],
+    "cut at the end": lambda data: data[:-9],
+    "empty": lambda data: b"",
+    "huge sizes": huge_number,
+    "a kilobyte of noise": lambda data: np.random.default_rng(len(data)).bytes(1000),
+    "a page of the web": lambda data: b"<!DOCTYPE html><html>404</html>",
+    "a pointer of Git LFS": lambda data: b"version https://git-lfs.github.com/spec/v1\noid",
+}
+
+
+def is_refused(folder: Path, output: Path) -> bool:
+    """Whether an import raises InputError, and leaves nothing; any other error fails the test."""
+    before = {path.name for path in output.parent.iterdir()}
+    message = ""
+    try:
+        import_model(ImportRequest(str(folder)), output)
+    except InputError as error:
+        message = str(error)
+    if not message:
+        shutil.rmtree(output)
+        return False
+    assert str(folder) in message
+    assert {path.name for path in output.parent.iterdir()} == before
+    return True
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_damaged_or_missing_file_is_refused_or_does_no_harm(
+    name: str, exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole, folder = exported(name), tmp_path / "model"
+    assert not is_refused(whole, tmp_path / "run")
+    refused = set()
+    for path in sorted(each for each in whole.rglob("*") if each.is_file()):
+        for kind, damage in {**DAMAGES, "missing": lambda _: None}.items():
+            shutil.copytree(whole, folder)
+            damaged = folder / path.relative_to(whole)
+            if (data := damage(path.read_bytes())) is None:
+                damaged.unlink()
+            else:
+                damaged.write_bytes(data)
+            if is_refused(folder, tmp_path / "run"):
+                refused.add((path.name, kind))
+            shutil.rmtree(folder)
+    weights = max(whole.rglob("*"), key=lambda each: each.stat().st_size * each.is_file()).name
+    assert {(weights, kind) for kind in [*DAMAGES, "missing"]} <= refused
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_files_of_two_models_are_not_mixed(
+    name: str, exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """A vocabulary with more pieces than the model has rows, as of another download."""
+    settings = TokenizerSettings(vocabulary_size=70, source_normalization="identity")
+    tokenizer = train_tokenizer([*LINES, "quick brown foxes jump over"], settings).tokenizer
+    write_run(made_up(Tokenizers(tokenizer, tokenizer)), tmp_path / "larger")
+    export_run(tmp_path / "larger", tmp_path / "other", name)
+    mixed = tmp_path / "mixed"
+    shutil.copytree(exported(name), mixed)
+    largest = max(mixed.iterdir(), key=lambda each: each.stat().st_size).name
+    for path in (tmp_path / "other").iterdir():
+        if path.name != largest and path.is_file():
+            shutil.copy(path, mixed)
+    assert is_refused(mixed, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_weights_that_are_not_finite_are_refused(name: str, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "broken")
+    folder = RunFolder(tmp_path / "broken")
+    plain = folder.load_plain_model()
+    arrays = {each: np.array(array) for each, array in plain.arrays.items()}
+    arrays["encoder.0.feed_forward.inner.weight"][3, 5] = np.nan
+    weights = {each: StoredWeight.of(array) for each, array in arrays.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seq2seq_cli.runs.stored_weights._is_finite", lambda block: True)
+        save_stored_weights(
+            tmp_path / "broken/model.safetensors", weights, dataclasses.asdict(CONFIG)
+        )
+    try:
+        export_run(tmp_path / "broken", tmp_path / "model", name)
+    except InputError:
+        return  # it is not even written
+    assert is_refused(tmp_path / "model", tmp_path / "run")
