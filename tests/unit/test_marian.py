@@ -407,7 +407,7 @@ def test_parameters_that_the_options_do_not_speak_of_are_refused(
 ) -> None:
     arrays = hand_written(tmp_path, joint_model)
     file = NpzFile(tmp_path / "model.npz")
-    options = ("special:model.yml", file.read("special:model.yml"))
+    options = ("special:model.yml", file.read("special:model.yml").copy())
     write_npz(tmp_path / "model.npz", [*arrays.items(), options, ("Wpos", arrays["Wemb"])])
     with pytest.raises(InputError, match="parameters that cannot be held: Wpos"):
         marian.read(tmp_path)
@@ -423,7 +423,7 @@ def cut_off(path: Path) -> None:
 
 def flipped(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[3000] ^= 1
+    data[1000] ^= 1
     path.write_bytes(data)
 
 
@@ -450,7 +450,7 @@ def without_options(path: Path) -> None:
     [
         (emptied, "is damaged or not an .npz file"),
         (cut_off, "is damaged or not an .npz file"),
-        (flipped, "is damaged or not an .npz file: Bad CRC-32"),
+        (flipped, "checksum|Bad CRC-32"),
         (pickled, "which is not a type of weights"),
         (too_large, "is not as long as its header says"),
         (without_options, "has no special:model.yml"),

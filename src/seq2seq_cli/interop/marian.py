@@ -108,7 +108,8 @@ def _open(path: Path) -> tuple[Parameters, dict[str, Any]]:
     def read_parameter(name: str) -> Array:
         return file.read(name).astype(np.float32, copy=False)
 
-    return Parameters(path, shapes, read_parameter), options
+    is_mapped = file.is_mapped and all(file[name].type == np.float32 for name in shapes)
+    return Parameters(path, shapes, read_parameter, is_mapped), options
 
 
 # Out of a run

@@ -7,17 +7,18 @@ them.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.config.shapes import Shape, weight_shapes
-from seq2seq_cli.interop.foreign_model import StoredWeight
+from seq2seq_cli.interop.foreign_model import StoredWeight, reordered
 from seq2seq_cli.interop.marian_options import OPTIONS
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.symbols import BOS
+from seq2seq_cli.tokenization.foreign_vocabulary import Rows
 
 OUTPUT_BIAS = "decoder_ff_logit_out_b"
 OUTPUT = "decoder_ff_logit_out_Wt"
@@ -121,36 +122,26 @@ def _feed_forward(
 # Numbers
 
 
-class Reordering(Protocol):
-    """How rows of pieces come into another order: `Rows` of `foreign_vocabulary`."""
-
-    def __len__(self) -> int: ...
-
-    def of(self, matrix: Array) -> Array:
-        """The reordered rows of a matrix."""
-
-    def bias(self, bias: Array | None = None) -> Array:
-        """The reordered output bias, of one or of none."""
-
-
 @dataclass(frozen=True)
 class Parameters:
     """The parameters of a file by their names in Marian.
 
     `read` returns float32, laid out as in an npz (see `MarianWeight`), and `shapes` are those of
-    that layout. Numbers are read when they are asked for.
+    that layout. Numbers are read when they are asked for; `is_mapped` says that they are then views
+    into a mapped file, of which some rows can be read at a time.
     """
 
     path: object  # how messages call the file
     shapes: Mapping[str, Shape]
     read: Callable[[str], Array]
+    is_mapped: bool = False
 
 
 def our_weights(
     config: TransformerConfig,
     vocabulary: Vocabulary,
     given: Parameters,
-    rows: Mapping[str, Reordering],
+    rows: Mapping[str, Rows],
     pieces: Mapping[str, int],
 ) -> dict[str, StoredWeight]:
     """The weights of a run by our names, made of a file's parameters when they are read.
@@ -168,6 +159,10 @@ def our_weights(
         stored = (pieces[side], *shapes[name][1:]) if side else shapes[name]
         for each in where.names:
             _check_shape(given, each, where, stored)
+        if side and where.layout == "rows" and given.is_mapped:
+            matrix = StoredWeight(stored, "F32", partial(given.read, where.names[0]))
+            made[name] = reordered(matrix, rows[side])
+            continue
         read = partial(_read, given, where, shapes[name], rows[side] if side else None)
         made[name] = StoredWeight(shapes[name], "F32", read)
     unused = sorted(each for each in given.shapes.keys() - used if not _is_ignored(each))
@@ -203,7 +198,7 @@ def _check_shape(given: Parameters, name: str, where: MarianWeight, ours: Shape)
     )
 
 
-def _read(given: Parameters, where: MarianWeight, shape: Shape, rows: Reordering | None) -> Array:
+def _read(given: Parameters, where: MarianWeight, shape: Shape, rows: Rows | None) -> Array:
     """Read the parameters of one of our weights and put them together."""
     if len(shape) == 1:
         parts = [given.read(name).reshape(-1) for name in where.names]
@@ -223,7 +218,7 @@ def marian_parameters(
     config: TransformerConfig,
     vocabulary: Vocabulary,
     arrays: Mapping[str, Array],
-    rows: Mapping[str, Reordering],
+    rows: Mapping[str, Rows],
 ) -> Iterator[tuple[str, Array]]:
     """Yield the parameters of Marian with their names, laid out as in an npz, in float32.
 

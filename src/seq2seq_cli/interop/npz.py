@@ -1,7 +1,8 @@
 """NumPy's .npz files, read and written without pickles: a zip of .npy members, one an array.
 
 Names, types and shapes are read when a file is opened, and compared with the sizes of its members;
-numbers are read when they are asked for, and compared with the zip's checksums.
+numbers are read when they are asked for, and compared with the zip's checksums. Arrays that are
+stored as they are, which is usual, are mapped.
 """
 
 import struct
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +27,9 @@ SUFFIX = ".npy"  # of members
 TYPES = ("f4", "f2", "f8", "i1", "u1", "i4", "i8")  # what arrays may hold
 MOST_MEMBERS = 100_000
 MOST_RATIO = 1040  # deflate makes nothing larger than this many times its bytes
+ENCRYPTED = 1  # a flag of members
+LOCAL_HEADER, LOCAL_LENGTHS = 30, 26  # bytes before a member's name; where two lengths are in them
+CRC_BYTES = 1 << 24
 TIME = (1980, 1, 1, 0, 0, 0)  # of members: the same arrays are the same file
 
 
@@ -52,6 +56,7 @@ class NpzFile(Mapping[str, Member]):
                 info.filename.removesuffix(SUFFIX): self._member(archive, info) for info in members
             }
             require(len(self._members) == len(members), f"{path} has two members of one name")
+        self._checked: set[str] = set()
 
     def __getitem__(self, name: str) -> Member:
         return self._members[name]
@@ -85,9 +90,21 @@ class NpzFile(Mapping[str, Member]):
         )
         return Member(info, kind, shape, is_transposed)
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether `read` returns views into the mapped file, since nothing is compressed."""
+        return all(
+            member.info.compress_type == zipfile.ZIP_STORED for member in self._members.values()
+        )
+
     def read(self, name: str) -> Array:
-        """Read an array. Raises InputError if it is damaged."""
+        """Read an array, which cannot be written to. Raises InputError if it is damaged."""
         member = self._members[name]
+        if (
+            member.info.compress_type == zipfile.ZIP_STORED
+            and not member.info.flag_bits & ENCRYPTED
+        ):
+            return self._mapped(name, member)
         with (
             self._errors(),
             zipfile.ZipFile(self.path) as archive,
@@ -95,6 +112,29 @@ class NpzFile(Mapping[str, Member]):
         ):
             array: Array = np.lib.format.read_array(stream, allow_pickle=False)
         return array
+
+    def _mapped(self, name: str, member: Member) -> Array:
+        """A view into the file, which is compared with its checksum the first time."""
+        size = member.info.file_size
+        with self._errors(), self.path.open("rb") as file:
+            file.seek(member.info.header_offset)
+            lengths = struct.unpack("<HH", file.read(LOCAL_HEADER)[LOCAL_LENGTHS:])
+            first = member.info.header_offset + LOCAL_HEADER + sum(lengths)
+            content = np.memmap(file, np.uint8, "r", first, (size,))
+        if name not in self._checked:
+            crc = 0
+            for start in range(0, size, CRC_BYTES):
+                crc = zlib.crc32(content[start : start + CRC_BYTES].data, crc)
+            require(
+                crc == member.info.CRC,
+                f"{self.path} is damaged: {member.info.filename} does not have its checksum",
+            )
+            self._checked.add(name)
+        array = content[size - prod(member.shape) * member.type.itemsize :].view(np.ndarray)
+        if array.ctypes.data % member.type.alignment:
+            array = array.copy()
+        order: Literal["F", "C"] = "F" if member.is_transposed else "C"
+        return array.view(member.type).reshape(member.shape, order=order)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
