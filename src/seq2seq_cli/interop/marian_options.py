@@ -19,7 +19,7 @@ OPTIONS = "special:model.yml"  # the parameter that holds the options
 MOST_YAML_BYTES = 1 << 20
 
 
-ACTIVATIONS = {"relu": "relu", "swish": "swish", "gelu": "gelu-sigmoid"}  # Marian's -> ours
+ACTIVATIONS = ("relu", "swish", "gelu")  # by the same names; gelu is the exact one in Marian 1.12
 
 # Options that only one value can be held of; others of the same meaning are named too.
 FIXED_OPTIONS: dict[str, tuple[Any, ...]] = {
@@ -102,35 +102,32 @@ def architecture(options: Mapping[str, Any], path: object) -> MarianArchitecture
             value in values,
             f"{path}: {name}: {value} cannot be held; only {values[0]!r} can",
         )
-    width, heads = read.number("dim-emb"), read.number("transformer-heads", 8)
     inner = read.number("transformer-dim-ffn")
     read.one_of("transformer-decoder-dim-ffn", 0, (0, inner))
-    joint = read.flag("tied-embeddings-all") or read.flag("tied-embeddings-src")
     norm, normalisation, embedding_norm = _norms(read)
     decoder_layers = read.number("dec-depth")
+    joint = read.flag("tied-embeddings-all") or read.flag("tied-embeddings-src")
+    settings: dict[str, Any] = {
+        "width": read.number("dim-emb"),
+        "heads": read.number("transformer-heads", 8),
+        "feed_forward": inner,
+        "encoder_layers": read.number("enc-depth"),
+        "decoder_layers": decoder_layers,
+        "norm": norm,
+        "normalisation": normalisation,
+        "norm_epsilon": read.positive(EPSILON_OPTION, EPSILON),
+        "embedding_norm": embedding_norm,
+        "activation": read.one_of("transformer-ffn-activation", "swish", ACTIVATIONS),
+        "sinusoids": "tensor2tensor",
+        "decoder_attention": _decoder_attention(read),
+        "tie_output": read.flag("tied-embeddings-all") or read.flag("tied-embeddings"),
+        "zero_start": True,
+        "output_bias": True,  # without one, control symbols could not be forbidden
+        "alignment_layer": _alignment_layer(read, decoder_layers),
+        "alignment_head": 0,
+    }
     try:
-        config = TransformerConfig(
-            width=width,
-            heads=heads,
-            feed_forward=inner,
-            encoder_layers=read.number("enc-depth"),
-            decoder_layers=decoder_layers,
-            norm=norm,
-            normalisation=normalisation,
-            norm_epsilon=read.positive(EPSILON_OPTION, EPSILON),
-            embedding_norm=embedding_norm,
-            activation=ACTIVATIONS[  # type: ignore[arg-type]
-                read.one_of("transformer-ffn-activation", "swish", tuple(ACTIVATIONS))
-            ],
-            sinusoids="tensor2tensor",
-            decoder_attention=_decoder_attention(read),
-            tie_source=True,
-            tie_output=read.flag("tied-embeddings-all") or read.flag("tied-embeddings"),
-            zero_start=True,
-            output_bias=True,  # without one, control symbols could not be forbidden
-            alignment_layer=_alignment_layer(read, decoder_layers),
-            alignment_head=0,
-        )
+        config = TransformerConfig(**settings)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return MarianArchitecture(config, joint, read.two_numbers("dim-vocabs"))
@@ -245,7 +242,6 @@ def options_of(config: TransformerConfig, vocabulary: Vocabulary) -> dict[str, A
     letter = "n" if config.normalisation == "layer" else "r"
     pre = config.norm == "pre"
     layer = config.alignment_layer
-    activations = {ours: marian for marian, ours in ACTIVATIONS.items()}
     return {
         "dec-cell": "ssru" if config.decoder_attention == "ssru" else "gru",
         "dec-cell-base-depth": 2,
@@ -278,7 +274,7 @@ def options_of(config: TransformerConfig, vocabulary: Vocabulary) -> dict[str, A
         "transformer-depth-scaling": False,
         "transformer-dim-aan": config.feed_forward,
         "transformer-dim-ffn": config.feed_forward,
-        "transformer-ffn-activation": activations[config.activation],
+        "transformer-ffn-activation": config.activation,
         "transformer-ffn-depth": 2,
         "transformer-guided-alignment-layer": "last" if layer == "all" else str(layer + 1),
         "transformer-heads": config.heads,
@@ -302,7 +298,7 @@ def check_marian(config: TransformerConfig) -> None:
     """Raise InputError, with the setting, for a model that Marian does not have."""
     for name, allowed in (
         ("norm", ("pre", "post")),
-        ("activation", tuple(ACTIVATIONS.values())),
+        ("activation", ACTIVATIONS),
         ("positions", ("sinusoidal",)),
         ("sinusoids", ("tensor2tensor",)),
         ("first_position", (0,)),
