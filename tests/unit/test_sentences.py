@@ -126,3 +126,12 @@ def test_sentences_are_joined_as_their_script_joins_them(sentences: list[str], l
 )
 def test_names_of_texts_tell_their_language(names: list[str], language: str) -> None:
     assert language_of_names(names) == language
+
+
+def test_codes_with_three_letters_or_a_script_have_the_rules_of_their_language():
+    line = "Am 3. Mai kam Dr. Meier. Er ging u. a. nach Bonn."
+    expected = split_sentences(line, "de")
+    assert len(expected) == 2
+    assert split_sentences(line, "en") != expected
+    for code in ("deu", "deu_Latn", "de_DE", "ger"):
+        assert split_sentences(line, code) == expected

@@ -72,6 +72,14 @@ def likelihood(
             show_default=False,
         ),
     ] = TranslationSettings.target_language,
+    source_language: Annotated[
+        str,
+        typer.Option(
+            metavar="CODE",
+            help="Language of the source, for runs in which each side has a tag of its own.",
+            show_default=False,
+        ),
+    ] = TranslationSettings.source_language,
     weights: Annotated[
         str,
         typer.Option(
@@ -135,6 +143,7 @@ def likelihood(
     settings = TranslationSettings(
         weights=tuple(votes),
         target_language=target_language,
+        source_language=source_language,
         precision=precision,
         device=device,
         batch_tokens=batch_tokens,

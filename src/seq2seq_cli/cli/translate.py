@@ -102,8 +102,8 @@ def translate(
         str,
         typer.Option(
             help="Language to translate into, for runs with several (trained with --target "
-            "de=train.de fr=train.fr). A line that begins with a tag such as <2de> chooses its "
-            "own.",
+            "de=train.de fr=train.fr). A line that begins with a tag such as <2de> or >>deu<< "
+            "chooses its own.",
             show_default=False,
             rich_help_panel=SEARCH,
         ),
@@ -128,7 +128,8 @@ def translate(
         str,
         typer.Option(
             metavar="CODE",
-            help="Language of the text, such as en, by whose rules sentences end.",
+            help="Language of the text, such as en, by whose rules sentences end. Runs such as "
+            "those of NLLB, in which each side has a tag of its language, translate from it.",
             show_default="what the run was trained with, or the script of a line",
             rich_help_panel=SEARCH,
         ),

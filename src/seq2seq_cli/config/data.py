@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from seq2seq_cli.config.settings import MOST, Section, require, setting, toml_value
 from seq2seq_cli.text import Reading
 
+LanguageTags = Literal["source", "both", "both-source-last"]
 LANGUAGE_CODE = re.compile("[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
 
 
@@ -102,6 +103,24 @@ class DataConfig(Section):
     If empty, names of texts tell, as in train.en, or else the script of a line.
     """
 
+    source_eos: bool = True
+    """Whether source sentences end in EOS as the model reads them.
+
+    Models of OpenNMT-py and others read none. Those that are trained here do.
+    """
+
+    language_tags: LanguageTags = "source"
+    """Where the tags of languages stand, for models of several languages.
+
+    source: the source begins with the tag of the language to translate into. both: each side begins
+    with the tag of its own language, as in M2M-100, NLLB and mBART-50; translations are forced to
+    begin with theirs, which is cut off. both-source-last: the source's stands behind EOS, as in the
+    first version of NLLB.
+
+    Paper: Johnson et al. 2017 (source); Fan et al. 2021, Beyond English-Centric Multilingual
+    Machine Translation (both).
+    """
+
     subword_sampling: float = setting(0.0, at_least=0, at_most=1)
     """Random segmentation: words are cut into different pieces each time a pair comes up.
 
@@ -142,6 +161,11 @@ class DataConfig(Section):
             bool(self.source_tokenizer) == bool(self.target_tokenizer),
             "data.source_tokenizer and data.target_tokenizer belong together: give both or none "
             "(the same file twice for a joint vocabulary)",
+        )
+        require(
+            self.source_eos or self.language_tags != "both-source-last",
+            'data.language_tags = "both-source-last" puts tags behind EOS, and with '
+            "data.source_eos = false there is none",
         )
         require(
             not self.weights or len(self.weights) == len(self.source) == len(self.target),

@@ -133,6 +133,8 @@ TRAIN = Effects(
             "data.max_length_ratio",
             "data.join_sentences",
             "data.source_language",
+            "data.source_eos",
+            "data.language_tags",
             "data.subword_sampling",  # refused with tokenizers that know one segmentation
             "data.stream",
             "tokenizer.languages",
@@ -428,6 +430,7 @@ LIKELIHOOD = Effects(
         "target",
         "format_",
         "pieces",
+        "source_language",
         "target_language",
         "precision",
         "batch_tokens",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded ids: source (B, S) ending in EOS, target (B, T + 1) from BOS to EOS."""
+    """Padded ids: source (B, S), mostly ending in EOS, target (B, T + 1) from BOS to EOS."""
 
     source: "Tensor"
     target: "Tensor"
@@ -40,15 +40,14 @@ class Batch:
 
 
 def pad_alignments(alignments: Sequence[npt.NDArray[np.float32]]) -> "Tensor":
-    """Put the alignments (T, S) of B pairs into one tensor (B, T, S).
+    """Put the alignments (T, S) of the rows of B pairs into one tensor (B, T + 1, S).
 
-    There is room for EOS on both sides, and zeros wherever a pair is shorter.
+    There is room for EOS of the target, and there are zeros wherever a pair is shorter.
     """
     import torch
 
-    longest_target, longest_source = (
-        1 + max(each.shape[axis] for each in alignments) for axis in (0, 1)
-    )
+    longest_target = 1 + max(each.shape[0] for each in alignments)
+    longest_source = max(each.shape[1] for each in alignments)
     padded = np.zeros((len(alignments), longest_target, longest_source), dtype=np.float32)
     for row, alignment in enumerate(alignments):
         padded[row, : alignment.shape[0], : alignment.shape[1]] = alignment

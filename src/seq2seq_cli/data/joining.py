@@ -117,6 +117,7 @@ class PairJoiner:
         )
         joined = TokenPairs(source, target, mixture=_mixture(pairs.mixture, starts))
         joined.sampler = pairs.sampler
+        joined.form = pairs.form
         if pairs.alignments is not None:
             joined.alignments = JoinedAlignments(pairs.alignments, starts)
         return joined

@@ -15,6 +15,8 @@ from seq2seq_cli.data.token_pairs import SentenceArray, SubwordSampler
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import UNK
+from seq2seq_cli.tokenization.language_tags import split_languages, with_language
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 CHUNK_LINES = 1 << 14  # pairs that are tokenised at a time
@@ -74,6 +76,14 @@ def check_pairs_left(corpora: Sequence[Corpus], data: DataConfig, report: DataRe
         )
 
 
+def tagged_pair(source: str, target: str, data: DataConfig) -> tuple[str, str]:
+    """A pair of lines with the tags that each side has, from the tags of the source."""
+    if data.language_tags == "source":
+        return source, target
+    into, own, text = split_languages(source)
+    return with_language(text, own or data.source_language), with_language(target, into)
+
+
 @dataclass(frozen=True)
 class TokenisedChunk:
     """Some pairs of a corpus as tokens, without those that were dropped."""
@@ -92,10 +102,16 @@ class PairTokenizer:
     target: Tokenizer
     data: DataConfig
 
+    @property
+    def form(self) -> SentenceForm:
+        """What models read of a source."""
+        return SentenceForm.of(self.data, self.source)
+
     def cache_key(self) -> list[object]:
         """Everything that decides the tokens of a pair, and whether it is used."""
         limits = [self.data.max_length, self.data.max_length_ratio]
-        return [self.source.sha256, self.target.sha256, *limits]
+        both = ["both", self.data.source_language] if self.data.language_tags != "source" else []
+        return [self.source.sha256, self.target.sha256, *limits, *both]
 
     def tokenise(self, pairs: Iterable[tuple[str, str]]) -> Iterator[TokenisedChunk]:
         """Tokenise pairs, CHUNK_LINES at a time."""
@@ -107,8 +123,9 @@ class PairTokenizer:
 
     def _tokenise_chunk(self, lines: Sequence[tuple[str, str]], first_line: int) -> TokenisedChunk:
         not_blank = [index for index, pair in enumerate(lines) if not is_blank(*pair)]
-        sources = self.source.encode([lines[index][0] for index in not_blank])
-        targets = self.target.encode([lines[index][1] for index in not_blank])
+        tagged = [tagged_pair(*lines[index], self.data) for index in not_blank]
+        sources = self.source.encode([source for source, _ in tagged])
+        targets = self.target.encode([target for _, target in tagged])
         dropped = dict.fromkeys(("blank", "too_long", "uneven"), 0)
         dropped["blank"] = len(lines) - len(not_blank)
         used = []

@@ -11,7 +11,7 @@ from seq2seq_cli.data.formats.base import BegunInput, Container
 from seq2seq_cli.data.sources import Source, display_names, parse_source, split_language_mark
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import UTF8, Reading, Warn, check_line_counts
-from seq2seq_cli.tokenization.language_tags import language_tag, split_tag
+from seq2seq_cli.tokenization.language_tags import language_tag, split_languages
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Corpus:
     """Sentence pairs that are read from their files each time, since they may not fit in memory.
 
     The texts of a side follow each other. If the target is marked with its language, each source
-    line begins with the tag of that language.
+    line begins with the tag of that language, and if the source is marked too, then with its own.
     """
 
     source: tuple[Source, ...]
@@ -44,11 +44,17 @@ class Corpus:
         """The language that the target is marked with, or ""."""
         return self.target[0].language
 
+    @property
+    def source_language(self) -> str:
+        """The language that the source is marked with, or ""."""
+        return self.source[0].language
+
     def pairs(self, warn: Warn) -> Iterator[tuple[str, str]]:
         """Yield all pairs, with blank ones. Raises InputError if a side has more lines."""
-        if not self.language:
+        languages = filter(None, (self.language, self.source_language))
+        begin = "".join(f"{language_tag(language)} " for language in languages)
+        if not begin:
             return self._untagged_pairs(warn)
-        begin = f"{language_tag(self.language)} "
         return (
             (begin + source if source.strip() else source, target)
             for source, target in self._untagged_pairs(warn)
@@ -88,7 +94,7 @@ class Corpus:
         return [
             [" ".join((each.container.kind, hashes[each.container], each.field)) for each in side]
             for side in (self.source, self.target)
-        ] + [[self.language]]
+        ] + [[self.language, *filter(None, [self.source_language])]]
 
     @cached_property
     def hashes(self) -> dict[Container, str]:
@@ -130,50 +136,56 @@ def parse_corpora(
     reading: Reading = UTF8,
     *,
     streamed: bool = False,
+    marked_sources: bool = False,
 ) -> list[Corpus]:
     """Read the names of texts: text k of one side belongs to text k of the other.
 
     If the sides have different numbers of texts, all texts together are one corpus. Data sets that
-    are `streamed` are read where they are, without a copy on disk.
+    are `streamed` are read where they are, without a copy on disk. Sources are marked with their
+    language only if there may be `marked_sources`.
     """
     begun: dict[Path, BegunInput] = {}
     parsed = [
         tuple(parse_source(value, reading, streamed=streamed, begun=begun) for value in values)
         for values in (sources, targets)
     ]
-    _check_language_marks(*parsed)
+    _check_language_marks(*parsed, marked_sources=marked_sources)
     if len(sources) != len(targets):
         return [Corpus(*parsed)]
     return [Corpus((source,), (target,)) for source, target in zip(*parsed, strict=True)]
 
 
-def target_languages(targets: Sequence[str]) -> tuple[str, ...]:
-    """List the languages that targets are marked with, each once, in order.
+def marked_languages(texts: Sequence[str], side: str = "target") -> tuple[str, ...]:
+    """List the languages that the texts of a side are marked with, each once, in order.
 
-    Raises InputError if some targets are marked and others are not.
+    Raises InputError if some texts are marked and others are not.
     """
-    found = tuple(dict.fromkeys(language for language, _ in map(split_language_mark, targets)))
+    found = tuple(dict.fromkeys(language for language, _ in map(split_language_mark, texts)))
     require(
         len(found) <= 1 or "" not in found,
-        "some targets are marked with their language, as in de=train.de, and others are not; mark "
+        f"some {side}s are marked with their language, as in de=train.de, and others are not; mark "
         "all of them",
     )
     return tuple(filter(None, found))
 
 
-def _check_language_marks(sources: tuple[Source, ...], targets: tuple[Source, ...]) -> None:
+def _check_language_marks(
+    sources: tuple[Source, ...], targets: tuple[Source, ...], *, marked_sources: bool
+) -> None:
     """Raise InputError for a marked source, or for targets in several languages without sources."""
     for source in sources:
         require(
-            not source.language,
-            f"{source.language}={source.name}: mark the target with its language, not the source",
+            marked_sources or not source.language,
+            f"{source.language}={source.name}: mark the target with its language, not the source; "
+            'both are marked with data.language_tags = "both"',
         )
-    found = {target.language for target in targets}
-    require(
-        len(found) <= 1 or len(sources) == len(targets),
-        f"targets in {' and '.join(sorted(found))} need a source each; name the source once for "
-        "each of them",
-    )
+    for name, other, side in (("target", "source", targets), ("source", "target", sources)):
+        found = {each.language for each in side}
+        require(
+            len(found) <= 1 or len(sources) == len(targets),
+            f"{name}s in {' and '.join(sorted(found))} need a {other} each; name the {other} once "
+            "for each of them",
+        )
 
 
 def is_blank(source: str, target: str) -> bool:
@@ -184,7 +196,7 @@ def is_blank(source: str, target: str) -> bool:
 def is_same_text(source: str, target: str) -> bool:
     """Whether both sides of a pair have the same text, but for a language tag."""
     source, target = source.strip(), target.strip()
-    return source == target or (source.endswith(target) and split_tag(source)[1] == target)
+    return source == target or (source.endswith(target) and split_languages(source)[2] == target)
 
 
 def read_parallel(corpora: Sequence[Corpus], warn: Warn) -> ParallelText:

@@ -146,4 +146,5 @@ class StreamedPairs:
         )
         pairs.joiner = self._tokenizer.pair_joiner()
         pairs.sampler = self._tokenizer.subword_sampler()
+        pairs.form = self._tokenizer.form
         return pairs, report

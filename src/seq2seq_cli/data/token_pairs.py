@@ -15,6 +15,7 @@ from seq2seq_cli.data.alignments import Alignments
 from seq2seq_cli.data.batch import Batch, pad_alignments
 from seq2seq_cli.padding import Ids, Indices, pad
 from seq2seq_cli.symbols import BOS, EOS
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
 
 LENGTH_RATIO_PAIRS = 1000  # pairs that are sampled to measure how much longer sampling makes them
 RELEASED_ROWS = 512  # pairs are read from a mapped file before its pages in memory are freed
@@ -162,8 +163,8 @@ class TokenPairs:
     """The tokenised sentence pairs of a corpus.
 
     `alignments` are word alignments of all pairs, `joiner` joins some pairs with their neighbours
-    in each epoch, `sampler` draws another segmentation of each sentence in each epoch; all are
-    optional and set after construction.
+    in each epoch, `sampler` draws another segmentation of each sentence in each epoch, `form` says
+    what models read of a source; all are optional and set after construction.
     """
 
     def __init__(
@@ -187,6 +188,7 @@ class TokenPairs:
         self.alignments: Alignments | None = None
         self.joiner: Joiner | None = None
         self.sampler: SubwordSampler | None = None
+        self.form = SentenceForm()
         self._seed_and_epoch: tuple[int, int] = (0, 0)
         self._fingerprint = fingerprint
 
@@ -249,9 +251,10 @@ class TokenPairs:
         matrices = []
         if self.alignments is not None:
             for row, one, other in zip(rows, sources, targets, strict=True):
-                matrices.append(self.alignments.matrix(int(row), one, other))
+                matrix = self.alignments.matrix(int(row), one, other)
+                matrices.append(self.form.of_row(one, matrix))
         return Batch(
-            pad([np.concatenate((ids, [EOS])) for ids in sources]),
+            pad([self.form.array(ids) for ids in sources]),
             pad([np.concatenate(([BOS], ids, [EOS])) for ids in targets]),
             pad_alignments(matrices) if matrices else None,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.arrays import Floats
+from seq2seq_cli.search.prefix import ForcedPrefix
 from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.text import check_is_list, check_line_counts
 from seq2seq_cli.translation import Translator
@@ -53,24 +54,32 @@ def attention_maps(
     tokenizers, predictor = translator.tokenizers, translator.predictor
     predictor.check_attends("inspect attention")
     for number, line in enumerate(lines, start=1):
-        ids = tokenizers.source.encode([line])[0]
+        tagged = translator.languages.read(line)
+        ids = tokenizers.source.encode([tagged.text])[0]
         if len(ids) > translator.max_length:
             raise InputError(
                 f"line {number} has {len(ids):,} tokens, the model reads {translator.max_length:,}"
             )
-        source = [*ids, EOS]
+        source = translator.form.row(ids)
+        forced = tagged.forced
         if targets is None:
-            written = _best_translation(translator, source) if ids else []
+            written = _best_translation(translator, source, forced) if ids else []
         else:
             written = tokenizers.target.encode([targets[number - 1]])[0]
         yield AttentionMap(
             tuple(tokenizers.source.ids_to_pieces([*ids, EOS])),
             tuple(tokenizers.target.ids_to_pieces([*written, EOS])),
-            predictor.attention_by_head(source, [BOS, *written]),
+            translator.form.in_order(
+                ids,
+                predictor.attention_by_head(source, [BOS, *forced, *written])[:, :, len(forced) :],
+            ),
         )
 
 
-def _best_translation(translator: Translator, source: Sequence[int]) -> list[int]:
-    """The token ids of the best hypothesis for source ids (S,), without EOS."""
-    [hypotheses] = translator.predictor.search([source], translator.settings.search)
-    return list(hypotheses[0].tokens)
+def _best_translation(
+    translator: Translator, source: Sequence[int], forced: Sequence[int]
+) -> list[int]:
+    """The token ids of the best hypothesis for a row of the source, without EOS and forced tags."""
+    prefixes = [ForcedPrefix().behind(tag) for tag in forced]
+    [hypotheses] = translator.predictor.search([source], translator.settings.search, prefixes)
+    return list(hypotheses[0].without_first(len(forced)).tokens)

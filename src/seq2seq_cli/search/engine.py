@@ -206,6 +206,7 @@ def search_settings(
             PrefixMoves(
                 [(columns_of(tokens), states) for tokens, states in sentence.prefix.moves],
                 sentence.prefix.complete,
+                sentence.prefix.first_is_free,
             )
             for sentence in sentences
         ],

@@ -12,6 +12,12 @@ class Hypothesis:
     # The model's natural log-probability of each token, then EOS; with a shortlist, of its words
     token_scores: tuple[float, ...]
 
+    def without_first(self, count: int) -> "Hypothesis":
+        """The hypothesis without its first tokens, with the score that it was ranked by."""
+        if not count:
+            return self
+        return Hypothesis(self.tokens[count:], self.score, self.token_scores[count:])
+
     @property
     def log_probability(self) -> float:
         """The model's natural log-probability of all tokens, EOS included."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 
@@ -19,12 +19,14 @@ class ForcedPrefix:
 
     In the last state the prefix is complete and anything may follow. A state is left for a later
     one only, and always can be. If the prefix `ends_word`, it is complete in the state before, and
-    the moves of that state are all tokens that may come after a word.
+    the moves of that state are all tokens that may come after a word. The probability of the first
+    token does not count in scores if the `first_is_free`.
     """
 
     moves: tuple[Moves, ...] = ()
     tokens: tuple[int, ...] = ()  # one of the ways
     ends_word: bool = False
+    first_is_free: bool = False
 
     @classmethod
     def of_tokens(cls, tokens: Sequence[int], followers: Sequence[int] = ()) -> Self:
@@ -76,21 +78,32 @@ class ForcedPrefix:
             state = self.after(state, token)
         return len(tokens)
 
+    def behind(self, token: int) -> Self:
+        """The prefix behind another token, whose probability does not count in scores."""
+        moves = [Moves((token,), (1,))]
+        moves += [Moves(each.tokens, tuple(s + 1 for s in each.states)) for each in self.moves]
+        return replace(self, moves=tuple(moves), tokens=(token, *self.tokens), first_is_free=True)
+
     def within(self, usable: Container[int]) -> Self:
         """The ways that consist of usable tokens; those of `tokens` must be."""
         moves = [
             [move for move in zip(*each, strict=True) if move[0] in usable] for each in self.moves
         ]
         if self.ends_word and not moves[-1]:  # no word is usable: it is left to the model
-            return type(self).of_tokens(self.tokens)
-        return type(self)(complete_moves(moves), self.tokens, self.ends_word)
+            return self._of_tokens(())
+        return replace(self, moves=complete_moves(moves))
 
     def without(self, token: int) -> Self:
         """The prefix, followed by another token than this; by any if there is no other."""
         if not self.ends_word:
             return self
         others = [each for each in self.moves[-1].tokens if each != token]
-        return type(self).of_tokens(self.tokens, others)
+        return self._of_tokens(others)
+
+    def _of_tokens(self, followers: Sequence[int]) -> Self:
+        """The prefix of `tokens`, then one of the followers if there are any."""
+        plain = type(self).of_tokens(self.tokens, followers)
+        return replace(plain, first_is_free=self.first_is_free)
 
 
 def complete_moves(moves: Sequence[Sequence[tuple[int, int]]]) -> tuple[Moves, ...]:

@@ -88,7 +88,8 @@ def _draw_all(decoding: Decoding, request: Request, draws: list[Draw]) -> None:
         for row, draw in enumerate(draws):
             if ended[row]:
                 extra = sum(constraint.final_score(row) for constraint in constraints)
-                draw.result = _hypothesis(tokens[row], token_scores[row], options, extra)
+                is_free = draw.limits.prefix.first_is_free
+                draw.result = _hypothesis(tokens[row], token_scores[row], options, extra, is_free)
         open_rows = [row for row, over in enumerate(ended) if not over]
         draws = [draws[row] for row in open_rows]
         if draws and len(open_rows) < len(ended):
@@ -144,9 +145,13 @@ def _probabilities(logits: Tensor, options: SearchOptions) -> Tensor:
 
 
 def _hypothesis(
-    tokens: Tensor, token_scores: Tensor, options: SearchOptions, extra_score: float
+    tokens: Tensor,
+    token_scores: Tensor,
+    options: SearchOptions,
+    extra_score: float,
+    first_is_free: bool,
 ) -> Hypothesis:
     """Make a hypothesis of tokens (T,), BOS first and EOS last, and their scores (T - 1,)."""
     scores = tuple(token_scores.tolist())
-    score = sum(scores) / options.length_penalty_for(len(scores)) + extra_score
+    score = sum(scores[first_is_free:]) / options.length_penalty_for(len(scores)) + extra_score
     return Hypothesis(tuple(tokens[1:-1].tolist()), score, scores)

@@ -99,6 +99,10 @@ class TorchBeamSearch:
         self.limits = [sentence.limits for sentence in self.sentences]
         self.sentence_numbers = torch.arange(len(self.sentences), device=device)[:, None]  # (B, 1)
         free = torch.tensor([beam - len(s.finished) for s in self.sentences], device=device)
+        # (B, 1), whether the probability of the first token does not count
+        self.first_is_free = torch.tensor(
+            [[s.limits.prefix.first_is_free] for s in self.sentences], device=device
+        )
         # (B, K), the part of the beam that belongs to hypotheses which have ended
         self.taken = torch.arange(beam, device=device) >= free[:, None]
 
@@ -123,6 +127,8 @@ class TorchBeamSearch:
         )
         for constraint in self.constraints:
             constraint.extend(origins, chosen, self.decoding.attention)
+        if self.tokens.size(1) == 2:
+            best = best.masked_fill(self.first_is_free & (best > -torch.inf), 0.0)
         self.scores = best.masked_fill(self.taken, -torch.inf)
         return origins, (chosen.view_as(best) == EOS) & (self.scores > -torch.inf)
 

@@ -40,12 +40,13 @@ from seq2seq_cli.tokenization.protobuf import (
     USER_TYPE,
     ModelPiece,
     absent_piece,
+    fields_beside_pieces,
     forms,
     length_delimited,
     message_fields,
     model_pieces,
     model_type,
-    raw_fields,
+    raw_fields_beside_pieces,
     with_rules,
     with_symbols,
 )
@@ -265,11 +266,11 @@ def _load(model: bytes, name: str) -> SentencePieceProcessor:
     loaded = SentencePieceProcessor()
     try:
         loaded.LoadFromSerializedProto(model)
-        fields = {number for number, _ in message_fields(model)}
+        fields = {number for number, _ in fields_beside_pieces(model)}
     except (RuntimeError, ValueError, LookupError, TypeError):
         fields = set()
     require(
-        {PIECE_FIELD, TRAINER_FIELD, NORMALIZER_FIELD} <= fields,
+        {TRAINER_FIELD, NORMALIZER_FIELD} <= fields,
         f"{name} is not a SentencePiece model, or it is damaged",
     )
     return loaded
@@ -287,13 +288,13 @@ def _written(
     if form is not None:
         parts.append(length_delimited(FORMS_FIELD, json.dumps(form).encode()))
     parts += [length_delimited(PIECE_FIELD, piece.raw) for piece in pieces]
-    for number, raw in raw_fields(model):
+    for number, raw in raw_fields_beside_pieces(model):
         if number == TRAINER_FIELD:
             names = {symbol: pieces[index].text for symbol, index in ids.items()}
             parts.append(with_symbols(raw, UNKNOWN, ids, names))
         elif number == NORMALIZER_FIELD:
             parts.append(raw if rules is None else with_rules(raw, *rules))
-        elif number not in (PIECE_FIELD, FORMS_FIELD):
+        elif number != FORMS_FIELD:
             parts.append(raw)
     return b"".join(parts)
 

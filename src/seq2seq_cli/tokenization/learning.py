@@ -18,7 +18,7 @@ from seq2seq_cli import symbols
 from seq2seq_cli.config.tokenizer import UNLIMITED, TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import check_is_list, counted
-from seq2seq_cli.tokenization.language_tags import TAG, language_tag
+from seq2seq_cli.tokenization.language_tags import language_tag, split_languages
 from seq2seq_cli.tokenization.protobuf import FORMS_FIELD, length_delimited
 from seq2seq_cli.tokenization.text_form import (
     SIDES,
@@ -153,7 +153,7 @@ class _Reader:
         for sides, lines in texts:
             for line in lines:
                 if self._settings.languages:
-                    line = TAG.sub("", line, count=1)
+                    line = split_languages(line)[2]
                 found = dict.fromkeys(self._forms[side].read(line) for side in sides)
                 if "target" in sides and not target.is_faithful:
                     self.changed.compare(plain(line), target.written(line))

@@ -40,6 +40,18 @@ CODES = (  # ISO 639-1
     "or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw "
     "ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
 )
+LONG_CODES = (  # ISO 639-3 and 639-1 by turns, as the tags of NLLB and OPUS-MT have them
+    "afr af amh am arb ar ara ar asm as azj az aze az bel be ben bn bos bs bul bg cat ca ces cs "
+    "cze cs cmn zh zho zh chi zh cym cy dan da deu de ger de ell el gre el eng en epo eo est et "
+    "eus eu baq eu fas fa per fa pes fa fin fi fra fr fre fr gle ga glg gl guj gu hau ha heb he "
+    "hin hi hrv hr hun hu hye hy arm hy ind id isl is ice is ita it jpn ja kan kn kat ka geo ka "
+    "kaz kk khm km kor ko lao lo lav lv lvs lv lit lt mal ml mar mr mkd mk mac mk mlt mt mya my "
+    "bur my nld nl dut nl nno nn nob nb nor no npi ne nep ne ory or pan pa pol pl por pt ron ro "
+    "rum ro rus ru sin si slk sk slo sk slv sl spa es sqi sq als sq alb sq srp sr swe sv swh sw "
+    "swa sw tam ta tel te tgl tl tha th tur tr uig ug ukr uk urd ur uzn uz uzb uz vie vi yue zh "
+    "zsm ms msa ms may ms zul zu"
+)
+SHORT_CODE = dict(zip(LONG_CODES.split()[::2], LONG_CODES.split()[1::2], strict=True))
 LETTERS_LOOKED_AT = 40  # to find the script
 
 # Ends of sentences that sentencex 1.0 does not know: of Khmer, and for vertical Chinese text.
@@ -68,8 +80,9 @@ def can_split_sentences() -> bool:
 def split_sentences(line: str, language: str = "") -> list[str]:
     """Split a line into its sentences, each with the spaces after it; together they are the line.
 
-    `language` is a code such as "de"; without one, the script of the line decides, and text in
-    Latin letters is split by the rules of English.
+    `language` is a code such as "de", also of three letters or with a script, as in "deu_Latn";
+    without one, or for one of three letters that is not known, the script of the line decides, and
+    text in Latin letters is split by the rules of English.
     """
     if len(line) < 3:  # one character, an end, another character
         return [line]
@@ -77,7 +90,7 @@ def split_sentences(line: str, language: str = "") -> list[str]:
         return [line]
     from sentencex import segment  # few lines need it, and commands are to start at once
 
-    found = segment(language or language_of_script(line), SPACE_LIKE.sub(" ", line))
+    found = segment(_short_code(language) or language_of_script(line), SPACE_LIKE.sub(" ", line))
     ends = accumulate(map(len, chain.from_iterable(map(FURTHER_ENDS.findall, found))))
     sentences: list[str] = []
     has_capitals = any(map(str.isupper, line))
@@ -88,6 +101,12 @@ def split_sentences(line: str, language: str = "") -> list[str]:
         else:
             sentences.append(text)
     return sentences
+
+
+def _short_code(language: str) -> str:
+    """The code of two letters for a code, or "" if there is none here."""
+    base = re.split("[-_]", language)[0]
+    return SHORT_CODE.get(base, "") if len(base) == 3 else base
 
 
 def _ends(sentence: str, following: str, has_capitals: bool) -> bool:

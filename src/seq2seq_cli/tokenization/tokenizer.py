@@ -26,14 +26,14 @@ from sentencepiece import SentencePieceProcessor
 from seq2seq_cli import symbols, text
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.tokenization.language_tags import TAG
+from seq2seq_cli.tokenization.language_tags import TAG, tag_of
 from seq2seq_cli.tokenization.protobuf import (
     ABSENT,
     NORMALIZER_FIELD,
     TEXT_TYPE,
     TRAINER_FIELD,
+    fields_beside_pieces,
     forms,
-    message_fields,
     model_pieces,
     model_type,
     piece_offsets,
@@ -98,7 +98,7 @@ class Tokenizer:
             model = self._with_our_symbols(model)
             pieces = self._processor.IdToPiece(list(range(len(self._processor))))
             # SentencePiece accepts a model cut off between two pieces and fills in defaults.
-            fields = {number for number, _ in message_fields(model)}
+            fields = {number for number, _ in fields_beside_pieces(model)}
             is_whole = {TRAINER_FIELD, NORMALIZER_FIELD} <= fields
             self._forms = forms(model)
             size = vocabulary_size(self._forms, len(pieces))
@@ -113,12 +113,13 @@ class Tokenizer:
         self.model = model
         # Imported models have pieces that are read as unknown, and pieces of the other side.
         self._has_more_pieces = size < len(pieces)
+        self._has_absent_names = any(piece.startswith(ABSENT) for piece in pieces[:size])
         self.vocabulary = [piece.removeprefix(ABSENT) for piece in pieces[:size]]
         self._ids = {piece: number for number, piece in enumerate(self.vocabulary)}
         self.tags = {
-            found[1]: number
+            tag_of(piece)[0]: number
             for piece, number in self._ids.items()
-            if (found := TAG.fullmatch(piece)) is not None
+            if piece.startswith(("<2", ">>")) and TAG.fullmatch(piece) is not None
         }
 
     def _with_our_symbols(self, model: bytes) -> bytes:
@@ -203,9 +204,9 @@ class Tokenizer:
 
     def _tag(self, line: str) -> tuple[int | None, int]:
         """The id of the tag at the beginning of a line, and where the text after it begins."""
-        found = TAG.match(line)
-        number = self.tags.get(found[1]) if found else None
-        return (number, found.end()) if found and number is not None else (None, 0)
+        language, start = tag_of(line)
+        number = self.tags.get(language)
+        return (None, 0) if number is None else (number, start)
 
     def _encode(self, cleaned: Sequence[str], threads: int | None) -> list[list[int]]:
         ids: list[list[int]]
@@ -357,7 +358,7 @@ class Tokenizer:
     @cached_property
     def _writer(self) -> SentencePieceProcessor:
         """What joins pieces: all those of the vocabulary, also those that no text is cut into."""
-        if not any(self._processor.IdToPiece(i).startswith(ABSENT) for i in range(len(self))):
+        if not self._has_absent_names:
             return self._processor
         writer = SentencePieceProcessor()
         writer.LoadFromSerializedProto(with_all_pieces(self.model))

@@ -23,7 +23,9 @@ class Objective:
 
     config: TrainingConfig
     precision: torch.dtype
-    tags: tuple[int, ...] = ()  # token ids of language tags, which word dropout leaves alone
+    # Token ids of language tags of both sides, which word dropout leaves alone
+    tags: tuple[int, ...] = ()
+    target_tags: tuple[int, ...] = ()
 
     def __call__(self, model: TranslationModel, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, which has gradients, and the plain negative log-likelihood, which has none.
@@ -66,7 +68,7 @@ class Objective:
         source, read = batch.source.repeat(repeats, 1), read.repeat(repeats, 1)
         if self.config.word_dropout:
             source = without_words(source, self.config.word_dropout, self.tags)
-            read = without_words(read, self.config.word_dropout)
+            read = without_words(read, self.config.word_dropout, self.target_tags)
         with autocast(source.device, self.precision):
             if batch.alignment is None:
                 return model.hidden(source, read), []

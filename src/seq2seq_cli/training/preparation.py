@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.alignments import Alignments, read_alignments
 from seq2seq_cli.data.cache import Cache, default_cache
 from seq2seq_cli.data.contents import InputFiles, files_at, files_of_corpora
-from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer
+from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, tagged_pair
 from seq2seq_cli.data.parallel import Corpus, ParallelText, parse_corpora, read_parallel
 from seq2seq_cli.data.sentence_counts import share_of_several_sentences, source_language
 from seq2seq_cli.data.streaming import Stream
@@ -25,6 +26,7 @@ from seq2seq_cli.runs.run_config import CorpusFacts, RunConfig
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import Warn, check_input, ignore_warning
 from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer_on_sides
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.text_form import SIDES, ChangedLines, plain
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.progress import Listener
@@ -88,7 +90,7 @@ def prepare_data(
     if config.data.target_tokenizer:  # one that was learned here has said so
         for note in _changed_targets(valid_text.target, text.tokenizers.target):
             listener.said(note)
-    valid_pairs = _encode(valid_text, text.tokenizers)
+    valid_pairs = _encode(valid_text, text.tokenizers, config.data)
     fingerprint = text.first.fingerprint() + valid_pairs.fingerprint()
     if text.first.alignments is not None:
         listener.said(_alignment_note(text.first, text.first.alignments))
@@ -123,7 +125,12 @@ def _corpora(
             option = name.replace("_", "-")
             raise InputError(f"no data.{name} is given; name a text file with --{option}")
     sides = getattr(config.data, source), getattr(config.data, target)
-    return parse_corpora(*sides, config.data.reading, streamed=streamed)
+    return parse_corpora(
+        *sides,
+        config.data.reading,
+        streamed=streamed,
+        marked_sources=config.data.language_tags != "source",
+    )
 
 
 def _changed_targets(lines: Sequence[str], tokenizer: Tokenizer) -> Iterator[str]:
@@ -134,11 +141,14 @@ def _changed_targets(lines: Sequence[str], tokenizer: Tokenizer) -> Iterator[str
     return changed.notes("the tokenizer normalises them; one learned here would leave them")
 
 
-def _encode(text: ParallelText, tokenizers: Tokenizers) -> TokenPairs:
-    return TokenPairs(
-        Sentences(tokenizers.source.encode(text.source)),
-        Sentences(tokenizers.target.encode(text.target)),
+def _encode(text: ParallelText, tokenizers: Tokenizers, data: DataConfig) -> TokenPairs:
+    tagged = [tagged_pair(*pair, data) for pair in zip(text.source, text.target, strict=True)]
+    pairs = TokenPairs(
+        Sentences(tokenizers.source.encode([source for source, _ in tagged])),
+        Sentences(tokenizers.target.encode([target for _, target in tagged])),
     )
+    pairs.form = SentenceForm.of(data, tokenizers.source)
+    return pairs
 
 
 def learn_tokenizers(config: RunConfig, learn: Learn, listener: Listener) -> Tokenizers:
@@ -189,6 +199,7 @@ def _prepare_stored(
     pairs.alignments = alignments
     pairs.joiner = pair_tokenizer.pair_joiner()
     pairs.sampler = pair_tokenizer.subword_sampler()
+    pairs.form = pair_tokenizer.form
     report = sum(reports, start=DataReport())
     lines = list(report.lines())
     if mixture is not None:

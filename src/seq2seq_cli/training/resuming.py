@@ -1,6 +1,7 @@
 """Whether a run begins or continues, and its complete configuration, decided in one place."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -8,12 +9,12 @@ from typing import Literal
 import torch
 
 from seq2seq_cli.config import auto
-from seq2seq_cli.config.data import check_language_code
+from seq2seq_cli.config.data import DataConfig, check_language_code
 from seq2seq_cli.config.models import check_attends_to_source
 from seq2seq_cli.config.settings import Table, require, toml_value
 from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
 from seq2seq_cli.data.contents import InputFiles
-from seq2seq_cli.data.parallel import target_languages
+from seq2seq_cli.data.parallel import marked_languages
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary, build
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
@@ -95,12 +96,33 @@ def resolve(config: RunConfig, path: Path, *, restart: bool) -> RunPlan:
     Raises InputError if the folder holds another run or something else, and AlreadyFinishedError
     if the run is at its end.
     """
-    config = with_languages(config)
     run = RunFolder(path)
+    config = with_languages(with_form_of_before(config, run, restart=restart))
     plan = (_resumed if continues(run, restart=restart) else _fresh)(config, run)
     if plan.tokenizers is not None:
-        check_languages(config, plan.tokenizers.source)
+        check_languages(config, plan.tokenizers)
     return plan
+
+
+def with_form_of_before(config: RunConfig, run: RunFolder, *, restart: bool) -> RunConfig:
+    """The settings with what the run, or the one it begins from, says of EOS and tags.
+
+    A model is read as it was trained. Settings that say something else stay.
+    """
+    before = None
+    if continues(run, restart=restart):
+        before = run
+    elif config.training.init_from:
+        before = RunFolder(Path(config.training.init_from))
+    if before is None or not before.exists():
+        return config
+    data, default = before.load_config().data, DataConfig()
+    found = {
+        name: getattr(data, name)
+        for name in ("source_eos", "language_tags")
+        if getattr(config.data, name) == getattr(default, name)
+    }
+    return replace(config, data=replace(config.data, **found))
 
 
 def with_languages(config: RunConfig) -> RunConfig:
@@ -108,8 +130,8 @@ def with_languages(config: RunConfig) -> RunConfig:
 
     Raises InputError if the validation text is marked otherwise.
     """
-    found = target_languages(config.data.target)
-    valid = target_languages(config.data.valid_target)
+    data = config.data
+    found, valid = marked_languages(data.target), marked_languages(data.valid_target)
     require(
         set(valid) <= set(found) and bool(valid) == bool(found),
         f"the targets are marked as being in {', '.join(found) or 'no language'}, those of the "
@@ -119,8 +141,32 @@ def with_languages(config: RunConfig) -> RunConfig:
         not (found and config.data.alignments),
         "data.alignments cannot be used with targets that are marked with their language",
     )
-    known = tuple(dict.fromkeys((*config.tokenizer.languages, *found)))
+    own: tuple[str, ...] = ()
+    if data.language_tags != "source":
+        own = marked_languages(data.source, "source")
+        _check_both_sides(data, own, found)
+    known = tuple(dict.fromkeys((*config.tokenizer.languages, *found, *own)))
     return replace(config, tokenizer=replace(config.tokenizer, languages=known))
+
+
+def _check_both_sides(data: DataConfig, own: Sequence[str], into: Sequence[str]) -> None:
+    """Raise InputError unless the language of each side is known."""
+    shown = f"data.language_tags = {toml_value(data.language_tags)}"
+    require(
+        bool(into),
+        f"{shown} begins targets with the tag of their language; mark them, as in de=train.de",
+    )
+    valid = marked_languages(data.valid_source, "source")
+    require(
+        bool(own or data.source_language) and bool(valid or data.source_language),
+        f"{shown} needs the language of each source; mark them, as in en=train.en and en=valid.en, "
+        "or name it with data.source_language",
+    )
+    require(
+        not own or set(valid) <= {*own, data.source_language},
+        f"the sources are marked as being in {', '.join(own)}, those of the validation text in "
+        f"{', '.join(valid)}; mark them alike",
+    )
 
 
 def with_batch_tokens(config: RunConfig, tokens: int | Literal["auto"]) -> RunConfig:
@@ -138,14 +184,23 @@ def with_pretrained_hash(config: RunConfig, sha256: str) -> RunConfig:
     return replace(config, training=replace(config.training, init_sha256=sha256))
 
 
-def check_languages(config: RunConfig, tokenizer: Tokenizer) -> None:
-    """Raise InputError if the source tokenizer lacks the tag of a language."""
-    for language in config.tokenizer.languages:
-        require(
-            language in tokenizer.tags,
-            f"the source tokenizer has no symbol {language_tag(language)}; learn one with `seq2seq "
-            f"tokenizer train --language {language}`, or give none",
-        )
+def check_languages(config: RunConfig, tokenizers: Tokenizers) -> None:
+    """Raise InputError if a tokenizer lacks the tag of a language that its side has."""
+    data, own = config.data, config.tokenizer.languages
+    into: tuple[str, ...] = ()
+    if data.language_tags != "source":
+        into = marked_languages(data.target)
+        own = (*marked_languages(data.source, "source"), *filter(None, [data.source_language]))
+    for side, languages, tokenizer in (
+        ("source", own, tokenizers.source),
+        ("target", into, tokenizers.target),
+    ):
+        for language in languages:
+            require(
+                language in tokenizer.tags,
+                f"the {side} tokenizer has no symbol {language_tag(language)}; learn one with "
+                f"`seq2seq tokenizer train --language {language}`, or give none",
+            )
 
 
 # A run that begins

@@ -278,6 +278,11 @@ def make_trainer(
             files=data.files.hashes(),
             schedule_end=plan.schedule_end,
             language_tags=tuple(tokenizers.source.tags.values()),
+            target_tags=(
+                tuple(tokenizers.target.tags.values())
+                if config.data.language_tags != "source"
+                else ()
+            ),
         )
     )
 
@@ -285,6 +290,7 @@ def make_trainer(
 def make_validator(config: RunConfig, *, data: PreparedData) -> Validator:
     """What validates the model between updates."""
     training = config.training
+    has_both = config.data.language_tags != "source"
     make_translator = partial(
         Translator,
         tokenizers=data.tokenizers,
@@ -292,6 +298,9 @@ def make_validator(config: RunConfig, *, data: PreparedData) -> Validator:
         settings=TranslationSettings(
             search=SearchOptions(beam=training.valid_beam), unknown="keep"
         ),
+        source_language=config.data.source_language if has_both else "",
+        form=data.valid_pairs.form,
+        language_tags=config.data.language_tags,
     )
     return Validator(
         text=data.valid_text,

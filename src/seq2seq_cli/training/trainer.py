@@ -64,7 +64,8 @@ class Experiment:
     data: str  # fingerprint of all data; whoever resumes has compared it (`RunPlan.check_data`)
     files: Hashes = field(default_factory=dict)  # of the text
     schedule_end: ScheduleEnd | None = None  # as planned, for training that begins
-    language_tags: tuple[int, ...] = ()  # their token ids
+    language_tags: tuple[int, ...] = ()  # their token ids in the source
+    target_tags: tuple[int, ...] = ()  # and in the target, if it has some
     processes: ProcessGroup = field(default_factory=ProcessGroup)
 
 
@@ -80,7 +81,9 @@ class Trainer:
             data=experiment.data, files=experiment.files, schedule_end=experiment.schedule_end
         )
         self.optimizer = make_optimizer(model, config)
-        self.objective = Objective(config, experiment.precision, experiment.language_tags)
+        self.objective = Objective(
+            config, experiment.precision, experiment.language_tags, experiment.target_tags
+        )
         self.moving_average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
         self.reporter = Reporter(self.run, experiment.listener, self.processes)
         self.best_weights = BestWeights(

@@ -26,7 +26,8 @@ are translated, begin with `translator`. The files:
 - `results`: translations of lines, and how they are written
 - `prefixes`: what translations have to begin with
 - `splitting`: splits lines into sentences, and what is longer than a model reads
-- `languages`: the language that a line is to be translated into
+- `languages`: the languages that a line is in and is to be translated into
+- `attention`: attention by the tokens of sentences
 - `word_alignment`: alignments of words, from attention
 - `unknown`: text that the vocabulary lacks
 - `spelling`: the ways in which pieces spell a prefix that may end within a word

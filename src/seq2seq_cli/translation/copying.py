@@ -18,11 +18,14 @@ import numpy.typing as npt
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.prefix import ForcedPrefix
-from seq2seq_cli.symbols import BOS, BYTE, EOS, WORD_START
+from seq2seq_cli.symbols import BYTE, WORD_START
 from seq2seq_cli.tokenization.language_tags import split_tag
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.translation.attention import attention_of
 from seq2seq_cli.translation.unknown import UNSPACED, UnknownSpan, UnknownText, category
 
+ROWS_WITH_EOS = SentenceForm()
 WORDS = frozenset({"word", "unspaced"})  # kinds of pieces
 
 
@@ -34,6 +37,7 @@ class SearchedText:
     tokens: Sequence[int]  # without EOS
     prefix: ForcedPrefix  # what its translations had to begin with
     unknown: UnknownText | None
+    forced: Sequence[int] = ()  # the tag that its translation was forced to begin with
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,13 @@ def copy_unknown(
     tokenizers: Tokenizers,
     searched: Sequence[SearchedText],
     hypotheses: Sequence[tuple[int, Sequence[int]]],
+    form: SentenceForm = ROWS_WITH_EOS,
 ) -> dict[int, Copied]:
     """Copy what is unknown of the texts into hypotheses; returns the changed ones by their index.
 
-    Hypotheses are given as (row of its text, tokens without EOS). A text of nothing but unknown
-    characters is copied as a whole. Without attention to the source nothing else is copied.
+    Hypotheses are given as (row of its text, tokens without EOS and a forced tag). A text of
+    nothing but unknown characters is copied as a whole. Without attention to the source nothing
+    else is copied.
     """
     copied: dict[int, Copied] = {}
     attending: list[int] = []
@@ -71,9 +77,13 @@ def copy_unknown(
             attending.append(index)
     if not attending:
         return copied
-    attention = predictor.attention(
-        [[*searched[hypotheses[index][0]].tokens, EOS] for index in attending],
-        [[BOS, *hypotheses[index][1]] for index in attending],
+    texts = [searched[hypotheses[index][0]] for index in attending]
+    attention = attention_of(
+        predictor,
+        form,
+        [text.tokens for text in texts],
+        [hypotheses[index][1] for index in attending],
+        [text.forced for text in texts],
     )
     for index, weights in zip(attending, attention, strict=True):
         row, tokens = hypotheses[index]

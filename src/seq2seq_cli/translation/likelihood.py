@@ -12,6 +12,7 @@ from seq2seq_cli.padding import split_by_tokens
 from seq2seq_cli.symbols import EOS, PIECES
 from seq2seq_cli.text import Warn, check_is_list, check_line_counts, ignore_warning
 from seq2seq_cli.tokenization.tokenizer import Tokenizer, split_pieces
+from seq2seq_cli.translation.languages import TaggedLine
 from seq2seq_cli.translation.summary import WITHOUT_LANGUAGE, LineNumbers
 from seq2seq_cli.translation.translator import Translator
 
@@ -75,14 +76,14 @@ def likelihoods(
     faults = Faults(translator, warn)
     for start in range(0, len(sources), WINDOW_PAIRS):
         window = slice(start, start + WINDOW_PAIRS)
-        tagged = [translator.tagged(line) for line in sources[window]]
-        source = [[*ids, EOS] for ids in tokenizers.source.encode(tagged)]
+        tagged = [translator.languages.read(line) for line in sources[window]]
+        source = tokenizers.source.encode([line.text for line in tagged])
         encode = _ids_of_pieces if in_pieces else Tokenizer.encode
         target = [[*ids, EOS] for ids in encode(tokenizers.target, targets[window])]
         pairs = enumerate(zip(tagged, source, target, strict=True), start=start + 1)
         for number, (line, source_ids, target_ids) in pairs:
             faults.check(line, number, source_ids, target_ids)
-        yield from _score_pairs(translator, source, target)
+        yield from _score_pairs(translator, tagged, source, target)
     faults.tell()
 
 
@@ -100,18 +101,20 @@ class Faults:
     without_language: LineNumbers = field(default_factory=LineNumbers)
     long: LineNumbers = field(default_factory=LineNumbers)
 
-    def check(self, line: str, number: int, source: Sequence[int], target: Sequence[int]) -> None:
+    def check(
+        self, line: TaggedLine, number: int, source: Sequence[int], target: Sequence[int]
+    ) -> None:
         """Look at the pair with this number. Raises InputError if it is too long for memory."""
-        if (most := max(len(source), len(target))) > MOST_TOKENS:
+        if (most := max(len(source) + 1, len(target))) > MOST_TOKENS:
             raise InputError(
                 f"line {number} has {most:,} tokens; up to {MOST_TOKENS:,} are allowed, since "
                 "it is read as a whole; split it, or leave the pair out"
             )
-        if message := self.translator.missing_language(line, source[:-1], number):
-            self._add(self.without_language, number, message)
-        if len(source) - 1 > self.translator.max_length:
+        if line.fault and source:
+            self._add(self.without_language, number, f"line {number} {line.fault}")
+        if len(source) > self.translator.max_length:
             message = (
-                f"line {number} has {len(source) - 1:,} tokens, the model reads "
+                f"line {number} has {len(source):,} tokens, the model reads "
                 f"{self.translator.max_length:,}: its likelihood is of the whole, which the model "
                 "has not learned to read"
             )
@@ -130,11 +133,17 @@ class Faults:
 
 
 def _score_pairs(
-    translator: Translator, source: Sequence[list[int]], target: Sequence[list[int]]
+    translator: Translator,
+    lines: Sequence[TaggedLine],
+    source: Sequence[list[int]],
+    target: Sequence[list[int]],
 ) -> list[Likelihood]:
-    """The likelihoods of pairs of ids with EOS, computed in batches of similar length."""
-    predictor = translator.predictor
-    lengths = np.array([max(len(s), len(t)) for s, t in zip(source, target, strict=True)])
+    """The likelihoods of pairs, computed in batches of similar length.
+
+    The ids of targets end with EOS, those of sources do not.
+    """
+    predictor, form = translator.predictor, translator.form
+    lengths = np.array([max(len(s) + 1, len(t)) for s, t in zip(source, target, strict=True)])
     blank = np.flatnonzero(lengths == 1)
     order = np.argsort(-lengths, kind="stable")
     order = order[: len(order) - len(blank)]
@@ -143,11 +152,12 @@ def _score_pairs(
     for batch in split_by_tokens(lengths[order], budget) if len(order) else ():
         rows = order[batch].tolist()
         scores = predictor.token_scores(
-            [source[row] for row in rows], [target[row] for row in rows]
+            [form.row(source[row]) for row in rows],
+            [[*lines[row].forced, *target[row]] for row in rows],
         )
         for row, token_scores in zip(rows, scores, strict=True):
             pieces = tuple(translator.tokenizers.target.ids_to_pieces(target[row]))
-            scored[row] = Likelihood(pieces, tuple(token_scores))
+            scored[row] = Likelihood(pieces, tuple(token_scores[len(lines[row].forced) :]))
     return [scored[row] for row in range(len(source))]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seq2seq_cli.config.data import LanguageTags
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import require
@@ -15,7 +16,8 @@ from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search.engine import EnginePredictor, engine_serves, unserved_options
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.shortlist import Shortlist
-from seq2seq_cli.translation.languages import check_language
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
+from seq2seq_cli.translation.languages import Languages, check_languages, languages_of
 from seq2seq_cli.translation.settings import DEFAULT_SEARCH, SplitSentences, TranslationSettings
 
 
@@ -31,6 +33,8 @@ class LoadedRuns:
     source_language: str  # "": the script of a line decides
     splits_sentences: bool  # lines of several sentences are split
     slow_reason: str  # why no kernels translate on a CPU; "" if they do, and on other devices
+    form: SentenceForm
+    languages: Languages
 
 
 def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns:
@@ -60,7 +64,10 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
             check_attends_to_source(config, f"{run}: word alignment")
         if settings.search.coverage_penalty > 0:
             check_attends_to_source(config, "a coverage penalty")
-    check_language(runs[0], tokenizers.source.tags, settings.target_language)
+    form, placement = _shared_form(runs, folders, tokenizers)
+    language = settings.source_language or next(filter(None, map(_source_language, folders)), "")
+    languages = languages_of(tokenizers, settings, placement, language)
+    check_languages(runs[0], languages)
     aligns = settings.alignments != "off" and predictor.attends_to_source
     return LoadedRuns(
         predictor,
@@ -68,9 +75,11 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
         settings,
         max_length,
         aligns,
-        settings.source_language or next(filter(None, map(_source_language, folders)), ""),
+        language,
         splits_sentences(folders, settings.split_sentences),
         why_no_kernels(predictor.configs, settings) if is_cpu(settings.device) else "",
+        form,
+        languages,
     )
 
 
@@ -139,3 +148,17 @@ def _shared_tokenizers(runs: Sequence[Path], folders: Sequence[RunFolder]) -> To
                 "ensemble",
             )
     return tokenizers
+
+
+def _shared_form(
+    runs: Sequence[Path], folders: Sequence[RunFolder], tokenizers: Tokenizers
+) -> tuple[SentenceForm, LanguageTags]:
+    """What the runs read of a sentence. Raises InputError if they read different things."""
+    data = [folder.load_config().data for folder in folders]
+    for run, other in zip(runs[1:], data[1:], strict=True):
+        for name in ("source_eos", "language_tags"):
+            require(
+                getattr(other, name) == getattr(data[0], name),
+                f"{runs[0]} and {run} differ in data.{name}; such runs cannot be an ensemble",
+            )
+    return SentenceForm.of(data[0], tokenizers.source), data[0].language_tags

@@ -59,9 +59,11 @@ def check_translations(run: Path, language: str = "") -> Iterator[CheckedLine]:
     Weights have 8 bits where kernels can use them, so that a model that hardly fits into memory can
     be checked.
     """
+    own, into = _tagged_languages(run, language)
     settings = TranslationSettings(
         search=SearchOptions(beam=1),  # which shows a loop best
-        target_language=next(iter(RunFolder(run).load_tokenizers().source.tags), ""),
+        source_language=own,
+        target_language=into,
         device="cpu",
         precision="auto" if library() is None else "int8",
     )
@@ -70,6 +72,18 @@ def check_translations(run: Path, language: str = "") -> Iterator[CheckedLine]:
         sentences, Translator.load(run, settings).translate(sentences), strict=True
     ):
         yield CheckedLine(line, found.text)
+
+
+def _tagged_languages(run: Path, language: str) -> tuple[str, str]:
+    """The languages, as the run's tags have them, to translate from and into; "" without tags."""
+    folder = RunFolder(run)
+    tokenizers, placement = folder.load_tokenizers(), folder.load_config().data.language_tags
+    sources, targets = list(tokenizers.source.tags), list(tokenizers.target.tags)
+    if placement == "source" or not sources:
+        return "", next(iter(sources), "")
+    code = two_letters(language) if two_letters(language) in SENTENCES else USUAL
+    own = next((each for each in sources if two_letters(each) == code), sources[0])
+    return own, next((each for each in targets if each != own), own)
 
 
 def two_letters(language: str) -> str:

@@ -40,8 +40,9 @@ class TranslationSettings(Section):
     trained on lines of one sentence."""
 
     source_language: str = ""
-    """Language of the lines, such as en, by whose rules sentences end. If empty, what the settings
-    of the run say, or else the script of a line."""
+    """Language of the lines, such as en, by whose rules sentences end, and which runs with tags on
+    both sides translate from. If empty, what the settings of the run say, or else the script of a
+    line."""
 
     alignments: Alignments = "off"
     """Whether candidates have alignments of words. They need attention to the source: without it,

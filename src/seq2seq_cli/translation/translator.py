@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from seq2seq_cli.config.data import LanguageTags
 from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, USUAL_BEAM
 from seq2seq_cli.padding import split_by_tokens
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import ForcedPrefix, Predictor
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import Warn, check_is_list, ignore_warning
-from seq2seq_cli.tokenization.language_tags import split_tag
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.sentences import can_split_sentences
 from seq2seq_cli.translation.capitals import is_cut_finer
-from seq2seq_cli.translation.copying import Copied, SearchedText, copy_unknown
-from seq2seq_cli.translation.languages import missing_language, with_tag
+from seq2seq_cli.translation.copying import ROWS_WITH_EOS, Copied, SearchedText, copy_unknown
+from seq2seq_cli.translation.languages import Languages, languages_of
 from seq2seq_cli.translation.loading import load_runs
 from seq2seq_cli.translation.prefixes import Prefixes, encode_prefixes
 from seq2seq_cli.translation.results import Candidate, Translation, join_segments
@@ -27,7 +28,7 @@ from seq2seq_cli.translation.spelling import Speller
 from seq2seq_cli.translation.splitting import LineSplitter
 from seq2seq_cli.translation.summary import Copies, warnings_of
 from seq2seq_cli.translation.unknown import UnknownFinder, UnknownText
-from seq2seq_cli.translation.word_alignment import WordAlignment, align_words
+from seq2seq_cli.translation.word_alignment import AlignedSource, WordAlignment, align_words
 
 SENTENCES_ANNOUNCED = (
     "the model was trained on one sentence a line, so the sentences of a line are translated one "
@@ -49,8 +50,17 @@ class Segment:
     number: int  # seeds random draws, so that they do not depend on the batch
     tokens: list[int]  # without EOS
     prefix: ForcedPrefix
+    forced: tuple[int, ...]  # the tag that translations begin with, in front of the prefix
     unknown: UnknownText | None  # what the vocabulary lacks of it
     continues_word: bool = False  # no space is between it and the segment before
+
+    @property
+    def begin(self) -> ForcedPrefix:
+        """All that its translations begin with."""
+        prefix = self.prefix
+        for tag in reversed(self.forced):
+            prefix = prefix.behind(tag)
+        return prefix
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Translator:
     source_language: str = ""  # by whose rules sentences end; "": the script of a line decides
     splits_sentences: bool = False  # lines of several sentences are translated one by one
     slow_reason: str = ""  # why no kernels translate, on a CPU
+    form: SentenceForm = ROWS_WITH_EOS  # what models read of a source
+    language_tags: LanguageTags = "source"  # where tags of languages stand
     _announced: set[str] = field(default_factory=set, init=False, compare=False, repr=False)
 
     @classmethod
@@ -89,6 +101,8 @@ class Translator:
             loaded.source_language,
             loaded.splits_sentences,
             loaded.slow_reason,
+            loaded.form,
+            loaded.languages.placement,
         )
 
     def translate(
@@ -118,7 +132,9 @@ class Translator:
         if prefixes is not None:
             check_is_list(prefixes, "prefixes")
             Prefixes(prefixes, "prefixes").check_count(len(lines), "the text")
-        translations = [Translation(line, text_start=self._text_start(line)) for line in lines]
+        translations = [
+            Translation(line, text_start=self.languages.read(line).start) for line in lines
+        ]
         segments = list(self._segments(translations, prefixes, warn, first_number))
         candidates: list[list[list[Candidate]]] = [[] for _ in lines]  # of each segment of a line
         continues_word: list[list[bool]] = [[] for _ in lines]
@@ -132,9 +148,6 @@ class Translator:
             translation.candidates = join_segments(of_line, continues_word[index], drawn=drawn)
         self._add_warnings(translations, segments, first_number)
         return translations
-
-    def _text_start(self, line: str) -> int:
-        return len(line) - len(split_tag(line)[1]) if self.tokenizers.source.tags else 0
 
     def _add_warnings(
         self, translations: Sequence[Translation], segments: Sequence[Segment], first_number: int
@@ -154,6 +167,13 @@ class Translator:
             translation.is_in_capitals = is_cut_finer(text, self.tokenizers.source)
             if translation.unknown or translation.is_empty or translation.is_in_capitals:
                 translation.warnings += warnings_of(translation, number, self.copies)
+
+    @cached_property
+    def languages(self) -> Languages:
+        """The languages that lines are in and are translated into."""
+        return languages_of(
+            self.tokenizers, self.settings, self.language_tags, self.source_language
+        )
 
     @cached_property
     def copies(self) -> Copies:
@@ -184,9 +204,9 @@ class Translator:
                 prefixes, self.tokenizers.target, self.max_length, first_number=first_number
             )
             begun = list(map(self._speller.prefix, prefixes, ids_of_prefixes))
-        tagged = [self.tagged(translation.source) for translation in translations]
+        tagged = [self.languages.read(translation.source) for translation in translations]
         source = self.tokenizers.source
-        encoded = source.encode(tagged)
+        encoded = source.encode([line.text for line in tagged])
         splitter = LineSplitter(
             source, self.max_length, self.source_language, self.splits_sentences
         )
@@ -197,8 +217,9 @@ class Translator:
                 continue
             number = first_number + index
             prefix = prefixes[index] if prefixes is not None else ""
-            split = splitter.split(tagged[index], ids, prefix=prefix)
-            if message := self.missing_language(translation.source, ids, number):
+            split = splitter.split(tagged[index].text, ids, prefix=prefix)
+            if tagged[index].fault:
+                message = f"line {number} {tagged[index].fault}"
                 translation.lacks_language = True
                 translation.warnings.append(message)
                 self._announce("language", message, warn)
@@ -221,6 +242,7 @@ class Translator:
                     number=number + (order << 40),
                     tokens=tokens,
                     prefix=begun[index] if order == 0 else ForcedPrefix(),
+                    forced=tagged[index].forced,
                     unknown=self._unknown_finder.find(text, tokens),
                     continues_word=split.continues_word[order],
                 )
@@ -230,14 +252,6 @@ class Translator:
         if kind not in self._announced:
             self._announced.add(kind)
             warn(message)
-
-    def tagged(self, line: str) -> str:
-        """The line with the tag of the language asked for, unless it has one."""
-        return with_tag(line, self.settings.target_language, self.tokenizers.source.tags)
-
-    def missing_language(self, line: str, ids: Sequence[int], number: int) -> str:
-        """A warning if the tokens of a line lack the tag of a language, else an empty string."""
-        return missing_language(line, ids, number, self.tokenizers.source.tags)
 
     def batch_budget(self) -> int:
         """Source tokens searched at a time."""
@@ -277,15 +291,19 @@ class Translator:
 
     def _search(self, predictor: Predictor, segments: Sequence[Segment]) -> list[list[Candidate]]:
         """Search one batch; the candidates of each segment, the best first."""
-        sources = [[*segment.tokens, EOS] for segment in segments]
-        prefixes = [segment.prefix for segment in segments]
+        sources = [self.form.row(segment.tokens) for segment in segments]
+        prefixes = [segment.begin for segment in segments]
         hypotheses = predictor.search(
             sources,
             self.settings.search,
             prefixes if any(prefixes) else (),
             [segment.number for segment in segments],
         )
-        flat = [(row, hypothesis) for row, ranked in enumerate(hypotheses) for hypothesis in ranked]
+        flat = [
+            (row, hypothesis.without_first(len(segments[row].forced)))
+            for row, ranked in enumerate(hypotheses)
+            for hypothesis in ranked
+        ]
         target = self.tokenizers.target
         texts = target.decode([hypothesis.tokens for _, hypothesis in flat])
         copied = {}
@@ -294,18 +312,20 @@ class Translator:
                 predictor,
                 self.tokenizers,
                 [
-                    SearchedText(each.text, each.tokens, each.prefix, each.unknown)
+                    SearchedText(each.text, each.tokens, each.prefix, each.unknown, each.forced)
                     for each in segments
                 ],
                 [(row, hypothesis.tokens) for row, hypothesis in flat],
+                self.form,
             )
         alignments: Sequence[WordAlignment | None] = [None] * len(flat)
         if self.aligns:
             alignments = align_words(
                 predictor,
                 self.tokenizers,
-                [(segment.text, segment.tokens) for segment in segments],
+                [AlignedSource(each.text, each.tokens, each.forced) for each in segments],
                 [(row, hypothesis.tokens) for row, hypothesis in flat],
+                self.form,
             )
         candidates: list[list[Candidate]] = [[] for _ in segments]
         for index, ((row, hypothesis), alignment) in enumerate(zip(flat, alignments, strict=True)):

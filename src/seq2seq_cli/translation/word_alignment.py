@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search.predictor import Predictor
-from seq2seq_cli.symbols import BOS, EOS, WORD_START
+from seq2seq_cli.symbols import WORD_START
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
+from seq2seq_cli.translation.attention import attention_of
 from seq2seq_cli.translation.results import Alignment
 
 
@@ -30,26 +32,38 @@ class WordAlignment:
         return replace(self, pairs=tuple(pairs), target_words=self.target_words + len(indices))
 
 
+@dataclass(frozen=True)
+class AlignedSource:
+    """A sentence whose translations are aligned with it."""
+
+    text: str  # with the tag of its language
+    tokens: Sequence[int]  # without EOS
+    forced: Sequence[int] = ()  # the tag that its translations were forced to begin with
+
+
 def align_words(
     predictor: Predictor,
     tokenizers: Tokenizers,
-    sentences: Sequence[tuple[str, Sequence[int]]],
+    sentences: Sequence[AlignedSource],
     hypotheses: Sequence[tuple[int, Sequence[int]]],
+    form: SentenceForm,
 ) -> list[WordAlignment]:
     """Align the words of each hypothesis, given as (row of its sentence, tokens without EOS).
 
-    The sentences are given as (text, tokens without EOS).
     Words of the source are what spaces divide in its text as it is. Every piece of a target word
     aligns it with the source word that the piece attends to most; EOS and the tag of a language are
     not words.
     """
-    weights = predictor.attention(
-        [[*sentences[row][1], EOS] for row, _ in hypotheses],
-        [[BOS, *tokens] for _, tokens in hypotheses],
+    weights = attention_of(
+        predictor,
+        form,
+        [sentences[row].tokens for row, _ in hypotheses],
+        [tokens for _, tokens in hypotheses],
+        [sentences[row].forced for row, _ in hypotheses],
     )
     alignments = []
     for index, (row, tokens) in enumerate(hypotheses):
-        text, ids = sentences[row]
+        text, ids = sentences[row].text, sentences[row].tokens
         tags = int(ids[0] in tokenizers.source.tags.values())  # a line has one or none
         if tokenizers.source.divides_words(text):
             source_words = tokenizers.source.word_indices(text)[tags:]

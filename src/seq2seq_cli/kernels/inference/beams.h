@@ -119,8 +119,9 @@ struct BeamSearch : Search {
                 continue;
             }
             const Prefix &prefix = limits[sentence.index].prefix;
-            step.add(row, column, prefix.next(prefix_states[row], column), score, best.sums[j]);
-            best_open = std::max(best_open, best.sums[j]);
+            const float sum = prefix.first_is_free && steps.size() == 1 ? 0 : best.sums[j];
+            step.add(row, column, prefix.next(prefix_states[row], column), score, sum);
+            best_open = std::max(best_open, sum);
         }
         if (is_over(sentence, best_open)) {
             rank(sentence);

@@ -118,11 +118,13 @@ struct SearchSettings {
     const int32_t *max_lengths;      // (B,)
     const double *length_penalties;  // (largest of `max_lengths` + 2,): divisors by length
     // Forced prefixes: the number of states of each sentence's, the last left out (B,), and the
-    // first state in which it is complete (B,); for each state, one sentence after the other, the
+    // first state in which it is complete (B,); whether the score of its first token does not
+    // count (B,); for each state, one sentence after the other, the
     // number of its moves; and for each of these a column, ascending in a state, and the state
     // after it
     const int32_t *prefix_states;
     const int32_t *prefix_complete;
+    const bool *first_is_free;
     const int32_t *move_counts;
     const int32_t *move_columns;
     const int32_t *move_states;

@@ -14,6 +14,7 @@ namespace {
 struct Prefix {
     int states;
     int complete;                 // the first state in which the prefix is complete
+    bool first_is_free;           // the score of the first token does not count
     std::vector<int32_t> starts;  // of the moves of each state, and the end of them all
     std::vector<int32_t> columns, after;
 
@@ -38,7 +39,8 @@ inline std::vector<Limits> limits_of(const SearchSettings &given, int column_cou
     const int32_t *counts = given.move_counts;
     const int32_t *columns = given.move_columns, *after = given.move_states;
     for (int i = 0; i < given.sentences; i++) {
-        Prefix prefix{given.prefix_states[i], given.prefix_complete[i], {0}, {}, {}};
+        Prefix prefix{given.prefix_states[i], given.prefix_complete[i],
+                      given.first_is_free[i], {0}, {}, {}};
         for (int state = 0; state < prefix.states; state++)
             prefix.starts.push_back(prefix.starts.back() + *counts++);
         const int moves = prefix.starts.back();

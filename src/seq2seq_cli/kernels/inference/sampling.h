@@ -154,7 +154,9 @@ struct Sampling : Search {
 
     void finish(int row, float end_score) {
         Hypothesis found = hypothesis_of(row, end_score);
-        for (const float score : found.token_scores) found.score += static_cast<double>(score);
+        const bool is_free = limits[row_draws[row] / draws].prefix.first_is_free;
+        for (size_t t = is_free; t < found.token_scores.size(); t++)
+            found.score += static_cast<double>(found.token_scores[t]);
         found.score /= length_penalties[steps.size()];
         found.score += final_score(row);
         drawn[row_draws[row]] = std::move(found);

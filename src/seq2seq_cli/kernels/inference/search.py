@@ -30,7 +30,9 @@ class _SearchSettings(ctypes.Structure):
         int32_t sentences, beam, n_best;
         const int32_t *min_lengths, *max_lengths;
         const double *length_penalties;
-        const int32_t *prefix_states, *prefix_complete, *move_counts, *move_columns, *move_states;
+        const int32_t *prefix_states, *prefix_complete;
+        const bool *first_is_free;
+        const int32_t *move_counts, *move_columns, *move_states;
         double coverage_penalty;
         float repetition_penalty;
         int32_t no_repeat_ngram;
@@ -72,6 +74,7 @@ class PrefixMoves(NamedTuple):
 
     states: Sequence[tuple[Sequence[int], Sequence[int]]]  # columns, ascending, and states after
     complete: int  # the first state in which it is complete
+    first_is_free: bool = False  # the score of the first token does not count
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,7 @@ def _struct(settings: SearchSettings) -> tuple[_SearchSettings, list[NDArray[Any
         length_penalties=numbers(settings.length_penalties, np.float64),
         prefix_states=integers([len(prefix.states) for prefix in settings.prefixes]),
         prefix_complete=integers([prefix.complete for prefix in settings.prefixes]),
+        first_is_free=numbers([prefix.first_is_free for prefix in settings.prefixes], np.bool_),
         move_counts=integers([len(columns) for columns, _ in states]),
         move_columns=integers([column for column, _ in moves]),
         move_states=integers([state for _, state in moves]),
