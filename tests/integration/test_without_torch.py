@@ -29,7 +29,7 @@ from seq2seq_cli.cli import main
 sys.argv[0] = "seq2seq"
 main()
 """
-NEEDING = {"train", "average", "export"}  # PyTorch; export needs CTranslate2 too
+NEEDING = {"train", "average", "push"}  # PyTorch; push needs a network
 TEXT = "one two three .\nfour\n"
 
 LIGHT = {
@@ -45,6 +45,7 @@ LIGHT = {
     "info": "info {run}",
     "info as JSON": "info {run} --format json",
     "inspect curves": "inspect curves {run}",
+    "export": "export {run} {tmp}/for-ctranslate2 --quantization int8",
     "inspect curves as a page": "inspect curves {run} -o {tmp}/curves.html",
 }
 ENGINE = {
@@ -56,6 +57,7 @@ SEARCHES = {
     "translate by sampling": "translate {run} --sample --seed 3",
     "translate with constraints": "translate {run} --coverage-penalty 0.1 --no-repeat-ngram 2",
     "translate with an ensemble": "translate {run} {run} --weights 2,1",
+    "import": "import {run} {tmp}/imported",
     "likelihood": "likelihood {run} --source {data}/valid.en --target {data}/valid.de",
     "inspect attention": "inspect attention {run}",
     "inspect attention of targets": "inspect attention {run} -i {data}/valid.en "

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.ctranslate2 import check_ctranslate2, specification
+from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.interop.ctranslate2_readme import readme
+from seq2seq_cli.interop.ctranslate2_writer import check_ctranslate2, write_model
 from seq2seq_cli.models import build, capture_attention, model_config
 from seq2seq_cli.models.transformer import Transformer
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -48,13 +50,8 @@ def _export(
     model: Transformer, tokenizer: Tokenizer, folder: Path, quantization: str | None = None
 ) -> Any:
     """The model in the other engine, in float32 unless it is quantized."""
-    with torch.no_grad():
-        written = specification(
-            ctranslate2.specs, model, check_ctranslate2(model), Tokenizers(tokenizer, tokenizer)
-        )
-    written.validate()
-    written.optimize(quantization)
-    written.save(str(folder))
+    plain, tokenizers = PlainModel.of(model), Tokenizers(tokenizer, tokenizer)
+    write_model(plain, tokenizers, DataConfig(), folder, quantization or "")
     kind = "default" if quantization else "float32"
     return ctranslate2.Translator(str(folder), compute_type=kind, intra_threads=1)
 
@@ -181,7 +178,7 @@ def test_the_folder_says_what_the_format_cannot_hold() -> None:
     assert '["<2de>", *pieces]' in text
     assert "blank lines out before adding the tag" in text
     assert "the mean of all heads of the last layer" in text
-    assert "mean attention of all 2 layers" in text
+    assert "the mean of all heads of all 2 layers" in text
     assert 'folder / "source.model"' in text
     assert 'folder / "target.model"' in text
     assert "$" not in text
@@ -214,4 +211,4 @@ def test_what_the_engine_cannot_hold_is_refused_by_name(
 ) -> None:
     model = build(model_config(SIZES | options), Tokenizers(tokenizer, tokenizer).vocabulary)
     with pytest.raises(InputError, match=message):
-        check_ctranslate2(model)
+        check_ctranslate2(model.config)

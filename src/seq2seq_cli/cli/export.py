@@ -36,12 +36,6 @@ def export(
     """
     check_new_folder(output)
     check_run_folder(run)
-    if format_ == "ctranslate2":  # until its module has `write`
-        from seq2seq_cli.interop.ctranslate2 import export_ctranslate2
-
-        export_ctranslate2(run, output, quantization)
-        console.note(f"{output}: a model for {format_}, with its tokenizers")
-        return
     from seq2seq_cli.interop.formats import export_run
 
     for sentence in export_run(run, output, format_, quantization):

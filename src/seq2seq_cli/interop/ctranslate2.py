@@ -1,243 +1,434 @@
-"""Exports runs as CTranslate2 models (Klein et al. 2020)."""
+"""CTranslate2 models (Klein et al. 2020) as runs: model.bin, vocabularies, SentencePiece models."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from seq2seq_cli.config.models import TransformerConfig
-from seq2seq_cli.config.settings import require
+from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.models import TransformerConfig, model_config
+from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.config.settings import settings_from
+from seq2seq_cli.config.shapes import Shape, weight_shapes
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.ctranslate2_readme import readme
-from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.models.layers import LearnedPositions, sinusoids
-from seq2seq_cli.models.transformer import Transformer
-from seq2seq_cli.models.transformer_layers import (
-    CausalAttention,
-    CrossAttention,
-    DecoderLayer,
-    EncoderLayer,
-    FeedForward,
-    SelfAttention,
-    Sublayer,
+from seq2seq_cli.inference.positions import sinusoids
+from seq2seq_cli.interop import ctranslate2_settings as settings_of
+from seq2seq_cli.interop.ctranslate2_file import ModelFile, Variable, is_model_file, read_model_file
+from seq2seq_cli.interop.ctranslate2_names import names
+from seq2seq_cli.interop.ctranslate2_vocabulary import (
+    FORBIDDEN,
+    PADDING,
+    Symbols,
+    read_config,
+    read_own_facts,
+    read_sentencepiece,
+    read_symbols,
+    read_vocabularies,
 )
-from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight, WeightType
+from seq2seq_cli.interop.position_tables import Sinusoids, learned_tables, recognised_sinusoids
+from seq2seq_cli.kernels.arrays import Array, Floats
+from seq2seq_cli.runs.origin import Origin
+from seq2seq_cli.runs.stored_weights import NUMPY_TYPES
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.symbols import BOS, EOS, PAD, PIECES, UNK
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.symbols import BOS, PAD
+from seq2seq_cli.tokenization.foreign_vocabulary import (
+    ForeignVocabulary,
+    ImportedVocabulary,
+    Rows,
+    import_vocabularies,
+)
 
-Layer: TypeAlias = EncoderLayer | DecoderLayer
-
-POSITIONS = 1024  # how many sinusoidal positions are written: the longest sentence it can read
-
-# Logit that is added to control symbols: they are never written, since exp(-10,000) is 0 in every
-# type, and float16 still has the number.
-FORBIDDEN = -1e4
-LAST_LAYER = -1  # of `alignment_layer`
-ALL_HEADS = 0  # of `alignment_heads`
-
-
-def check_ctranslate2(model: TranslationModel) -> TransformerConfig:
-    """Raise InputError, with the setting, for a model that CTranslate2 does not support."""
-    config = model.config
-    if not isinstance(config, TransformerConfig):
-        raise InputError(
-            f'model.architecture = "{config.architecture}" cannot be exported: CTranslate2 serves '
-            "only the transformer"
-        )
-    for name, value, supported in (
-        ("norm", config.norm, ("pre", "post")),
-        ("decoder_attention", config.decoder_attention, ("self",)),
-    ):
-        require(
-            value in supported,
-            f'model.{name} = "{value}" cannot be exported: CTranslate2 supports '
-            f"{' and '.join(supported)}",
-        )
-    require(
-        config.alignment_head in ("all", 0),
-        f"model.alignment_head = {config.alignment_head} cannot be exported: CTranslate2 aligns by "
-        "all heads of a layer or by head 0",
-    )
-    return config
+MODEL = "model.bin"
+ROOM = 512  # the longest source of a model that could read longer ones
+COMPUTED_POSITIONS = 1024  # of a side without a table, if the other one's is learned
+OUTPUT = "decoder/projection/weight"
+SIDES = {"encoder": "source", "decoder": "target"}
+TYPES: Mapping[str, WeightType] = {"float16": "F16", "bfloat16": "BF16"}
 
 
-def export_ctranslate2(run: Path, output: Path, quantization: str = "") -> None:
-    """Write a run as a CTranslate2 model, with its tokenizers.
+def recognises(path: Path) -> bool:
+    """Whether this is the folder of a model, or its model.bin."""
+    return is_model_file(_model_path(path))
 
-    `quantization` is one of CTranslate2's types, such as int8; empty: float32. Raises InputError
-    for a model that CTranslate2 does not support, and if the package is not installed.
+
+def _model_path(path: Path) -> Path:
+    return path / MODEL if path.is_dir() else path
+
+
+def read(path: Path) -> ForeignModel:
+    """Read a folder, or its model.bin, with the SentencePiece models that lie there.
+
+    Raises InputError, with the file and the reason, for what is damaged, incomplete or cannot be
+    held.
     """
-    folder = RunFolder(run)
-    model = folder.load_model()
-    config = check_ctranslate2(model)
-    tokenizers = folder.load_tokenizers()
+    return read_model(_model_path(path), (_model_path(path).parent,), "ctranslate2")
+
+
+def read_model(path: Path, tokenizer_folders: tuple[Path, ...], format_: str) -> ForeignModel:
+    """Read a model.bin whose SentencePiece models lie in the first of these folders that has any.
+
+    Raises InputError as `read` does.
+    """
+    file = read_model_file(path)
+    config = read_config(path.parent)
+    facts = settings_of.settings(file, config)
+    symbols = read_symbols(file, config)
+    if not _reads_eos(file, symbols):
+        raise InputError(
+            f"{path.parent} cannot be imported yet: its sources do not end in EOS (add_source_eos)"
+        )
+    vocabulary = _vocabulary(file, symbols, tokenizer_folders)
+    positions = _positions(file, facts)
+    tie_source = vocabulary.joint and _is_same(
+        file, _embedding(file, "encoder"), _embedding(file, "decoder")
+    )
+    tie_output = _is_same(file, OUTPUT, _embedding(file, "decoder"))
+    bias = _output_bias(file, vocabulary.target_rows)
+    own = read_own_facts(config)
+    settings = {
+        **facts,
+        **positions.settings,
+        "architecture": "transformer",
+        "tie_source": tie_source or not vocabulary.joint,
+        "tie_output": tie_output,
+        "output_bias": bias is not None,
+        "zero_start": _starts_from_zeros(file, vocabulary.target_rows),
+        **own["model"],
+    }
+    ours = model_config(settings)
+    assert isinstance(ours, TransformerConfig)
+    tokenizers = Tokenizers(vocabulary.source, vocabulary.target, vocabulary.joint)
+    weights = {
+        **_matrices(file, vocabulary, tie_source, tie_output),
+        **positions.weights,
+        **_layers(file, ours, weight_shapes(ours, tokenizers.vocabulary)),
+    }
+    if bias is not None:
+        weights["output.bias"] = StoredWeight.of(bias)
+    data = {"max_length": min(ROOM, positions.longest_source), **own["data"]}
+    return ForeignModel(
+        ours,
+        tokenizers,
+        weights,
+        settings_from(DataConfig, "data", data),
+        Origin(format=format_, model=file.specification),
+        {"length_penalty": "power"},
+    )
+
+
+# Vocabularies
+
+
+def _vocabulary(
+    file: ModelFile, symbols: Symbols, tokenizer_folders: tuple[Path, ...]
+) -> ImportedVocabulary:
+    """Bring the vocabularies into our order. Raises InputError for what does not fit together."""
+    folder = file.path.parent
+    if symbols.adds_bos:
+        raise InputError(f"{folder} cannot be imported: sources begin with <s> (add_source_bos)")
+    if symbols.start is None:
+        raise InputError(
+            f"{folder} cannot be imported: its decoder has no start of its own "
+            "(decoder_start_token is null)"
+        )
+    lists = read_vocabularies(folder, symbols.unk)
+    for side, pieces in zip(SIDES, lists, strict=True):
+        rows = file.variables[_embedding(file, side)].shape[0]
+        if rows != len(pieces):
+            raise InputError(
+                f"{folder}: the vocabulary of the {SIDES[side]} has {len(pieces):,} pieces and its "
+                f"matrix {rows:,} rows; the files belong to different models"
+            )
+    models = read_sentencepiece(tokenizer_folders)
+    sides = [
+        _foreign(pieces, model, name, symbols)
+        for pieces, (name, model) in zip(lists, models, strict=True)
+    ]
+    start = None
+    if not _starts_from_zeros(file):
+        start = _id(lists[1], symbols.start, folder, "decoder_start_token")
+    return import_vocabularies(*sides, start=start, joint=sides[0].is_same_list(sides[1]))
+
+
+def _foreign(pieces: list[str], model: bytes, name: str, symbols: Symbols) -> ForeignVocabulary:
+    ids = {piece: number for number, piece in reversed(list(enumerate(pieces)))}
+    return ForeignVocabulary(
+        # The engine never finds the second of two like pieces.
+        [piece if ids[piece] == number else None for number, piece in enumerate(pieces)],
+        model,
+        eos=_id(pieces, symbols.eos, Path(name), "eos_token"),
+        unk=ids[symbols.unk],
+        pad=next((ids[piece] for piece in PADDING if piece in ids), None),
+        bos=ids.get(symbols.bos),
+        name=name,
+    )
+
+
+def _id(pieces: list[str], piece: str, path: Path, what: str) -> int:
+    try:
+        return pieces.index(piece)
+    except ValueError:
+        raise InputError(f"{path}: the vocabulary lacks {what} {piece}") from None
+
+
+def _starts_from_zeros(file: ModelFile, rows: Rows | None = None) -> bool:
+    """Whether the decoder starts from zeros: by an attribute, or by its row of the embedding."""
+    name = "decoder/start_from_zero_embedding"
+    if name in file.variables and file.variables[name].scalar():
+        return True
+    if rows is None:
+        return False
+    start = file.variables[_embedding(file, "decoder")].numbers()[rows.numbers[BOS]]
+    return not start.any()
+
+
+def _reads_eos(file: ModelFile, symbols: Symbols) -> bool:
+    """Whether sources end in EOS: the engine adds it, or the tokenizer of the model's origin.
+
+    Models of Marian start from zeros, those of fairseq from EOS, and both read EOS, which the
+    tokenizers of Hugging Face write. Those of OpenNMT-py start from `<s>` and read none.
+    """
+    return symbols.adds_eos or _starts_from_zeros(file) or symbols.start == symbols.eos
+
+
+# Weights
+
+
+def _embedding(file: ModelFile, side: str) -> str:
+    return settings_of.embedding_name(file, side)
+
+
+def _is_same(file: ModelFile, name: str, other: str) -> bool:
+    """Whether two matrices are one: an alias, or the same numbers, as in files without aliases."""
+    one, two = file.variables.get(name), file.variables.get(other)
+    if one is None or two is None:
+        raise InputError(f"{file.path} lacks the variable {name if one is None else other}")
+    if one is two:
+        return True
+    if (one.shape, one.type) != (two.shape, two.type):
+        return False
+    return np.array_equal(one.numbers(), two.numbers())
+
+
+def _matrices(
+    file: ModelFile, vocabulary: ImportedVocabulary, tie_source: bool, tie_output: bool
+) -> dict[str, StoredWeight]:
+    """The matrices with a row for each piece."""
+    found = {"target_embedding.weight": (_embedding(file, "decoder"), vocabulary.target_rows)}
+    if not tie_source:
+        source = _embedding(file, "encoder")
+        found["source_embedding.weight"] = source, vocabulary.source_rows
+    if not tie_output:
+        found["output.weight"] = OUTPUT, vocabulary.target_rows
+    return {ours: _rows_of(file, name, rows) for ours, (name, rows) in found.items()}
+
+
+def _rows_of(file: ModelFile, name: str, rows: Rows) -> StoredWeight:
+    """A matrix with a row for each piece, in the order of our vocabulary."""
+    variable = file.variables[name]
+    dtype = _weight_type(file, name)
+
+    def part(first: int, last: int) -> Array:
+        some = Rows(rows.numbers[first:last], rows.never[first:last])
+        numbers = some.of(variable.numbers())
+        if variable.type in TYPES:
+            return numbers
+        numbers = numbers.astype(np.float32, copy=False)
+        if variable.type != "float32":
+            scale = file.scale(name)
+            scale = some.of(scale) if len(scale) == variable.shape[0] else scale
+            numbers /= np.where(scale == 0, np.float32(1), scale)  # rows of zeros have none
+        return numbers.astype(NUMPY_TYPES[dtype], copy=False)
+
+    shape = (len(rows), *variable.shape[1:])
+    return StoredWeight(shape, dtype, lambda: part(0, len(rows)), part)
+
+
+def _output_bias(file: ModelFile, rows: Rows) -> Floats | None:
+    """The bias of the output, without what forbids control symbols, or None if it does nothing."""
+    name = "decoder/projection/bias"
+    bias = file.variables[name].floats() if name in file.variables else None
+    if bias is not None and bias.shape != file.variables[OUTPUT].shape[:1]:
+        raise InputError(f"{file.path} is damaged: {name} is {list(bias.shape)}")
+    if bias is None and not rows.need_bias:
+        return None
+    made = rows.bias(bias)
+    # An exported run forbids them by its bias, and search here does so anyway.
+    forbidden = made[PAD : BOS + 1]
+    was_exported = forbidden <= FORBIDDEN / 2
+    forbidden[was_exported] -= FORBIDDEN
+    if file.variables.get(name, Variable.of(made)).type != "float32":  # it has no more than that
+        forbidden[was_exported & (np.abs(forbidden) < -FORBIDDEN * 2**-8)] = 0
+    return made if made.any() else None
+
+
+def _weight_type(file: ModelFile, *variables: str) -> WeightType:
+    """The type of a weight in RUN: 8 and 16 bits become floats as the other weights have them."""
+    kinds = {file.variables[name].type for name in variables}
+    kind = kinds.pop() if len(kinds) == 1 else "float32"
+    if kind in ("int8", "int16"):
+        kind = file.variables["encoder/layer_0/ffn/layer_norm/gamma"].type
+        return "F16" if kind == "float16" else "F32"
+    return TYPES.get(kind, "F32")
+
+
+def _layers(
+    file: ModelFile, config: TransformerConfig, shapes: Mapping[str, Shape]
+) -> dict[str, StoredWeight]:
+    """The weights of all layers. Raises InputError for one that is missing, or of another shape."""
+    weights, read = {}, {_embedding(file, side) for side in SIDES}
+    read |= {OUTPUT, "decoder/projection/bias"}
+    read |= {f"{side}/position_encodings/encodings" for side in SIDES}
+    layers = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
+    head_width = config.width // config.heads
+    turns = settings_of.rotary(settings_of.Attributes(file), layers, head_width)
+    for ours, theirs in names(config):
+        read.update(theirs)
+        weights[ours] = _stored(file, theirs, shapes[ours])
+        if turns and ".query_key_value." in ours:
+            weights[ours] = _halves_of_pairs(weights[ours], config.heads)
+    settings_of.check_all_read(file, read)
+    return weights
+
+
+def _stored(file: ModelFile, theirs: Sequence[str], shape: Shape) -> StoredWeight:
+    """A weight whose rows are those of several variables; biases may be missing, which are 0."""
+    found = [name for name in theirs if name in file.variables]
+    for name in theirs:
+        if name not in found and not name.endswith("/bias"):
+            raise InputError(f"{file.path} lacks the variable {name}")
+    part = (shape[0] // len(theirs), *shape[1:])
+    for name in found:
+        if file.variables[name].shape != part:
+            raise InputError(
+                f"{file.path} is damaged: {name} is {list(file.variables[name].shape)}, "
+                f"{list(part)} by the other weights"
+            )
+    dtype = _weight_type(file, *found) if len(found) == len(theirs) else "F32"
+
+    def read() -> Array:
+        if dtype == "F32" or any("int" in file.variables[name].type for name in found):
+            parts = [file.floats(name) if name in found else np.zeros(part) for name in theirs]
+            return np.concatenate(parts).astype(NUMPY_TYPES[dtype], copy=False)
+        return np.concatenate([file.variables[name].numbers() for name in found])
+
+    return StoredWeight(shape, dtype, read)
+
+
+def _halves_of_pairs(weight: StoredWeight, heads: int) -> StoredWeight:
+    """Weights of queries, keys and values whose rotated pairs are neighbours, as ours have them.
+
+    Ours rotate number i of a head with number i + width / 2 of it. Attention is the same in any
+    order that queries and keys share.
+    """
+
+    def read() -> Array:
+        products = weight.read()
+        query_key, value = np.split(products, [2 * len(products) // 3])
+        pairs = query_key.reshape(2 * heads, -1, 2, *products.shape[1:])
+        return np.concatenate((pairs.swapaxes(1, 2).reshape(query_key.shape), value))
+
+    return StoredWeight(weight.shape, weight.dtype, read)
+
+
+# Positions
+
+
+@dataclass(frozen=True)
+class _Positions:
+    """How positions are encoded: settings, weights, and how long sources may be."""
+
+    settings: Mapping[str, Any]
+    weights: Mapping[str, StoredWeight]
+    longest_source: int
+
+
+def _positions(file: ModelFile, facts: Mapping[str, Any]) -> _Positions:
+    """Find out how positions are encoded: by a table, or as the engine computes it without one."""
+    layers = {side: facts[f"{side}_layers"] for side in SIDES}
+    head_width = facts["width"] // facts["heads"]
+    if settings_of.rotary(settings_of.Attributes(file), layers, head_width) is not None:
+        return _Positions({"positions": "rotary"}, {}, ROOM)
+    tables: dict[str, Callable[[], Floats]] = {}
+    found: set[Sinusoids | None] = set()
+    computed = Sinusoids("tensor2tensor", 1)
+    for side in SIDES:
+        name = f"{side}/position_encodings/encodings"
+        variable = file.variables.get(name)
+        if variable is None:
+            found.add(computed)
+            continue
+        if len(variable.shape) != 2 or variable.shape[1] != facts["width"] or not variable.shape[0]:
+            raise InputError(f"{file.path} is damaged: {name} is {list(variable.shape)}")
+        tables[side] = variable.floats
+        found.add(recognised_sinusoids(variable.floats()))
+    lengths = [len(table()) for side, table in tables.items() if side == "encoder"]
+    longest = min(lengths, default=ROOM + 1) - 1  # with EOS
+    if len(found) == 1 and (only := found.pop()) is not None:
+        settings = {"sinusoids": only.form, "first_position": only.first_position}
+        return _Positions(settings, {}, max(1, longest))
+    tables = {side: tables.get(side, lambda: _computed(computed, facts["width"])) for side in SIDES}
+    made = learned_tables(table() for table in tables.values())
+    weights = {
+        f"{SIDES[side]}_positions.embedding.weight": StoredWeight.of(table)
+        for side, table in zip(SIDES, made, strict=True)
+    }
+    settings = {"positions": "learned", "max_positions": len(made[0])}
+    return _Positions(settings, weights, max(1, longest))
+
+
+def _computed(kind: Sinusoids, width: int) -> Floats:
+    last = kind.first_position + COMPUTED_POSITIONS
+    return sinusoids(last, width, kind.form)[kind.first_position :]
+
+
+# The engine itself
+
+
+def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list[str]:
+    """Translate lines with CTranslate2 itself, in float32, and SentencePiece.
+
+    Raises InputError if they are not installed.
+    """
     try:
         import ctranslate2  # type: ignore[import-untyped]
     except ImportError:
         raise InputError(
             "the package ctranslate2 is not installed; pip install 'seq2seq-cli[bench]' installs it"
         ) from None
-    assert isinstance(model, Transformer)
-    with torch.inference_mode():
-        written = specification(ctranslate2.specs, model, config, tokenizers)
-        written.validate()
-        try:
-            written.optimize(quantization=quantization or None)
-        except ValueError as error:
-            raise InputError(f"--quantization {quantization}: {error}") from None
-    output.mkdir(parents=True, exist_ok=True)
-    written.save(str(output))
-    for name, tokenizer in tokenizers.files().items():
-        replace_file(output / name, tokenizer.model)
-    replace_file(
-        output / "README.md",
-        readme(config, tokenizers, folder.load_config().data.max_length).encode(),
-    )
+    from sentencepiece import SentencePieceProcessor
 
-
-def specification(
-    specs: Any, model: Transformer, config: TransformerConfig, tokenizers: Tokenizers
-) -> Any:
-    """The model as a CTranslate2 specification, which can be validated and saved.
-
-    `specs` is the module `ctranslate2.specs`.
-    """
-    result = _empty_specification(specs, config)
-    for side, embedding, layers, norm in (
-        (result.encoder, model.source_embedding, model.encoder, model.encoder_norm),
-        (result.decoder, model.target_embedding, model.decoder, model.decoder_norm),
-    ):
-        embeddings = side.embeddings[0] if isinstance(side.embeddings, list) else side.embeddings
-        embeddings.weight = embedding.weight.numpy()
-        side.scale_embeddings = config.scale_embeddings
-        if config.positions != "rotary":
-            name = "source_positions" if side is result.encoder else "target_positions"
-            side.position_encodings.encodings = _positions(model, name).numpy()
-        if config.embedding_norm:
-            source = side is result.encoder
-            own = model.source_embedding_norm if source else model.target_embedding_norm
-            _norm(side.layernorm_embedding, own)
-        if config.norm == "pre":
-            _norm(side.layer_norm, norm)
-        for written, layer in zip(side.layer, cast(Sequence[Layer], layers), strict=True):
-            _layer(written, layer)
-    result.decoder.projection.weight = model.output.weight.numpy()
-    bias = _forbid_control_symbols(len(tokenizers.target))
-    if model.output.bias is not None:
-        bias += model.output.bias.clamp_min(FORBIDDEN)
-    result.decoder.projection.bias = bias.numpy()
-    result.config.layer_norm_epsilon = _epsilon(model)
-    result.config.unk_token, result.config.bos_token = PIECES[UNK], PIECES[BOS]
-    result.config.eos_token, result.config.decoder_start_token = PIECES[EOS], PIECES[BOS]
-    result.config.add_source_eos = True
-    result.register_source_vocabulary(list(tokenizers.source.vocabulary))
-    result.register_target_vocabulary(list(tokenizers.target.vocabulary))
-    return result
-
-
-def _empty_specification(specs: Any, config: TransformerConfig) -> Any:
-    """A specification of the same layers, without weights."""
-    activation = {
-        "relu": specs.Activation.RELU,
-        "gelu": specs.Activation.GELU,
-        "gelu-tanh": specs.Activation.GELUTanh,
-        "gelu-sigmoid": specs.Activation.GELUSigmoid,
-        "swish": specs.Activation.SWISH,
-        "swiglu": specs.Activation.SWISH,
-    }[config.activation]
-    rotary = {"rotary_dim": 0, "rotary_interleave": False} if config.positions == "rotary" else {}
-    common = {
-        "pre_norm": config.norm == "pre",
-        "activation": activation,
-        "ffn_glu": config.activation == "swiglu",
-        "rms_norm": config.normalisation == "rms",
-        "layernorm_embedding": config.embedding_norm,
-        **rotary,
-    }
-    transformer = specs.transformer_spec
-    layer, head = config.alignment
-    alignment = {
-        "alignment_layer": LAST_LAYER if layer is None else layer,
-        "alignment_heads": ALL_HEADS if head is None else 1,
-    }
-    return specs.TransformerSpec(
-        transformer.TransformerEncoderSpec(config.encoder_layers, config.heads, **common),
-        transformer.TransformerDecoderSpec(
-            config.decoder_layers, config.heads, **alignment, **common
-        ),
-    )
-
-
-def _forbid_control_symbols(vocabulary_size: int) -> Tensor:
-    """A bias of the logits (V,) that keeps PAD, UNK and BOS out of translations."""
-    bias = torch.zeros(vocabulary_size)
-    bias[PAD : BOS + 1] = FORBIDDEN
-    return bias
-
-
-def _epsilon(model: Transformer) -> float:
-    """The epsilon of all norms, which is written since CTranslate2 has another for RMSNorm."""
-    norms = (nn.LayerNorm, nn.RMSNorm)
-    (epsilon,) = {module.eps for module in model.modules() if isinstance(module, norms)}
-    assert epsilon is not None
-    return epsilon
-
-
-def _layer(written: Any, layer: Layer) -> None:
-    """Write the weights of a layer; `written` is the layer of the specification, here and below."""
-    if isinstance(layer, EncoderLayer):
-        _self_attention(written.self_attention, layer.attention, layer.attention_sublayer)
-    else:
-        causal = cast(CausalAttention, layer.self_attention)
-        _self_attention(written.self_attention, causal, layer.self_sublayer)
-        _cross_attention(written.attention, layer.cross_attention, layer.cross_sublayer)
-    _feed_forward(written.ffn, layer.feed_forward, layer.feed_forward_sublayer)
-
-
-def _positions(model: Transformer, name: str) -> Tensor:
-    if model.positions == "learned":
-        learned = cast(LearnedPositions, getattr(model, name))
-        most = max(POSITIONS, learned.embedding.num_embeddings)
-        return cast(Tensor, learned(0, most)).detach()
-    config, first = model.config, model.config.first_position
-    return sinusoids(first, POSITIONS, config.width, torch.device("cpu"), config.sinusoids)
-
-
-def _norm(written: Any, norm: Any) -> None:
-    written.gamma = norm.weight.numpy()
-    if getattr(norm, "bias", None) is not None:
-        written.beta = norm.bias.numpy()
-
-
-def _linear(written: Any, weight: Tensor, bias: Tensor | None) -> None:
-    written.weight = weight.numpy()
-    if bias is not None:
-        written.bias = bias.numpy()
-
-
-def _self_attention(written: Any, attention: SelfAttention, sublayer: Sublayer) -> None:
-    _norm(written.layer_norm, sublayer.norm)
-    products = attention.query_key_value
-    _linear(written.linear[0], products.weight, products.bias)
-    _linear(written.linear[1], attention.output.weight, attention.output.bias)
-
-
-def _cross_attention(written: Any, attention: CrossAttention, sublayer: Sublayer) -> None:
-    _norm(written.layer_norm, sublayer.norm)
-    for index, linear in enumerate((attention.query, attention.key_value, attention.output)):
-        _linear(written.linear[index], linear.weight, linear.bias)
-
-
-def _feed_forward(written: Any, layer: FeedForward, sublayer: Sublayer) -> None:
-    _norm(written.layer_norm, sublayer.norm)
-    weight, bias = layer.inner.weight, layer.inner.bias
-    if layer.gated:  # the first half is the gate, which CTranslate2 applies the activation to
-        (gate, other), (gate_bias, other_bias) = weight.chunk(2), bias.chunk(2)
-        _linear(written.linear_0, gate, gate_bias)
-        _linear(written.linear_0_noact, other, other_bias)
-    else:
-        _linear(written.linear_0, weight, bias)
-    _linear(written.linear_1, layer.outer.weight, layer.outer.bias)
+    folder = _model_path(path).parent
+    file = read_model_file(folder / MODEL)
+    symbols = read_symbols(file, read_config(folder))
+    sides = []
+    for _, model in read_sentencepiece((folder, folder.parent)):
+        processor = SentencePieceProcessor()
+        processor.LoadFromSerializedProto(model)
+        sides.append(processor)
+    end = [symbols.eos] if _reads_eos(file, symbols) and not symbols.adds_eos else []
+    # Search here writes neither padding nor the start.
+    pieces_of_target = set(read_vocabularies(folder, symbols.unk)[1])
+    never = ({*PADDING, symbols.start} - {symbols.eos}) & pieces_of_target
+    engine = ctranslate2.Translator(str(folder), compute_type="float32")
+    usual, translations = SearchOptions(), []
+    for line in lines:  # one by one, since each has a limit of its own
+        pieces = [*sides[0].Encode(line, out_type=str), *end]
+        if len(pieces) == len(end):  # a blank line
+            translations.append("")
+            continue
+        length = len(pieces) + symbols.adds_eos
+        [result] = engine.translate_batch(
+            [pieces],
+            beam_size=beam,
+            min_decoding_length=0,
+            # without EOS, which counts in ours
+            max_decoding_length=int(usual.max_ratio * length) + usual.max_extra - 1,
+            disable_unk=True,
+            suppress_sequences=[[each] for each in never],
+        )
+        translations.append(sides[1].DecodePieces(result.hypotheses[0]))
+    return translations

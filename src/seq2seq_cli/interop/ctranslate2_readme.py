@@ -48,7 +48,7 @@ spaces, and U+2581 and U+2585, which SentencePiece reserves, by U+FDD0 and U+FDD
 - The weights, and the epsilon of the norms (`layer_norm_epsilon` in config.json).
 - $symbols are never written: their logits are lowered by 10,000, in every type
   of weights.
-- Attention to the source (`return_attention=True`) is the mean of all heads$layers.
+- Attention to the source (`return_attention=True`) is $attention.
 
 ## Unlike the run
 
@@ -80,8 +80,8 @@ $alignments$languages$casing"""
 )
 
 ALIGNMENTS = """\
-- **Alignments**: `seq2seq translate` reads them off the mean attention of all $layers layers.
-  CTranslate2 has one layer for it (`alignment_layer`).
+- **Alignments**: `seq2seq translate` reads them off $ours.
+  CTranslate2 has the first heads of one layer for it (`alignment_layer`, `alignment_heads`).
 """
 LANGUAGES = """\
 - **A tag before a blank line** is a piece like others, so CTranslate2 translates it into something.
@@ -102,7 +102,7 @@ def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -
         "target": JOINT_TOKENIZER if joint else TARGET_TOKENIZER,
     }
     normalize = tokenizers.source.form.as_python("line")
-    several_layers = config.decoder_layers > 1
+    ours, theirs = _attention(config)
     tags = tokenizers.source.tags
     return TEXT.substitute(
         names,
@@ -110,13 +110,26 @@ def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -
         normalize="".join(f"    line = {call}\n" for call in normalize),
         tag=f'"{language_tag(next(iter(tags)))}", *' if tags else "",
         symbols=", ".join(f"`{PIECES[each]}`" for each in (PAD, UNK)) + f" and `{PIECES[BOS]}`",
-        layers=" of the last layer" if several_layers else "",
+        attention=theirs,
         max_length=f"{max_length:,}",
-        alignments=Template(ALIGNMENTS).substitute(layers=config.decoder_layers)
-        if several_layers
-        else "",
+        alignments=Template(ALIGNMENTS).substitute(ours=ours) if ours != theirs else "",
         languages=LANGUAGES if tags else "",
         casing=Template(CASING).substitute(names)
         if any(each.form.inline_casing or each.form.symbols for each in sides)
         else "",
     )
+
+
+def _attention(config: TransformerConfig) -> tuple[str, str]:
+    """Which attention aligns words: in the run, and in the exported model."""
+    ours = theirs = ""
+    if config.decoder_layers > 1:
+        ours, theirs = f" of all {config.decoder_layers} layers", " of the last layer"
+        if config.alignment_layer != "all":
+            ours = theirs = f" of layer {config.alignment_layer}, the first one being 0"
+    mean = "the mean of all heads"
+    if config.alignment_head == "all":
+        return mean + ours, mean + theirs
+    if config.alignment_head == 0:
+        return "the first head" + ours, "the first head" + theirs
+    return f"head {config.alignment_head}{ours}", mean + theirs

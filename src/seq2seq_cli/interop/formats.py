@@ -71,7 +71,11 @@ def _module(name: str) -> FormatModule:
     return cast(FormatModule, import_module(f"seq2seq_cli.interop.{name}"))
 
 
-FORMATS: tuple[Format, ...] = (Format("marian", "marian", "Marian (npz)", "pymarian"),)
+FORMATS: tuple[Format, ...] = (
+    Format("marian", "marian", "Marian (npz)", "pymarian"),
+    Format("argos", "argos", "a package of Argos Translate", "ctranslate2", exports=False),
+    Format("ctranslate2", "ctranslate2", "CTranslate2", "ctranslate2", "ctranslate2_writer"),
+)
 
 
 def format_named(name: str) -> Format:
