@@ -31,7 +31,7 @@ from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation import TranslationSettings, Translator
 from seq2seq_cli.translation.importing import ImportRequest, import_model
-from seq2seq_cli.translation.self_check import CheckedLine, two_letters
+from seq2seq_cli.translation.self_check import CheckedLine, _usual_target, two_letters
 
 CONFIG = TransformerConfig(
     width=16, heads=2, feed_forward=24, encoder_layers=1, decoder_layers=1, norm="post"
@@ -321,6 +321,14 @@ def test_a_folder_that_holds_something_is_not_overwritten(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="exists already"):
         import_model(ImportRequest(str(source)), source)
     assert files(tmp_path) == [source / "made-up.bin"]
+
+
+def test_languages_to_check_with_are_those_that_models_know_well() -> None:
+    languages = ["ace_Arab", "deu_Latn", "eng_Latn", "fra_Latn"]
+    assert _usual_target(languages, "en") == "deu_Latn"
+    assert _usual_target(languages, "de") == "fra_Latn"
+    assert _usual_target(["ace_Arab", "eng_Latn"], "en") == "ace_Arab"
+    assert _usual_target(["en"], "en") == "en"
 
 
 def test_a_translation_that_shows_a_broken_conversion_is_warned_of() -> None:

@@ -20,5 +20,6 @@
 - `run_writer`: run folders from models of other engines
 - `archives`: unpacks zip archives of strangers
 - `hub`: the Hugging Face hub
+- `huggingface_engine`: translates with transformers, to compare
 - `formats`: the formats, in the order in which they are recognised
 """

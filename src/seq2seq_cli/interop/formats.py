@@ -43,6 +43,8 @@ class FormatModule(Protocol):
     def translate_with_original(self, path: Path, lines: Sequence[str], beam: int) -> list[str]:
         """Translate lines by the engine that the format belongs to, for `--verify`.
 
+        If the model has several languages, lines begin with the tag of the one to translate into,
+        as in <2de>, and behind it, where each side has tags, that of their own.
         Raises InputError if the engine is not installed, with the command that installs it.
         """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.tokenization.language_tags import language_tag
 from seq2seq_cli.translation.faults import has_loop, is_copied
 from seq2seq_cli.translation.settings import TranslationSettings
 from seq2seq_cli.translation.translator import Translator
@@ -29,6 +30,7 @@ SENTENCES = {
     "zh": ("委员会昨天批准了预算。", "最近的车站在哪里？"),
 }
 USUAL = "en"
+USUAL_TARGETS = ("de", "fr", "es", "en")
 THREE_LETTERS = {
     **{"ara": "ar", "ces": "cs", "deu": "de", "eng": "en", "fra": "fr", "ita": "it", "jpn": "ja"},
     **{"nld": "nl", "pol": "pl", "por": "pt", "rus": "ru", "spa": "es", "ukr": "uk", "zho": "zh"},
@@ -79,11 +81,31 @@ def _tagged_languages(run: Path, language: str) -> tuple[str, str]:
     folder = RunFolder(run)
     tokenizers, placement = folder.load_tokenizers(), folder.load_config().data.language_tags
     sources, targets = list(tokenizers.source.tags), list(tokenizers.target.tags)
-    if placement == "source" or not sources:
-        return "", next(iter(sources), "")
+    if not sources:
+        return "", ""
     code = two_letters(language) if two_letters(language) in SENTENCES else USUAL
+    if placement == "source":
+        return "", _usual_target(sources, code)
     own = next((each for each in sources if two_letters(each) == code), sources[0])
-    return own, next((each for each in targets if each != own), own)
+    return own, _usual_target(targets, two_letters(own))
+
+
+def _usual_target(languages: Sequence[str], source: str) -> str:
+    """A language to translate into, one that models know well if there is one."""
+    others = [each for each in languages if two_letters(each) != source] or languages
+    return next(
+        (each for code in USUAL_TARGETS for each in others if two_letters(each) == code), others[0]
+    )
+
+
+def tagged_lines(run: Path, lines: Sequence[str]) -> list[str]:
+    """Lines with tags as <2de> in front, where a run has several languages.
+
+    A second tag is the language that the lines are in.
+    """
+    own, into = _tagged_languages(run, RunFolder(run).load_config().data.source_language)
+    tags = [language_tag(each) for each in (into, own) if each]
+    return [" ".join([*tags, line]) for line in lines]
 
 
 def two_letters(language: str) -> str:
@@ -107,7 +129,11 @@ class Comparison:
 def compare(
     run: Path, lines: Sequence[str], original: Callable[[Sequence[str]], Sequence[str]]
 ) -> Comparison:
-    """Translate lines greedily by a run, in float32, and by the original engine."""
+    """Translate lines greedily by a run, in float32, and by the original engine.
+
+    Both get the lines with the tags of `tagged_lines`.
+    """
+    lines = tagged_lines(run, lines)
     expected = original(lines)
     settings = TranslationSettings(
         search=SearchOptions(beam=1),

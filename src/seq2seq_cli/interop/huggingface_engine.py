@@ -1,0 +1,65 @@
+"""Translates with Hugging Face's transformers, to compare an imported run with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.tokenization.language_tags import split_languages
+
+BATCH = 16  # lines at a time
+
+
+def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list[str]:
+    """Translate lines by the model and the tokenizer of a folder, as `generate` does by itself.
+
+    Raises InputError if transformers is not installed, or refuses the folder.
+    """
+    try:
+        import torch
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    except ImportError:
+        raise InputError(
+            "the package transformers is not installed; pip install 'seq2seq-cli[bench]' does so"
+        ) from None
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+        model: Any = AutoModelForSeq2SeqLM.from_pretrained(
+            str(path), local_files_only=True, torch_dtype=torch.float32
+        ).eval()
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise InputError(f"{path}: transformers cannot load it: {said}") from None
+    found: list[str] = []
+    with torch.inference_mode():
+        for first in range(0, len(lines), BATCH):
+            texts, how = _read(lines[first : first + BATCH], tokenizer, path)
+            batch = tokenizer(texts, return_tensors="pt", padding=True)
+            tokens = model.generate(**batch, num_beams=beam, do_sample=False, **how)
+            found += tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    return found
+
+
+def _read(lines: Sequence[str], tokenizer: Any, path: Path) -> tuple[list[str], dict[str, int]]:
+    """The lines as the tokenizer takes them, and options of `generate` for their languages.
+
+    Tags as <2de> become what the tokenizer has for them; a second one names the line's language.
+    """
+    read = [split_languages(line) for line in lines]
+    into, own = read[0][:2] if read else ("", "")
+    if not hasattr(tokenizer, "src_lang"):
+        return [f">>{tag}<< {text}" if tag else text for tag, _, text in read], {}
+    require(
+        all(each[:2] == (into, own) for each in read),
+        f"{path}: lines of one language into one other are compared; give others apart",
+    )
+    tokenizer.src_lang = own or tokenizer.src_lang
+    forced = tokenizer.convert_tokens_to_ids(_token(tokenizer, into))
+    return [text for _, _, text in read], {"forced_bos_token_id": forced} if into else {}
+
+
+def _token(tokenizer: Any, language: str) -> str:
+    """The token of a language: `__de__` of M2M-100, the language itself of the others."""
+    named = getattr(tokenizer, "lang_code_to_token", {})
+    return str(named.get(language, language))
