@@ -194,6 +194,14 @@ def test_a_killed_training_ends_with_the_same_bytes(corpus, seq2seq):
     assert whole == killed
 
 
+def test_a_run_that_begins_from_another_reads_tags_as_that_one_does(folder, seq2seq):
+    options = ("--init-from", "run", "--restart")
+    done = seq2seq(*command(*options, output="tuned", updates=2), folder=folder)
+    assert done.code == 0, done.stderr
+    before, after = (RunFolder(folder / name).load_config().data for name in ("run", "tuned"))
+    assert (after.source_eos, after.language_tags) == (before.source_eos, before.language_tags)
+
+
 def test_unmarked_sides_are_refused(corpus, seq2seq):
     both = ["--set", "data.language_tags=both"]
     arguments = command(*both, output="new")

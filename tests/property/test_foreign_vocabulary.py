@@ -5,12 +5,14 @@ import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from seq2seq_cli.config.models import Vocabulary
+from seq2seq_cli.config.tokenizer import ModelType, TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import BOS, UNK
@@ -25,6 +27,8 @@ from seq2seq_cli.tokenization.foreign_vocabulary import (
     import_vocabularies,
     piece_names,
 )
+from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.text_form import SIDES
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 HOSTILE = [
@@ -340,3 +344,52 @@ def _of_letters(letters: str) -> bytes:
         sentence_iterator=iter(lines), model_writer=model, vocab_size=30, minloglevel=4
     )
     return model.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "options"),
+    [
+        ("unigram", {"byte_fallback": "on"}),
+        ("bpe", {"source_normalization": "nmt_nfkc", "target_normalization": "nfkc"}),
+        ("unigram", {"lowercase": "source", "languages": ("fr",), "user_symbols": ("<sep>",)}),
+    ],
+    ids=["bytes", "bpe", "lowercase"],
+)
+def test_a_tokenizer_of_ours_is_exported_with_its_rules_and_read_again(
+    model_type: ModelType, options: dict[str, Any]
+) -> None:
+    words = ["ﬁne", "Ｈａｕｓ", "m²", *WORDS, "中文", "é", "e\u0301", "fort<sep>y"]
+    draw = random.Random(1)
+    texts = [" ".join(draw.choices(words, k=8)) for _ in range(300)]
+    settings = TokenizerSettings(vocabulary_size=400, model_type=model_type, **options)
+    ours = train_tokenizer(texts, settings).tokenizer
+    lines = [line for line in hostile_lines(400, 3) if not re.search("[\ufdd0-\ufdef]", line)]
+    plain = [line for line in texts if line.isprintable()]
+    for side in SIDES:
+        tokenizer = ours.for_side(side)
+        out = export_vocabulary(tokenizer, side, MARIAN_SPM)
+        exported = loaded(out.model)
+        for line in plain:
+            expected = tokenizer.encode([line])[0]
+            found = [int(out.rows.numbers[each]) for each in exported.Encode(line)]
+            assert found == expected or (out.notes and "ß" in line), line
+        foreign = ForeignVocabulary.of_model(out.model)
+        made = import_vocabularies(foreign, foreign, start=None, joint=True)
+        again = getattr(made, side).for_side(side)
+        ids = [int(number) for number in made.source_rows.numbers]
+        for line in lines:
+            found = [int(out.rows.numbers[ids[each]]) for each in again.encode([line])[0]]
+            assert found == tokenizer.encode([line])[0], repr(line)
+            known = [each for each in again.encode([line])[0] if each != UNK]
+            before = [int(out.rows.numbers[ids[each]]) for each in known]
+            assert again.decode([known]) == tokenizer.decode([before]), repr(line)
+        if settings.languages:
+            assert out.pieces[4 - 2] == ">>fr<<"
+            assert again.tags == {"fr": again.tags["fr"]}
+
+
+def test_marked_capitals_are_not_exported() -> None:
+    settings = TokenizerSettings(vocabulary_size=60, casing="inline")
+    ours = train_tokenizer(["Ab ab AB"] * 20, settings).tokenizer
+    with pytest.raises(InputError, match="casing"):
+        export_vocabulary(ours, "target", MARIAN_SPM)

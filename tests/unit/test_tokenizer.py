@@ -16,6 +16,7 @@ from seq2seq_cli import symbols
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.tokenization import learning
+from seq2seq_cli.tokenization.language_tags import split_languages
 from seq2seq_cli.tokenization.learning import automatic_vocabulary_size, train_tokenizer
 from seq2seq_cli.tokenization.subwords import UnigramSampler
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
@@ -434,6 +435,11 @@ def test_a_tag_is_one_symbol_at_the_beginning_of_a_line_and_text_elsewhere() -> 
     assert found.decode(with_tag) == found.decode(plain)
     [other] = found.encode([" <2pt-BR>  the dog"])
     assert other[0] == found.tags["pt-BR"]
+    for form in (">>de<< {}", " >>de<<{}"):  # of OPUS-MT
+        assert found.encode([form.format(line) for line in CORPUS]) == with_tag
+    assert split_languages("<2de> >>en<< <2x> a") == ("de", "en", "<2x> a")
+    assert split_languages("<2de> <2en> a", {"de"}, {"fr"}) == ("de", "", "<2en> a")
+    assert split_languages("<2de> a", {"fr"}) == ("", "", "<2de> a")
     for line in ("the <2de> dog", "<2fr> dog", "<2de>dog"):
         assert not set(found.encode([line])[0]) & set(found.tags.values())
     assert found.encode(["<2de>", "<2de> \x00", ""]) == [[], [], []]

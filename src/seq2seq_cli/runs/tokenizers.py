@@ -44,6 +44,11 @@ class Tokenizers:
         """Whether both sides are sides of one tokenizer, with one file."""
         return self.source.shares_vocabulary(self.target)
 
+    def are(self, source: Tokenizer, target: Tokenizer) -> bool:
+        """Whether the files of both sides are the same as those of these tokenizers."""
+        files = (self.source.sha256, self.target.sha256)
+        return files == (source.sha256, target.sha256)
+
     @property
     def vocabulary(self) -> Vocabulary:
         """The sizes of both vocabularies."""

@@ -415,8 +415,8 @@ def _rules(tokenizer: Tokenizer, side: Side) -> tuple[str, bytes]:
 def _notes(tokenizer: Tokenizer, side: Side) -> Iterator[str]:
     """What another engine does otherwise with the text of a side."""
     form = tokenizer.form
-    if form.normalization == "nfc" or (form.lowercase and form.normalization == "identity"):
+    if form.normalization == "nfc" or form.lowercase:
         yield (
-            f"the {side} has {form.settings(side)}, which SentencePiece lacks; other engines get "
-            "its nearest rules"
+            f"the {side} has {form.settings(side)}; other engines get the nearest rules that "
+            "SentencePiece has, which leave some characters, such as ß, as they are"
         )

@@ -237,10 +237,18 @@ def given_tokenizers(config: RunConfig) -> Tokenizers | None:
         source = Tokenizer.load(Path(data.source_tokenizer))
         if data.target_tokenizer == data.source_tokenizer:
             return Tokenizers(source, source)
-        return Tokenizers(source, Tokenizer.load(Path(data.target_tokenizer)))
-    if config.training.init_from:
-        return RunFolder(Path(config.training.init_from)).load_tokenizers()
-    return None
+        target = Tokenizer.load(Path(data.target_tokenizer))
+        before = _pretrained_tokenizers(config)
+        if before is not None and before.is_joint and before.are(source, target):
+            return before
+        return Tokenizers(source, target)
+    return _pretrained_tokenizers(config)
+
+
+def _pretrained_tokenizers(config: RunConfig) -> Tokenizers | None:
+    if not config.training.init_from:
+        return None
+    return RunFolder(Path(config.training.init_from)).load_tokenizers()
 
 
 def check_model(config: RunConfig, tokenizers: Tokenizers | None) -> None:
