@@ -174,9 +174,17 @@ def test_the_folder_says_what_the_format_cannot_hold() -> None:
     one, other = (train_tokenizer(lines, settings).tokenizer for _ in range(2))
     config = model_config(SIZES)
     assert isinstance(config, TransformerConfig)
-    text = readme(config, Tokenizers(one, other), 200)
+    text = readme(config, Tokenizers(one, other), DataConfig())
     assert '["<2de>", *pieces]' in text
+    assert "target_prefix=[[" not in text
     assert "blank lines out before adding the tag" in text
+    both = readme(config, Tokenizers(one, other), DataConfig(language_tags="both"))
+    assert 'target_prefix=[["<2fr>"]],' in both
+    assert "target.decode(result.hypotheses[0][1:])" in both
+    last = readme(config, Tokenizers(one, other), DataConfig(language_tags="both-source-last"))
+    assert '[*pieces, "</s>", "<2de>"],' in last
+    for program in (both, last):
+        compile(program.partition("```python\n")[2].partition("```")[0], "README.md", "exec")
     assert "the mean of all heads of the last layer" in text
     assert "the mean of all heads of all 2 layers" in text
     assert 'folder / "source.model"' in text
@@ -184,7 +192,7 @@ def test_the_folder_says_what_the_format_cannot_hold() -> None:
     assert "$" not in text
     assert max(map(len, text.splitlines())) <= 100
     plain = train_tokenizer(LINES * 5, TokenizerSettings(vocabulary_size=30)).tokenizer
-    text = readme(replace(config, decoder_layers=1), Tokenizers(plain, plain), 200)
+    text = readme(replace(config, decoder_layers=1), Tokenizers(plain, plain), DataConfig())
     assert "[pieces]" in text
     assert 'line = unicodedata.normalize("NFKC", line)' in text
     program = text.partition("```python\n")[2].partition("```")[0]

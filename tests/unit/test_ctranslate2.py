@@ -29,6 +29,7 @@ from seq2seq_cli.interop.ctranslate2_file import (
 )
 from seq2seq_cli.interop.ctranslate2_writer import write_model
 from seq2seq_cli.interop.foreign_model import ForeignModel, widened
+from seq2seq_cli.interop.formats import export_run
 from seq2seq_cli.interop.position_tables import Sinusoids, recognised_sinusoids
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -231,6 +232,7 @@ def _foreign_model(
         "opennmt-py": {"activation": activation.RELU},
         "opennmt-tf": {"activation": activation.GELUTanh, "alignment_heads": 0},
         "m2m": {"activation": activation.RELU},
+        "nllb": {"activation": activation.RELU},
         "mbart": {"activation": activation.GELU, "layernorm_embedding": True},
         "eole": {"activation": activation.SWISH, "ffn_glu": True, "rms_norm": True},
     }[kind]
@@ -247,7 +249,8 @@ def _foreign_model(
         front = ["<blank>", "<s>", "</s>"]
         lists = [[*front, *source, "<unk>"], [*front, *target, "<unk>"]]
     else:
-        lists = [["<s>", "<pad>", "</s>", "<unk>", *source, "madeupword0"]] * 2
+        last = ["eng_Latn", "fra_Latn", "<mask>"] if kind == "nllb" else ["madeupword0"]
+        lists = [["<s>", "<pad>", "</s>", "<unk>", *source, *last]] * 2
         files = {"sentencepiece.bpe.model": models[0]}
     sizes = len(lists[0]), len(lists[1])
     _fill(spec, sizes, lists[0] == lists[1], lists[1].index("</s>"))
@@ -256,14 +259,15 @@ def _foreign_model(
         "marian": sinusoids(300, width, "halves"),
         "opennmt-py": sinusoids(300, width, "interleaved"),
         "m2m": sinusoids(300, width, "tensor2tensor")[2:],
+        "nllb": sinusoids(300, width, "tensor2tensor")[2:],
         "mbart": np.random.default_rng(9).normal(size=(200, width)).astype(np.float32),
     }
     for side in (spec.encoder, spec.decoder):
         if kind in tables:
             side.position_encodings.encodings = tables[kind].copy()
-        side.scale_embeddings = {"mbart": 1.0, "m2m": float(np.sqrt(width))}.get(kind, True)
+        side.scale_embeddings = {"mbart": 1.0, "m2m": width**0.5}.get(kind, True)
     spec.decoder.start_from_zero_embedding = kind == "marian"
-    starts_from_eos = kind in ("marian", "m2m", "mbart")
+    starts_from_eos = kind in ("marian", "m2m", "nllb", "mbart")
     spec.config.decoder_start_token = "</s>" if starts_from_eos else "<s>"
     spec.config.add_source_eos = kind in ("marian", "opennmt-tf")
     spec.register_source_vocabulary(lists[0])
@@ -288,8 +292,7 @@ EXPECTED: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize(
     ("kind", "quantization"),
-    [(kind, None) for kind in EXPECTED if kind not in ("opennmt-py", "eole")]
-    + [("marian", "int8"), ("m2m", "float16")],
+    [(kind, None) for kind in EXPECTED] + [("marian", "int8"), ("m2m", "float16")],
 )
 def test_imported_models_translate_as_the_engine(
     kind: str, quantization: str | None, models: tuple[bytes, bytes], tmp_path: Path
@@ -300,11 +303,12 @@ def test_imported_models_translate_as_the_engine(
     loaded = RunFolder(run)
     config, data = loaded.load_config().model, loaded.load_config().data
     assert {name: getattr(config, name) for name in EXPECTED[kind]} == EXPECTED[kind]
+    assert data.source_eos == (kind not in ("opennmt-py", "eole"))
     assert data.max_length == {"mbart": 199, "opennmt-tf": 512, "eole": 512, "m2m": 297}.get(
         kind, 299
     )
     lines = [*_lines(40, 7), "ab ☃ cab"]
-    for beam, least in ((1, 41), (4, 20)):  # at the limit of lengths beams differ
+    for beam, least in ((1, 41), (4, 15)):  # beams of both end by other rules
         found = _translate(run, lines, beam)
         theirs = ctranslate2.translate_with_original(folder, lines, beam)
         assert len(set(theirs)) > 10
@@ -312,13 +316,39 @@ def test_imported_models_translate_as_the_engine(
         assert equal >= least, (beam, equal)
 
 
-def _translate(run: Path, lines: list[str], beam: int) -> list[str]:
+@pytest.mark.parametrize("times", [1, 2])
+def test_languages_of_both_sides_are_told_as_the_engine_is(
+    times: int, models: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    """Also once the model has been exported and imported again."""
+    folder, run = tmp_path / "model", tmp_path / "run"
+    _foreign_model("nllb", folder, models)
+    import_model(ImportRequest(str(folder)), run)
+    lines = _lines(30, 7)
+    tags = ("eng_Latn", "fra_Latn")
+    theirs = ctranslate2.translate_with_original(folder, lines, 1, tags)
+    if times == 2:
+        export_run(run, tmp_path / "again", "ctranslate2")
+        import_model(ImportRequest(str(tmp_path / "again")), tmp_path / "run2")
+        run = tmp_path / "run2"
+    languages = {"source_language": tags[0], "target_language": tags[1]}
+    assert RunFolder(run).load_config().data.language_tags == "both"
+    found = _translate(run, lines, 1, **languages)
+    other = _translate(run, lines, 1, source_language=tags[1], target_language=tags[0])
+    assert found != other
+    assert [each.split() for each in found] == [each.split() for each in theirs]
+    with pytest.raises(InputError, match="--verify compares models of one language pair"):
+        ctranslate2.translate_with_original(folder, lines, 1)
+
+
+def _translate(run: Path, lines: list[str], beam: int, **more: Any) -> list[str]:
     settings = TranslationSettings(
         search=SearchOptions(beam=beam, length_penalty="power"),
         device="cpu",
         precision="float32",
         split_sentences="off",
         unknown="keep",
+        **more,
     )
     return [each.text for each in Translator.load(run, settings).translate(lines)]
 
@@ -581,9 +611,8 @@ def test_pairs_of_neighbours_are_rotated_as_halves(
 
 def _package(folder: Path, models: tuple[bytes, bytes], **metadata: object) -> Path:
     package = folder / "translate-en_de-1_9"
-    _foreign_model("marian", folder / "made", models)
-    for side in ("source", "target"):
-        (folder / "made" / f"{side}.spm").unlink()
+    _foreign_model("opennmt-py", folder / "made", models)
+    (folder / "made" / "sentencepiece.model").unlink()
     package.mkdir()
     shutil.move(folder / "made", package / "model")
     (package / "sentencepiece.model").write_bytes(models[0])
@@ -603,7 +632,7 @@ def test_a_package_of_argos_is_a_run(models: tuple[bytes, bytes], tmp_path: Path
     assert origin.verified.startswith("10 of 10 lines equal")
     loaded = RunFolder(run)
     data = loaded.load_config().data
-    assert data.source_language == "en"
+    assert (data.source_language, data.source_eos) == ("en", False)
     assert loaded.config.facts().search == {"beam": 4, "length_penalty": "power", "alpha": 0.2}
 
 

@@ -1,5 +1,6 @@
 """CTranslate2 models (Klein et al. 2020) as runs: model.bin, vocabularies, SentencePiece models."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ from seq2seq_cli.tokenization.foreign_vocabulary import (
 )
 
 MODEL = "model.bin"
+# Tags of languages: __fr__ of M2M-100, fra_Latn of NLLB, fr_XX of mBART-50.
+LANGUAGE_PIECE = re.compile("__([a-z]{2,3})__|([a-z]{3}_[A-Z][a-z]{3}|[a-z]{2}_[A-Z]{2})")
 ROOM = 512  # the longest source of a model that could read longer ones
 COMPUTED_POSITIONS = 1024  # of a side without a table, if the other one's is learned
 OUTPUT = "decoder/projection/weight"
@@ -76,11 +79,7 @@ def read_model(path: Path, tokenizer_folders: tuple[Path, ...], format_: str) ->
     config = read_config(path.parent)
     facts = settings_of.settings(file, config)
     symbols = read_symbols(file, config)
-    if not _reads_eos(file, symbols):
-        raise InputError(
-            f"{path.parent} cannot be imported yet: its sources do not end in EOS (add_source_eos)"
-        )
-    vocabulary = _vocabulary(file, symbols, tokenizer_folders)
+    vocabulary, languages = _vocabulary(file, symbols, tokenizer_folders)
     positions = _positions(file, facts)
     tie_source = vocabulary.joint and _is_same(
         file, _embedding(file, "encoder"), _embedding(file, "decoder")
@@ -108,7 +107,12 @@ def read_model(path: Path, tokenizer_folders: tuple[Path, ...], format_: str) ->
     }
     if bias is not None:
         weights["output.bias"] = StoredWeight.of(bias)
-    data = {"max_length": min(ROOM, positions.longest_source), **own["data"]}
+    data = {
+        "max_length": min(ROOM, positions.longest_source),
+        "source_eos": _reads_eos(file, symbols),
+        "language_tags": "both" if languages else "source",
+        **own["data"],
+    }
     return ForeignModel(
         ours,
         tokenizers,
@@ -124,8 +128,11 @@ def read_model(path: Path, tokenizer_folders: tuple[Path, ...], format_: str) ->
 
 def _vocabulary(
     file: ModelFile, symbols: Symbols, tokenizer_folders: tuple[Path, ...]
-) -> ImportedVocabulary:
-    """Bring the vocabularies into our order. Raises InputError for what does not fit together."""
+) -> tuple[ImportedVocabulary, set[str]]:
+    """Bring the vocabularies into our order; returns the languages that tag both sides too.
+
+    Raises InputError for what does not fit together.
+    """
     folder = file.path.parent
     if symbols.adds_bos:
         raise InputError(f"{folder} cannot be imported: sources begin with <s> (add_source_bos)")
@@ -150,7 +157,9 @@ def _vocabulary(
     start = None
     if not _starts_from_zeros(file):
         start = _id(lists[1], symbols.start, folder, "decoder_start_token")
-    return import_vocabularies(*sides, start=start, joint=sides[0].is_same_list(sides[1]))
+    joint = sides[0].is_same_list(sides[1])
+    languages = {*sides[0].tags.values(), *sides[1].tags.values()}
+    return import_vocabularies(*sides, start=start, joint=joint), languages
 
 
 def _foreign(pieces: list[str], model: bytes, name: str, symbols: Symbols) -> ForeignVocabulary:
@@ -163,8 +172,21 @@ def _foreign(pieces: list[str], model: bytes, name: str, symbols: Symbols) -> Fo
         unk=ids[symbols.unk],
         pad=next((ids[piece] for piece in PADDING if piece in ids), None),
         bos=ids.get(symbols.bos),
+        tags=_tags(pieces, symbols),
         name=name,
     )
+
+
+def _tags(pieces: list[str], symbols: Symbols) -> dict[int, str]:
+    """The languages of M2M-100, NLLB and mBART-50, whose sides begin with their tags, by id.
+
+    Their decoders start from EOS, and no other model has two pieces of these forms.
+    """
+    if symbols.start != symbols.eos:
+        return {}
+    found = {number: LANGUAGE_PIECE.fullmatch(piece) for number, piece in enumerate(pieces)}
+    tags = {number: match[1] or match[2] for number, match in found.items() if match}
+    return tags if len(tags) > 1 else {}
 
 
 def _id(pieces: list[str], piece: str, path: Path, what: str) -> int:
@@ -388,10 +410,13 @@ def _computed(kind: Sinusoids, width: int) -> Floats:
 # The engine itself
 
 
-def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list[str]:
+def translate_with_original(
+    path: Path, lines: Sequence[str], beam: int, tags: tuple[str, str] | None = None
+) -> list[str]:
     """Translate lines with CTranslate2 itself, in float32, and SentencePiece.
 
-    Raises InputError if they are not installed.
+    `tags` are the pieces of the languages that source and translation begin with, for models of
+    many languages. Raises InputError if they are missing, or a package is not installed.
     """
     try:
         import ctranslate2  # type: ignore[import-untyped]
@@ -411,18 +436,25 @@ def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list
         sides.append(processor)
     end = [symbols.eos] if _reads_eos(file, symbols) and not symbols.adds_eos else []
     # Search here writes neither padding nor the start.
-    pieces_of_target = set(read_vocabularies(folder, symbols.unk)[1])
-    never = ({*PADDING, symbols.start} - {symbols.eos}) & pieces_of_target
+    pieces_of_target = read_vocabularies(folder, symbols.unk)[1]
+    if tags is None and _tags(pieces_of_target, symbols):
+        raise InputError(
+            "--verify compares models of one language pair; leave it out for those of many"
+        )
+    before, forced = ([tags[0]], [[tags[1]]]) if tags else ([], None)
+    never = ({*PADDING, symbols.start} - {symbols.eos}) & set(pieces_of_target)
     engine = ctranslate2.Translator(str(folder), compute_type="float32")
     usual, translations = SearchOptions(), []
     for line in lines:  # one by one, since each has a limit of its own
-        pieces = [*sides[0].Encode(line, out_type=str), *end]
-        if len(pieces) == len(end):  # a blank line
+        text = sides[0].Encode(line, out_type=str)
+        if not text:
             translations.append("")
             continue
+        pieces = [*before, *text, *end]
         length = len(pieces) + symbols.adds_eos
         [result] = engine.translate_batch(
             [pieces],
+            target_prefix=forced,
             beam_size=beam,
             min_decoding_length=0,
             # without EOS, which counts in ours
@@ -430,5 +462,6 @@ def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list
             disable_unk=True,
             suppress_sequences=[[each] for each in never],
         )
-        translations.append(sides[1].DecodePieces(result.hypotheses[0]))
+        found = result.hypotheses[0][len(before) :]
+        translations.append(sides[1].DecodePieces(found))
     return translations

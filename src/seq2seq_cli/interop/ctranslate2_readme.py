@@ -2,10 +2,11 @@
 
 from string import Template
 
+from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.runs.layout import JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.symbols import BOS, PAD, PIECES, UNK
+from seq2seq_cli.symbols import BOS, EOS, PAD, PIECES, UNK
 from seq2seq_cli.tokenization.language_tags import language_tag
 
 TEXT = Template(
@@ -30,13 +31,13 @@ ${normalize}    pieces = source.encode(line, out_type=str)
     if not pieces:  # a blank line
         return ""
     [result] = translator.translate_batch(
-        [${tag}pieces],
-        beam_size=5,
+        [$given],
+${forced}        beam_size=5,
         length_penalty=1,
         min_decoding_length=0,
         max_decoding_length=2 * (len(pieces) + 1) + 20,
     )
-    return target.decode(result.hypotheses[0])
+    return target.decode(result.hypotheses[0]$written)
 ```
 
 `seq2seq tokenizer encode $source --side source` cuts lines into the same pieces, and
@@ -94,8 +95,8 @@ CASING = """\
 """
 
 
-def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -> str:
-    """The text, for a model that learned to read up to `max_length` source tokens."""
+def readme(config: TransformerConfig, tokenizers: Tokenizers, data: DataConfig) -> str:
+    """The text, for a model with these settings of its data."""
     joint, sides = tokenizers.is_one, (tokenizers.source, tokenizers.target)
     names = {
         "source": JOINT_TOKENIZER if joint else SOURCE_TOKENIZER,
@@ -103,21 +104,34 @@ def readme(config: TransformerConfig, tokenizers: Tokenizers, max_length: int) -
     }
     normalize = tokenizers.source.form.as_python("line")
     ours, theirs = _attention(config)
-    tags = tokenizers.source.tags
+    tags, both = tokenizers.source.tags, data.language_tags != "source"
+    tag = language_tag(next(reversed(tokenizers.target.tags), ""))
     return TEXT.substitute(
         names,
         imports="import unicodedata\n\n" if normalize else "",
         normalize="".join(f"    line = {call}\n" for call in normalize),
-        tag=f'"{language_tag(next(iter(tags)))}", *' if tags else "",
+        given=_given(tokenizers, data),
+        forced=f'        target_prefix=[["{tag}"]],\n' if both else "",
+        written="[1:]" if both else "",  # without the tag
         symbols=", ".join(f"`{PIECES[each]}`" for each in (PAD, UNK)) + f" and `{PIECES[BOS]}`",
         attention=theirs,
-        max_length=f"{max_length:,}",
+        max_length=f"{data.max_length:,}",
         alignments=Template(ALIGNMENTS).substitute(ours=ours) if ours != theirs else "",
         languages=LANGUAGES if tags else "",
         casing=Template(CASING).substitute(names)
         if any(each.form.inline_casing or each.form.symbols for each in sides)
         else "",
     )
+
+
+def _given(tokenizers: Tokenizers, data: DataConfig) -> str:
+    """The tokens of a source in the program, with the tag of one of the languages."""
+    if not tokenizers.source.tags:
+        return "pieces"
+    tag = f'"{language_tag(next(iter(tokenizers.source.tags)))}"'
+    if data.language_tags == "both-source-last":
+        return f'*pieces, "{PIECES[EOS]}", {tag}'
+    return f"{tag}, *pieces"
 
 
 def _attention(config: TransformerConfig) -> tuple[str, str]:

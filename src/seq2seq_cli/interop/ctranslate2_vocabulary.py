@@ -16,7 +16,7 @@ CONFIG = "config.json"
 OWN_FACTS = "seq2seq_cli"
 OWN_SETTINGS = {
     "model": ("alignment_layer", "alignment_head"),
-    "data": ("max_length", "source_language"),
+    "data": ("max_length", "source_language", "source_eos", "language_tags"),
 }
 # Logit that an exported run adds to control symbols: they are never written, since exp(-10,000) is
 # 0 in every type, and float16 still has the number.

@@ -103,7 +103,7 @@ def write_model(
         replace_file(output / f"{name}.json", f"{text}\n".encode())
     for name, tokenizer in tokenizers.files().items():
         replace_file(output / name, tokenizer.model)
-    replace_file(output / "README.md", readme(config, tokenizers, data.max_length).encode())
+    replace_file(output / "README.md", readme(config, tokenizers, data).encode())
     return _notes(config)
 
 
@@ -122,7 +122,7 @@ def _config(config: TransformerConfig, data: DataConfig) -> dict[str, Any]:
         "eos_token": PIECES[EOS],
         "decoder_start_token": PIECES[BOS],
         "add_source_bos": False,
-        "add_source_eos": True,
+        "add_source_eos": _adds_eos(data),
         "layer_norm_epsilon": config.norm_epsilon,
         "multi_query_attention": False,
         OWN_FACTS: {
@@ -130,6 +130,11 @@ def _config(config: TransformerConfig, data: DataConfig) -> dict[str, Any]:
             for section, settings in (("model", config), ("data", data))
         },
     }
+
+
+def _adds_eos(data: DataConfig) -> bool:
+    """Whether the engine adds EOS to sources; whoever puts a tag behind it adds it too."""
+    return data.source_eos and data.language_tags != "both-source-last"
 
 
 def _attributes(config: TransformerConfig) -> dict[str, Variable]:
