@@ -10,6 +10,7 @@ import has to take less than 60 s and 1 GB.
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -133,9 +134,12 @@ def random_weight(shape: tuple[int, ...], dtype: str) -> StoredWeight:
     return StoredWeight(shape, kind, lambda: rows(0, shape[0]), rows)
 
 
-def measured(command: list[str]) -> tuple[float, int, int]:
-    """Run a command; returns seconds, and the most bytes of memory: beside files, and in all."""
+def measured(command: list[str]) -> tuple[float, float, int, int]:
+    """Run a command; returns seconds, those of processors, and the most bytes of memory: beside
+    mapped files, and in all.
+    """
     began = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command)
     own = whole = 0
     while process.poll() is None:
@@ -150,7 +154,10 @@ def measured(command: list[str]) -> tuple[float, int, int]:
         time.sleep(0.02)
     if process.wait():
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - began, own, whole
+    seconds = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, busy, own, whole
 
 
 def main() -> None:
@@ -167,9 +174,10 @@ def main() -> None:
         write_tokenizer(model)
         parameters = write_model(model, given.dtype, given.layers, given.width)
         command = [sys.executable, "-m", "seq2seq_cli", "import", str(model), str(run)]
-        seconds, own, whole = measured(command)
+        seconds, busy, own, whole = measured(command)
         size = sum(path.stat().st_size for path in run.iterdir())
         print(f"{parameters:,} parameters in {given.dtype}: imported in {seconds:.1f} s")
+        print(f"busy for {busy:.1f} s of these; on a shared machine the rest is waiting")
         print(
             f"memory beside mapped files: {own / 1e9:.2f} GB at most; with them: {whole / 1e9:.2f}"
         )

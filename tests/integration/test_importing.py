@@ -252,7 +252,7 @@ def test_a_model_that_is_neither_in_the_cache_nor_to_be_had_is_an_error(tmp_path
 def test_a_run_comes_back_from_the_hub_as_it_was_pushed(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uploaded = {}
+    uploaded: dict[str, Any] = {}
 
     class Hub:
         def create_repo(self, name: str, **how: object) -> str:
@@ -263,6 +263,9 @@ def test_a_run_comes_back_from_the_hub_as_it_was_pushed(
         ) -> None:
             uploaded["files"] = [path for path in files(folder_path) if path.name in allow_patterns]
 
+        def upload_file(self, *, path_or_fileobj: bytes, **how: object) -> None:
+            uploaded["card"] = path_or_fileobj
+
     run = tmp_path / "run"
     import_model(ImportRequest(str(written(tmp_path / "model"))), run)
     (run / "training").mkdir()
@@ -271,6 +274,7 @@ def test_a_run_comes_back_from_the_hub_as_it_was_pushed(
     result = typer.testing.CliRunner().invoke(app, ["push", str(run), HUB_NAME])
     assert result.exit_code == 0, result.output
     assert "https://hub/" in result.stderr
+    assert b"license: cc-by-nc-4.0" in uploaded["card"]
     names = {path.name for path in uploaded["files"]}
     assert names == {"config.toml", "model.safetensors", "tokenizer.model"}
     (tmp_path / "pushed").mkdir()

@@ -19,15 +19,15 @@ def push(
 ) -> None:
     """Upload a run to the Hugging Face hub, from where `import` fetches it.
 
-    Uploads what translating needs, the record of training and README.md if there is one; not
-    the checkpoints. `hf auth login` logs in.
+    Uploads what translating needs, the record of training, and README.md, which is written if the
+    run has none; not the checkpoints. `hf auth login` logs in.
 
     \b
     seq2seq push runs/en-de me/demo-en-de
     seq2seq import me/demo-en-de runs/copy
     """
     check_run_folder(run)
-    from seq2seq_cli.interop.hub import is_hub_name, upload
+    from seq2seq_cli.interop.hub import is_hub_name, run_card, upload
     from seq2seq_cli.runs.run_folder import RunFolder
 
     if not is_hub_name(name):
@@ -35,5 +35,6 @@ def push(
     folder = RunFolder(run)
     folder.load_tokenizers()
     folder.load_plain_model()  # raises InputError for what nobody could load
-    address = upload(run, name, private=private)
+    card = run_card(name, folder.config.facts().origin)
+    address = upload(run, name, card=card, private=private)
     console.note(f"{address}: `seq2seq import {name} RUN` fetches it")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import METRICS, RUN_CONFIG, SHORTLIST, TOKENIZERS, WEIGHTS
+from seq2seq_cli.runs.origin import Origin
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -84,8 +85,32 @@ def _reason(name: str, revision: str, error: Exception) -> str:
     return f"{at} cannot be downloaded: {kind}: {said}"
 
 
-def upload(run: Path, name: str, *, private: bool = False) -> str:
+README = """---
+library_name: seq2seq-cli
+pipeline_tag: translation
+{licence}---
+
+# {name}
+
+A translation model, as a run folder of seq2seq-cli:
+
+    seq2seq import {name} runs/model
+    echo "A line to translate." | seq2seq translate runs/model
+
+{origin}"""
+
+
+def run_card(name: str, origin: Origin | None) -> str:
+    """The README of a run on the hub: how to use it, where it began, its licence."""
+    licence = f"license: {origin.licence}\n" if origin and origin.licence else ""
+    began = f"It began as {origin.model or origin.format} of {origin.source}.\n" if origin else ""
+    return README.format(name=name, licence=licence, origin=began)
+
+
+def upload(run: Path, name: str, *, card: str, private: bool = False) -> str:
     """Upload the files of a run that translating needs; returns the address.
+
+    `card` becomes its README, unless the run has one.
 
     Raises InputError, with the reason, if the hub refuses.
     """
@@ -102,6 +127,8 @@ def upload(run: Path, name: str, *, private: bool = False) -> str:
             allow_patterns=list(PUSHED),
             commit_message="A run of seq2seq-cli",
         )
+        if not (run / "README.md").is_file():
+            hub.upload_file(repo_id=name, path_in_repo="README.md", path_or_fileobj=card.encode())
     except Exception as error:  # of several libraries, which differ between versions
         said = str(error).strip().partition("\n")[0]
         raise InputError(
