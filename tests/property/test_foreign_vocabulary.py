@@ -15,11 +15,10 @@ from seq2seq_cli.config.models import Vocabulary
 from seq2seq_cli.config.tokenizer import ModelType, TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.symbols import BOS, UNK
+from seq2seq_cli.symbols import BOS, NEVER, UNK
 from seq2seq_cli.tokenization.foreign_vocabulary import (
     HUGGINGFACE_MARIAN,
     MARIAN_SPM,
-    NEVER,
     ZEROS,
     ForeignVocabulary,
     ImportedVocabulary,

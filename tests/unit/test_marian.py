@@ -25,8 +25,8 @@ from seq2seq_cli.interop.run_writer import write_run
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.symbols import BOS, PAD
-from seq2seq_cli.tokenization.foreign_vocabulary import NEVER, ForeignVocabulary
+from seq2seq_cli.symbols import BOS, NEVER, PAD
+from seq2seq_cli.tokenization.foreign_vocabulary import ForeignVocabulary
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.translation import TranslationSettings, Translator
 

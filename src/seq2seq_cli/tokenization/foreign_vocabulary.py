@@ -27,7 +27,7 @@ from sentencepiece import SentencePieceNormalizer, SentencePieceProcessor
 from seq2seq_cli import symbols
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
+from seq2seq_cli.symbols import BOS, EOS, NEVER, PAD, UNK
 from seq2seq_cli.tokenization.language_tags import foreign_language, language_tag
 from seq2seq_cli.tokenization.protobuf import (
     CONTROL_TYPE,
@@ -54,7 +54,6 @@ from seq2seq_cli.tokenization.text_form import SIDES, VERBATIM, Side, VerbatimFo
 from seq2seq_cli.tokenization.tokenizer import UNKNOWN, VOCABULARY_SIZE, Tokenizer
 
 ZEROS = -1  # in the place of a row's number
-NEVER = -1e9  # output bias of rows that are never written
 
 
 @dataclass(frozen=True)
