@@ -17,9 +17,17 @@
 - `marian_vocabulary`: vocabularies of Marian: SentencePiece models and lists of pieces
 - `marian_files`: which files make up a model of Marian
 - `marian`: Marian's npz files with their vocabularies, and releases of OPUS-MT
+- `huggingface_files`: files of a folder of Hugging Face: JSON, weights, the README's licence
+- `huggingface_weights`: its names of weights
+- `huggingface_config`: its settings of models and search
+- `huggingface_sentencepiece`: SentencePiece models made of tokenizer.json
+- `huggingface_vocabulary`: its vocabularies and SentencePiece models
+- `huggingface_engine`: translates with transformers, to compare
+- `huggingface`: reads MarianMT, M2M-100, NLLB and mBART-50
+- `huggingface_card`: the model card of a run
+- `huggingface_export`: runs as folders of MarianMT
 - `run_writer`: run folders from models of other engines
 - `archives`: unpacks zip archives of strangers
 - `hub`: the Hugging Face hub
-- `huggingface_engine`: translates with transformers, to compare
 - `formats`: the formats, in the order in which they are recognised
 """

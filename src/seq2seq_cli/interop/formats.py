@@ -77,6 +77,7 @@ FORMATS: tuple[Format, ...] = (
     Format("marian", "marian", "Marian (npz)", "pymarian"),
     Format("argos", "argos", "a package of Argos Translate", "ctranslate2", exports=False),
     Format("ctranslate2", "ctranslate2", "CTranslate2", "ctranslate2", "ctranslate2_writer"),
+    Format("huggingface", "huggingface", "Hugging Face", "transformers", "huggingface_export"),
 )
 
 

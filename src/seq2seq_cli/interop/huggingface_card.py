@@ -1,0 +1,115 @@
+"""The model card of an exported run: the README.md that a hub shows."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from string import Template
+
+from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.runs.run_folder import RunFolder
+
+TEXT = Template(
+    """---
+${front}---
+
+# ${title}
+
+A translation model, trained${origin} with [seq2seq-cli](https://pypi.org/project/seq2seq-cli/) and
+written by `seq2seq export`.
+
+```python
+from transformers import MarianMTModel, MarianTokenizer
+
+tokenizer = MarianTokenizer.from_pretrained("${name}")
+model = MarianMTModel.from_pretrained("${name}")
+batch = tokenizer([${line}], return_tensors="pt", padding=True)
+print(tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True))
+```
+
+## Data
+
+${data}
+
+## Evaluation
+
+${figures}
+
+## Licence
+
+${licence}
+"""
+)
+
+
+def model_card(run: RunFolder, name: str = "") -> str:
+    """The card: how to use the model, its data, its figures as the run recorded them, its licence.
+
+    Paths of training texts are cut to their names.
+    """
+    settings = run.load_config().data
+    facts = run.config.facts()
+    licence = facts.origin.licence if facts.origin else ""
+    tags = sorted(run.load_tokenizers().source.tags)
+    language = settings.source_language
+    front = [
+        "library_name: transformers",
+        "pipeline_tag: translation",
+        "tags:\n- marian\n- translation\n- seq2seq-cli",
+    ]
+    languages = list(dict.fromkeys(each for each in (language, *tags) if each))
+    if languages:
+        front.append("language:\n" + "\n".join(f"- {json.dumps(each)}" for each in languages))
+    if licence:
+        front.append(f"license: {licence}")
+    text = "Hello!"
+    return TEXT.substitute(
+        front="".join(f"{each}\n" for each in front),
+        title=name or run.path.name,
+        name=name or "path/to/this/folder",
+        origin=f", from {facts.origin.source}," if facts.origin and facts.origin.source else "",
+        line=json.dumps(f">>{tags[0]}<< {text}" if tags else text),
+        data="\n".join(_data(settings)),
+        figures="\n".join(_figures(run.metrics.path)),
+        licence=(
+            f"{licence}, as that of the model it began with"
+            if licence
+            else "The run records no licence: say here under which one this model may be used."
+        ),
+    )
+
+
+def _data(settings: DataConfig) -> Iterator[str]:
+    """What the run was trained on."""
+    names = [[PurePath(each).name for each in side] for side in (settings.source, settings.target)]
+    if not any(names):
+        yield "The run was not trained here; see the model that it was imported from."
+        return
+    yield "Trained on these texts, source and target:\n"
+    for source, target in zip(*names, strict=True):
+        yield f"- `{source}`, `{target}`"
+    if settings.valid_source:
+        valid = [PurePath(each).name for each in (*settings.valid_source, *settings.valid_target)]
+        yield f"\nValidated on {', '.join(f'`{each}`' for each in valid)}."
+
+
+def _figures(metrics: Path) -> Iterator[str]:
+    """The last validation that the run recorded, with sacreBLEU's signatures."""
+    last = None
+    if metrics.exists():
+        for line in metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if record.get("kind") == "validation":
+                last = record
+    if last is None:
+        yield "The run recorded no figures."
+        return
+    yield f"On the validation text, after update {last['update']:,}:\n"
+    yield "| metric | value |\n|---|---|"
+    for key, title in (("bleu", "BLEU"), ("chrf", "chrF2"), ("loss", "loss, nats per token")):
+        if key in last:
+            yield f"| {title} | {last[key]:.2f} |"
+    if signatures := last.get("signatures"):
+        yield "\nSignatures: " + ", ".join(f"`{each}`" for each in signatures)
