@@ -1,6 +1,7 @@
 """The table of formats is what the commands offer."""
 
 import inspect
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from seq2seq_cli.cli.export import export
 from seq2seq_cli.cli.import_run import import_run
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.formats import FORMATS, Format, format_named
+from seq2seq_cli.interop.formats import FORMATS, Format, export_run, format_named
 
 
 def choices(command: object) -> set[str]:
@@ -32,6 +33,8 @@ def test_every_format_has_the_functions_that_its_row_promises(row: Format) -> No
     assert not row.exports or callable(row.load_writer().write)
 
 
-def test_an_unknown_format_gets_the_list() -> None:
+def test_an_unknown_format_gets_the_list(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--format argos: one of marian, .* is allowed"):
+        export_run(tmp_path, tmp_path / "out", "argos")
     with pytest.raises(InputError, match=r"one of .*marian.* is allowed"):
         format_named("onnx")

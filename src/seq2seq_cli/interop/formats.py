@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.foreign_model import ForeignModel
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -106,7 +107,13 @@ def export_run(run: Path, output: Path, name: str, quantization: str = "") -> Se
     The folder appears when it is complete. Raises InputError for a run or a setting that the format
     cannot hold.
     """
-    writer = format_named(name).load_writer()
+    chosen = format_named(name)
+    require(
+        chosen.exports,
+        f"--format {name}: one of {', '.join(each.name for each in FORMATS if each.exports)} is "
+        "allowed",
+    )
+    writer = chosen.load_writer()
     folder = RunFolder(run)
     folder.load_config()
     temporary = output.absolute().with_name(f".{output.name}.tmp")
