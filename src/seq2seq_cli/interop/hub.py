@@ -15,8 +15,8 @@ NEEDED = (
     *(RUN_CONFIG, WEIGHTS, SHORTLIST, METRICS, *TOKENIZERS),
     *("config.json", "generation_config.json", "*.safetensors.index.json", "model*.safetensors"),
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "target_vocab.json"),
-    *("*.spm", "*.model", "vocab*", "*vocabulary*", "metadata.json"),
-    *("model.bin", "*.npz", "*.yml", "*.bin.gz", "*.bin.zst", "*intgemm*.bin"),
+    *("*.spm", "*.bpe", "*.model", "vocab*", "*vocabulary*", "metadata.json"),
+    *("model.bin", "*.npz", "*.yml", "*.bin.gz", "*.bin.zst", "*intgemm*.bin", "lex*.bin"),
     *("README.md", "LICENSE*"),
 )
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
