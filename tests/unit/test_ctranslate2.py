@@ -326,7 +326,8 @@ def test_languages_of_both_sides_are_told_as_the_engine_is(
     import_model(ImportRequest(str(folder)), run)
     lines = _lines(30, 7)
     tags = ("eng_Latn", "fra_Latn")
-    theirs = ctranslate2.translate_with_original(folder, lines, 1, tags)
+    tagged = [f"<2{tags[1]}> <2{tags[0]}> {line}" for line in lines]
+    theirs = ctranslate2.translate_with_original(folder, tagged, 1)
     if times == 2:
         export_run(run, tmp_path / "again", "ctranslate2")
         import_model(ImportRequest(str(tmp_path / "again")), tmp_path / "run2")
@@ -337,8 +338,8 @@ def test_languages_of_both_sides_are_told_as_the_engine_is(
     other = _translate(run, lines, 1, source_language=tags[1], target_language=tags[0])
     assert found != other
     assert [each.split() for each in found] == [each.split() for each in theirs]
-    with pytest.raises(InputError, match="--verify compares models of one language pair"):
-        ctranslate2.translate_with_original(folder, lines, 1)
+    with pytest.raises(InputError, match="no tag of the language 'deu_Latn'; give one of eng_Latn"):
+        ctranslate2.translate_with_original(folder, ["<2deu_Latn> <2eng_Latn> ab"], 1)
 
 
 def _translate(run: Path, lines: list[str], beam: int, **more: Any) -> list[str]:

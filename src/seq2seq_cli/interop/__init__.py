@@ -6,6 +6,7 @@
 - `ctranslate2_names`: the names of weights in it and here
 - `ctranslate2_settings`: what its variables say about a model
 - `ctranslate2_vocabulary`: lists of pieces, and SentencePiece models beside it
+- `ctranslate2_engine`: CTranslate2 itself, to compare an imported run with it
 - `ctranslate2`: CTranslate2 models as runs
 - `ctranslate2_readme`: the README of a CTranslate2 model
 - `ctranslate2_writer`: runs as CTranslate2 models

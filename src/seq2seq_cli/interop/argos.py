@@ -11,7 +11,7 @@ from typing import Any
 from seq2seq_cli.config.data import check_language_code
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop import ctranslate2
-from seq2seq_cli.interop.ctranslate2_vocabulary import read_json
+from seq2seq_cli.interop.ctranslate2_vocabulary import MODEL_FILE, read_json
 from seq2seq_cli.interop.foreign_model import ForeignModel
 from seq2seq_cli.runs.origin import Origin
 
@@ -40,7 +40,7 @@ def read(path: Path) -> ForeignModel:
             "here; packages with sentencepiece.model can be imported"
         )
     folder = path / MODEL_FOLDER
-    model = ctranslate2.read_model(folder / ctranslate2.MODEL, (path, folder), "argos")
+    model = ctranslate2.read_model(folder / MODEL_FILE, (path, folder), "argos")
     languages = f"{metadata['from_code']}-{metadata['to_code']}"
     version = str(metadata.get("package_version", ""))
     return replace(

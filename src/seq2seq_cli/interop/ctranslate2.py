@@ -1,6 +1,5 @@
 """CTranslate2 models (Klein et al. 2020) as runs: model.bin, vocabularies, SentencePiece models."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +9,27 @@ import numpy as np
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import TransformerConfig, model_config
-from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import settings_from
 from seq2seq_cli.config.shapes import Shape, weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.positions import sinusoids
 from seq2seq_cli.interop import ctranslate2_settings as settings_of
+from seq2seq_cli.interop.ctranslate2_engine import translate_with_original
 from seq2seq_cli.interop.ctranslate2_file import ModelFile, Variable, is_model_file, read_model_file
 from seq2seq_cli.interop.ctranslate2_names import names
 from seq2seq_cli.interop.ctranslate2_vocabulary import (
     FORBIDDEN,
+    MODEL_FILE,
     PADDING,
     Symbols,
+    language_tags,
     read_config,
     read_own_facts,
     read_sentencepiece,
     read_symbols,
     read_vocabularies,
+    reads_eos,
+    starts_from_zeros,
 )
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight, WeightType
 from seq2seq_cli.interop.position_tables import Sinusoids, learned_tables, recognised_sinusoids
@@ -42,9 +45,8 @@ from seq2seq_cli.tokenization.foreign_vocabulary import (
     import_vocabularies,
 )
 
-MODEL = "model.bin"
-# Tags of languages: __fr__ of M2M-100, fra_Latn of NLLB, fr_XX of mBART-50.
-LANGUAGE_PIECE = re.compile("__([a-z]{2,3})__|([a-z]{3}_[A-Z][a-z]{3}|[a-z]{2}_[A-Z]{2})")
+__all__ = ["read", "read_model", "recognises", "translate_with_original"]
+
 ROOM = 512  # the longest source of a model that could read longer ones
 COMPUTED_POSITIONS = 1024  # of a side without a table, if the other one's is learned
 OUTPUT = "decoder/projection/weight"
@@ -58,7 +60,7 @@ def recognises(path: Path) -> bool:
 
 
 def _model_path(path: Path) -> Path:
-    return path / MODEL if path.is_dir() else path
+    return path / MODEL_FILE if path.is_dir() else path
 
 
 def read(path: Path) -> ForeignModel:
@@ -109,7 +111,7 @@ def read_model(path: Path, tokenizer_folders: tuple[Path, ...], format_: str) ->
         weights["output.bias"] = StoredWeight.of(bias)
     data = {
         "max_length": min(ROOM, positions.longest_source),
-        "source_eos": _reads_eos(file, symbols),
+        "source_eos": reads_eos(file, symbols),
         "language_tags": "both" if languages else "source",
         **own["data"],
     }
@@ -155,7 +157,7 @@ def _vocabulary(
         for pieces, (name, model) in zip(lists, models, strict=True)
     ]
     start = None
-    if not _starts_from_zeros(file):
+    if not starts_from_zeros(file):
         start = _id(lists[1], symbols.start, folder, "decoder_start_token")
     joint = sides[0].is_same_list(sides[1])
     languages = {*sides[0].tags.values(), *sides[1].tags.values()}
@@ -172,21 +174,9 @@ def _foreign(pieces: list[str], model: bytes, name: str, symbols: Symbols) -> Fo
         unk=ids[symbols.unk],
         pad=next((ids[piece] for piece in PADDING if piece in ids), None),
         bos=ids.get(symbols.bos),
-        tags=_tags(pieces, symbols),
+        tags=language_tags(pieces, symbols),
         name=name,
     )
-
-
-def _tags(pieces: list[str], symbols: Symbols) -> dict[int, str]:
-    """The languages of M2M-100, NLLB and mBART-50, whose sides begin with their tags, by id.
-
-    Their decoders start from EOS, and no other model has two pieces of these forms.
-    """
-    if symbols.start != symbols.eos:
-        return {}
-    found = {number: LANGUAGE_PIECE.fullmatch(piece) for number, piece in enumerate(pieces)}
-    tags = {number: match[1] or match[2] for number, match in found.items() if match}
-    return tags if len(tags) > 1 else {}
 
 
 def _id(pieces: list[str], piece: str, path: Path, what: str) -> int:
@@ -196,24 +186,12 @@ def _id(pieces: list[str], piece: str, path: Path, what: str) -> int:
         raise InputError(f"{path}: the vocabulary lacks {what} {piece}") from None
 
 
-def _starts_from_zeros(file: ModelFile, rows: Rows | None = None) -> bool:
+def _starts_from_zeros(file: ModelFile, rows: Rows) -> bool:
     """Whether the decoder starts from zeros: by an attribute, or by its row of the embedding."""
-    name = "decoder/start_from_zero_embedding"
-    if name in file.variables and file.variables[name].scalar():
+    if starts_from_zeros(file):
         return True
-    if rows is None:
-        return False
     start = file.variables[_embedding(file, "decoder")].numbers()[rows.numbers[BOS]]
     return not start.any()
-
-
-def _reads_eos(file: ModelFile, symbols: Symbols) -> bool:
-    """Whether sources end in EOS: the engine adds it, or the tokenizer of the model's origin.
-
-    Models of Marian start from zeros, those of fairseq from EOS, and both read EOS, which the
-    tokenizers of Hugging Face write. Those of OpenNMT-py start from `<s>` and read none.
-    """
-    return symbols.adds_eos or _starts_from_zeros(file) or symbols.start == symbols.eos
 
 
 # Weights
@@ -405,63 +383,3 @@ def _positions(file: ModelFile, facts: Mapping[str, Any]) -> _Positions:
 def _computed(kind: Sinusoids, width: int) -> Floats:
     last = kind.first_position + COMPUTED_POSITIONS
     return sinusoids(last, width, kind.form)[kind.first_position :]
-
-
-# The engine itself
-
-
-def translate_with_original(
-    path: Path, lines: Sequence[str], beam: int, tags: tuple[str, str] | None = None
-) -> list[str]:
-    """Translate lines with CTranslate2 itself, in float32, and SentencePiece.
-
-    `tags` are the pieces of the languages that source and translation begin with, for models of
-    many languages. Raises InputError if they are missing, or a package is not installed.
-    """
-    try:
-        import ctranslate2  # type: ignore[import-untyped]
-    except ImportError:
-        raise InputError(
-            "the package ctranslate2 is not installed; pip install 'seq2seq-cli[bench]' installs it"
-        ) from None
-    from sentencepiece import SentencePieceProcessor
-
-    folder = _model_path(path).parent
-    file = read_model_file(folder / MODEL)
-    symbols = read_symbols(file, read_config(folder))
-    sides = []
-    for _, model in read_sentencepiece((folder, folder.parent)):
-        processor = SentencePieceProcessor()
-        processor.LoadFromSerializedProto(model)
-        sides.append(processor)
-    end = [symbols.eos] if _reads_eos(file, symbols) and not symbols.adds_eos else []
-    # Search here writes neither padding nor the start.
-    pieces_of_target = read_vocabularies(folder, symbols.unk)[1]
-    if tags is None and _tags(pieces_of_target, symbols):
-        raise InputError(
-            "--verify compares models of one language pair; leave it out for those of many"
-        )
-    before, forced = ([tags[0]], [[tags[1]]]) if tags else ([], None)
-    never = ({*PADDING, symbols.start} - {symbols.eos}) & set(pieces_of_target)
-    engine = ctranslate2.Translator(str(folder), compute_type="float32")
-    usual, translations = SearchOptions(), []
-    for line in lines:  # one by one, since each has a limit of its own
-        text = sides[0].Encode(line, out_type=str)
-        if not text:
-            translations.append("")
-            continue
-        pieces = [*before, *text, *end]
-        length = len(pieces) + symbols.adds_eos
-        [result] = engine.translate_batch(
-            [pieces],
-            target_prefix=forced,
-            beam_size=beam,
-            min_decoding_length=0,
-            # without EOS, which counts in ours
-            max_decoding_length=int(usual.max_ratio * length) + usual.max_extra - 1,
-            disable_unk=True,
-            suppress_sequences=[[each] for each in never],
-        )
-        found = result.hypotheses[0][len(before) :]
-        translations.append(sides[1].DecodePieces(found))
-    return translations

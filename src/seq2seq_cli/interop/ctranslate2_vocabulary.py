@@ -1,6 +1,7 @@
 """The vocabularies of a CTranslate2 model, and the SentencePiece models beside it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.ctranslate2_file import ModelFile
 from seq2seq_cli.runs.layout import JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER
 
-CONFIG = "config.json"
+MODEL_FILE, CONFIG = "model.bin", "config.json"
 # What an exported run says of itself in config.json, beside what the engine asks for: settings that
 # the format cannot hold, by their sections.
 OWN_FACTS = "seq2seq_cli"
@@ -36,6 +37,8 @@ PAIRS_OF_MODELS = (
     ("source_spm.model", "target_spm.model"),
     ("src.model", "tgt.model"),
 )
+# Tags of languages: __fr__ of M2M-100, fra_Latn of NLLB, fr_XX of mBART-50.
+LANGUAGE_PIECE = re.compile("__([a-z]{2,3})__|([a-z]{3}_[A-Z][a-z]{3}|[a-z]{2}_[A-Z]{2})")
 PADDING = ("<pad>", "<blank>")
 TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
 TOKENS["decoder_start_token"] = TOKENS["bos_token"]
@@ -106,6 +109,32 @@ def read_symbols(file: ModelFile, config: Mapping[str, Any]) -> Symbols:
         adds_bos=bool(config.get("add_source_bos", False)),
         adds_eos=bool(config.get("add_source_eos", False)),
     )
+
+
+def starts_from_zeros(file: ModelFile) -> bool:
+    """Whether the decoder starts from zeros, whatever the start's row of the embedding is."""
+    return _flag(file, "decoder/start_from_zero_embedding", False)
+
+
+def reads_eos(file: ModelFile, symbols: Symbols) -> bool:
+    """Whether sources end in EOS: the engine adds it, or the tokenizer of the model's origin.
+
+    Models of Marian start from zeros, those of fairseq from EOS, and both read EOS, which the
+    tokenizers of Hugging Face write. Those of OpenNMT-py start from `<s>` and read none.
+    """
+    return symbols.adds_eos or starts_from_zeros(file) or symbols.start == symbols.eos
+
+
+def language_tags(pieces: list[str], symbols: Symbols) -> dict[int, str]:
+    """The languages of M2M-100, NLLB and mBART-50, whose sides begin with their tags, by id.
+
+    Their decoders start from EOS, and no other model has two pieces of these forms.
+    """
+    if symbols.start != symbols.eos:
+        return {}
+    found = {number: LANGUAGE_PIECE.fullmatch(piece) for number, piece in enumerate(pieces)}
+    tags = {number: match[1] or match[2] for number, match in found.items() if match}
+    return tags if len(tags) > 1 else {}
 
 
 def _flag(file: ModelFile, name: str, default: bool) -> bool:
