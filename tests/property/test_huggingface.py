@@ -32,8 +32,8 @@ from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import ForcedPrefix, predictor_for
-from seq2seq_cli.symbols import BOS, EOS, PAD
-from seq2seq_cli.tokenization.foreign_vocabulary import NEVER, piece_names
+from seq2seq_cli.symbols import BOS, EOS, NEVER, PAD
+from seq2seq_cli.tokenization.foreign_vocabulary import piece_names
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.protobuf import NORMALIZER_FIELD, message_fields
 from seq2seq_cli.translation import TranslationSettings, Translator

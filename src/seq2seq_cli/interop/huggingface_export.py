@@ -46,11 +46,10 @@ from seq2seq_cli.interop.huggingface_weights import (
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
+from seq2seq_cli.symbols import BOS, EOS, NEVER, PAD, UNK
 from seq2seq_cli.text import replace_file
 from seq2seq_cli.tokenization.foreign_vocabulary import (
     HUGGINGFACE_MARIAN,
-    NEVER,
     ExportedVocabulary,
     Layout,
     export_vocabulary,
