@@ -87,12 +87,15 @@ VARIANTS = {
     "transformer-imported": _variant(
         JOINT,
         TRANSFORMER,
-        {"norm": "post", "sinusoids": "tensor2tensor", "first_position": 2, "output_bias": True},
+        {"norm": "post", "norm_epsilon": 0.01, "activation": "gelu-tanh", "encoder_layers": 3}
+        | {"sinusoids": "tensor2tensor", "first_position": 2, "output_bias": True}
+        | {"alignment_layer": 1, "alignment_head": 0},
     ),
     "transformer-imported-untied": _variant(
         SEPARATE,
         TRANSFORMER,
-        {"tie_output": False, "scale_embeddings": False, "sinusoids": "interleaved"},
+        {"tie_output": False, "embedding_norm": True, "scale_embeddings": False}
+        | {"activation": "gelu-sigmoid", "sinusoids": "interleaved", "alignment_head": 1},
     ),
     "transformer-odd-width": _variant(
         JOINT, TRANSFORMER, {"width": 9, "heads": 3, "encoder_layers": 1, "decoder_layers": 1}

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.inference.architectures import inference_class
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.kernels import library as kernels
-from seq2seq_cli.models import TranslationModel
+from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.search import (
     EnginePredictor,
     ForcedPrefix,
@@ -143,6 +144,25 @@ def test_targets_have_the_same_scores_and_attention_in_both_engines(
         np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-4)
     by_head = engine.attention_by_head(sources[0], read[0])
     np.testing.assert_allclose(by_head, reference.attention_by_head(sources[0], read[0]), atol=1e-5)
+
+
+def test_the_layer_and_head_that_align_words_are_those_of_the_settings() -> None:
+    torch.manual_seed(3)
+    table = {"architecture": "transformer", "width": 8, "heads": 2, "feed_forward": 12}
+    source, target = [4, 5, 6, 5, EOS], [BOS, 6, 5]
+    vocabulary = Vocabulary(7, 7, joint=True)
+    weights = build(model_config(table), vocabulary).state_dict()
+    for layer, head in (("all", 1), (1, "all"), (2, 0)):
+        chosen = {"alignment_layer": layer, "alignment_head": head}
+        model = build(model_config(table | chosen), vocabulary).eval()
+        model.load_state_dict(weights)
+        engine = EnginePredictor([PlainModel.of(model)])
+        layers = engine.attention_by_head(source, target)
+        layers = layers if layer == "all" else layers[layer : layer + 1]
+        heads = layers if head == "all" else layers[:, head : head + 1]
+        for predictor in (engine, TorchPredictor([model])):
+            (found,) = predictor.attention([source], [target])
+            np.testing.assert_allclose(found, heads.mean(axis=(0, 1)), atol=1e-6)
 
 
 def test_draws_and_targets_may_take_more_steps_than_one_call(

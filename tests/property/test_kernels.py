@@ -128,10 +128,17 @@ def test_a_compiled_rnn_with_a_fixed_context_equals_the_model_step_by_step(
         _equals_its_model_step_by_step(model_config({"architecture": "rnn"} | table))
 
 
+WIDE_TRANSFORMER = {"architecture": "transformer", "width": 20, "heads": 2, "feed_forward": 36}
 OTHERS = {
     "conv": {"architecture": "conv", "width": 20, "channels": 36, "decoder_layers": 2},
     "conv-wide": {"architecture": "conv", "width": 36, "channels": 20, "kernel": 5},
     "conv-narrow": {"architecture": "conv", "width": 20, "channels": 20, "kernel": 1},
+    "transformer-unscaled": WIDE_TRANSFORMER
+    | {"activation": "gelu-tanh", "scale_embeddings": False, "embedding_norm": True}
+    | {"sinusoids": "interleaved", "norm_epsilon": 0.1, "norm": "post"},
+    "transformer-offset": WIDE_TRANSFORMER
+    | {"activation": "gelu-sigmoid", "first_position": 61, "sinusoids": "tensor2tensor"}
+    | {"embedding_norm": True, "normalisation": "rms", "norm_epsilon": 0.1},
 }
 
 

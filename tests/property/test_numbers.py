@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.models import AttentionRnnConfig
+from seq2seq_cli.inference import positions
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config, source_attentions
 from seq2seq_cli.models.attention import SCORES, Attention, MultiHeadAttention
-from seq2seq_cli.models.layers import SourceAttention
+from seq2seq_cli.models.layers import SourceAttention, sinusoids
 from seq2seq_cli.symbols import BOS, EOS, PAD
 
 U = 8  # units
@@ -159,6 +160,22 @@ def test_weights_are_those_that_forward_uses(model: TranslationModel) -> None:
         if values.dim() == 3:
             values, out = values[:, None], out[:, None]
         torch.testing.assert_close(weights @ values, out)
+
+
+POSITIONS = {  # number i of the position p, of 8
+    "halves": lambda p, i: math.sin(p / 10000 ** (2 * (i % 4) / 8) + math.pi / 2 * (i // 4)),
+    "tensor2tensor": lambda p, i: math.sin(p / 10000 ** ((i % 4) / 3) + math.pi / 2 * (i // 4)),
+    "interleaved": lambda p, i: math.sin(p / 10000 ** (2 * (i // 2) / 8) + math.pi / 2 * (i % 2)),
+}
+
+
+@pytest.mark.parametrize("form", POSITIONS)
+def test_sinusoids_are_those_of_their_formula_in_both_engines(form: str) -> None:
+    expected = torch.tensor([[POSITIONS[form](p, i) for i in range(8)] for p in range(3, 90)])
+    found = sinusoids(3, 87, 8, torch.device("cpu"), form)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+    plain = positions.sinusoids(90, 8, form)[3:]
+    torch.testing.assert_close(torch.from_numpy(plain), expected, atol=2e-5, rtol=0)
 
 
 # The Transformer, written once more with einsum alone

@@ -179,6 +179,8 @@ GUIDED = {
     "transformer": {"architecture": "transformer", "heads": 2, "decoder_layers": 2},
     # With R-Drop, a probability above 0 makes two passes of a batch; this one leaves nothing out.
     "layer-dropout": {"architecture": "transformer", "heads": 2, "layer_dropout": 1e-9},
+    "one-head": {"architecture": "transformer", "heads": 2}
+    | {"decoder_layers": 2, "alignment_layer": 1, "alignment_head": 0},
     "conv": {"architecture": "conv", "channels": 8},
     "attention-rnn": {"architecture": "attention-rnn", "units": 8, "input_feeding": True},
     "local": {"architecture": "attention-rnn", "units": 8, "scope": "local-p", "window": 1},

@@ -1,6 +1,6 @@
 """The model in kernels for the settings of a model."""
 
-from seq2seq_cli.config.models import ModelConfig, TransformerConfig
+from seq2seq_cli.config.models import ModelConfig
 from seq2seq_cli.inference.attention_rnn import AttentionRnnInference
 from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.conv import ConvInference
@@ -8,7 +8,6 @@ from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.inference.rnn import RnnInference
 from seq2seq_cli.inference.transformer import TransformerInference
 from seq2seq_cli.inference.weights import ModelWeights
-from seq2seq_cli.kernels.inference.transformer import ACTIVATIONS
 from seq2seq_cli.kernels.library import library
 
 INFERENCE_MODELS: tuple[type[InferenceModel], ...] = (
@@ -21,19 +20,9 @@ INFERENCE_MODELS: tuple[type[InferenceModel], ...] = (
 
 def inference_class(config: ModelConfig) -> type[InferenceModel] | None:
     """Find the class that runs models with these settings in kernels, if there is one."""
-    if library() is None or not _has_kernels(config):
+    if library() is None:
         return None
     return next((kind for kind in INFERENCE_MODELS if isinstance(config, kind.Config)), None)
-
-
-def _has_kernels(config: ModelConfig) -> bool:
-    """Whether the kernels know all values of the settings."""
-    return not isinstance(config, TransformerConfig) or (
-        config.norm_epsilon == 1e-5
-        and not config.embedding_norm
-        and config.activation in ACTIVATIONS
-        and config.alignment == (None, None)
-    )
 
 
 def make_inference_model(model: PlainModel, *, eight_bits: bool) -> InferenceModel:

@@ -44,13 +44,13 @@ class TransformerInference(InferenceModel):
             pre_norm=config.norm == "pre",
             dtype=weights.keys_values_type,
             residual=scaling.encoder_residual,
+            norm_epsilon=config.norm_epsilon,
             embedding_scale=config.width**0.5 if config.scale_embeddings else 1.0,
         )
-        has_last_norm = config.norm == "pre"
         self.encoder = kernels.Encoder(
             settings,
             [_encoder_layer(weights, f"encoder.{i}") for i in range(config.encoder_layers)],
-            weights.norm("encoder_norm") if has_last_norm else None,
+            _end_norms(config, weights, "source_embedding_norm", "encoder_norm"),
             [
                 weights.linear(f"decoder.{i}.cross_attention.key_value")
                 for i in range(config.decoder_layers)
@@ -60,7 +60,7 @@ class TransformerInference(InferenceModel):
             replace(settings, residual=scaling.decoder_residual),
             TargetEmbedding(weights["target_embedding.weight"], self._tables),
             [_decoder_layer(config, weights, f"decoder.{i}") for i in range(config.decoder_layers)],
-            weights.norm("decoder_norm") if has_last_norm else None,
+            _end_norms(config, weights, "target_embedding_norm", "decoder_norm"),
         )
 
     def encode(self, tokens: Tokens, lengths: Counts) -> tuple[EncoderMemory, KVCache]:
@@ -93,6 +93,15 @@ class TransformerInference(InferenceModel):
             return None
         size = positions.table_size(length)
         return positions.rotations(size, self.config.width // self.config.heads)
+
+
+def _end_norms(
+    config: TransformerConfig, weights: ModelWeights, embedding: str, last: str
+) -> kernels.EndNorms:
+    return kernels.EndNorms(
+        weights.norm(embedding) if config.embedding_norm else None,
+        weights.norm(last) if config.norm == "pre" else None,
+    )
 
 
 def _encoder_layer(weights: ModelWeights, name: str) -> kernels.TransformerLayer:

@@ -171,7 +171,8 @@ class EnginePredictor(Predictor):
         read = []
         for model, output, weight in zip(self.models, outputs, self.log_weights, strict=False):
             memory, cache = model.encode(tokens, lengths)
-            read.append(SearchModel(model.decoder, output, cache, memory, weight))
+            alignment = model.config.alignment
+            read.append(SearchModel(model.decoder, output, cache, memory, weight, alignment))
         return read
 
     @staticmethod

@@ -60,6 +60,12 @@ struct TransformerSettings {
     int32_t float16_keys_values;  // whether keys and values are float16, not float32
     float residual;               // that residuals are multiplied with
     float embedding_scale;
+    float norm_epsilon;
+};
+
+// The norms before and after all layers, (D,) each; null if there are none, biases also in RMSNorm.
+struct EndNorms {
+    const float *embedding_weight, *embedding_bias, *last_weight, *last_bias;
 };
 
 // The weights of one layer; those of cross-attention are null in an encoder. The linear layers of
@@ -145,6 +151,8 @@ struct SearchModel {
     const int32_t *starts, *lengths;
     const void *initial_cache;  // the decoder's cache before the first token, or null
     float log_weight;           // of its probabilities in an ensemble
+    int32_t alignment_layer;    // whose attention is averaged; -1: all layers
+    int32_t alignment_head;     // -1: all heads
 };
 
 // Targets of a batch that a model reads, whatever it would choose. `tokens` are those to be

@@ -30,6 +30,9 @@ struct ModelState {
           output(*linear(given.output)) {
         if (output.inputs != decoder.sizes.width)
             throw std::invalid_argument("an output layer does not fit its decoder");
+        if (given.alignment_layer >= std::max(1, decoder.sizes.attention_layers) ||
+            given.alignment_head >= std::max(1, decoder.sizes.attention_heads))
+            throw std::invalid_argument("attention that aligns words does not exist");
         if (!given.initial_cache) return;
         past.push_back(const_cast<void *>(given.initial_cache));  // only the last step is written
         rooms.emplace_back();
@@ -90,6 +93,22 @@ struct ModelState {
     // Of all layers together.
     size_t attention_heads() const {
         return static_cast<size_t>(decoder.sizes.attention_layers) * decoder.sizes.attention_heads;
+    }
+
+    // How many layers, and heads of each, are averaged.
+    int aligning_layers() const {
+        return given.alignment_layer < 0 ? decoder.sizes.attention_layers : 1;
+    }
+
+    int aligning_heads() const {
+        return given.alignment_head < 0 ? decoder.sizes.attention_heads : 1;
+    }
+
+    // The index among `attention_heads` of a head that is averaged.
+    size_t aligning_head(int layer, int head) const {
+        layer = std::max(layer, given.alignment_layer);
+        head = std::max(head, given.alignment_head);
+        return static_cast<size_t>(layer) * decoder.sizes.attention_heads + head;
     }
 
     // Makes row i the continuation of the row origins[i] of `rows` rows.
@@ -216,21 +235,22 @@ struct Ensemble {
     }
 
     // The attention of the last step, (N, attention_stride), the mean over the heads of a layer and
-    // then over the layers of all models; 0 beyond the tokens of a row's sentence.
+    // then over the layers of all models, of those that align words; 0 beyond the tokens of a row's
+    // sentence.
     const float *mean_attention() {
         const size_t rows = sentences.size(), size = rows * attention_stride;
         float *sum = results_of_step.mean.reserve(size);
         std::fill_n(sum, size, 0.0f);
         int layers = 0;
-        for (const auto &model : models) layers += model->decoder.sizes.attention_layers;
+        for (const auto &model : models) layers += model->aligning_layers();
         for (const auto &model : models) {
-            const size_t heads = model->attention_heads();
-            const float share =
-                1.0f / static_cast<float>(layers * model->decoder.sizes.attention_heads);
+            const int heads = model->aligning_heads(), own = model->aligning_layers() * heads;
+            const float share = 1.0f / static_cast<float>(layers * heads);
             for (size_t r = 0; r < rows; r++) {
                 const int length = model->given.lengths[sentences[r]];
                 float *out = sum + r * attention_stride;
-                for (size_t h = 0; h < heads; h++) {
+                for (int i = 0; i < own; i++) {
+                    const size_t h = model->aligning_head(i / heads, i % heads);
                     const float *weights =
                         model->attention.data + h * size + r * attention_stride;
                     for (int s = 0; s < length; s++) out[s] += share * weights[s];

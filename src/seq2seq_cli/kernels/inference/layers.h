@@ -41,9 +41,8 @@ void copy_to_cache(const float *x, size_t count, float16 *out) {
 struct Norm {
     const float *weight = nullptr,
                 *bias = nullptr;  // without weight there is no norm; without bias it is RMSNorm
+    float epsilon = 1e-5f;        // added to the variance
 };
-
-constexpr float EPSILON = 1e-5f;
 
 // LayerNorm or RMSNorm: x (rows, width) -> y, which may be x.
 void normalise(const Norm &norm, const float *x, int rows, int width, float *y) {
@@ -65,7 +64,7 @@ void normalise(const Norm &norm, const float *x, int rows, int width, float *y) 
         }
         float square = reduce_add(squares);
         for (int i = whole; i < width; i++) square += (x[i] - mean) * (x[i] - mean);
-        const float scale = 1 / std::sqrt(square / width + EPSILON);
+        const float scale = 1 / std::sqrt(square / width + norm.epsilon);
         for (int i = 0; i < whole; i += LANES) {
             const Floats centred = multiply(add(load(x + i), negative_mean), broadcast(scale));
             const Floats shift = norm.bias ? load(norm.bias + i) : broadcast(0);
@@ -76,7 +75,8 @@ void normalise(const Norm &norm, const float *x, int rows, int width, float *y) 
     }
 }
 
-enum Activation { RELU, GELU, SWISH, SWIGLU };  // in the order of ACTIVATIONS in transformer.py
+// In the order of ACTIVATIONS in transformer.py
+enum Activation { RELU, GELU, GELU_TANH, GELU_SIGMOID, SWISH, SWIGLU };
 
 inline Floats swish(Floats x) {
     const Floats divisor =
@@ -85,6 +85,17 @@ inline Floats swish(Floats x) {
 }
 
 inline float swish(float x) { return x / (1 + std::exp(-x)); }
+
+// The approximations of GELU are x times the sigmoid of this: (1 + tanh(u)) / 2 is sigmoid(2 u).
+inline float gelu_argument(Activation activation, float x) {
+    return activation == GELU_SIGMOID ? 1.702f * x : 1.59576912f * x * (1 + 0.044715f * x * x);
+}
+
+inline Floats gelu_argument(Activation activation, Floats x) {
+    if (activation == GELU_SIGMOID) return multiply(x, broadcast(1.702f));
+    const Floats factor = multiply_add(multiply(x, x), broadcast(0.044715f), broadcast(1));
+    return multiply(multiply(x, factor), broadcast(1.59576912f));
+}
 
 // x (rows, width), or with SWIGLU (rows, 2 x width) -> (rows, width), in place.
 void activate(Activation activation, float *x, int rows, int width) {
@@ -99,6 +110,14 @@ void activate(Activation activation, float *x, int rows, int width) {
             continue;
         }
         int i = 0;
+        if (activation == GELU_TANH || activation == GELU_SIGMOID) {
+            for (; i + LANES <= width; i += LANES) {
+                const Floats own = load(in + i);
+                store(out + i, multiply(own, sigmoid(gelu_argument(activation, own))));
+            }
+            for (; i < width; i++) out[i] = in[i] * sigmoid(gelu_argument(activation, in[i]));
+            continue;
+        }
         for (; i + LANES <= width; i += LANES) {
             const Floats swished = swish(load(in + i));
             store(out + i, gated ? multiply(swished, load(in + width + i)) : swished);

@@ -51,6 +51,7 @@ class _SearchModel(ctypes.Structure):
         const int32_t *starts, *lengths;
         const void *initial_cache;
         float log_weight;
+        int32_t alignment_layer, alignment_head;
     """)
 
 
@@ -107,6 +108,8 @@ class SearchModel:
     cache: KVCache
     memory: EncoderMemory
     log_weight: float = 0.0  # of its probabilities, in an ensemble
+    # The layer and the head whose attention is averaged, each None for all
+    alignment: tuple[int | None, int | None] = None, None
 
 
 class ModelArray:
@@ -126,6 +129,8 @@ class ModelArray:
                     lengths=address(model.memory.lengths),
                     initial_cache=model.cache.addresses[0] if model.cache.addresses else None,
                     log_weight=model.log_weight,
+                    alignment_layer=_number(model.alignment[0]),
+                    alignment_head=_number(model.alignment[1]),
                 )
                 for model in models
             )
@@ -141,6 +146,11 @@ class ModelArray:
             struct.width = 0 if positions is None else positions.shape[1]
             struct.rotation_width = 0 if rotations is None else math.prod(rotations.shape[1:])
         return array, owners
+
+
+def _number(chosen: int | None) -> int:
+    """What C++ reads for a layer or a head, or for all."""
+    return -1 if chosen is None else chosen
 
 
 class Found(NamedTuple):

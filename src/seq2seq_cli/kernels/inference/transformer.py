@@ -18,7 +18,8 @@ from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import POINTER, fields
 
-ACTIVATIONS = ("relu", "gelu", "swish", "swiglu")  # numbered as in layers.h
+# Numbered as in layers.h
+ACTIVATIONS = ("relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "swiglu")
 DECODER_ATTENTION = ("self", "average", "ssru")  # numbered as in transformer_decoder.cpp
 
 
@@ -26,7 +27,13 @@ class _TransformerSettings(ctypes.Structure):
     _fields_ = fields("""
         int32_t width, heads, feed_forward, activation, decoder_attention;
         int32_t pre_norm, float16_keys_values;
-        float residual, embedding_scale;
+        float residual, embedding_scale, norm_epsilon;
+    """)
+
+
+class _EndNorms(ctypes.Structure):
+    _fields_ = fields("""
+        const float *embedding_weight, *embedding_bias, *last_weight, *last_bias;
     """)
 
 
@@ -41,12 +48,12 @@ class _LayerWeights(ctypes.Structure):
 
 _kernels = Functions("""
     void *transformer_encoder_new(const TransformerSettings *settings, const LayerWeights *layers,
-                                  int32_t count, const float *last_weight, const float *last_bias,
+                                  int32_t count, const EndNorms *norms,
                                   const void *const *keys_values, int32_t decoder_layers);
     void transformer_encoder_free(void *encoder);
     void transformer_encoder_read(const void *encoder, const SourceTokens *source);
     void *transformer_decoder_new(const TransformerSettings *settings, const LayerWeights *layers,
-                                  int32_t count, const float *last_weight, const float *last_bias);
+                                  int32_t count, const EndNorms *norms);
 """)
 
 
@@ -56,6 +63,23 @@ class NormWeights:
 
     weight: Floats
     bias: Floats | None
+
+
+@dataclass(frozen=True)
+class EndNorms:
+    """The norms of the sum of embedding and position and after the last layer, if there are any."""
+
+    embedding: NormWeights | None
+    last: NormWeights | None
+
+    def as_struct(self) -> _EndNorms:
+        struct = _EndNorms()
+        for name in ("embedding", "last"):
+            norm: NormWeights | None = getattr(self, name)
+            if norm is not None:
+                setattr(struct, f"{name}_weight", address(norm.weight))
+                setattr(struct, f"{name}_bias", address(norm.bias))
+        return struct
 
 
 @dataclass(frozen=True)
@@ -92,6 +116,7 @@ class TransformerSettings:
     dtype: type  # of keys and values: float32 or float16
     residual: float  # factor of the residual connection
     embedding_scale: float
+    norm_epsilon: float
 
     def as_struct(self) -> _TransformerSettings:
         return _TransformerSettings(
@@ -104,6 +129,7 @@ class TransformerSettings:
             float16_keys_values=self.dtype == np.float16,
             residual=self.residual,
             embedding_scale=self.embedding_scale,
+            norm_epsilon=self.norm_epsilon,
         )
 
 
@@ -131,17 +157,16 @@ class Encoder:
         self,
         settings: TransformerSettings,
         layers: Sequence[TransformerLayer],
-        last: NormWeights | None,
+        norms: EndNorms,
         keys_values: Sequence[Linear],
     ) -> None:
-        self.layers, self.last, self.keys_values = layers, last, keys_values  # C++ points into them
+        self.layers, self.norms, self.keys_values = layers, norms, keys_values  # C++ points there
         self.settings = settings
         self.handle = _kernels().transformer_encoder_new(
             ctypes.byref(settings.as_struct()),
             _layer_weights(layers),
             len(layers),
-            address(last.weight) if last else None,
-            address(last.bias) if last else None,
+            ctypes.byref(norms.as_struct()),
             (POINTER * len(keys_values))(*(each.handle for each in keys_values)),
             len(keys_values),
         )
@@ -172,14 +197,13 @@ def decoder(
     settings: TransformerSettings,
     embedding: TargetEmbedding,
     layers: Sequence[TransformerLayer],
-    last: NormWeights | None,
+    norms: EndNorms,
 ) -> Decoder:
     """Make a decoder."""
     handle = _kernels().transformer_decoder_new(
         ctypes.byref(settings.as_struct()),
         _layer_weights(layers),
         len(layers),
-        address(last.weight) if last else None,
-        address(last.bias) if last else None,
+        ctypes.byref(norms.as_struct()),
     )
-    return Decoder(handle, embedding, layers, last)
+    return Decoder(handle, embedding, layers, norms)

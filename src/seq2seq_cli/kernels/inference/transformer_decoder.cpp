@@ -29,7 +29,7 @@ struct TransformerDecoder : Decoder, Sublayers {
     };
 
     std::vector<Layer> layers;
-    Norm last;
+    Norm embedding_norm, last;
 
     // For each layer the cache holds the key and the value of every token; in place of these, after
     // the last token only, the sum of the layer's inputs (average attention) or its cell (SSRU), D
@@ -49,7 +49,7 @@ struct TransformerDecoder : Decoder, Sublayers {
 
     Past past_of(const LayerWeights &weights) const {
         const int width = settings.width, inner = settings.feed_forward;
-        const Norm norm{weights.self_weight, weights.self_bias};
+        const Norm norm = norm_of(weights.self_weight, weights.self_bias);
         switch (settings.decoder_attention) {
         case AVERAGE:
             return {linear_of_shape(weights.self_input, width, inner),
@@ -68,7 +68,7 @@ struct TransformerDecoder : Decoder, Sublayers {
         layers.push_back({past_of(weights),
                           {linear_of_shape(weights.cross_query, width, width),
                            linear_of_shape(weights.cross_output, width, width),
-                           {weights.cross_weight, weights.cross_bias}},
+                           norm_of(weights.cross_weight, weights.cross_bias)},
                           feed_forward_of(weights)});
     }
 
@@ -209,6 +209,7 @@ struct TransformerDecoder : Decoder, Sublayers {
         for (int r = 0; r < input.rows; r++)
             embed(input.embedding, input.tokens[r], settings.embedding_scale, input.position,
                   settings.width, x + static_cast<size_t>(r) * settings.width);
+        if (embedding_norm.weight) normalise(embedding_norm, x, input.rows, settings.width, x);
         write_paths(input, sizes.max_cached_tokens);
         for (int number = 0; number < static_cast<int>(layers.size()); number++) {
             switch (settings.decoder_attention) {
@@ -237,10 +238,11 @@ struct TransformerDecoder : Decoder, Sublayers {
 extern "C" {
 
 void *transformer_decoder_new(const TransformerSettings *settings, const LayerWeights *layers,
-                              int32_t count, const float *last_weight, const float *last_bias) {
+                              int32_t count, const EndNorms *norms) {
     return guarded([&]() -> void * {
         auto decoder = std::make_unique<TransformerDecoder>(*settings, count);
-        decoder->last = {last_weight, last_bias};
+        decoder->embedding_norm = decoder->norm_of(norms->embedding_weight, norms->embedding_bias);
+        decoder->last = decoder->norm_of(norms->last_weight, norms->last_bias);
         for (int i = 0; i < count; i++) decoder->add_layer(layers[i]);
         return static_cast<Decoder *>(decoder.release());
     });

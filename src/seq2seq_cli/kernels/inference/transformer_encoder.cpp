@@ -18,14 +18,14 @@ struct Encoder : Sublayers {
     };
 
     std::vector<Layer> layers;
-    Norm last;
+    Norm embedding_norm, last;
     std::vector<const Linear *> keys_values;  // one for each layer of the decoder
 
     void add_layer(const LayerWeights &weights) {
         const int width = settings.width;
         layers.push_back({{linear_of_shape(weights.self_input, width, 3 * width),
                            linear_of_shape(weights.self_output, width, width),
-                           {weights.self_weight, weights.self_bias}},
+                           norm_of(weights.self_weight, weights.self_bias)},
                           feed_forward_of(weights)});
     }
 
@@ -64,6 +64,7 @@ struct Encoder : Sublayers {
                 embed(source.embedding, *token++, settings.embedding_scale,
                       source.positions ? source.positions + s * width : nullptr, settings.width,
                       row);
+        if (embedding_norm.weight) normalise(embedding_norm, x, rows, settings.width, x);
         for (const Layer &layer : layers) {
             self_attention(layer.self_attention, source, first, end, x, rows);
             feed_forward(layer.feed_forward, x, rows);
@@ -99,12 +100,13 @@ extern "C" {
 // `keys_values` are the linear layers that compute keys and values of the source, one for each
 // layer of the decoder.
 void *transformer_encoder_new(const TransformerSettings *settings, const LayerWeights *layers,
-                              int32_t count, const float *last_weight, const float *last_bias,
+                              int32_t count, const EndNorms *norms,
                               const void *const *keys_values, int32_t decoder_layers) {
     return guarded([&]() -> void * {
         auto encoder = std::make_unique<Encoder>();
         encoder->settings = *settings;
-        encoder->last = {last_weight, last_bias};
+        encoder->embedding_norm = encoder->norm_of(norms->embedding_weight, norms->embedding_bias);
+        encoder->last = encoder->norm_of(norms->last_weight, norms->last_bias);
         for (int i = 0; i < count; i++) encoder->add_layer(layers[i]);
         for (int i = 0; i < decoder_layers; i++)
             encoder->keys_values.push_back(

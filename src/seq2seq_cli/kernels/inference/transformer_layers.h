@@ -21,6 +21,10 @@ struct Sublayers {
 
     float scale() const { return 1 / std::sqrt(static_cast<float>(head_width())); }
 
+    Norm norm_of(const float *weight, const float *bias) const {
+        return {weight, bias, settings.norm_epsilon};
+    }
+
     // Width of the buffer for a row between two products.
     int widest() const {
         const int inner = settings.feed_forward * (settings.activation == SWIGLU ? 2 : 1);
@@ -76,7 +80,7 @@ struct Sublayers {
         return {linear_of_shape(weights.inner, settings.width,
                                 settings.activation == SWIGLU ? 2 * inner : inner),
                 linear_of_shape(weights.outer, inner, settings.width),
-                {weights.feed_forward_weight, weights.feed_forward_bias}};
+                norm_of(weights.feed_forward_weight, weights.feed_forward_bias)};
     }
 };
 
