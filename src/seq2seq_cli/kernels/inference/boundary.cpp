@@ -18,6 +18,7 @@ constexpr SizeOf SIZES[] = {
     {"StepInput", sizeof(StepInput)},
     {"DecoderSizes", sizeof(DecoderSizes)},
     {"TransformerSettings", sizeof(TransformerSettings)},
+    {"EndNorms", sizeof(EndNorms)},
     {"LayerWeights", sizeof(LayerWeights)},
     {"ConvolutionSettings", sizeof(ConvolutionSettings)},
     {"ConvolutionWeights", sizeof(ConvolutionWeights)},
