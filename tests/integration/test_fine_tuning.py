@@ -182,6 +182,78 @@ def test_pieces_that_both_vocabularies_have_keep_their_vectors(fine_tune, seq2se
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
+def test_added_pieces_and_languages_extend_the_run_and_continue_byte_for_byte(
+    seq2seq, trained, corpus
+):
+    shutil.copytree(trained, corpus / "origin")
+    files = ["--source", "train.en", "--valid-source", "valid.en"]
+    files += ["--target", "de=train.de", "--valid-target", "de=valid.de"]
+
+    def fine_tune(*options, **how):
+        given = ["train", *files, "--init-from", "origin", "--output", "tuned", *options]
+        return seq2seq(*given, folder=corpus, **how)
+
+    (corpus / "new.txt").write_text("▁onetwo\n▁Dreißig\n")
+    given = ("--add-pieces", "new.txt", "--add-language", "de", "--add-language", "sv")
+    options = (*SHORT, *given, "--set", 'training.freeze=["decoder"]')
+    done = fine_tune(*options)
+    assert done.code == 0, done.stderr
+    before = Tokenizer.load(corpus / "origin" / "tokenizer.model")
+    now = Tokenizer.load(corpus / "tuned" / "tokenizer.model")
+    assert now.vocabulary == [*before.vocabulary, "▁onetwo", "▁Dreißig", "<2de>", "<2sv>"]
+    size = len(before)
+    assert f"embeddings: {size} of {size + 4} pieces carried over, 4 new as the mean" in done.stderr
+    origin, tuned = weights(corpus / "origin"), weights(corpus / "tuned")
+    assert all(
+        torch.equal(value, tuned[name])
+        for name, value in origin.items()
+        if TranslationModel.group(name) == "decoder"
+    )
+    expected = left(corpus / "tuned")
+    shutil.rmtree(corpus / "tuned")
+    assert fine_tune(*options, writes=40).code == -signal.SIGKILL
+    (corpus / "new.txt").rename(corpus / "moved.txt")
+    again = tuple("moved.txt" if option == "new.txt" else option for option in options)
+    assert fine_tune(*again).code == 0
+    assert left(corpus / "tuned") == expected
+    (corpus / "other.txt").write_text("▁three\n▁other\n")
+    done = fine_tune(*("other.txt" if option == "new.txt" else option for option in options))
+    assert done.code == 2
+    assert "has other pieces than tuned began with" in done.stderr
+
+
+def test_a_model_with_all_settings_of_published_ones_is_tuned_and_continues(seq2seq, corpus):
+    """Output bias, untied output, embedding norm, one aligning head, and a frozen output."""
+    (corpus / "model.toml").write_text(
+        '[model]\narchitecture = "transformer"\nwidth = 32\nencoder_layers = 1\n'
+        'decoder_layers = 2\nheads = 2\nfeed_forward = 64\nnorm = "post"\noutput_bias = true\n'
+        "tie_output = false\nembedding_norm = true\nnorm_epsilon = 1e-6\nfirst_position = 2\n"
+        'sinusoids = "tensor2tensor"\nactivation = "gelu-tanh"\nalignment_layer = 1\n'
+        "alignment_head = 0\n[tokenizer]\nvocabulary_size = 60\n[data]\nmax_length = 40\n"
+        "[training]\nbatch_tokens = 300\nlearning_rate = 0.005\nwarmup_updates = 20\n"
+    )
+    files = ["--source", "train.en", "--target", "train.de"]
+    files += ["--valid-source", "valid.en", "--valid-target", "valid.de"]
+    begun = ["train", *files, "--config", "model.toml", "--max-updates", "60", "--output", "origin"]
+    done = seq2seq(*begun, folder=corpus)
+    assert done.code == 0, done.stderr
+    count = len((corpus / "train.en").read_text().splitlines())
+    (corpus / "links").write_text("0-0\n" * count)
+    options = ["train", *files, "--init-from", "origin", "--output", "tuned", *SHORT]
+    options += ["--set", 'training.freeze=["output", "encoder"]']
+    options += ["--set", "data.alignments=links", "--set", "training.guided_alignment=0.1"]
+    options += ["--set", "training.ema_decay=0.9", "--set", "training.r_drop=1"]
+    assert seq2seq(*options, folder=corpus).code == 0
+    expected = left(corpus / "tuned")
+    origin, tuned = weights(corpus / "origin"), weights(corpus / "tuned")
+    kept = {name for name in origin if torch.equal(origin[name], tuned[name])}
+    assert kept == {n for n in origin if TranslationModel.group(n) in ("output", "encoder")}
+    shutil.rmtree(corpus / "tuned")
+    assert seq2seq(*options, folder=corpus, writes=40).code == -signal.SIGKILL
+    assert seq2seq(*options, folder=corpus).code == 0
+    assert left(corpus / "tuned") == expected
+
+
 def test_frozen_parameters_do_not_change(fine_tune, corpus):
     done = fine_tune(*SHORT, "--set", 'training.freeze=["encoder", "embeddings"]')
     assert done.code == 0, done.stderr
@@ -199,6 +271,12 @@ REFUSED = {
     "another architecture": (["--preset", "rnn"], "trained with model.architecture"),
     "no run": (["--init-from", "origins"], "origins: no such run folder"),
     "itself": (["--output", "origin", "--restart"], '"origin" is the run folder to write'),
+    "pieces and tokenizers": (
+        ["--add-pieces", "train.en", "--source-tokenizer", "a", "--target-tokenizer", "a"],
+        "training.add_pieces and training.add_languages extend the vocabulary of",
+    ),
+    "no pieces": (["--add-pieces", "none.txt"], "none.txt: no such file"),
+    "no language": (["--add-language", "2x"], 'training.add_languages has "2x"'),
     "no part": (
         ["--set", "training.freeze=attention"],
         '"attention": this model has no such parameter group',

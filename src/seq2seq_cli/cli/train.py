@@ -138,6 +138,23 @@ def train(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    add_languages: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add-language",
+            metavar="LANGUAGE",
+            help="A language that the vocabulary of --init-from gets a tag for; may be repeated.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    add_pieces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Pieces that the vocabulary of --init-from gets too, one a line.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(help=summary(TrainingConfig, "seed"), rich_help_panel=MODEL),
@@ -229,6 +246,8 @@ def train(
         },
         "training": {
             "init_from": init_from,
+            "add_languages": add_languages,
+            "add_pieces": add_pieces,
             "seed": seed,
             "batch_tokens": _number(batch_tokens),
             "max_updates": max_updates,

@@ -172,6 +172,8 @@ TRAIN = Effects(
             "model.layer_dropout",
             "training.init_from",
             "training.init_sha256",  # refused without training.init_from
+            "training.add_languages",  # refused without it too, and with tokenizers that are given
+            "training.add_pieces",
             "training.freeze",
             "training.seed",
             "training.batch_tokens",

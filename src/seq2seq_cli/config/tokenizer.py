@@ -14,6 +14,20 @@ RESERVED = "\u2581\u2585\u21e7\u21ea"  # ▁ ▅ ⇧ ⇪, which mean something i
 LANGUAGE = r"[A-Za-z][\w-]*"  # the name of a language
 
 
+def check_languages(setting_name: str, languages: tuple[str, ...]) -> None:
+    """Raise InputError unless a setting names languages, each once."""
+    for language in languages:
+        require(
+            re.fullmatch(LANGUAGE, language) is not None,
+            f'{setting_name} has "{language}": letters, digits, - and _ are allowed, '
+            "the first a letter, as in de or pt-BR",
+        )
+    require(
+        len(set(languages)) == len(languages),
+        f"{setting_name} = {', '.join(languages)}: each is named once",
+    )
+
+
 @dataclass(frozen=True)
 class TokenizerSettings(Section):
     """How a tokenizer is learned. Sizes are in pieces and count the four control symbols."""
@@ -104,16 +118,7 @@ class TokenizerSettings(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for language in self.languages:
-            require(
-                re.fullmatch(LANGUAGE, language) is not None,
-                f'tokenizer.languages has "{language}": letters, digits, - and _ are allowed, '
-                "the first a letter, as in de or pt-BR",
-            )
-        require(
-            len(set(self.languages)) == len(self.languages),
-            f"tokenizer.languages = {', '.join(self.languages)}: each is named once",
-        )
+        check_languages("tokenizer.languages", self.languages)
         self._check_user_symbols()
         require(
             self.byte_fallback != "on" or self.model_type != "word",

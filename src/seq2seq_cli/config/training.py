@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seq2seq_cli.config.settings import Section, require, setting
+from seq2seq_cli.config.tokenizer import check_languages
 
 BleuTokenizer = Literal[
     "auto",
@@ -31,6 +32,19 @@ class TrainingConfig(Section):
 
     init_sha256: str = ""
     """SHA-256 of the weights of training.init_from. `train` fills it in, and refuses others."""
+
+    add_languages: tuple[str, ...] = ()
+    """Languages that the vocabulary of training.init_from gets a tag for, such as <2de>.
+
+    The vector of a new tag is the mean of those of the other tags.
+    """
+
+    add_pieces: str = ""
+    """Text file of pieces, one a line, that the vocabulary of training.init_from gets in addition.
+
+    ▁ begins a word, as in ▁Kubernetes. The vector of a new piece is the mean of those of the pieces
+    that its text was cut into before.
+    """
 
     freeze: tuple[str, ...] = ()
     """Groups of parameters that are not trained.
@@ -226,3 +240,10 @@ class TrainingConfig(Section):
             bool(self.init_from) or not self.init_sha256,
             "training.init_sha256 is the hash of the weights of training.init_from: set that too",
         )
+        for name, option in (("add_languages", "--add-language"), ("add_pieces", "--add-pieces")):
+            require(
+                bool(self.init_from) or not getattr(self, name),
+                f"training.{name} ({option}) extends the vocabulary of training.init_from: name "
+                "the run to begin with in --init-from",
+            )
+        check_languages("training.add_languages", self.add_languages)

@@ -76,6 +76,13 @@ class RunConfig:
             "above 0",
         )
         require(
+            not (self.data.source_tokenizer and self.training.add_pieces)
+            and not (self.data.source_tokenizer and self.training.add_languages),
+            "training.add_pieces and training.add_languages extend the vocabulary of "
+            "training.init_from, and tokenizers are given with data.source_tokenizer; leave out "
+            "one or the other",
+        )
+        require(
             bool(self.training.guided_alignment) == bool(self.data.alignments),
             "training.guided_alignment, a weight above 0, and data.alignments, files in Pharaoh "
             "format, belong together: give both or none",

@@ -10,5 +10,6 @@ To read it, begin with `tokenizer`.
 - `tokenizer`: lines to ids and back, with a SentencePiece model
 - `foreign_vocabulary`: vocabularies of other engines' models, into our order and out of it
 - `sentence_form`: EOS and tags around the tokens of a sentence, as a model reads it
+- `extension`: new pieces and languages in a vocabulary
 - `learning`: SentencePiece training and the choice of a vocabulary size
 """

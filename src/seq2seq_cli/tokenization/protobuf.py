@@ -1,5 +1,6 @@
 """Reads and writes the few fields of SentencePiece's protobuf messages that are needed here."""
 
+import struct
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ ID_FIELDS = {PAD: 43, UNK: 40, BOS: 41, EOS: 42}  # of the control symbols, in t
 NAME_FIELDS = {PAD: 48, UNK: 45, BOS: 46, EOS: 47}
 OUR_IDS = {symbol: symbol for symbol in PIECES}
 NO_ID = (1 << 64) - 1  # -1, as variable length has it
-TEXT_FIELD, TYPE_FIELD = 1, 3  # of a piece
+TEXT_FIELD, SCORE_FIELD, TYPE_FIELD = 1, 2, 3  # of a piece
 TEXT_TYPE, UNKNOWN_TYPE, CONTROL_TYPE, USER_TYPE, UNUSED_TYPE = 1, 2, 3, 4, 5
 # Begins the name of a piece that a side's vocabulary has but its model does not cut text into.
 ABSENT = "\ufdd4"
@@ -104,6 +105,12 @@ class ModelPiece(NamedTuple):
     def is_absent(self) -> bool:
         """Whether `absent_piece` made it."""
         return self.kind == UNUSED_TYPE or self.text.startswith(ABSENT)
+
+
+def with_score(piece: ModelPiece, score: float) -> ModelPiece:
+    """The same piece, which has none, with a score."""
+    number = _to_varint(SCORE_FIELD << 3 | 5) + struct.pack("<f", score)
+    return piece._replace(raw=piece.raw + number)
 
 
 def absent_piece(text: str, kind: str) -> ModelPiece:

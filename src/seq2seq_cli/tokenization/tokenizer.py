@@ -391,6 +391,26 @@ class Tokenizer:
         """Return the text of one sentence of pieces. Raises InputError for an unknown piece."""
         return self.decode([self.pieces_to_ids(pieces)])[0]
 
+    @property
+    def said(self) -> bytes:
+        """What the model says about its text, as JSON; empty for other tools' models."""
+        return self._forms or b""
+
+    def read(self, line: str) -> str:
+        """The text that is cut into pieces, with ▁ for spaces but at the ends."""
+        text: str = self._processor.Normalize(self.form.read(line))
+        return text.replace(" ", symbols.WORD_START).strip(symbols.WORD_START)
+
+    def score(self, number: int) -> float:
+        """The score of a piece, by which a unigram model chooses segmentations."""
+        return float(self._processor.GetScore(number))
+
+    @property
+    def lowest_score(self) -> float:
+        """The lowest score of a piece of text."""
+        numbers = range(len(self))
+        return min((self.score(n) for n in numbers if self._is_text[n]), default=0.0)
+
     def normalize(self, line: str) -> str:
         """Return the line as `decode` returns it if the vocabulary lacks nothing of it."""
         normalized: str = self._processor.Normalize(self.form.read(line))

@@ -22,10 +22,11 @@ from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import PIECES
-from seq2seq_cli.text import Warn
+from seq2seq_cli.text import Warn, check_input, ignore_warning, read_lines
+from seq2seq_cli.tokenization.extension import read_pieces
 from seq2seq_cli.tokenization.language_tags import language_tag
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
-from seq2seq_cli.training.fine_tuning import PretrainedRun
+from seq2seq_cli.training.fine_tuning import PretrainedRun, extended
 
 # Settings whose files may be elsewhere when a run continues: their content decides.
 PATHS = {
@@ -38,7 +39,7 @@ PATHS = {
         "source_tokenizer",
         "target_tokenizer",
     ),
-    "training": ("init_from",),
+    "training": ("init_from", "add_pieces"),
 }
 
 # Limits that a user may raise to train a finished run further.
@@ -199,7 +200,8 @@ def check_languages(config: RunConfig, tokenizers: Tokenizers) -> None:
             require(
                 language in tokenizer.tags,
                 f"the {side} tokenizer has no symbol {language_tag(language)}; learn one with "
-                f"`seq2seq tokenizer train --language {language}`, or give none",
+                f"`seq2seq tokenizer train --language {language}`, add it to a pretrained run with "
+                f"--add-language {language}, or give none",
             )
 
 
@@ -242,13 +244,23 @@ def given_tokenizers(config: RunConfig) -> Tokenizers | None:
         if before is not None and before.is_joint and before.are(source, target):
             return before
         return Tokenizers(source, target)
-    return _pretrained_tokenizers(config)
+    before, training = _pretrained_tokenizers(config), config.training
+    return before and extended(before, added_pieces(training), training.add_languages)
 
 
 def _pretrained_tokenizers(config: RunConfig) -> Tokenizers | None:
     if not config.training.init_from:
         return None
     return RunFolder(Path(config.training.init_from)).load_tokenizers()
+
+
+def added_pieces(training: TrainingConfig) -> list[str]:
+    """The pieces of training.add_pieces. Raises InputError for a file that cannot be used."""
+    if not training.add_pieces:
+        return []
+    path = Path(training.add_pieces)
+    check_input(path)
+    return read_pieces(list(read_lines(path, ignore_warning)), str(path))
 
 
 def check_model(config: RunConfig, tokenizers: Tokenizers | None) -> None:
@@ -350,6 +362,13 @@ def check_moved_files(
             f"data.{name} = {toml_value(path)} is not the tokenizer that {run.path} began with; "
             "give the same one, another --output, or --restart to begin again",
         )
+    path = new.training.add_pieces
+    require(
+        path == old.training.add_pieces
+        or set(added_pieces(new.training)) <= set(tokenizers.target.vocabulary),
+        f"training.add_pieces = {toml_value(path)} has other pieces than {run.path} began with; "
+        "give the same file, another --output, or --restart to begin again",
+    )
     path, hash_of_old = new.training.init_from, old.training.init_sha256
     require(
         path == old.training.init_from or PretrainedRun.at(path, run.path).sha256 == hash_of_old,
