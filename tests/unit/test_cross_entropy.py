@@ -93,6 +93,19 @@ def test_pieces_that_a_model_cannot_write_are_unknown_and_never_change() -> None
     assert not found[2][-2:].any()
 
 
+def test_unknown_text_is_learned_where_the_bias_rules_out_unk_itself() -> None:
+    hidden, weight = torch.randn(3, D), torch.randn(V, D)
+    bias = torch.zeros(V)
+    bias[[UNK, V - 1]] = NEVER
+    bias.requires_grad_()
+    fused, _ = loss.cross_entropy(hidden, weight, torch.tensor([UNK, V - 1, 3]), 0.1, bias)
+    gold, open_bias = torch.tensor([[UNK, UNK, 3]]), bias.detach()[:-1].clamp_min(0)
+    plain = loss.plain_cross_entropy(hidden[None], weight[:-1], gold, 0.1, open_bias)
+    torch.testing.assert_close(fused, plain)
+    (gradient,) = torch.autograd.grad(fused, bias)
+    assert not gradient[[UNK, V - 1]].any()
+
+
 def test_the_second_value_is_the_unsmoothed_likelihood(
     inputs: tuple[Tensor, Tensor], target: Tensor
 ) -> None:

@@ -1,5 +1,6 @@
 """Costs are counted right, and maps drawn so that they can be read."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -74,6 +75,12 @@ def test_layers_and_heads_are_chosen_and_refused() -> None:
         MAP.mean(None, 3)
     with pytest.raises(InputError, match="--layer 2: 1 to 1 is allowed"):
         MAP.mean(2, 1)
+
+
+def test_unless_chosen_they_are_those_that_align_words() -> None:
+    aligning = dataclasses.replace(MAP, aligning=(None, 1))
+    assert aligning.mean(None, None).tolist() == MAP.mean(None, 2).tolist()
+    assert aligning.mean(None, 1).tolist() == MAP.mean(None, 1).tolist()
 
 
 def test_a_page_holds_its_data_and_no_markup_from_it() -> None:

@@ -83,7 +83,7 @@ def attention(
         typer.Option(
             min=1,
             help="Layer of the decoder, from 1.",
-            show_default="mean of all",
+            show_default="mean of all, or those of model.alignment_layer and _head",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -92,7 +92,7 @@ def attention(
         typer.Option(
             min=1,
             help="Attention head, from 1.",
-            show_default="mean of all",
+            show_default="mean of all, or those of model.alignment_layer and _head",
             rich_help_panel=WHAT,
         ),
     ] = None,

@@ -21,13 +21,18 @@ class AttentionMap:
     source: tuple[str, ...]  # pieces, EOS is the last
     target: tuple[str, ...]
     weights: Floats  # (L, H, T, S)
+    # The layer and the head that align words by the settings of the model, from 0; None: all
+    aligning: tuple[int | None, int | None] = None, None
 
     def mean(self, layer: int | None, head: int | None) -> Floats:
         """Weights (T, S) of one layer and head, both counted from 1; None averages over all.
 
-        Raises InputError for one that the model does not have.
+        If both are None, those are averaged that align words. Raises InputError for one that the
+        model does not have.
         """
         result = self.weights
+        if layer is None and head is None:
+            layer, head = (None if number is None else number + 1 for number in self.aligning)
         for name, axis, number in (("layer", 0, layer), ("head", 1, head)):
             size = result.shape[axis]
             if number is not None and not 1 <= number <= size:
@@ -73,6 +78,7 @@ def attention_maps(
                 ids,
                 predictor.attention_by_head(source, [BOS, *forced, *written])[:, :, len(forced) :],
             ),
+            predictor.configs[0].alignment,
         )
 
 

@@ -124,11 +124,14 @@ def possible_outputs(
     """Leave out the pieces that the bias (V,) rules out, which a model has as UNK.
 
     They would get a share of label smoothing, and an infinite loss where they are the gold piece.
-    Returns the weights and the bias of the others, and the gold pieces (any,) numbered among
-    these.
+    UNK itself, if it is ruled out, is learned without a bias. Returns the weights and the bias of
+    the others, and the gold pieces (any,) numbered among these.
     """
     if bias is None or not (ruled_out := bias.detach() <= NEVER / 2).any():
         return weight, bias, gold
+    if ruled_out[UNK]:
+        is_unknown = torch.arange(len(bias), device=bias.device) == UNK
+        bias, ruled_out = bias.masked_fill(is_unknown, 0.0), ruled_out & ~is_unknown
     (possible,) = torch.where(~ruled_out)
     numbers = (~ruled_out).cumsum(0) - 1
     numbers = torch.where(ruled_out, numbers[UNK], numbers)
