@@ -4,10 +4,11 @@
     python recipes/bench/decode.py RUN --source F --marian PYTHON --most-tokens 54
 
 Each engine runs in a process of its own. The engines alternate for several rounds, so that other
-work on the machine affects all of them. Prints medians over the rounds and ratios to CTranslate2's
-fastest setting, or else to Marian's; then the floor: the time of the model's matrix products alone,
-in float32, at the same shapes. An engine that is not installed, or does not have the settings of
-the run, is left out with a word.
+work on the machine affects all of them; processor time ("cpu", of all threads) tells more on a
+busy one. Prints medians over the rounds and ratios to CTranslate2's fastest setting, or else to
+Marian's, by time and by processor time; then the floor: the time of the model's matrix products
+alone, in float32, at the same shapes. An engine that is not installed, or does not have the
+settings of the run, is left out with a word.
 
 Marian (pymarian 1.12.42, 600 MB) has a Python of its own, which --marian names. For a run of
 `shapes.py`, whose translations never end, --most-tokens is the length of all of them; fxtranslate
@@ -37,9 +38,9 @@ MARIAN_BATCHES = (16, 64)  # lines
 
 
 def fastest(engines: Sequence[Engine], lines: Lines, every: int) -> Engine:
-    """Return the setting that is fastest in the best of three alternating runs; stop the others."""
+    """Return the setting that is fastest in the better of two alternating runs; stop the others."""
     chosen = lines[::every]
-    rounds = [[engine.translate(chosen) for engine in engines] for _ in range(3)]
+    rounds = [[engine.translate(chosen) for engine in engines] for _ in range(2)]
     _, index = min((seconds, index) for times in rounds for index, seconds in enumerate(times))
     best = engines[index]
     for engine in engines:
@@ -236,6 +237,7 @@ def measure(
     for _ in range(rounds):
         for engine in engines:
             engine.seconds.append(engine.translate(lines))
+            engine.processor_seconds.append(engine.used)
     for engine in engines:
         if reference:
             engine.bleu = score(engine.output, [reference], ("bleu",))[0].value
@@ -243,6 +245,7 @@ def measure(
     for line in lines[:single_lines]:
         for engine in engines:
             engine.latencies.append(engine.translate([line]))
+            engine.processor_latencies.append(engine.used)
 
 
 def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, Any]]:
@@ -250,14 +253,20 @@ def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, A
     from seq2seq_cli.runs.run_folder import RunFolder
 
     tokenizer = RunFolder(run).load_tokenizers().target
-    medians = {id(engine): statistics.median(engine.seconds) for engine in engines}
-    for other in ("CTranslate2", "Marian", "fxtranslate"):
-        yardstick = min((medians[id(e)] for e in engines if other in e.label), default=0.0)
-        if yardstick:
-            break
+    yardstick: list[Engine] = []
+    for name in ("CTranslate2", "Marian", "fxtranslate"):
+        yardstick = yardstick or [engine for engine in engines if name in engine.label]
+    best, least = (
+        min((statistics.median(seconds) for seconds in each), default=0.0)
+        for each in (
+            [engine.seconds for engine in yardstick],
+            [engine.processor_seconds for engine in yardstick],
+        )
+    )
     found = []
     for engine in engines:
-        seconds = medians[id(engine)]
+        seconds = statistics.median(engine.seconds)
+        used = statistics.median(engine.processor_seconds)
         latencies = sorted(1000 * each for each in engine.latencies)
         tokens = sum(len(ids) + 1 for ids in tokenizer.encode(engine.translations))
         found.append(
@@ -265,12 +274,15 @@ def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, A
                 "engine": engine.label,
                 "beam": beam,
                 "seconds": seconds,
+                "processor_seconds": used,
                 "lines_per_second": len(engine.translations) / seconds,
                 "tokens_per_second": tokens / seconds,
-                "ratio": yardstick / seconds,
+                "ratio": best / seconds,
+                "processor_ratio": least / used,
                 "bleu": engine.bleu,
                 "median_ms": statistics.median(latencies),
                 "p95_ms": latencies[int(0.95 * len(latencies))],
+                "processor_ms": 1000 * statistics.median(engine.processor_latencies),
                 "megabytes": engine.megabytes,
             }
         )
@@ -279,12 +291,15 @@ def records(engines: Sequence[Engine], beam: int, run: Path) -> list[dict[str, A
 
 COLUMNS = {  # of the printed table: heading, digits after the decimal point
     "seconds": ("s", 2),
+    "processor_seconds": ("cpu s", 2),
     "lines_per_second": ("lines/s", 1),
     "tokens_per_second": ("tokens/s", 0),
     "ratio": ("ratio", 2),
+    "processor_ratio": ("of cpu", 2),
     "bleu": ("BLEU", 2),
     "median_ms": ("ms/line", 1),
     "p95_ms": ("p95", 1),
+    "processor_ms": ("cpu ms", 1),
     "megabytes": ("MB", 0),
 }
 

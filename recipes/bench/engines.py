@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 Lines = list[str]
 Translate = Callable[[Lines], Lines]
-Answer = tuple[Lines, float, float]  # translations, seconds, memory in MB
+Answer = tuple[Lines, float, float, float]  # translations, seconds, processor seconds, MB
 
 MARIAN_WORKER = Path(__file__).parent / "marian_worker.py"
 
@@ -101,15 +101,16 @@ ENGINES: dict[str, Callable[[Path, Request, dict[str, Any]], Translate]] = {
 
 
 def serve(pipe: Any, name: str, folder: Path, request: Request, settings: Any) -> None:
-    """Load an engine, then answer lists of lines with translations, seconds and memory in MB."""
+    """Load an engine, then answer lists of lines as `Answer` says."""
     translate = ENGINES[name](folder, request, dict(settings))
     translate(["a ."])
     pipe.send("ready")
     for lines in iter(pipe.recv, None):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         found = translate(lines)
-        seconds = time.perf_counter() - began
-        pipe.send((found, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        seconds, used = time.perf_counter() - began, time.process_time() - used
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        pipe.send((found, seconds, used, memory))
 
 
 class Connection(Protocol):
@@ -172,8 +173,8 @@ class MarianProcess:
         self.process.stdin.flush()
 
     def receive(self) -> Answer:
-        found, seconds, memory = self._answer()
-        return found, seconds, memory
+        found, seconds, used, memory = self._answer()
+        return found, seconds, used, memory
 
     def stop(self) -> None:
         assert self.process.stdin is not None
@@ -191,7 +192,10 @@ class Engine:
         self.label = label
         self.processes = processes
         self.seconds: list[float] = []
-        self.latencies: list[float] = []
+        self.processor_seconds: list[float] = []
+        self.used = 0.0  # processor seconds of the last call
+        self.latencies: list[float] = []  # of single lines, as below
+        self.processor_latencies: list[float] = []
         self.megabytes = 0.0
         self.output: Lines = []
         self.translations: Lines = []
@@ -202,10 +206,11 @@ class Engine:
         busy = self.processes[: len(lines)]
         for index, process in enumerate(busy):
             process.send(lines[index :: len(busy)])
-        self.output, seconds, memory = [""] * len(lines), 0.0, 0.0
+        self.output, seconds, memory, self.used = [""] * len(lines), 0.0, 0.0, 0.0
         for index, process in enumerate(busy):
-            self.output[index :: len(busy)], took, megabytes = process.receive()
+            self.output[index :: len(busy)], took, used, megabytes = process.receive()
             seconds, memory = max(seconds, took), memory + megabytes
+            self.used += used
         self.megabytes = max(self.megabytes, memory)
         return seconds
 
