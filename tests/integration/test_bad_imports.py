@@ -26,7 +26,7 @@ from seq2seq_cli.translation.importing import ImportRequest, import_model
 
 # What all formats hold: the student of Firefox.
 CONFIG = TransformerConfig(
-    **{"width": 32, "heads": 4, "feed_forward": 64, "encoder_layers": 1, "decoder_layers": 1},
+    **{"width": 64, "heads": 4, "feed_forward": 64, "encoder_layers": 1, "decoder_layers": 1},
     norm="post",
     decoder_attention="self",
     output_bias=True,

@@ -27,6 +27,12 @@
 - `huggingface`: reads MarianMT, M2M-100, NLLB and mBART-50
 - `huggingface_card`: the model card of a run
 - `huggingface_export`: runs as folders of MarianMT
+- `marian_binary`: Marian's binary container of weights
+- `lexical_shortlist`: shortlists of Marian in both forms, and ours
+- `numpy_transformer`: a Transformer in plain numpy, to measure what its layers read
+- `activation_scales`: scales of 8-bit activations, measured on sentences
+- `firefox_files`: which files make up a model of Firefox, and what they hold
+- `firefox`: models of Firefox and Bergamot
 - `run_writer`: run folders from models of other engines
 - `archives`: unpacks zip archives of strangers
 - `hub`: the Hugging Face hub

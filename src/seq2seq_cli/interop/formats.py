@@ -79,6 +79,7 @@ FORMATS: tuple[Format, ...] = (
     Format("argos", "argos", "a package of Argos Translate", "ctranslate2", exports=False),
     Format("ctranslate2", "ctranslate2", "CTranslate2", "ctranslate2", "ctranslate2_writer"),
     Format("huggingface", "huggingface", "Hugging Face", "transformers", "huggingface_export"),
+    Format("firefox", "firefox", "Firefox and Bergamot (bin)", "fxtranslate"),
 )
 
 
