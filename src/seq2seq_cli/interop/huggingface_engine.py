@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.language_tags import split_languages
-
-BATCH = 16  # lines at a time
 
 
 def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list[str]:
@@ -19,25 +18,34 @@ def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list
     try:
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
     except ImportError:
         raise InputError(
             "the package transformers is not installed; pip install 'seq2seq-cli[bench]' does so"
         ) from None
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
         model: Any = AutoModelForSeq2SeqLM.from_pretrained(
-            str(path), local_files_only=True, torch_dtype=torch.float32
+            str(path), local_files_only=True, dtype=torch.float32
         ).eval()
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         said = str(error).strip().partition("\n")[0]
         raise InputError(f"{path}: transformers cannot load it: {said}") from None
-    found: list[str] = []
+    texts, how = _read(lines, tokenizer, path)
+    lengths = [len(tokenizer(text)["input_ids"]) for text in texts]
+    found = [""] * len(lines)
     with torch.inference_mode():
-        for first in range(0, len(lines), BATCH):
-            texts, how = _read(lines[first : first + BATCH], tokenizer, path)
-            batch = tokenizer(texts, return_tensors="pt", padding=True)
-            tokens = model.generate(**batch, num_beams=beam, do_sample=False, **how)
-            found += tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        for length in sorted(set(lengths)):
+            rows = [row for row, each in enumerate(lengths) if each == length]
+            batch = tokenizer([texts[row] for row in rows], return_tensors="pt")
+            most = SearchOptions().max_length(length)  # what a line that never ends is cut off at
+            tokens = model.generate(
+                **batch, num_beams=beam, do_sample=False, max_length=most + 1, **how
+            )
+            written = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+            for row, text in zip(rows, written, strict=True):
+                found[row] = text
     return found
 
 

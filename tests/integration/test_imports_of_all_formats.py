@@ -1,8 +1,9 @@
-"""Whatever is wrong with the files of a model, in any format: an error that names them, no run."""
+"""Every format comes back as it was written, and whatever is wrong with its files is named."""
 
 import dataclasses
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
@@ -22,6 +24,7 @@ from seq2seq_cli.runs.stored_weights import save_stored_weights
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import BOS
 from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.translation import TranslationSettings, Translator
 from seq2seq_cli.translation.importing import ImportRequest, import_model
 
 # What all formats hold: the student of Firefox.
@@ -87,6 +90,25 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "a page of the web": lambda data: b"<!DOCTYPE html><html>404</html>",
     "a pointer of Git LFS": lambda data: b"version https://git-lfs.github.com/spec/v1\noid",
 }
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_what_was_exported_is_imported_as_the_same_function(
+    name: str, exported: Callable[[str], Path], run: Path, tmp_path: Path
+) -> None:
+    """And as that of the original engine, where it is installed."""
+    engine = next(each.engine for each in FORMATS if each.name == name)
+    lines = [*LINES[:2], "the station", "budget ?", "where yesterday"]
+    verify = lines if find_spec(engine) else []
+    origin = import_model(ImportRequest(str(exported(name)), verify=verify), tmp_path / "run")
+    if verify and engine != "fxtranslate":  # which computes in 8 bits
+        assert origin.verified.startswith("5 of 5 lines equal, greedily")
+    if name != "firefox":
+        settings = TranslationSettings(search=SearchOptions(beam=4))
+        one, other = (Translator.load(each, settings) for each in (run, tmp_path / "run"))
+        assert [each.text for each in one.translate(lines)] == [
+            each.text for each in other.translate(lines)
+        ]
 
 
 def is_refused(folder: Path, output: Path) -> bool:
