@@ -132,3 +132,11 @@ def test_fine_tuning_keeps_one_matrix_and_its_form(folder, seq2seq):
         assert set(weights.keys()) == set(
             weight_shapes(tuned.load_config().model, tuned.config.vocabulary())
         )
+
+
+def test_info_names_the_languages(folder, seq2seq):
+    both = RunFolder(folder / "run").load_config().data.language_tags == "both"
+    text = seq2seq("info", "run", folder=folder).stdout.decode()
+    assert f"languages        {'from and ' * both}into en, de" in text
+    found = json.loads(seq2seq("info", "run", "--format", "json", folder=folder).stdout)
+    assert found["languages"] == {"from": list(TAGS) if both else [], "into": list(TAGS)}

@@ -5,12 +5,15 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import wrap
 
 from seq2seq_cli.config.operations import Cost, cost
 from seq2seq_cli.config.shapes import Shape, weight_shapes
 from seq2seq_cli.kernels.library import build_in_use
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
+
+COLUMNS = 63  # of a list of languages
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class ModelInfo:
     kernels: str | None  # the build of the kernels that runs on this machine
     origin: Origin | None  # of an imported run
     search: Mapping[str, object]  # how its author translates, by names of `SearchOptions`
+    translates_from: tuple[str, ...]  # languages, if sources have tags of their own
+    translates_into: tuple[str, ...]  # languages that tags choose; none if there is just one
 
     @classmethod
     def of_run(cls, run: Path, length: int = 20) -> "ModelInfo":
@@ -44,6 +49,7 @@ class ModelInfo:
             build_in_use(),
             facts.origin,
             facts.search,
+            *_languages(folder),
         )
 
     @property
@@ -74,6 +80,7 @@ class ModelInfo:
             "kernels": self.kernels,
             "origin": self.origin and asdict(self.origin),
             "search": self.search,
+            "languages": {"from": self.translates_from, "into": self.translates_into},
         }
         return json.dumps(record, indent=1)
 
@@ -100,9 +107,22 @@ class ModelInfo:
                 "                 (matrix products, sentences of "
                 f"{self.cost.length} tokens a side)",
                 f"kernels          {self.kernels or 'none'}, on this machine",
+                *self._language_lines(),
                 *self._origin_lines(),
             ]
         )
+
+    def _language_lines(self) -> Iterator[str]:
+        """The languages that tags choose."""
+        if self.translates_from == self.translates_into:
+            named = [("from and into", self.translates_into)]
+        else:
+            named = [("from", self.translates_from), ("into", self.translates_into)]
+        for direction, languages in named:
+            if languages:
+                lines = wrap(f"{direction} {', '.join(languages)}", COLUMNS)
+                yield f"languages        {lines[0]}"
+                yield from (f"{'':<17}{line}" for line in lines[1:])
 
     def _origin_lines(self) -> Iterator[str]:
         """Where an imported run came from, and how its author translates."""
@@ -116,3 +136,11 @@ class ModelInfo:
         if self.search:
             shown = ", ".join(f"{name} {value}" for name, value in self.search.items())
             yield f"search           {shown}, unless options say otherwise"
+
+
+def _languages(run: RunFolder) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The languages that a run's tags name, of sources and of targets."""
+    tokenizers = run.load_tokenizers()
+    if run.load_config().data.language_tags == "source":
+        return (), tuple(tokenizers.source.tags)
+    return tuple(tokenizers.source.tags), tuple(tokenizers.target.tags)

@@ -12,6 +12,7 @@ from seq2seq_cli.config.tokenizer import LANGUAGE
 
 # At the beginning of a line
 TAG = re.compile(rf"\s*(?:<2({LANGUAGE})>(?:\s+|$)|>>({LANGUAGE})<<\s*)")
+TAG_STARTS = ("<2", ">>")
 FOREIGN_TAG = re.compile(rf">>({LANGUAGE})<<")
 
 

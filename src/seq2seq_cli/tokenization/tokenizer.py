@@ -18,7 +18,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
@@ -26,15 +26,14 @@ from sentencepiece import SentencePieceProcessor
 from seq2seq_cli import symbols, text
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.tokenization.language_tags import TAG, tag_of
+from seq2seq_cli.tokenization.language_tags import TAG, TAG_STARTS, tag_of
 from seq2seq_cli.tokenization.protobuf import (
     ABSENT,
+    FORMS_FIELD,
     NORMALIZER_FIELD,
     TEXT_TYPE,
     TRAINER_FIELD,
     fields_beside_pieces,
-    forms,
-    model_pieces,
     model_type,
     piece_offsets,
     piece_types,
@@ -98,9 +97,10 @@ class Tokenizer:
             model = self._with_our_symbols(model)
             pieces = self._processor.IdToPiece(list(range(len(self._processor))))
             # SentencePiece accepts a model cut off between two pieces and fills in defaults.
-            fields = {number for number, _ in fields_beside_pieces(model)}
-            is_whole = {TRAINER_FIELD, NORMALIZER_FIELD} <= fields
-            self._forms = forms(model)
+            fields = dict(fields_beside_pieces(model))
+            is_whole = {TRAINER_FIELD, NORMALIZER_FIELD} <= fields.keys()
+            said = fields.get(FORMS_FIELD)
+            self._forms = said if isinstance(said, bytes) else None
             size = vocabulary_size(self._forms, len(pieces))
             self.form = self._form_of("target")
         except (RuntimeError, ValueError, LookupError, TypeError):
@@ -113,13 +113,15 @@ class Tokenizer:
         self.model = model
         # Imported models have pieces that are read as unknown, and pieces of the other side.
         self._has_more_pieces = size < len(pieces)
-        self._has_absent_names = any(piece.startswith(ABSENT) for piece in pieces[:size])
-        self.vocabulary = [piece.removeprefix(ABSENT) for piece in pieces[:size]]
+        self._renamed = {n for n, piece in enumerate(pieces[:size]) if piece[:1] == ABSENT}
+        self.vocabulary = pieces[:size]
+        for number in self._renamed:
+            self.vocabulary[number] = pieces[number].removeprefix(ABSENT)
         self._ids = {piece: number for number, piece in enumerate(self.vocabulary)}
         self.tags = {
             tag_of(piece)[0]: number
             for piece, number in self._ids.items()
-            if piece.startswith(("<2", ">>")) and TAG.fullmatch(piece) is not None
+            if piece[:2] in TAG_STARTS and TAG.fullmatch(piece) is not None
         }
 
     def _with_our_symbols(self, model: bytes) -> bytes:
@@ -239,8 +241,9 @@ class Tokenizer:
         """The ids of pieces that the model of this side never cuts text into, by their text."""
         if not isinstance(self.form, VerbatimForm):
             return {}
-        pieces = islice(model_pieces(self.model), len(self))
-        return {self.vocabulary[n]: n for n, piece in enumerate(pieces) if piece.is_absent}
+        unused = self._processor.IsUnused(list(range(len(self))))
+        absent = [number for number, each in enumerate(unused) if each]
+        return {self.vocabulary[number]: number for number in (*absent, *self._renamed)}
 
     def spans(self, line: str) -> list[Span]:
         """Where the text of each id of `encode([line])` is in the line, in characters.
@@ -346,10 +349,13 @@ class Tokenizer:
         if not sentences:
             return []
         lists = [list(sentence) for sentence in sentences]
+        writer = self._processor
+        if self._renamed and not all(map(self._renamed.isdisjoint, lists)):
+            writer = self._writer
         if len(lists) < THREADED_LINES:
-            lines = [self._writer.Decode(sentence) for sentence in lists]
+            lines = [writer.Decode(sentence) for sentence in lists]
         else:
-            lines = self._writer.Decode(lists, num_threads=threads or -1)
+            lines = writer.Decode(lists, num_threads=threads or -1)
         lines = [self.form.restore(CONTROL.sub(" ", line)) for line in lines]
         if not self._collapses_spaces:
             return lines
@@ -358,8 +364,6 @@ class Tokenizer:
     @cached_property
     def _writer(self) -> SentencePieceProcessor:
         """What joins pieces: all those of the vocabulary, also those that no text is cut into."""
-        if not self._has_absent_names:
-            return self._processor
         writer = SentencePieceProcessor()
         writer.LoadFromSerializedProto(with_all_pieces(self.model))
         return writer
