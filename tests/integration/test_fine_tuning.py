@@ -4,6 +4,7 @@ The run that all begin from is `trained`; each test has a copy of it beside its 
 """
 
 import dataclasses
+import json
 import shutil
 import signal
 import tomllib
@@ -17,6 +18,7 @@ import torch
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.symbols import NEVER
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.fine_tuning import PretrainedRun
 from seq2seq_cli.training.progress import SilentListener
@@ -251,6 +253,50 @@ def test_a_model_with_all_settings_of_published_ones_is_tuned_and_continues(seq2
     shutil.rmtree(corpus / "tuned")
     assert seq2seq(*options, folder=corpus, writes=40).code == -signal.SIGKILL
     assert seq2seq(*options, folder=corpus).code == 0
+    assert left(corpus / "tuned") == expected
+
+
+def test_an_imported_model_is_tuned_with_new_pieces_and_continues_byte_for_byte(seq2seq, corpus):
+    """Through files of Marian: with an output bias, and rows that are never written."""
+    (corpus / "model.toml").write_text(
+        '[model]\narchitecture = "transformer"\nwidth = 32\nencoder_layers = 1\n'
+        'decoder_layers = 1\nheads = 2\nfeed_forward = 64\nnorm = "post"\noutput_bias = true\n'
+        'norm_epsilon = 1e-6\nsinusoids = "tensor2tensor"\nzero_start = true\n'
+        "[tokenizer]\nvocabulary_size = 60\n[data]\nmax_length = 40\n[training]\n"
+        "batch_tokens = 300\nlearning_rate = 0.005\nwarmup_updates = 20\n"
+    )
+    texts = ["--source", "train.en", "--target", "train.de"]
+    texts += ["--valid-source", "valid.en", "--valid-target", "valid.de"]
+
+    def run(*arguments, **how):
+        done = seq2seq(*arguments, folder=corpus, **how)
+        assert done.code == (-signal.SIGKILL if how else 0), done.stderr
+        return done
+
+    run("train", *texts, "--config", "model.toml", "--max-updates", "60", "--output", "origin")
+    run("export", "origin", "exported", "--format", "marian")
+    run("import", "exported", "imported")
+    (corpus / "new.txt").write_text("▁twoone\n")
+    tune = ["train", *texts, "--init-from", "imported", "--output", "tuned"]
+    tune += ["--add-pieces", "new.txt", "--add-language", "de", "--max-updates", "40"]
+    for setting in ("checkpoint_every=5", "validate_every=20", "warmup_updates=4"):
+        tune += ["--set", f"training.{setting}"]
+    tune += ["--set", "training.learning_rate=0.003", "--set", "training.freeze=encoder"]
+    done = run(*tune)
+    assert "2 new as the mean of the pieces that their text was cut into" in done.stderr
+    facts = tomllib.loads((corpus / "tuned" / "config.toml").read_text())
+    assert facts["origin"]["format"] == "marian"
+    metrics = [json.loads(line) for line in (corpus / "tuned" / "metrics.jsonl").open()]
+    losses = [each["loss"] for each in metrics if each["kind"] == "validation"]
+    assert losses[-1] < losses[0]
+    bias = weights(corpus / "tuned")["output.bias"]
+    never = weights(corpus / "imported")["output.bias"] < NEVER / 2
+    assert never.any()
+    assert (bias[: len(never)] < NEVER / 2).equal(never)
+    expected = left(corpus / "tuned")
+    shutil.rmtree(corpus / "tuned")
+    run(*tune, writes=40)
+    run(*tune)
     assert left(corpus / "tuned") == expected
 
 
