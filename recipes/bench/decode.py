@@ -34,11 +34,13 @@ from engines import Engine, Lines, MarianProcess, OwnProcess, Request
 
 # Of a translation, in all engines: their own limits differ, and so would the time spent on loops.
 MOST_TOKENS = 100
-MARIAN_BATCHES = (16, 64)  # lines
+MARIAN_BATCHES = (64, 16)  # lines
 
 
 def fastest(engines: Sequence[Engine], lines: Lines, every: int) -> Engine:
     """Return the setting that is fastest in the better of two alternating runs; stop the others."""
+    if len(engines) == 1:
+        return engines[0]
     chosen = lines[::every]
     rounds = [[engine.translate(chosen) for engine in engines] for _ in range(2)]
     _, index = min((seconds, index) for times in rounds for index, seconds in enumerate(times))
@@ -104,6 +106,7 @@ class Field:
         self.run: Path = given.run
         self.precisions: list[str] = given.precision
         self.every: int = given.every
+        self.settings = None if self.every else 1  # how many of each kind are tried
         self.python: Path | None = given.marian
         self.lines = lines
         self.folder = folder
@@ -154,7 +157,7 @@ class Field:
         chosen = []
         for kind, how in kinds.items():
             tried = []
-            for size in (512, 1024, 2048):
+            for size in (1024, 512, 2048)[: self.settings]:
                 workers = request.threads
                 label = f"seq2seq {kind}, {size} tokens, {workers} workers"
                 settings = how | {"batch_tokens": size, "workers": workers}
@@ -167,7 +170,8 @@ class Field:
         chosen = []
         for kind in self.precisions:
             tried = []
-            for size, workers in itertools.product((32, 64, 128), (request.threads, 1)):
+            settings = list(itertools.product((64, 32, 128), (request.threads, 1)))
+            for size, workers in settings[: self.settings]:
                 label = f"CTranslate2 {kind}, {size} lines, {workers} workers"
                 how = {"batch": size, "workers": workers, "compute_type": kind}
                 process = OwnProcess("ctranslate2", self.folder / "ctranslate2", request, how)
@@ -204,7 +208,7 @@ class Field:
         chosen = []
         for kind, how in kinds.items():
             tried = []
-            for size in MARIAN_BATCHES:
+            for size in MARIAN_BATCHES[: self.settings]:
                 process = MarianProcess(self.python, common | how | {"mini_batch": size})
                 tried.append(Engine(f"Marian {kind}, {size} lines", [process]))
             chosen.append(self._fastest(tried))
@@ -213,18 +217,18 @@ class Field:
     def _fxtranslate(self, request: Request) -> list[Engine]:
         if "int8" not in self.precisions:
             return []
+        from seq2seq_cli.runs.run_folder import RunFolder
+
+        config = vars(RunFolder(self.run).load_config().model)
+        if (config.get("decoder_attention"), config.get("activation")) != ("ssru", "relu"):
+            print("fxtranslate is left out: it has only SSRU decoders with relu")
+            return []
         chosen = []
         for shortlist in (False, True) if self.has_shortlist else (False,):
             make = partial(OwnProcess, "fxtranslate", self.folder / "firefox", request)
-            label = (
-                f"fxtranslate int8{' shortlist' if shortlist else ''}, {request.threads} processes"
-            )
-            try:
-                processes = [make({"shortlist": shortlist}) for _ in range(request.threads)]
-            except EOFError:
-                print("fxtranslate is left out: it cannot run this model")
-                return []
-            chosen.append(Engine(label, processes))
+            kind = f"int8{' shortlist' if shortlist else ''}"
+            processes = [make({"shortlist": shortlist}) for _ in range(request.threads)]
+            chosen.append(Engine(f"fxtranslate {kind}, {request.threads} processes", processes))
         return chosen
 
 
@@ -333,7 +337,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--every", type=int, default=2, help="settings are chosen on every Nth line"
+        "--every",
+        type=int,
+        default=2,
+        help="settings are chosen on every Nth line; 0: the first of each kind is taken",
     )
     parser.add_argument("--single-lines", type=int, default=100)
     parser.add_argument("--most-tokens", type=int, help="exact length of all translations")
