@@ -368,6 +368,15 @@ def test_a_list_of_pieces_is_the_same_in_every_form(name: str) -> None:
     assert read_list(LISTS[name].encode(), Path(name)) == pieces
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".yml"])
+def test_a_piece_may_be_what_ends_lines_elsewhere(suffix: str) -> None:
+    pieces = ["</s>", "<unk>", "\x85", "a\u2028b", "\x0b"]
+    lines = [piece if suffix == ".txt" else json.dumps(piece) for piece in pieces]
+    if suffix == ".yml":
+        lines = [f"{line}: {number}" for number, line in enumerate(lines)]
+    assert read_list("\n".join(lines).encode(), Path(f"x{suffix}")) == pieces
+
+
 @pytest.mark.parametrize("text", ["a: 0\nb: 1\na: 3\n", '{"a": 0, "b": 1, "a": 3}'])
 def test_a_piece_that_is_listed_twice_has_its_first_id(text: str) -> None:
     name = "x.json" if text.startswith("{") else "x.yml"

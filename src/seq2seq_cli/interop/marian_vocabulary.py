@@ -76,7 +76,7 @@ def read_list(data: bytes, path: Path) -> list[str | None]:
         raise InputError(f"{path} is not UTF-8: {error.reason}") from None
     if path.suffix == ".txt":
         pairs: Iterable[tuple[str, object]] = (
-            (line, number) for number, line in enumerate(text.splitlines())
+            (line, number) for number, line in enumerate(_lines(text))
         )
     else:
         pairs = _mapping(text, path)
@@ -103,9 +103,14 @@ def read_list(data: bytes, path: Path) -> list[str | None]:
     return pieces
 
 
+def _lines(text: str) -> list[str]:
+    """The lines of a text; other ends of lines than LF and CRLF may be part of a piece."""
+    return text.removesuffix("\n").replace("\r\n", "\n").split("\n")
+
+
 def _mapping(text: str, path: Path) -> list[tuple[str, object]]:
     """Pieces and ids of a YAML or JSON table, those that are there twice included."""
-    lines = [line for line in text.splitlines() if line.strip() not in ("", "{", "}", "---")]
+    lines = [line for line in _lines(text) if line.strip() not in ("", "{", "}", "---")]
     matches = [QUOTED_LINE.fullmatch(line) for line in lines]
     if all(matches):
         try:
