@@ -202,6 +202,16 @@ def test_a_run_that_begins_from_another_reads_tags_as_that_one_does(folder, seq2
     assert (after.source_eos, after.language_tags) == (before.source_eos, before.language_tags)
 
 
+def test_one_language_of_all_sources_needs_no_marks(corpus, seq2seq):
+    arguments = command("--set", "data.language_tags=both", output="one", updates=2)
+    unmarked = [each.removeprefix("en=").removeprefix("fr=") for each in arguments]
+    done = seq2seq(*unmarked, "--set", "data.source_language=en", folder=corpus)
+    assert done.code == 0, done.stderr
+    assert set(RunFolder(corpus / "one").load_tokenizers().source.tags) == {"same", "back", "en"}
+    done = seq2seq("translate", "one", "--target-language", "back", stdin=b"one\n", folder=corpus)
+    assert "does not say" not in done.stderr
+
+
 def test_unmarked_sides_are_refused(corpus, seq2seq):
     both = ["--set", "data.language_tags=both"]
     arguments = command(*both, output="new")

@@ -146,6 +146,7 @@ def with_languages(config: RunConfig) -> RunConfig:
     if data.language_tags != "source":
         own = marked_languages(data.source, "source")
         _check_both_sides(data, own, found)
+        own = (*own, *filter(None, [data.source_language]))
     known = tuple(dict.fromkeys((*config.tokenizer.languages, *found, *own)))
     return replace(config, tokenizer=replace(config.tokenizer, languages=known))
 
