@@ -1,6 +1,7 @@
 """The model card of an exported run: the README.md that a hub shows."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from string import Template
@@ -8,14 +9,14 @@ from string import Template
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 TEXT = Template(
     """---
 ${front}---
 
 # ${title}
 
-A translation model, trained${origin} with [seq2seq-cli](https://pypi.org/project/seq2seq-cli/) and
-written by `seq2seq export`.
+A translation model${origin}, written by `seq2seq export` of seq2seq-cli.
 
 ```python
 from transformers import MarianMTModel, MarianTokenizer
@@ -66,7 +67,7 @@ def model_card(run: RunFolder, name: str = "") -> str:
         front="".join(f"{each}\n" for each in front),
         title=name or run.path.name,
         name=name or "path/to/this/folder",
-        origin=f", from {facts.origin.source}," if facts.origin and facts.origin.source else "",
+        origin=f" that began as {_source(facts.origin.source)}" if facts.origin else "",
         line=json.dumps(f">>{tags[0]}<< {text}" if tags else text),
         data="\n".join(_data(settings)),
         figures="\n".join(_figures(run.metrics.path)),
@@ -76,6 +77,11 @@ def model_card(run: RunFolder, name: str = "") -> str:
             else "The run records no licence: say here under which one this model may be used."
         ),
     )
+
+
+def _source(name: str) -> str:
+    """A model's name on the hub, or the last part of a path."""
+    return name if HUB_NAME.fullmatch(name) else PurePath(name).name or "an imported model"
 
 
 def _data(settings: DataConfig) -> Iterator[str]:
@@ -93,23 +99,23 @@ def _data(settings: DataConfig) -> Iterator[str]:
 
 
 def _figures(metrics: Path) -> Iterator[str]:
-    """The last validation that the run recorded, with sacreBLEU's signatures."""
-    last = None
+    """The best validation that the run recorded, with sacreBLEU's signatures."""
+    best = None
     if metrics.exists():
         for line in metrics.read_text(encoding="utf-8").splitlines():
             try:
                 record = json.loads(line)
             except ValueError:
                 continue
-            if record.get("kind") == "validation":
-                last = record
-    if last is None:
+            if record.get("kind") == "validation" and (best is None or record.get("is_best")):
+                best = record
+    if best is None:
         yield "The run recorded no figures."
         return
-    yield f"On the validation text, after update {last['update']:,}:\n"
+    yield f"On the validation text, after update {best['update']:,}:\n"
     yield "| metric | value |\n|---|---|"
     for key, title in (("bleu", "BLEU"), ("chrf", "chrF2"), ("loss", "loss, nats per token")):
-        if key in last:
-            yield f"| {title} | {last[key]:.2f} |"
-    if signatures := last.get("signatures"):
+        if key in best:
+            yield f"| {title} | {best[key]:.2f} |"
+    if signatures := best.get("signatures"):
         yield "\nSignatures: " + ", ".join(f"`{each}`" for each in signatures)

@@ -11,7 +11,7 @@ from seq2seq_cli.tokenization.language_tags import split_languages
 
 
 def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list[str]:
-    """Translate lines by the model and the tokenizer of a folder, as `generate` does by itself.
+    """Translate lines by the model and the tokenizer of a folder, which then write no <unk>.
 
     Raises InputError if transformers is not installed, or refuses the folder.
     """
@@ -33,6 +33,7 @@ def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list
         said = str(error).strip().partition("\n")[0]
         raise InputError(f"{path}: transformers cannot load it: {said}") from None
     texts, how = _read(lines, tokenizer, path)
+    how["bad_words_ids"] = [[tokenizer.unk_token_id], [tokenizer.pad_token_id]]
     lengths = [len(tokenizer(text)["input_ids"]) for text in texts]
     found = [""] * len(lines)
     with torch.inference_mode():
@@ -49,7 +50,7 @@ def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list
     return found
 
 
-def _read(lines: Sequence[str], tokenizer: Any, path: Path) -> tuple[list[str], dict[str, int]]:
+def _read(lines: Sequence[str], tokenizer: Any, path: Path) -> tuple[list[str], dict[str, Any]]:
     """The lines as the tokenizer takes them, and options of `generate` for their languages.
 
     Tags as <2de> become what the tokenizer has for them; a second one names the line's language.
