@@ -1,6 +1,8 @@
 """`seq2seq import` makes a run of a model or leaves nothing; a made-up format stands for all."""
 
+import os
 import shutil
+import signal
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from seq2seq_cli.evaluation.model_info import ModelInfo
 from seq2seq_cli.interop import formats
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight
 from seq2seq_cli.interop.formats import Format
+from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -36,6 +39,7 @@ from seq2seq_cli.translation.self_check import CheckedLine, _usual_target, two_l
 CONFIG = TransformerConfig(
     width=16, heads=2, feed_forward=24, encoder_layers=1, decoder_layers=1, norm="post"
 )
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB_NAME = "someone/made-up-en-de"
 
@@ -320,6 +324,49 @@ def test_a_source_that_is_no_model_is_named(
 
 
 @pytest.mark.usefixtures("_made_up")
+@pytest.mark.usefixtures("_made_up")
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_a_signal_leaves_nothing_half_written(
+    command: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of a large model would take up gigabytes, under a name that nobody looks for."""
+
+    def interrupt(*arguments: object, **options: object) -> None:
+        assert any(path.name.endswith(".tmp") for path in tmp_path.iterdir())
+        os.kill(os.getpid(), number)
+
+    import_model(ImportRequest(str(written(tmp_path / "model"))), tmp_path / "run")
+    monkeypatch.setattr("seq2seq_cli.translation.importing._check", interrupt)
+    monkeypatch.setattr("seq2seq_cli.interop.ctranslate2_writer.write", interrupt)
+    before, handlers = set(tmp_path.iterdir()), [signal.getsignal(each) for each in SIGNALS]
+    source = "model" if command == "import" else "run"
+    with pytest.raises(SystemExit) as ended:
+        app([command, str(tmp_path / source), str(tmp_path / "new")], standalone_mode=False)
+    assert ended.value.code == 128 + number
+    assert set(tmp_path.iterdir()) == before
+    assert [signal.getsignal(each) for each in SIGNALS] == handlers
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model", "it has no config.toml; seq2seq import model RUN makes a run of a model of anot"),
+        ("Owner/opus-mt", "seq2seq import Owner/opus-mt RUN makes one of a model on the Hugging"),
+        ("runs/mine", "runs/mine: no such run folder$"),
+    ],
+)
+def test_a_model_that_was_not_imported_is_told_from_a_missing_run(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.bin").touch()
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        check_run_folder(Path(name))
+
+
 def test_a_folder_that_holds_something_is_not_overwritten(tmp_path: Path) -> None:
     source = written(tmp_path / "model")
     with pytest.raises(InputError, match="exists already"):

@@ -107,6 +107,7 @@ def test_every_setting_of_a_translator_is_handed_on(run: Path) -> None:
         search=search, alignments="required", **MACHINE
     )
     assert loaded(run, "--format", "jsonl").alignments == "if-possible"
+    assert loaded(run, "--no-split-sentences").split_sentences == "off"
 
 
 def test_each_field_has_a_value_here_that_is_not_its_default() -> None:

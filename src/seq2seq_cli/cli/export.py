@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.pipe import check_new_folder
+from seq2seq_cli.cli.pipe import check_new_folder, unwinding
 from seq2seq_cli.runs.layout import check_run_folder
 
 
@@ -38,6 +38,8 @@ def export(
     check_run_folder(run)
     from seq2seq_cli.interop.formats import export_run
 
-    for sentence in export_run(run, output, format_, quantization):
+    with unwinding():
+        notes = export_run(run, output, format_, quantization)
+    for sentence in notes:
         console.note(sentence)
     console.note(f"{output}: a model for {format_}, with its tokenizers")

@@ -7,7 +7,7 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
-from seq2seq_cli.cli.pipe import check_new_folder, check_paths
+from seq2seq_cli.cli.pipe import check_new_folder, check_paths, unwinding
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Reading
 
@@ -74,7 +74,8 @@ def import_run(
     from seq2seq_cli.translation.importing import ImportRequest, import_model
 
     request = ImportRequest(source, format_, revision, lines)
-    origin = import_model(request, run, note=console.note, warn=console.warn)
+    with unwinding():
+        origin = import_model(request, run, note=console.note, warn=console.warn)
     if origin.verified:
         console.note(f"verified: {origin.verified}")
     at = f", revision {origin.revision[:12]}" if origin.revision else ""

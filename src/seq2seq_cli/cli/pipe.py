@@ -110,6 +110,30 @@ def _prompt(interactive: bool) -> None:
         print("> ", end="", file=sys.stderr, flush=True)
 
 
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM raise SystemExit, so that what is half written is removed.
+
+    A second signal ends the process at once.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for handled in before:
+            signal.signal(handled, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    before = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class LineWriter:
     """Writes whole lines, and ends the process on Ctrl-C and SIGTERM, after a write in progress.
 

@@ -124,6 +124,14 @@ def translate(
             rich_help_panel=SEARCH,
         ),
     ] = TranslationSettings.split_sentences,
+    no_split_sentences: Annotated[
+        bool,
+        typer.Option(
+            "--no-split-sentences",
+            help="As --split-sentences off: lines are translated as they are.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
     source_language: Annotated[
         str,
         typer.Option(
@@ -318,7 +326,7 @@ def translate(
         search=CommandLineSearch(**options | author_search(context, runs[0])),
         weights=tuple(votes),
         target_language=target_language,
-        split_sentences=split_sentences,
+        split_sentences="off" if no_split_sentences else split_sentences,
         source_language=source_language,
         alignments=alignments,
         unknown=unknown,

@@ -333,6 +333,7 @@ TRANSLATE = Effects(
             "prefix",
             "target_language",
             "split_sentences",
+            "no_split_sentences",
             "source_language",  # lines that are too long are split by its rules too
             "unknown",
             "n_best",  # refused with --format text

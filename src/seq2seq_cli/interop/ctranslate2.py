@@ -120,7 +120,7 @@ def read_model(path: Path, tokenizer_folders: tuple[Path, ...], format_: str) ->
         tokenizers,
         weights,
         settings_from(DataConfig, "data", data),
-        Origin(format=format_, model=file.specification),
+        Origin(format=format_, model="CTranslate2 model"),
         {"length_penalty": "power"},
     )
 

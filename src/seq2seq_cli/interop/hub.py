@@ -1,14 +1,11 @@
 """Models from and to the Hugging Face hub, through its own library and cache."""
 
 import os
-import re
 from pathlib import Path
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.runs.layout import METRICS, RUN_CONFIG, SHORTLIST, TOKENIZERS, WEIGHTS
+from seq2seq_cli.runs.layout import HUB_NAME, METRICS, RUN_CONFIG, SHORTLIST, TOKENIZERS, WEIGHTS
 from seq2seq_cli.runs.origin import Origin
-
-NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 # All that any format needs. Pickled weights are fetched only where there are no others.
 NEEDED = (
@@ -26,7 +23,7 @@ INSTALL = "the package huggingface_hub is not installed; pip install 'seq2seq-cl
 
 def is_hub_name(source: str) -> bool:
     """Whether a source that is no file or folder can be a name on the hub: OWNER/NAME."""
-    return NAME.fullmatch(source) is not None and ".." not in source
+    return HUB_NAME.fullmatch(source) is not None and ".." not in source
 
 
 def download(name: str, revision: str = "") -> tuple[Path, str]:

@@ -13,6 +13,7 @@ RUN/
     finished.json         why and when training ended
 """
 
+import re
 from pathlib import Path
 
 from seq2seq_cli.errors import InputError, nearby
@@ -32,14 +33,25 @@ SAVED_WEIGHTS = "weights"  # in TRAINING
 FINISHED = "finished.json"  # in TRAINING
 
 
+# What folders of other engines' models hold, which are imported before they translate.
+MODELS_OF_OTHERS = ("config.json", "model.bin", "*.npz", "*.intgemm*.bin*", "metadata.json")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
 def check_run_folder(path: Path) -> None:
     """Raise InputError if there is no run folder here, as far as names of files tell."""
     if (path / RUN_CONFIG).is_file():
         return
     if path.is_dir():
-        raise InputError(f"{path} is not a run folder: it has no {RUN_CONFIG}")
+        hint = ""
+        if any(next(path.glob(pattern), None) for pattern in MODELS_OF_OTHERS):
+            hint = f"; seq2seq import {path} RUN makes a run of a model of another engine"
+        raise InputError(f"{path} is not a run folder: it has no {RUN_CONFIG}{hint}")
     if path.is_file():
         within = next((above for above in path.parents if (above / RUN_CONFIG).is_file()), None)
         hint = f"; name its run folder, {within}" if within else ""
         raise InputError(f"{path} is a file, not a run folder{hint}")
-    raise InputError(f"{path}: no such run folder{nearby(path, folders=True)}")
+    hint = nearby(path, folders=True)
+    if HUB_NAME.fullmatch(str(path)) and not path.parent.is_dir():
+        hint += f"; seq2seq import {path} RUN makes one of a model on the Hugging Face hub"
+    raise InputError(f"{path}: no such run folder{hint}")
