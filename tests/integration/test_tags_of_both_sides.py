@@ -212,6 +212,22 @@ def test_one_language_of_all_sources_needs_no_marks(corpus, seq2seq):
     assert "does not say" not in done.stderr
 
 
+def test_a_run_that_begins_from_another_learns_a_new_language(folder, seq2seq):
+    """Its tag begins as the mean of the others, and is forced as they are."""
+    more = ("--source", "en=train.en", "--target", "de=train.fr")
+    options = ("--init-from", "run", "--restart", "--add-language", "de", *more)
+    done = seq2seq(*command(*options, output="tuned", updates=2), folder=folder)
+    assert done.code == 0, done.stderr
+    assert "1 new as the mean of the pieces" in done.stderr
+    before, after = (RunFolder(folder / name).load_tokenizers() for name in ("run", "tuned"))
+    for old, new in ((before.source, after.source), (before.target, after.target)):
+        assert new.vocabulary == [*old.vocabulary, "<2de>"]
+    languages = ("--source-language", "en", "--target-language", "de")
+    done = seq2seq("translate", "tuned", *languages, stdin=b"one two\n", folder=folder)
+    assert done.code == 0, done.stderr
+    assert b"<2de>" not in done.stdout
+
+
 def test_unmarked_sides_are_refused(corpus, seq2seq):
     both = ["--set", "data.language_tags=both"]
     arguments = command(*both, output="new")
