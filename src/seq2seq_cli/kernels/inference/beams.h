@@ -20,7 +20,8 @@ struct BeamSearch : Search {
 
     const int beam, n_best;
     std::vector<Sentence> sentences;
-    std::vector<float> scores;  // N
+    std::vector<float> scores;   // N
+    std::vector<RowScan> scans;  // N or more, kept so that memory is not allocated again
     // Buffers for the extensions of a sentence, with a normaliser and replaced logits for each row
     std::vector<float> sums, normalisers;
     std::vector<std::vector<std::pair<int32_t, float>>> replaced;
@@ -41,6 +42,34 @@ struct BeamSearch : Search {
         std::vector<int32_t> rows(sentences);
         std::iota(rows.begin(), rows.end(), 0);
         return rows;
+    }
+
+    // Scans suffice unless scores of single columns change or prefixes are not complete.
+    std::vector<RowScan> *scans_of_step() override {
+        if (!ensemble.can_scan() || constraints.change_scores) return nullptr;
+        for (size_t r = 0; r < prefix_states.size(); r++)
+            if (prefix_states[r] != limits[ensemble.sentences[r]].prefix.states) return nullptr;
+        scans.resize(std::max(scans.size(), tokens.size()));
+        for (size_t r = 0; r < tokens.size(); r++) scans[r].begin(beam, EOS);
+        return &scans;
+    }
+
+    // As `offer`, after a scan. Control symbols are before EOS, so the scan leaves them out; lengths
+    // are limited as `MinLength` and `MaxLength` do it.
+    bool offer_scanned(const Sentence &sentence, int k, int row) {
+        const RowScan &scan = scans[row];
+        normalisers[k] = scan.log_sum_exp();
+        if (!std::isfinite(normalisers[k])) return false;
+        replaced[k].clear();
+        const int length = static_cast<int>(steps.size());
+        const Limits &limit = limits[sentence.index];
+        const float offset = scores[row] - normalisers[k];
+        if (length >= limit.min_length || scan.extensions.empty())
+            best.offer(scan.end + offset, k, EOS);
+        if (length == limit.max_length) return true;
+        for (const RowScan::Extension &each : scan.extensions)
+            best.offer(each.logit + offset, k, each.column);
+        return true;
     }
 
     // Offers the extensions that a sentence allows of its row k, which is `row` of all; returns
@@ -100,7 +129,8 @@ struct BeamSearch : Search {
         const size_t columns = ensemble.columns();
         best.clear();
         for (int k = 0; k < sentence.rows; k++)
-            if (!offer(sentence, k, first + k, logits + (first + k) * columns)) {
+            if (!(logits ? offer(sentence, k, first + k, logits + (first + k) * columns)
+                         : offer_scanned(sentence, k, first + k))) {
                 sentence.finished.clear();  // the sentence ends without a hypothesis
                 best.clear();
                 break;
@@ -113,7 +143,8 @@ struct BeamSearch : Search {
             const int k = static_cast<int>(best.rows[j]), row = first + k;
             const int64_t column = best.columns[j];
             const float score =
-                token_score(logits + row * columns, normalisers[k], replaced[k], column);
+                logits ? token_score(logits + row * columns, normalisers[k], replaced[k], column)
+                       : scans[row].logit_of(column) - normalisers[k];
             if (column == EOS) {
                 finish(sentence, row, score, best.sums[j]);
                 continue;

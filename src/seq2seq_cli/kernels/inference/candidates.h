@@ -2,21 +2,9 @@
 
 #pragma once
 
-#include "layers.h"
+#include "row_scan.h"
 
 namespace {
-
-// Log-sum-exp of logits, which may be -inf.
-inline float log_sum_exp_of(const float *logits, int columns) {
-    const float largest = reduce_max(logits, columns);
-    Floats total = broadcast(0);
-    int i = 0;
-    for (; i + LANES <= columns; i += LANES)
-        total = add(total, exponential(add(load(logits + i), broadcast(-largest))));
-    float sum = reduce_add(total);
-    for (; i < columns; i++) sum += std::exp(logits[i] - largest);
-    return largest + std::log(sum);
-}
 
 // The `count` largest sums of a logit and the offset of its row, largest first; equal ones in the
 // order of rows and columns. If there are fewer, the other sums are -inf.

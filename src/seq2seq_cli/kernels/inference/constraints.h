@@ -170,8 +170,10 @@ struct Followers : Constraint {
 struct Constraints {
     std::vector<std::unique_ptr<Constraint>> list;
     bool read_history = false;
+    bool change_scores;  // of single columns, by what was written before
 
-    explicit Constraints(const SearchSettings &given) {
+    explicit Constraints(const SearchSettings &given)
+        : change_scores(given.repetition_penalty != 1.0f || given.no_repeat_ngram > 0) {
         add(std::make_unique<ControlSymbols>());
         if (given.repetition_penalty != 1.0f)
             add(std::make_unique<RepetitionPenalty>(given.repetition_penalty));

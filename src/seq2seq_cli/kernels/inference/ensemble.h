@@ -188,6 +188,21 @@ struct Ensemble {
         position++;
     }
 
+    // Whether `scan` does what `logits` does.
+    bool can_scan() const { return models.size() == 1 && !absent; }
+
+    // Reads a token of each row, and scans the logits of the next one part by part, so that those
+    // of all rows and columns are never in memory at once. A scan for each row has begun.
+    void scan(const std::vector<int64_t> &tokens, const PositionTables *tables,
+              std::vector<RowScan> &scans) {
+        const int rows = static_cast<int>(tokens.size());
+        const float *states = read_with(*models[0], tokens, tables[0]);
+        apply_in_parts(models[0]->output, states, rows, [&](int first, int count, float *part) {
+            for (int r = 0; r < rows; r++, part += count) scans[r].read(part, first, count);
+        });
+        position++;
+    }
+
     // Reads a token of each row, and computes no logits.
     void read(const std::vector<int64_t> &tokens, const PositionTables *tables) {
         for (size_t i = 0; i < models.size(); i++) read_with(*models[i], tokens, tables[i]);

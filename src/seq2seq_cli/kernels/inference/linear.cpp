@@ -10,6 +10,19 @@ namespace seq2seq {
 // ---------------------------------------------------------------------------------------------
 // Packing
 
+namespace {
+
+float largest_of(const float *x, int count) {
+    Floats most = broadcast(0);
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) most = max(most, abs(load(x + i)));
+    float largest = reduce_max(most);
+    for (; i < count; i++) largest = std::max(largest, std::fabs(x[i]));
+    return largest;
+}
+
+}  // namespace
+
 void Linear::reserve() {
     const size_t padded = static_cast<size_t>(blocks) * LANES;
     std::fill_n(bias.reserve(padded), padded, 0.0f);
@@ -33,14 +46,18 @@ Linear::Linear(const float *weight, const float *given_bias, int outputs, int in
                 weights.data[weight_index(o, i)] = weight[static_cast<size_t>(o) * inputs + i];
         return;
     }
+    std::vector<float> rounded(depth);
     for (int o = 0; o < outputs; o++) {
         const float *row = weight + static_cast<size_t>(o) * inputs;
-        float largest = 1e-20f;
-        for (int i = 0; i < inputs; i++) largest = std::max(largest, std::fabs(row[i]));
+        const float largest = std::max(1e-20f, largest_of(row, inputs));
         scales.data[o] = largest / 127;
-        for (int i = 0; i < inputs; i++)
-            bytes.data[byte_index(o, i)] =
-                static_cast<uint8_t>(128 + std::lrint(row[i] * 127 / largest));
+        for (int i = 0; i < inputs; i++) rounded[i] = std::nearbyintf(row[i] * 127 / largest);
+        for (int i = 0; i < depth; i += 4) {
+            uint8_t four[4];
+            for (int j = 0; j < 4; j++)
+                four[j] = static_cast<uint8_t>(128 + static_cast<int>(rounded[i + j]));
+            std::memcpy(bytes.data + byte_index(o, i), four, 4);
+        }
     }
 }
 
@@ -70,17 +87,28 @@ namespace {
 // ---------------------------------------------------------------------------------------------
 // Products of float32
 
-// Stores one vector of results, or its first `count` numbers if that is fewer.
-inline void store_outputs(float *y, Floats x, int count, Epilogue epilogue) {
-    if (epilogue == Epilogue::relu) x = max(broadcast(0), x);  // NaN passes
-    if (count >= LANES) {
-        store(y, epilogue == Epilogue::add ? add(load(y), x) : x);
-        return;
+// Where results are stored: the outputs from `first` to before `end` of each row, `stride` numbers
+// from one row to the next.
+struct Output {
+    float *y;
+    size_t stride;
+    int first, end;
+    Epilogue epilogue;
+
+    // Stores the vector of a row that begins with an output, without those from `end` on.
+    void store_vector(int row, int output, Floats x) const {
+        float *to = y + row * stride + (output - first);
+        if (epilogue == Epilogue::relu) x = max(broadcast(0), x);  // NaN passes
+        if (end - output >= LANES) {
+            store(to, epilogue == Epilogue::add ? add(load(to), x) : x);
+            return;
+        }
+        alignas(64) float lanes[LANES];
+        store(lanes, x);
+        for (int i = 0; i < end - output; i++)
+            to[i] = epilogue == Epilogue::add ? to[i] + lanes[i] : lanes[i];
     }
-    alignas(64) float lanes[LANES];
-    store(lanes, x);
-    for (int i = 0; i < count; i++) y[i] = epilogue == Epilogue::add ? y[i] + lanes[i] : lanes[i];
-}
+};
 
 // Each of the first BLOCKS tiles of rows fetches the weights of a block that comes after those it
 // multiplies by, a line of the cache for each step. Processors do not do so by themselves: to them
@@ -92,13 +120,14 @@ inline int block_to_fetch(const Linear &layer, int block, int row) {
 
 // R rows times the weights of C blocks of outputs. FETCH: whether to fetch the block `next`.
 template <int R, int C, bool FETCH>
-void multiply_tile(const Linear &layer, int block, int next, const float *x, float *y,
-                   Epilogue epilogue) {
+void multiply_tile(const Linear &layer, int block, int next, const float *x, int row,
+                   const Output &out) {
     Floats sums[R][C];
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++) sums[r][c] = load(layer.bias.data + (block + c) * LANES);
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
     const float *w = layer.weights.data + block * size, *ahead = layer.weights.data + next * size;
+    x += static_cast<size_t>(row) * layer.inputs;
     for (int i = 0; i < layer.depth; i++) {
         if (FETCH) __builtin_prefetch(ahead + static_cast<size_t>(i) * LANES);
         Floats weights[C];
@@ -110,11 +139,7 @@ void multiply_tile(const Linear &layer, int block, int next, const float *x, flo
         }
     }
     for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) {
-            const int column = (block + c) * LANES;
-            store_outputs(y + static_cast<size_t>(r) * layer.outputs + column, sums[r][c],
-                          layer.outputs - column, epilogue);
-        }
+        for (int c = 0; c < C; c++) out.store_vector(row + r, (block + c) * LANES, sums[r][c]);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -134,6 +159,7 @@ struct QuantisedBuffers {
 };
 
 thread_local QuantisedBuffers quantised_buffers;
+thread_local AlignedBuffer<float> part_buffer;
 
 // NaN if a number is NaN or infinite: 8-bit numbers would hide it, but the scale of a row does not.
 float largest_absolute(const float *x, int count) {
@@ -179,19 +205,18 @@ Quantised quantise(const Linear &layer, const float *x, int rows) {
     return {bytes, scales, sums};
 }
 
-// Scales a vector of sums of 8-bit products and stores it in the row y of results.
+// Scales a vector of sums of 8-bit products and stores it.
 inline void store_int8_outputs(const Linear &layer, int block, const Quantised &x, int row,
-                               Ints sums, float *y, Epilogue epilogue) {
+                               Ints sums, const Output &out) {
     const int column = block * LANES;
     const Floats product = subtract(sums, 128 * x.sums[row]);  // weights have 128 added
     const Floats scale = multiply(broadcast(x.scales[row]), load(layer.scales.data + column));
-    store_outputs(y + column, multiply_add(product, scale, load(layer.bias.data + column)),
-                  layer.outputs - column, epilogue);
+    out.store_vector(row, column, multiply_add(product, scale, load(layer.bias.data + column)));
 }
 
 template <int R, int C, bool FETCH>
-void multiply_tile(const Linear &layer, int block, int next, const Quantised &x, int row, float *y,
-                   Epilogue epilogue) {
+void multiply_tile(const Linear &layer, int block, int next, const Quantised &x, int row,
+                   const Output &out) {
     Ints sums[R][C];
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++) sums[r][c] = zero_ints();
@@ -210,8 +235,7 @@ void multiply_tile(const Linear &layer, int block, int next, const Quantised &x,
     }
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++)
-            store_int8_outputs(layer, block + c, x, row + r, sums[r][c],
-                               y + static_cast<size_t>(r) * layer.outputs, epilogue);
+            store_int8_outputs(layer, block + c, x, row + r, sums[r][c], out);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -220,34 +244,32 @@ void multiply_tile(const Linear &layer, int block, int next, const Quantised &x,
 // `count` blocks, at most C, times R rows from `row` on.
 template <int R, int C = BLOCKS>
 void multiply_rows(const Linear &layer, int block, int count, const float *x,
-                   const Quantised &bytes, int row, float *y, Epilogue epilogue) {
+                   const Quantised &bytes, int row, const Output &out) {
     if constexpr (C > 1)
         if (count < C)
-            return multiply_rows<R, C - 1>(layer, block, count, x, bytes, row, y, epilogue);
+            return multiply_rows<R, C - 1>(layer, block, count, x, bytes, row, out);
     const int next = R == ROWS ? block_to_fetch(layer, block, row) : -1;
-    y += static_cast<size_t>(row) * layer.outputs;
-    x += static_cast<size_t>(row) * layer.inputs;
     if (layer.eight_bits && next >= 0)
-        multiply_tile<R, C, R == ROWS>(layer, block, next, bytes, row, y, epilogue);
+        multiply_tile<R, C, R == ROWS>(layer, block, next, bytes, row, out);
     else if (layer.eight_bits)
-        multiply_tile<R, C, false>(layer, block, block, bytes, row, y, epilogue);
+        multiply_tile<R, C, false>(layer, block, block, bytes, row, out);
     else if (next >= 0)
-        multiply_tile<R, C, R == ROWS>(layer, block, next, x, y, epilogue);
+        multiply_tile<R, C, R == ROWS>(layer, block, next, x, row, out);
     else
-        multiply_tile<R, C, false>(layer, block, block, x, y, epilogue);
+        multiply_tile<R, C, false>(layer, block, block, x, row, out);
 }
 
 void multiply_blocks(const Linear &layer, int block, int count, const float *x,
-                     const Quantised &bytes, int rows, float *y, Epilogue epilogue) {
+                     const Quantised &bytes, int rows, const Output &out) {
     int row = 0;
     for (; row + ROWS <= rows; row += ROWS)
-        multiply_rows<ROWS>(layer, block, count, x, bytes, row, y, epilogue);
+        multiply_rows<ROWS>(layer, block, count, x, bytes, row, out);
     switch (rows - row) {
-    case 1: multiply_rows<1>(layer, block, count, x, bytes, row, y, epilogue); break;
-    case 2: multiply_rows<2>(layer, block, count, x, bytes, row, y, epilogue); break;
-    case 3: multiply_rows<3>(layer, block, count, x, bytes, row, y, epilogue); break;
-    case 4: multiply_rows<4>(layer, block, count, x, bytes, row, y, epilogue); break;
-    case 5: multiply_rows<5>(layer, block, count, x, bytes, row, y, epilogue); break;
+    case 1: multiply_rows<1>(layer, block, count, x, bytes, row, out); break;
+    case 2: multiply_rows<2>(layer, block, count, x, bytes, row, out); break;
+    case 3: multiply_rows<3>(layer, block, count, x, bytes, row, out); break;
+    case 4: multiply_rows<4>(layer, block, count, x, bytes, row, out); break;
+    case 5: multiply_rows<5>(layer, block, count, x, bytes, row, out); break;
     }
 }
 
@@ -256,27 +278,27 @@ void multiply_blocks(const Linear &layer, int block, int count, const float *x,
 
 template <int C>
 void multiply_in_tiles(const Linear &layer, int block, const Quantised &x, int row, int rows,
-                       float *y, Epilogue epilogue) {
+                       const Output &out) {
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
     alignas(64) int32_t sums[TILE_ROWS][4 * LANES];
     dot_in_tiles<C>(x.rows + static_cast<size_t>(row) * layer.depth, layer.depth,
                     layer.bytes.data + block * size, size, sums[0]);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < C; c++)
-            store_int8_outputs(layer, block + c, x, row + r, load_ints(sums[r] + c * LANES),
-                               y + static_cast<size_t>(row + r) * layer.outputs, epilogue);
+            store_int8_outputs(layer, block + c, x, row + r, load_ints(sums[r] + c * LANES), out);
 }
 
 // Rows `first` to `end`, in groups of `rows`, for which the tiles are configured.
 void multiply_in_tiles(const Linear &layer, const Quantised &x, int first, int end, int rows,
-                       float *y, Epilogue epilogue) {
+                       const Output &out) {
+    const int begin = out.first / LANES, blocks = (out.end + LANES - 1) / LANES;
     configure_tiles(rows);
-    for (int block = 0; block < layer.blocks; block += 4)
-        for (int row = first; row < end; row += rows) switch (layer.blocks - block) {
-            case 1: multiply_in_tiles<1>(layer, block, x, row, rows, y, epilogue); break;
-            case 2: multiply_in_tiles<2>(layer, block, x, row, rows, y, epilogue); break;
-            case 3: multiply_in_tiles<3>(layer, block, x, row, rows, y, epilogue); break;
-            default: multiply_in_tiles<4>(layer, block, x, row, rows, y, epilogue);
+    for (int block = begin; block < blocks; block += 4)
+        for (int row = first; row < end; row += rows) switch (blocks - block) {
+            case 1: multiply_in_tiles<1>(layer, block, x, row, rows, out); break;
+            case 2: multiply_in_tiles<2>(layer, block, x, row, rows, out); break;
+            case 3: multiply_in_tiles<3>(layer, block, x, row, rows, out); break;
+            default: multiply_in_tiles<4>(layer, block, x, row, rows, out);
             }
 }
 
@@ -285,21 +307,43 @@ bool uses_tiles(const Linear &layer, int rows) {
     return tiles_enabled && layer.eight_bits && layer.depth % TILE_BYTES == 0 && rows >= TILE_ROWS;
 }
 
+// The outputs of `out`, of which the first is the first of a block.
+void multiply_outputs(const Linear &layer, const float *x, const Quantised &bytes, int rows,
+                      const Output &out) {
+    if (uses_tiles(layer, rows)) {
+        const int whole = rows / TILE_ROWS * TILE_ROWS;
+        multiply_in_tiles(layer, bytes, 0, whole, TILE_ROWS, out);
+        if (whole < rows) multiply_in_tiles(layer, bytes, whole, rows, rows - whole, out);
+        release_tiles();
+        return;
+    }
+    const int blocks = (out.end + LANES - 1) / LANES;
+    for (int block = out.first / LANES; block < blocks; block += BLOCKS)
+        multiply_blocks(layer, block, std::min(BLOCKS, blocks - block), x, bytes, rows, out);
+}
+
 }  // namespace
 
 void seq2seq::apply(const Linear &layer, const float *x, int rows, float *y, Epilogue epilogue) {
     Quantised bytes{};
     if (layer.eight_bits) bytes = quantise(layer, x, rows);
-    if (uses_tiles(layer, rows)) {
-        const int whole = rows / TILE_ROWS * TILE_ROWS;
-        multiply_in_tiles(layer, bytes, 0, whole, TILE_ROWS, y, epilogue);
-        if (whole < rows) multiply_in_tiles(layer, bytes, whole, rows, rows - whole, y, epilogue);
-        release_tiles();
-        return;
+    const size_t stride = layer.outputs;
+    multiply_outputs(layer, x, bytes, rows, {y, stride, 0, layer.outputs, epilogue});
+}
+
+void seq2seq::apply_in_parts(const Linear &layer, const float *x, int rows, const UsePart &use) {
+    constexpr int GROUP = 64, NUMBERS = 1 << 16;  // 256 KiB, which caches hold beside the weights
+    static_assert(GROUP % LANES == 0, "a part begins with a block");
+    const int size = std::max(1, NUMBERS / GROUP / rows) * GROUP;
+    float *part = part_buffer.reserve(static_cast<size_t>(rows) * size);
+    Quantised bytes{};
+    if (layer.eight_bits) bytes = quantise(layer, x, rows);
+    for (int first = 0; first < layer.outputs; first += size) {
+        const int end = std::min(layer.outputs, first + size);
+        const size_t stride = end - first;
+        multiply_outputs(layer, x, bytes, rows, {part, stride, first, end, Epilogue::replace});
+        use(first, end - first, part);
     }
-    for (int block = 0; block < layer.blocks; block += BLOCKS)
-        multiply_blocks(layer, block, std::min(BLOCKS, layer.blocks - block), x, bytes, rows, y,
-                        epilogue);
 }
 
 // ---------------------------------------------------------------------------------------------

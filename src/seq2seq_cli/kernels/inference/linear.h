@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <functional>
 #include <stdexcept>
 
 #include "../simd/vectors.h"
@@ -44,6 +45,13 @@ struct Linear {
 // row.
 void apply(const Linear &layer, const float *x, int rows, float *y,
            Epilogue epilogue = Epilogue::replace);
+
+// Takes outputs `first` to before `first` + `count` of all rows, (rows, count).
+using UsePart = std::function<void(int first, int count, float *part)>;
+
+// As `apply`, but hands over the outputs in parts that are small enough for caches, in order and
+// in memory that is used again. Each part but the last is a multiple of 64 outputs.
+void apply_in_parts(const Linear &layer, const float *x, int rows, const UsePart &use);
 
 inline const Linear *linear(const void *layer) { return static_cast<const Linear *>(layer); }
 

@@ -71,7 +71,11 @@ struct Search {
         return {given.length_penalties, given.length_penalties + longest + 2};
     }
 
-    // Extends every row by its logits (N, V), in the last of `steps`. Finished hypotheses go to
+    // Scans that have begun, one for each row, if no more has to be known of the logits of the next
+    // step; otherwise null.
+    virtual std::vector<RowScan> *scans_of_step() { return nullptr; }
+
+    // Extends every row by its logits (N, V), or null after a scan, in the last of `steps`. Finished hypotheses go to
     // `results`, the others become its rows. `call_step` counts the steps of this call.
     virtual void extend(float *logits, int call_step) = 0;
 
@@ -111,7 +115,11 @@ struct Search {
     }
 
     void step(const PositionTables *tables, int call_step) {
-        float *logits = ensemble.logits(tokens, tables);
+        float *logits = nullptr;
+        if (std::vector<RowScan> *scans = scans_of_step())
+            ensemble.scan(tokens, tables, *scans);
+        else
+            logits = ensemble.logits(tokens, tables);
         if (coverage.penalty)
             coverage.add(ensemble.mean_attention(), tokens.size() * ensemble.attention_stride);
         steps.emplace_back();

@@ -9,7 +9,7 @@
 namespace {
 
 constexpr int LANES = 8;
-constexpr int ROWS = 4, BLOCKS = 2;  // 8 accumulators, of 16 registers
+constexpr int ROWS = 6, BLOCKS = 2;  // 12 accumulators, of 16 registers
 constexpr int NARROW_TILE_ROWS = 8, WIDE_TILE_ROWS = 4;
 #ifndef DOT_IN_ONE_INSTRUCTION
 constexpr float INPUT_LIMIT = 63;  // `dot` first adds two products in 16 bits: 2 x 255 x 63 fits
@@ -172,8 +172,12 @@ inline Bytes broadcast_four(const int8_t *p) {
 }
 #ifndef DOT_IN_ONE_INSTRUCTION  // avx2_vnni.h has it
 inline Ints dot(Ints sum, Bytes weights, Bytes inputs) {
-    const __m256i pairs = _mm256_maddubs_epi16(weights, inputs);
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    // In assembler because compilers interleave so many of them that they run out of registers.
+    __m256i pairs;
+    asm("vpmaddubsw %3, %2, %1\n\tvpmaddwd %4, %1, %1\n\tvpaddd %1, %0, %0"
+        : "+x"(sum), "=&x"(pairs)
+        : "x"(weights), "x"(inputs), "xm"(_mm256_set1_epi16(1)));
+    return sum;
 }
 #endif
 
