@@ -73,6 +73,7 @@ listener = socket.socket(fileno=int(sys.argv[1]))
 request = serve(listener)
 listener.detach()
 os.chdir(request["folder"])
+os.environ.update(request["environment"])
 if request["largest_file"] is not None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
 if request["writes"] is not None:
@@ -172,8 +173,9 @@ class Seq2seq:
         stdout: int | None = None,
         largest_file: int | None = None,
         writes: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Process:
-        """Start a command.
+        """Start a command, with more variables in its environment.
 
         With `largest_file`, in bytes, writing more fails as on a full disk; with `writes`, the
         process is killed when it has changed the file system so many times.
@@ -183,6 +185,7 @@ class Seq2seq:
             "folder": str(folder or Path.cwd()),
             "largest_file": largest_file,
             "writes": writes,
+            "environment": dict(environment or {}),
         }
         return Process(self.server, request, stdout)
 
@@ -254,6 +257,7 @@ ARCHITECTURES = {
     | {"decoder_layers": 2, "attention_dropout": 0.1, "layer_dropout": 0.3},
     "attention-rnn": {"architecture": "attention-rnn", "width": 16, "units": 32, "dropout": 0.1},
     "rnn": {"architecture": "rnn", "width": 16, "units": 32, "dropout": 0.1},
+    "conv": {"architecture": "conv", "width": 16, "channels": 16, "dropout": 0.1},
 }  # fmt: skip
 
 TRAINING = {"batch_tokens": 300, "learning_rate": 0.01, "warmup_updates": 20, "max_updates": 40}

@@ -1,5 +1,6 @@
 """`seq2seq train`: two text files in, a run folder out."""
 
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,8 @@ from seq2seq_cli.config.effects import TRAIN
 from seq2seq_cli.config.presets import DEFAULT as DEFAULT_PRESET
 from seq2seq_cli.config.settings import Table, merged, parse_assignment
 from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.errors import Seq2seqError
+from seq2seq_cli.text import ignore_warning
 
 if TYPE_CHECKING:
     from seq2seq_cli.runs.run_config import RunConfig
@@ -212,9 +215,23 @@ def train(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1024, help="CPU threads.", show_default="all", rich_help_panel=MACHINE
+            min=1,
+            max=1024,
+            help="CPU threads, of each process.",
+            show_default="all, divided among the processes",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Processes on this machine, which share the batches and the CPU threads or take a "
+            "GPU each; for several machines see docs/machines.md.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = 1,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")
     ] = False,
@@ -261,19 +278,27 @@ def train(
     }
     if output is None:
         raise typer.BadParameter("name the run folder to write", param_hint="--output")
+    from seq2seq_cli.training.launching import announces, is_launched, launch, own_arguments
     from seq2seq_cli.training.settings import merge_settings
 
+    warn = console.warn if announces() else ignore_warning
     settings = merge_settings(
         merged(*map(_assigned, set_ or []), given),
         preset=preset,
         file=config,
         output=output,
         restart=restart,
-        warn=console.warn,
+        warn=warn,
     )
-    values = {**settings.values(), "--cache": cache}
-    for sentence in TRAIN.sentences({"--cache"} if cache is not None else (), values):
-        console.warn(sentence)
+    count = int(os.environ["WORLD_SIZE"]) if is_launched() else processes
+    values = {**settings.values(), "--cache": cache, "--processes": count}
+    given_here = {"--cache"} if cache is not None else set()
+    if settings.training.exchange_precision != TrainingConfig.exchange_precision:
+        given_here.add("training.exchange_precision")
+    for sentence in TRAIN.sentences(given_here, values):
+        warn(sentence)
+    if processes > 1 and not is_launched():
+        raise typer.Exit(launch(own_arguments(), processes, threads))
     run(
         settings,
         output,
@@ -310,26 +335,44 @@ def run(
 ) -> None:
     """Train, and tell the user how it ended."""
     from seq2seq_cli.devices import choose_device, prepare
+    from seq2seq_cli.training.distributed import LostProcessError, joined
+    from seq2seq_cli.training.launching import (
+        device_of_process,
+        is_first,
+        is_relaunched,
+        wait_before_error,
+    )
     from seq2seq_cli.training.resuming import AlreadyFinishedError
     from seq2seq_cli.training.run import train_run
     from seq2seq_cli.training.signals import InterruptedTrainingError
 
     prepare(threads)
-    listener = make_listener(config.training, quiet=quiet)
+    listener = make_listener(config.training, quiet=quiet or not is_first())
     try:
-        reason = train_run(
-            config,
-            output,
-            listener=listener,
-            warn=console.warn,
-            device=choose_device(device),
-            restart=restart,
-            cache=cache,
-            accept_data=accept_data,
-        )
-        listener.said(f"done: {reason}. Translate with: seq2seq translate {output}")
+        chosen = choose_device(device_of_process(device))
+        with joined(chosen.type) as processes:
+            reason = train_run(
+                config,
+                output,
+                listener=listener,
+                warn=console.warn,
+                device=chosen,
+                restart=restart and not is_relaunched(),
+                cache=cache,
+                accept_data=accept_data,
+                processes=processes,
+            )
+        if is_first():
+            listener.said(f"done: {reason}. Translate with: seq2seq translate {output}")
     except AlreadyFinishedError as finished:
-        listener.said(str(finished))
+        if is_first():
+            listener.said(str(finished))
+    except LostProcessError as lost:
+        wait_before_error(is_loss=True)
+        raise Seq2seqError(str(lost)) from None
+    except Seq2seqError:
+        wait_before_error(is_loss=False)
+        raise
     except InterruptedTrainingError as interrupted:
         number = interrupted.args[0]
         name = signal.Signals(number).name
@@ -344,6 +387,9 @@ def run(
 
 def _exit(listener: PlainListener, message: str, number: int) -> typer.Exit:
     """Print why a signal ended training; returns the exit that the shell expects."""
+    from seq2seq_cli.training.launching import is_first
+
     listener.close()
-    console.note(message)
+    if is_first():
+        console.note(message)
     return typer.Exit(128 + number)

@@ -213,6 +213,7 @@ TRAIN = Effects(
             "--set",
             "--restart",
             "--accept-data",
+            "--processes",
             "--device",
             "--threads",
             "--quiet",
@@ -279,6 +280,11 @@ TRAIN = Effects(
             ("model.sinusoids", "model.first_position"),
             _has_other("transformer", "positions", "sinusoidal"),
             'they are for model.positions = "sinusoidal"',
+        ),
+        Condition(
+            ("training.exchange_precision",),
+            lambda values: values["--processes"] == 1,
+            "one process trains alone, with nothing to exchange; add --processes",
         ),
         Condition(
             ("training.patience",),

@@ -72,6 +72,9 @@ class TrainingConfig(Section):
     In float32 it computes half as many, which take as much memory. 0 computes a batch at once.
     """
 
+    exchange_precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the gradients that several processes exchange; bfloat16 halves the bytes."""
+
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them in memory.
 

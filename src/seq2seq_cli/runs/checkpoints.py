@@ -75,6 +75,7 @@ class TrainingState:
     since_report: ReportSums = field(default_factory=ReportSums)
     train_loss: float | None = None  # in the last report
     schedule_end: ScheduleEnd | None = None  # None: at max_updates
+    processes: int = 1  # that trained together
 
     def to_json(self) -> str:
         """The content of state.json."""

@@ -12,6 +12,7 @@ from seq2seq_cli.runs.checkpoints import TrainingState, ValidatedWeights
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import load_weights, weights_of
 from seq2seq_cli.training.averaging import MovingAverage, average
+from seq2seq_cli.training.distributed import ProcessGroup
 from seq2seq_cli.training.progress import Reporter, Validation
 
 Weights = dict[str, Tensor]
@@ -38,6 +39,7 @@ class BestWeights:
     config: TrainingConfig
     run: RunFolder
     reporter: Reporter
+    processes: ProcessGroup
     figures: Callable[[], Validation]  # validates the weights that the model now has
 
     def current(self) -> Weights:
@@ -106,11 +108,13 @@ class BestWeights:
             entries.append(last.validated)
             self._save(state.update, last.weights)
         if state.best is not None:
-            best = self.run.saved_weights.load(state.best.update)
+            best = self._load(state.best.update)
             candidates.append(Candidate(f"update {state.best.update:,}", state.best, best))
         averaged = self._to_average(state, entries)
         if len(averaged) > 1:
-            mean = average(self.run.saved_weights.load(update) for update in averaged)
+            mean = self.processes.from_first(
+                lambda: average(self.run.saved_weights.load(update) for update in averaged)
+            )
             updates = ", ".join(f"{update:,}" for update in averaged)
             candidates.append(self._candidate(state, f"the average of updates {updates}", mean))
         chosen = max(candidates, key=lambda candidate: candidate.validated.rank)
@@ -134,12 +138,16 @@ class BestWeights:
         value = validation.value(self.config.stop_metric)
         return ValidatedWeights(state.update, value, validation.loss)
 
+    def _load(self, update: int) -> Weights:
+        """Read the saved weights of an update, which rank 0 saved."""
+        return self.processes.from_first(lambda: self.run.saved_weights.load(update))
+
     def _save(self, update: int, weights: Weights) -> None:
         """Save the weights of an update, to be averaged."""
-        if self.reporter.processes.may_write:
+        if self.processes.may_write:
             self.run.saved_weights.save(update, weights)
 
     def _save_model(self, weights: Weights) -> None:
         """Save the weights to translate with."""
-        if self.reporter.processes.may_write:
+        if self.processes.may_write:
             self.run.save_model(weights)

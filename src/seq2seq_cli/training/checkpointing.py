@@ -1,4 +1,4 @@
-"""Tensors of the training state: optimizer, moving average and random states, by name."""
+"""Tensors of the training state: optimizer and moving average, by name."""
 
 import torch
 from torch import Tensor, nn
@@ -6,26 +6,21 @@ from torch import Tensor, nn
 from seq2seq_cli.training.averaging import MovingAverage
 from seq2seq_cli.training.optimization import load_optimizer_tensors, optimizer_tensors
 
+AVERAGE = "average/"
+RANDOM = "random/"  # states of random numbers, which checkpoints of older versions hold
+
 
 def training_tensors(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    moving_average: MovingAverage | None,
-    device: torch.device,
+    model: nn.Module, optimizer: torch.optim.Optimizer, moving_average: MovingAverage | None
 ) -> dict[str, Tensor]:
     """All tensors beside the weights that training needs to continue, on the CPU.
 
-    Random states are named `random/DEVICE`, the moving average `average/WEIGHT`, and the
-    optimizer's tensors `KEY/WEIGHT`.
+    The moving average is named `average/WEIGHT`, the optimizer's tensors `KEY/WEIGHT`. There are no
+    random states: each micro-batch is drawn for by a seed of its own.
     """
     tensors = optimizer_tensors(model, optimizer)
     if moving_average is not None:
-        tensors |= {f"average/{name}": w for name, w in moving_average.tensors().items()}
-    tensors["random/cpu"] = torch.get_rng_state()
-    if device.type == "cuda":
-        tensors["random/cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        tensors["random/mps"] = torch.mps.get_rng_state()
+        tensors |= {f"{AVERAGE}{name}": w for name, w in moving_average.tensors().items()}
     return {name: tensor.cpu() for name, tensor in tensors.items()}
 
 
@@ -34,17 +29,14 @@ def restore_training_tensors(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     moving_average: MovingAverage | None,
-    device: torch.device,
 ) -> None:
-    """Restore what `training_tensors` returned. Random states of other devices are left out."""
-    random = {name: value for name, value in tensors.items() if name.startswith("random/")}
-    averaged = {name: value for name, value in tensors.items() if name.startswith("average/")}
-    rest = {name: value for name, value in tensors.items() if name not in random | averaged}
-    load_optimizer_tensors(model, optimizer, rest)
+    """Restore what `training_tensors` returned."""
+    averaged = {
+        name.removeprefix(AVERAGE): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(AVERAGE)
+    }
+    others = {n: tensor for n, tensor in tensors.items() if not n.startswith((AVERAGE, RANDOM))}
+    load_optimizer_tensors(model, optimizer, others)
     if moving_average is not None:
-        moving_average.load({name.removeprefix("average/"): w for name, w in averaged.items()})
-    torch.set_rng_state(random["random/cpu"])
-    if device.type == "cuda" and "random/cuda" in random:
-        torch.cuda.set_rng_state(random["random/cuda"], device)
-    elif device.type == "mps" and "random/mps" in random:
-        torch.mps.set_rng_state(random["random/mps"])
+        moving_average.load(averaged)

@@ -1,27 +1,168 @@
-"""The processes that train one model together. Today there is one, so a sum is the value itself.
+"""The processes that train one model together, by torch.distributed; usually there is only one.
 
-Several processes would also add up their gradients, and each would read its own share of the
-batches; neither is written yet.
+Launchers such as torchrun start them and say in the environment which each one is. Rank 0 writes,
+prints and answers signals; what it alone decides, `from_first` tells the others.
 """
 
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar, cast
 
-Number = TypeVar("Number", int, float)
+import torch
+from torch import distributed
+
+from seq2seq_cli.training.launching import check_environment, is_launched
+
+Value = TypeVar("Value")
+
+# A process that ends breaks its connections, which the others notice at once. Nothing else limits
+# how long they wait: rank 0 may tokenise for hours.
+LONGEST_WAIT = timedelta(days=7)
+
+
+class LostProcessError(Exception):
+    """Another process of the training has ended; its own message says why."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Which of the processes this one is, and sums over all of them."""
+    """Which of the processes this one is, and what they exchange.
+
+    All processes call the same methods in the same order. Each raises LostProcessError if another
+    process has ended.
+    """
 
     rank: int = 0
     world_size: int = 1
+    local_rank: int = 0  # among the processes of this machine
 
     @property
     def may_write(self) -> bool:
         """Whether this process writes to the run folder and reports progress: only rank 0 does."""
         return self.rank == 0
 
-    def sum(self, value: Number) -> Number:
-        """The sum of a number over all processes."""
-        return value
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """The sum of each number over all processes, in float64."""
+        if self.world_size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64)
+        with losses_noticed():
+            distributed.all_reduce(total)
+        return cast(list[float], total.tolist())
+
+    def from_first(self, make: Callable[[], Value]) -> Value:
+        """What `make` returns on rank 0, for all processes; it is called only there."""
+        if self.world_size == 1:
+            return make()
+        values: list[Any] = [make() if self.may_write else None]
+        with losses_noticed():
+            distributed.broadcast_object_list(values, src=0)
+        return cast(Value, values[0])
+
+    def gather(self, value: Value) -> list[Value]:
+        """The values of all processes, by rank."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        with losses_noticed():
+            distributed.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
+            with losses_noticed():
+                distributed.barrier()
+
+    @contextmanager
+    def one_by_one(self) -> Iterator[None]:
+        """Run a block first on rank 0, then on one process of each machine, then on the others.
+
+        So what the first of them writes on a disk, such as a cache, is there for the others.
+        """
+        turn = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
+        for _ in range(turn):
+            self.wait()
+        yield
+        for _ in range(turn, 3):
+            self.wait()
+
+
+ALONE = ProcessGroup()
+
+
+class SharedClock:
+    """The time that training takes, in seconds: that of rank 0 for all processes.
+
+    Limits of time are decided by it, so it stands still between two times that they agree.
+    """
+
+    def __init__(self, processes: ProcessGroup) -> None:
+        self._processes = processes
+        self._now = time.monotonic()
+
+    def __call__(self) -> float:
+        """The time now, or with several processes when they last agreed."""
+        return time.monotonic() if self._processes.world_size == 1 else self._now
+
+    def own(self) -> float:
+        """What this process adds to the sum that `set` takes."""
+        return time.monotonic() if self._processes.may_write else 0.0
+
+    def set(self, now: float) -> None:
+        """Let it be this time, the sum over all processes of `own`."""
+        self._now = now
+
+    def agree(self) -> None:
+        """Let it be the time that rank 0 has now; all processes call it."""
+        (now,) = self._processes.sums([self.own()])
+        self.set(now)
+
+
+@contextmanager
+def joined(device_type: str) -> Iterator[ProcessGroup]:
+    """Join the processes that a launcher started, in a block; without one this is alone.
+
+    On GPUs gradients are exchanged by NCCL, all else by gloo.
+    """
+    if not is_launched():
+        yield ProcessGroup()
+        return
+    check_environment()
+    backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+    with losses_noticed():
+        distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+    yield ProcessGroup(
+        distributed.get_rank(),
+        distributed.get_world_size(),
+        int(os.environ.get("LOCAL_RANK", "0")),
+    )
+    distributed.destroy_process_group()  # after an error connections end with the process
+
+
+@contextmanager
+def losses_noticed() -> Iterator[None]:
+    """Raise LostProcessError where torch says that a connection is broken."""
+    try:
+        yield
+    except RuntimeError as error:  # DistBackendError, DistNetworkError and others are its kinds
+        raise LostProcessError(str(error).partition("\n")[0]) from error
+
+
+def divide(sizes: Sequence[int], count: int) -> list[list[int]]:
+    """Divide pieces of work, of these sizes, among `count` processes about equally.
+
+    Returns the indices of each process' pieces, in ascending order: the largest piece that is left
+    goes to the process that has least so far. A pure function, so that all processes agree.
+    """
+    shares: list[list[int]] = [[] for _ in range(count)]
+    load = [0] * count
+    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
+        least = load.index(min(load))
+        shares[least].append(index)
+        load[least] += sizes[index]
+    return [sorted(share) for share in shares]

@@ -116,6 +116,19 @@ def prepare_data(
     )
 
 
+def check_no_pipes(config: RunConfig) -> None:
+    """Raise InputError if text comes through a pipe, which only one process can read."""
+    corpora = _corpora(config, "source", "target") + _corpora(
+        config, "valid_source", "valid_target"
+    )
+    for corpus in corpora:
+        require(
+            corpus.can_be_reread(),
+            f"{corpus.name} comes through a pipe, which several processes cannot read; write it "
+            "to a file",
+        )
+
+
 def _corpora(
     config: RunConfig, source: str, target: str, *, streamed: bool = False
 ) -> list[Corpus]:

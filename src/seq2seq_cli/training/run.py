@@ -1,5 +1,6 @@
 """From settings to a trained run folder."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import cast
 import numpy as np
 import torch
 
+from seq2seq_cli import __version__
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
 from seq2seq_cli.data.lexicon import likeliest_translations
 from seq2seq_cli.data.token_pairs import TokenPairs
@@ -26,9 +29,10 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import SearchOptions
 from seq2seq_cli.symbols import PIECES
-from seq2seq_cli.text import Warn, counted
+from seq2seq_cli.text import Warn, counted, ignore_warning
 from seq2seq_cli.training.data_faults import faults_of
 from seq2seq_cli.training.diagnosis import diagnose
+from seq2seq_cli.training.distributed import ALONE, ProcessGroup
 from seq2seq_cli.training.memory import (
     checkpoint_activations,
     fitting_batch_tokens,
@@ -36,7 +40,7 @@ from seq2seq_cli.training.memory import (
 )
 from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.plan import Planner
-from seq2seq_cli.training.preparation import PreparedData, prepare_data
+from seq2seq_cli.training.preparation import PreparedData, check_no_pipes, prepare_data
 from seq2seq_cli.training.progress import Listener, SilentListener
 from seq2seq_cli.training.resuming import (
     RunPlan,
@@ -61,10 +65,13 @@ class Machine:
 
     device: torch.device
     precision: torch.dtype
+    processes: int = 1
 
     def __str__(self) -> str:
         """What users read about it; on a CPU also which build of the kernels is in use."""
         text = describe(self.device, self.precision)
+        if self.processes > 1:
+            text = f"{self.processes} processes, each {text}"
         if self.device.type != "cpu":
             return text
         return f"{text}, kernels: {build_in_use() or 'none'}"
@@ -80,8 +87,12 @@ def train_run(
     restart: bool = False,
     cache: Path | None = None,
     accept_data: bool = False,
+    processes: ProcessGroup = ALONE,
 ) -> str:
     """Train in a run folder, from the beginning or from its last checkpoint; returns why it ended.
+
+    With several processes each calls this with the same arguments; only rank 0 writes in the folder
+    and uses `listener` and `warn`.
 
     Tokenised corpora are cached in the folder `cache`; without one, large corpora are cached in the
     user's own folder, and small ones not at all. A new run refuses data that is surely a mistake,
@@ -90,25 +101,97 @@ def train_run(
     end, and InterruptedTrainingError after a signal, everything saved.
     """
     library()  # a build of the kernels that is missing is an error before there is work to lose
-    with RunFolder(path).locked(warn):
-        plan = resolve(config, path, restart=restart)
-        data = prepare_data(plan.config, plan.tokenizers, cache=cache, listener=listener, warn=warn)
-        plan.check_data(data.fingerprint, data.files, warn)
-        if not plan.is_resumed:
-            faults_of(data, plan.config.data).tell(listener, warn, accept=accept_data)
-        machine = Machine(device, choose_precision(plan.config.training.precision, device))
-        plan = with_chosen_settings(plan, data=data, machine=machine, listener=listener)
+    run = RunFolder(path)
+    if not processes.may_write:
+        listener, warn = SILENT, ignore_warning
+    with run.locked(warn) if processes.may_write else nullcontext():
+        check_alike(processes, config)
+        plan = processes.from_first(lambda: resolve(config, path, restart=restart))
+        data = prepare_on_all(plan, processes, cache=cache, listener=listener, warn=warn)
+        precision = choose_precision(plan.config.training.precision, device)
+        machine = Machine(device, precision, processes.world_size)
+
+        def completed() -> RunPlan:
+            plan.check_data(data.fingerprint, data.files, warn)
+            if not plan.is_resumed:
+                faults_of(data, plan.config.data).tell(listener, warn, accept=accept_data)
+            return with_chosen_settings(plan, data=data, machine=machine, listener=listener)
+
+        plan = processes.from_first(completed)
         plan, model = build_model(plan, data=data, machine=machine, listener=listener)
-        plan = with_measured_batches(
-            plan, data=data, model=model, machine=machine, listener=listener
-        )
-        plan = with_chosen_bleu(plan, data=data, listener=listener)
-        if "training.warmup_updates" not in config.open_settings:
-            warn_of_long_warmup(plan.config.training, warn)
-        open_run(plan, data)
+
+        def measured() -> RunPlan:
+            sized = with_measured_batches(
+                plan, data=data, model=model, machine=machine, listener=listener
+            )
+            chosen = with_chosen_bleu(sized, data=data, listener=listener)
+            if "training.warmup_updates" not in config.open_settings:
+                warn_of_long_warmup(chosen.config.training, warn)
+            open_run(chosen, data)
+            return chosen
+
+        plan = processes.from_first(measured)
         listener.planned(plan.config.training)
-        trainer = make_trainer(plan, data=data, model=model, machine=machine, listener=listener)
+        trainer = make_trainer(
+            plan,
+            data=data,
+            model=model,
+            machine=machine,
+            listener=listener,
+            processes=processes,
+        )
         return trainer.train()
+
+
+def check_alike(processes: ProcessGroup, config: RunConfig) -> None:
+    """Raise InputError unless all processes have the same versions and settings."""
+    facts = {
+        "version of seq2seq-cli": __version__,
+        "version of torch": torch.__version__,
+        "settings": repr(config),
+    }
+    for rank, others in enumerate(processes.gather(facts)):
+        different = [name for name, value in others.items() if value != facts[name]]
+        require(
+            not different,
+            f"processes {processes.rank} and {rank} differ in their {' and '.join(different)}; "
+            "start all of them with the same installation and the same command",
+        )
+
+
+def prepare_on_all(
+    plan: RunPlan,
+    processes: ProcessGroup,
+    *,
+    cache: Path | None,
+    listener: Listener,
+    warn: Warn,
+) -> PreparedData:
+    """Read and tokenise all text in every process, rank 0 first.
+
+    So tokenizers are learned once, and a cache of tokenised text is written by one process and read
+    by the others. Raises InputError if a process has other text than rank 0.
+    """
+    first: list[tuple[Tokenizers, str]] = []
+
+    def prepare(tokenizers: Tokenizers | None) -> PreparedData:
+        if processes.world_size > 1:
+            check_no_pipes(plan.config)
+        return prepare_data(plan.config, tokenizers, cache=cache, listener=listener, warn=warn)
+
+    if processes.may_write:
+        data = prepare(plan.tokenizers)
+        first.append((data.tokenizers, data.fingerprint))
+    tokenizers, fingerprint = processes.from_first(lambda: first[0])
+    with processes.one_by_one():
+        if not processes.may_write:
+            data = prepare(tokenizers)
+    require(
+        data.fingerprint == fingerprint,
+        f"the text that process {processes.rank} reads is not that of process 0; let all have the "
+        "same files, which are no pipes",
+    )
+    return data
 
 
 def with_chosen_settings(
@@ -253,6 +336,7 @@ def make_trainer(
     model: TranslationModel,
     machine: Machine,
     listener: Listener,
+    processes: ProcessGroup = ALONE,
 ) -> Trainer:
     """Bring everything together that training needs."""
     config, tokenizers = plan.config, data.tokenizers
@@ -269,7 +353,7 @@ def make_trainer(
             pairs=data.pairs,
             config=config.training,
             run=plan.run,
-            validate=make_validator(config, data=data),
+            validate=make_validator(config, data=data, processes=processes),
             diagnose=partial(diagnose, statistics),
             listener=listener,
             device=machine.device,
@@ -283,11 +367,14 @@ def make_trainer(
                 if config.data.language_tags != "source"
                 else ()
             ),
+            processes=processes,
         )
     )
 
 
-def make_validator(config: RunConfig, *, data: PreparedData) -> Validator:
+def make_validator(
+    config: RunConfig, *, data: PreparedData, processes: ProcessGroup = ALONE
+) -> Validator:
     """What validates the model between updates."""
     training = config.training
     has_both = config.data.language_tags != "source"
@@ -309,4 +396,5 @@ def make_validator(config: RunConfig, *, data: PreparedData) -> Validator:
         batch_tokens=cast(int, training.batch_tokens),
         samples=training.valid_samples,
         scoring=ScoreOptions(tokenize=training.bleu_tokenize),
+        processes=processes,
     )

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -38,6 +38,16 @@ class StopSignals:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def flags(self) -> list[float]:
+        """For SIGINT and SIGTERM, 1 if it was received here; to be summed over processes."""
+        return [float(self.received == number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def agree(self, sums: Sequence[float]) -> None:
+        """Take a signal that any of the processes has received for one's own."""
+        for number, count in zip((signal.SIGINT, signal.SIGTERM), sums, strict=True):
+            if count > 0 and self.received is None:
+                self.received = number
 
     def raise_if_received(self) -> None:
         """Raise InterruptedTrainingError if a signal has come."""

@@ -6,6 +6,7 @@ gradients -> optimizer.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -27,13 +28,10 @@ from seq2seq_cli.training.averaging import MovingAverage
 from seq2seq_cli.training.best_weights import BestWeights
 from seq2seq_cli.training.checkpointing import restore_training_tensors, training_tensors
 from seq2seq_cli.training.diagnosis import Diagnosis, TrainingHistory
-from seq2seq_cli.training.distributed import ProcessGroup
-from seq2seq_cli.training.memory import (
-    computed_batches,
-    is_out_of_memory,
-    release_memory,
-    split_in_two,
-)
+from seq2seq_cli.training.distributed import LostProcessError, ProcessGroup, SharedClock
+from seq2seq_cli.training.gradient_exchange import GradientExchange
+from seq2seq_cli.training.memory import computed_batches, is_out_of_memory, release_memory
+from seq2seq_cli.training.micro_batch import MicroBatch, share_of_batches
 from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.optimization import learning_rate, make_optimizer, set_learning_rate
 from seq2seq_cli.training.progress import (
@@ -44,6 +42,8 @@ from seq2seq_cli.training.progress import (
     Validation,
 )
 from seq2seq_cli.training.signals import InterruptedTrainingError, StopSignals
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Diagnose = Callable[[TrainingHistory], Iterable[Diagnosis]]
 
@@ -85,13 +85,18 @@ class Trainer:
             config, experiment.precision, experiment.language_tags, experiment.target_tags
         )
         self.moving_average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
-        self.reporter = Reporter(self.run, experiment.listener, self.processes)
+        self.exchange = GradientExchange(
+            self.processes, list(model.parameters()), DTYPES[config.exchange_precision]
+        )
+        self.clock = SharedClock(self.processes)
+        self.reporter = Reporter(self.run, experiment.listener, self.processes, self.clock)
         self.best_weights = BestWeights(
             model=model,
             moving_average=self.moving_average,
             config=config,
             run=self.run,
             reporter=self.reporter,
+            processes=self.processes,
             figures=self._figures,
         )
         self.prefetcher = Prefetcher(
@@ -113,6 +118,12 @@ class Trainer:
                 return self._loop()
         except OSError as error:
             raise disk_error(error, self.saved) from error
+        except LostProcessError:
+            last = self.saved.update if self.saved else 0
+            raise LostProcessError(
+                f"a process of this training has ended; the checkpoint of update {last:,} is "
+                "complete, and the same command continues"
+            ) from None
 
     def _loop(self) -> str:
         """Validate, save and update, each when it is due, until there is a reason to end."""
@@ -160,15 +171,18 @@ class Trainer:
         return self.config.stop_score > 0 and value >= sign * self.config.stop_score
 
     def update(self) -> None:
-        """Take one step of the optimizer over `accumulate` batches; none if an epoch is empty."""
-        state, processes = self.state, self.processes
+        """Take one step of the optimizer over `accumulate` batches; none if an epoch is empty.
+
+        Several processes compute a share of the batches each, and all of them the same step.
+        """
+        state = self.state
         batches = self._next_batches()
         if not batches:
             return
-        tokens = processes.sum(sum(batch.target_tokens() for batch in batches))
+        tokens = sum(batch.target_tokens() for batch in batches)
         rate = learning_rate(self.config, state.update + 1, self._schedule_end())
         set_learning_rate(self.optimizer, rate)
-        loss = processes.sum(self._gradients(batches, tokens))
+        loss = self._agree(self._gradients(batches, tokens))
         limit = self.config.clip_norm or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         self._check_finite(loss, norm)
@@ -180,6 +194,14 @@ class Trainer:
         state.target_tokens += tokens
         figures = UpdateFigures(loss, tokens, rate, norm)
         self.reporter.updated(state, figures, epoch=self._epoch(), end_reason=self.end_reason)
+
+    def _agree(self, loss: float) -> float:
+        """Sum the loss over all processes, which agree on the time and on signals at once."""
+        own = [loss, self.clock.own(), *self.signals.flags()]
+        loss, now, *flags = self.processes.sums(own)
+        self.clock.set(now)
+        self.signals.agree(flags)
+        return loss
 
     def _next_batches(self) -> list[Batch]:
         """The batches of one update, which never spans two epochs.
@@ -205,39 +227,58 @@ class Trainer:
         return self.state.epoch + self.state.batch / max(1, len(self.prefetcher))
 
     def _gradients(self, batches: Sequence[Batch], tokens: int) -> float:
-        """Add up the gradients of batches; returns their summed plain loss.
+        """Add up the gradients of batches; returns this process' share of the summed plain loss.
 
         If a batch runs out of memory it is split in two and the update restarts, since the failed
         pass may have added some of its gradients.
         """
         device, precision = self.experiment.device, self.experiment.precision
-        pending = computed_batches(batches, self.config, device, precision)
+        computed = computed_batches(batches, self.config, device, precision)
+        pending = share_of_batches(computed, self.processes.rank, self.processes.world_size)
         losses = list[Tensor]()
         while len(losses) < len(pending):
             batch = pending[len(losses)]
-            loss = self._accumulate_if_it_fits(batch, tokens)
+            loss = self._accumulate_if_it_fits(batch, tokens, len(losses) == len(pending) - 1)
             if loss is not None:
                 losses.append(loss)
                 continue
             release_memory(device)
-            self._report_split(batch)
-            pending[len(losses) : len(losses) + 1] = split_in_two(batch)
+            self._report_split(batch.batch)
+            pending[len(losses) : len(losses) + 1] = batch.halves()
             losses.clear()
             self.optimizer.zero_grad()
-        return float(sum(torch.stack(losses).tolist()))  # the one wait for the device
+        self.exchange.finish()
+        return float(sum(torch.stack(losses).tolist())) if losses else 0.0  # waits for the device
 
-    def _accumulate_if_it_fits(self, batch: Batch, tokens: int) -> Tensor | None:
-        """As `_accumulate`, or None if the batch runs out of memory."""
+    def _accumulate_if_it_fits(
+        self, batch: MicroBatch, tokens: int, is_last: bool
+    ) -> Tensor | None:
+        """As `_accumulate`, or None if the batch runs out of memory.
+
+        Gradients of the last batch may be on their way to other processes then, which cannot be
+        taken back: Seq2seqError is raised.
+        """
         try:
-            return self._accumulate(batch, tokens)
+            with self.exchange.during_last_pass() if is_last else nullcontext():
+                return self._accumulate(batch, tokens)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            if is_last and self.exchange.has_begun:
+                raise Seq2seqError(
+                    "a batch does not fit into memory; set a lower training.batch_tokens, or "
+                    "training.activation_checkpointing = true"
+                ) from None
             return None
 
-    def _accumulate(self, batch: Batch, tokens: int) -> Tensor:
-        """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss."""
-        loss, plain = self.objective(self.model, batch.to(self.experiment.device))
+    def _accumulate(self, batch: MicroBatch, tokens: int) -> Tensor:
+        """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss.
+
+        What is drawn at random, as for dropout, depends on the batch alone: not on the process that
+        computes it, nor on what was computed before.
+        """
+        torch.manual_seed(batch.random_seed(self.config.seed, self.state.update))
+        loss, plain = self.objective(self.model, batch.batch.to(self.experiment.device))
         (loss / tokens).backward()  # type: ignore[no-untyped-call]
         return plain
 
@@ -260,6 +301,8 @@ class Trainer:
     def _check_finite(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
             return
+        if not self.processes.may_write:
+            self.processes.wait()  # for rank 0, which has the same loss and ends
         last = self.saved.update if self.saved else 0
         raise Seq2seqError(
             f"the loss of update {self.state.update + 1:,} is not finite (loss {loss}, gradient "
@@ -320,6 +363,7 @@ class Trainer:
         finally:
             self.model.train()
             return_memory()  # decoding takes memory in other shapes than training
+            self.clock.agree()
             self.reporter.add_time(self.state)
 
     def _history(self, validation: Validation) -> TrainingHistory:
@@ -339,8 +383,8 @@ class Trainer:
         self.reporter.show(self.state, self._epoch())
         self._save()
         self._warn_of_warmup()
+        self.best_weights.choose(self.state)
         if self.processes.may_write:
-            self.best_weights.choose(self.state)
             self.run.save_finished(self.state.update, reason)
         return reason
 
@@ -361,17 +405,16 @@ class Trainer:
         if self.saved is not None and self.saved.update == self.state.update:
             return
         if self.processes.may_write:
-            tensors = training_tensors(
-                self.model, self.optimizer, self.moving_average, self.experiment.device
-            )
+            tensors = training_tensors(self.model, self.optimizer, self.moving_average)
             self.run.checkpoints.save(Checkpoint(weights_of(self.model), tensors, self.state))
         self.saved = TrainingState.from_json(self.state.to_json())
 
     def _resume(self) -> None:
         """Go to where the last checkpoint stands; without one, training begins."""
-        checkpoint = self.run.checkpoints.load()
+        checkpoint = self.processes.from_first(self.run.checkpoints.load)
         if checkpoint is None:
-            self.run.metrics.clear()
+            if self.processes.may_write:
+                self.run.metrics.clear()
         else:
             self.state = checkpoint.state
             self.saved = TrainingState.from_json(self.state.to_json())
@@ -381,13 +424,21 @@ class Trainer:
                 self.model,
                 self.optimizer,
                 self.moving_average,
-                self.experiment.device,
             )
-            self.run.metrics.truncate(self.state.update, self.state.last_validation)
-            self.losses = self.run.metrics.validation_losses()
+            if self.processes.may_write:
+                self.run.metrics.truncate(self.state.update, self.state.last_validation)
+            self.losses = self.processes.from_first(self.run.metrics.validation_losses)
             self.reporter.said(f"continuing from update {self.state.update:,}")
+            if self.state.processes != self.processes.world_size:
+                before, now = self.state.processes, self.processes.world_size
+                self.reporter.said(
+                    f"processes: {now}, and {before} before; the training is the same but for "
+                    "rounding"
+                )
             end = self.state.schedule_end
             if end is None or end.minutes != self.config.max_minutes:  # another limit than before
                 self._fit_schedule()
+        self.state.processes = self.processes.world_size
         self.model.train()
+        self.clock.agree()
         self.reporter.start_clock()

@@ -22,6 +22,7 @@ from seq2seq_cli.training.diagnosis import (
     DataStatistics,
     SideStatistics,
 )
+from seq2seq_cli.training.distributed import ALONE, ProcessGroup
 from seq2seq_cli.training.progress import Validation
 from seq2seq_cli.translation import Translator
 from seq2seq_cli.translation.faults import translation_statistics
@@ -37,15 +38,20 @@ class Validator:
     batch_tokens: int
     samples: int  # number of translations to show
     scoring: ScoreOptions
+    processes: ProcessGroup = ALONE
 
     def __call__(self, model: TranslationModel) -> Validation:
+        """Translate and score; several processes translate a share each, and all get the result."""
         translator = self.make_translator(predictor_for(model))
-        found = translator.translate(self.text.source)
-        hypotheses = [translation.text for translation in found]
+        rank, count = self.processes.rank, self.processes.world_size
+        own = translator.translate(self.text.source[rank::count])
+        hypotheses = [""] * len(self.text.source)
+        for index, texts in enumerate(self.processes.gather([each.text for each in own])):
+            hypotheses[index::count] = texts
         bleu, chrf = score(hypotheses, [self.text.target], ("bleu", "chrf"), self.scoring)
         shown = np.linspace(0, len(hypotheses) - 1, min(self.samples, len(hypotheses))).astype(int)
         return Validation(
-            loss=mean_loss(model, self.pairs, self.batch_tokens),
+            loss=mean_loss(model, self.pairs, self.batch_tokens, self.processes),
             bleu=bleu.value,
             chrf=chrf.value,
             signatures=_signatures((bleu, chrf)),
@@ -100,17 +106,27 @@ def _word_loss(counts: Indices, valid_counts: Indices) -> float:
 
 
 @torch.inference_mode()
-def mean_loss(model: TranslationModel, pairs: TokenPairs, batch_tokens: int) -> float:
-    """Negative log-likelihood of all target tokens, EOS included, in nats per token."""
+def mean_loss(
+    model: TranslationModel,
+    pairs: TokenPairs,
+    batch_tokens: int,
+    processes: ProcessGroup = ALONE,
+) -> float:
+    """Negative log-likelihood of all target tokens, EOS included, in nats per token.
+
+    Several processes compute a share of the batches each.
+    """
     device = next(model.parameters()).device
     lengths: Indices = np.maximum(pairs.source.lengths, pairs.target.lengths) + 1
     order = np.argsort(lengths, kind="stable")
     total = 0.0
     tokens = 0
-    for rows in split_by_tokens(lengths[order], batch_tokens):
+    batches = list(split_by_tokens(lengths[order], batch_tokens))
+    for rows in batches[processes.rank :: processes.world_size]:
         batch = pairs.batch(order[rows]).to(device)
         tokens += batch.target_tokens()
         hidden = model(batch.source, batch.target[:, :-1])
         output, predicted = model.output, batch.target[:, 1:]
         total += float(cross_entropy(hidden, output.weight, predicted, bias=output.bias)[1])
-    return total / tokens if tokens else math.nan
+    total, all_tokens = processes.sums([total, tokens])
+    return total / all_tokens if all_tokens else math.nan

@@ -1,0 +1,56 @@
+"""What one process computes of an update: micro-batches, each with random numbers of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seq2seq_cli.data.batch import Batch
+from seq2seq_cli.training.distributed import divide
+from seq2seq_cli.training.memory import split_in_two
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """A batch that is computed at once, and where it comes from.
+
+    `path` is its index in the update, followed by 0 or 1 for each time that it was split in two.
+    """
+
+    batch: Batch
+    path: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Padded tokens of both sides, which take the time."""
+        return self.batch.source.numel() + self.batch.target.numel()
+
+    def halves(self) -> list["MicroBatch"]:
+        """Split it in two."""
+        halves = split_in_two(self.batch)
+        return [MicroBatch(half, (*self.path, index)) for index, half in enumerate(halves)]
+
+    def random_seed(self, seed: int, update: int) -> int:
+        """What seeds the random numbers of its pass in an update of a training with this seed."""
+        sequence = np.random.SeedSequence([seed, update, *self.path])
+        return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def share_of_batches(batches: Sequence[Batch], rank: int, world_size: int) -> list[MicroBatch]:
+    """The micro-batches of an update that a process computes, the largest first.
+
+    They are divided by their size. If there are fewer than processes the largest are split, so that
+    no process is idle; only an update with fewer pairs than processes leaves one without any.
+    """
+    pieces = [MicroBatch(batch, (index,)) for index, batch in enumerate(batches)]
+    if world_size == 1:
+        return pieces
+    while len(pieces) < world_size:
+        largest = max(pieces, key=lambda piece: (len(piece.batch.source) > 1, piece.size))
+        if len(largest.batch.source) == 1:
+            break
+        index = pieces.index(largest)
+        pieces[index : index + 1] = largest.halves()
+    share = divide([piece.size for piece in pieces], world_size)[rank]
+    # The last one is computed while gradients are exchanged, when memory must not run out.
+    return sorted((pieces[index] for index in share), key=lambda piece: -piece.size)

@@ -1,0 +1,201 @@
+"""Several processes train as one does, and end together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seq2seq_cli.runs.arrays import load_arrays
+from tests.integration.conftest import FILES, Command, Done, Process
+from tests.integration.test_resume import reports, result
+
+# Micro-batches enough for three processes, with all that draws random numbers or has a state.
+SHARED = {"precision": "float32", "batch_tokens": 400, "micro_batch_tokens": 100, "accumulate": 2}
+SHARED |= {"max_updates": 50, "validate_every": 25, "ema_decay": 0.9, "word_dropout": 0.1}
+SHARED |= {"average": "best", "average_count": 2, "learning_rate": 0.003}
+
+KINDS = {"training", "validation"}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def start(
+    command: Command, count: int, *more: object, own: Sequence[Sequence[object]] = (), **how: Any
+) -> list[Process]:
+    """Start a training in several processes as a launcher does, with options of their own."""
+    master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return [
+        command.start(
+            *more,
+            *(own[rank] if own else ()),
+            environment=master
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)},
+            **how,
+        )
+        for rank in range(count)
+    ]
+
+
+def finish(processes: list[Process]) -> list[Done]:
+    return [process.finish() for process in processes]
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    """The weights without the biases of keys.
+
+    These change all scores of a query alike, so they have no effect, and as gradients only rounding
+    errors, which Adam scales up to whole steps.
+    """
+    arrays, _ = load_arrays(run / "model.safetensors")
+    found = {name: np.array(array) for name, array in arrays.items()}
+    for name, array in found.items():
+        if name.endswith("key_value.bias"):
+            parts = np.split(array, 3 if "query" in name else 2)
+            del parts[-2]
+            found[name] = np.concatenate(parts)
+    return found
+
+
+def assert_same_training(run: Path, other: Path, kinds: set[str] = KINDS) -> None:
+    """Losses in these records within 1e-5 and weights within 1e-4 of each other."""
+    losses, other_losses = (
+        {(each["kind"], each["update"]): each["loss"] for each in reports(each)}
+        for each in (run, other)
+    )
+    compared = [key for key in losses if key[0] in kinds]
+    assert kinds <= {kind for kind, _ in compared}
+    for key in compared:
+        assert losses[key] == pytest.approx(other_losses[key], abs=1e-5)
+    own, others = weights(run), weights(other)
+    differences = {name: float(np.abs(own[name] - others[name]).max()) for name in own}
+    assert {name: each for name, each in differences.items() if each >= 1e-4} == {}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("transformer-regularised", {"r_drop": 2.0}),
+        ("attention-rnn", {"label_smoothing": 0.1}),
+        ("conv", {}),
+        ("rnn", {}),
+    ],
+)
+def test_two_and_three_processes_train_as_one_does(architecture, settings, train) -> None:
+    command = train(architecture, **SHARED | settings)
+    mixture = ["--source", "valid.en", "--target", "valid.de", "--weights", "3,1", "--accept-data"]
+    options = [*mixture, "--set", "data.subword_sampling=0.2"]
+    for count in (1, 2, 3):
+        for done in finish(start(command, count, *options)):
+            assert done.code == 0, done.stderr
+        command.run.rename(command.folder / f"run-{count}")
+    for count in (2, 3):
+        assert_same_training(command.folder / "run-1", command.folder / f"run-{count}")
+
+
+def test_only_the_first_process_prints(train) -> None:
+    first, second = finish(start(train(max_updates=3), 2))
+    assert "2 processes" in first.stderr
+    assert (second.code, second.stderr, second.stdout) == (0, "", b"")
+
+
+def test_stopped_and_continued_it_ends_with_the_same_bytes(train) -> None:
+    command = train(**SHARED | {"checkpoint_every": 1000})
+    finish(start(command, 2))
+    unbroken = result(command.run), reports(command.run)
+    command.run.rename(command.folder / "unbroken")
+    processes = start(command, 2)
+    processes[0].wait_for_stderr(b"update 1 ")
+    processes[1].send_signal(signal.SIGTERM)  # to one is to all
+    first, second = finish(processes)
+    assert (first.code, second.code) == (128 + signal.SIGTERM,) * 2
+    assert "all saved" in first.stderr
+    assert second.stderr == ""
+    assert [done.code for done in finish(start(command, 2))] == [0, 0]
+    assert (result(command.run), reports(command.run)) == unbroken
+
+
+def test_another_number_of_processes_continues_the_same_training(train) -> None:
+    command = train(**SHARED)
+    finish(start(command, 2))
+    command.run.rename(command.folder / "unbroken")
+    assert finish(start(command, 2, "--max-updates", 25))[0].code == 0
+    (done,) = finish(start(command, 1))
+    assert "processes: 1, and 2 before" in done.stderr
+    assert_same_training(command.folder / "unbroken", command.run, {"validation"})
+
+
+def test_a_lost_process_ends_the_others_within_seconds(train) -> None:
+    processes = start(train(max_updates=100_000), 2)
+    processes[0].wait_for_stderr(b"update 1 ")
+    begun = time.monotonic()
+    processes[1].send_signal(signal.SIGKILL)
+    done = processes[0].finish()
+    assert time.monotonic() - begun < 20
+    assert done.code == 1
+    assert done.stderr.count("seq2seq: error:") == 1
+    assert "the checkpoint of update" in done.stderr
+
+
+def test_processes_that_differ_end_with_one_error_before_training_begins(train) -> None:
+    first, second = start(train(), 2, own=[[], ["--seed", "2"]])
+    done = first.finish()
+    second.send_signal(signal.SIGTERM)  # as a launcher does
+    assert done.code == 2
+    assert "processes 0 and 1 differ in their settings" in done.stderr
+    assert second.finish().stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "but not RANK"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "2"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"},
+            "RANK=2 and WORLD_SIZE=2",
+        ),
+    ],
+)
+def test_an_environment_of_no_launcher_is_an_error(environment, message, train) -> None:
+    done = train()(environment=environment)
+    assert done.code == 2
+    assert message in done.stderr
+
+
+def launched(command: Command, *launcher: str, more: tuple[str, ...] = ()) -> subprocess.Popen:
+    """Start the training under a launcher, in Python of its own."""
+    data = [each for pair in FILES.items() for each in pair]
+    fixed = ["--config", "tiny.toml", "--output", "run"]
+    return subprocess.Popen(
+        [sys.executable, *launcher, "train", *data, *fixed, *more],
+        cwd=command.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_processes_are_launched_and_stopped_by_one_command(train: Callable[..., Command]) -> None:
+    command = train(max_updates=100_000)
+    process = launched(command, "-m", "seq2seq_cli", more=("--processes", "2"))
+    seen = ""
+    while "update 1 " not in seen:
+        seen += (line := process.stderr.readline())
+        assert line, seen
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGINT
+    assert rest.count("all saved; the same command continues") == 1
+    assert "Traceback" not in rest
