@@ -9,6 +9,7 @@ the docstring of each package lists its files in the same order.
 - `text`: lines in and out
 - `padding`: sentences of different lengths in one tensor
 - `devices`: CPU, CUDA, MPS; precision; threads
+- `launching`: several processes of one command
 - `config`: settings and presets, from and to TOML
 - `tokenization`: text to token ids and back
 - `data`: parallel text to batches of token ids

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from seq2seq_cli.runs.arrays import load_arrays
+from seq2seq_cli.translation.blocks import BLOCK_LINES
 from tests.integration.conftest import FILES, Command, Done, Process
 from tests.integration.test_resume import reports, result
 
@@ -31,20 +32,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def places(count: int) -> list[dict[str, str]]:
+    """What a launcher sets in the environments of so many processes."""
+    master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return [
+        master | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+        for rank in range(count)
+    ]
+
+
 def start(
     command: Command, count: int, *more: object, own: Sequence[Sequence[object]] = (), **how: Any
 ) -> list[Process]:
     """Start a training in several processes as a launcher does, with options of their own."""
-    master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [
-        command.start(
-            *more,
-            *(own[rank] if own else ()),
-            environment=master
-            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)},
-            **how,
-        )
-        for rank in range(count)
+        command.start(*more, *(own[rank] if own else ()), environment=place, **how)
+        for rank, place in enumerate(places(count))
     ]
 
 
@@ -199,3 +202,64 @@ def test_processes_are_launched_and_stopped_by_one_command(train: Callable[..., 
     assert process.returncode == 128 + signal.SIGINT
     assert rest.count("all saved; the same command continues") == 1
     assert "Traceback" not in rest
+
+
+def block_lines(folder: Path) -> list[str]:
+    """More lines than three blocks have, that differ."""
+    source = (folder / "train.en").read_text().splitlines()
+    count = 3 * BLOCK_LINES + 700
+    return [f"{source[k % 300]} {source[k // 300 % 300]}" for k in range(count)]
+
+
+def test_processes_translate_to_the_bytes_of_one_though_they_are_killed(
+    seq2seq, trained: Path, corpus: Path
+) -> None:
+    (corpus / "many.en").write_text("".join(f"{line}\n" for line in block_lines(corpus)))
+    command = ["translate", trained, "--beam", 1, "--precision", "int8", "--input", "many.en"]
+    assert seq2seq(*command, "--output", "one.de", folder=corpus).code == 0
+    output = corpus / "three.de"
+    command += ["--output", output]
+    blocks = output.with_name("three.de.blocks")
+    for killed in (1, 2):
+        processes = [
+            seq2seq.start(*command, folder=corpus, environment=place) for place in places(3)
+        ]
+        while len(list(blocks.glob("*.block"))) < killed:
+            time.sleep(0.01)
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+        finish(processes)
+        assert not output.exists()
+    done = finish([seq2seq.start(*command, folder=corpus, environment=p) for p in places(3)])
+    assert [each.code for each in done] == [0, 0, 0]
+    assert "continuing with" in done[0].stderr
+    assert output.read_bytes() == (corpus / "one.de").read_bytes()
+    assert not blocks.exists()
+
+
+def test_blocks_of_another_translation_are_not_taken_for_ones_own(
+    seq2seq, trained: Path, corpus: Path
+) -> None:
+    (corpus / "some.en").write_text("one two\n")
+    blocks = corpus / "some.de.blocks"
+    blocks.mkdir()
+    (blocks / "plan.json").write_text("{}")
+    (blocks / "00000000.block").write_text("wrong\n")
+    command = ["translate", trained, "--input", "some.en", "--output", "some.de"]
+    done = finish([seq2seq.start(*command, folder=corpus, environment=p) for p in places(2)])
+    assert "blocks of another translation" in done[0].stderr
+    assert (corpus / "some.de").read_text() == "eins zwei\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--input", "valid.en"], "give --input and --output"),
+        (["--output", "out.de"], "give --input and --output"),
+        (["--input", "valid.en", "--output", "a", "--alignment", "b"], "written by one process"),
+    ],
+)
+def test_what_processes_cannot_divide_is_an_error(options, message, seq2seq, trained, corpus):
+    done = seq2seq("translate", trained, "--processes", 2, *options, folder=corpus)
+    assert done.code == 2
+    assert message in done.stderr

@@ -278,7 +278,7 @@ def train(
     }
     if output is None:
         raise typer.BadParameter("name the run folder to write", param_hint="--output")
-    from seq2seq_cli.training.launching import announces, is_launched, launch, own_arguments
+    from seq2seq_cli.launching import announces, is_launched, launch, own_arguments, threads_of_each
     from seq2seq_cli.training.settings import merge_settings
 
     warn = console.warn if announces() else ignore_warning
@@ -298,7 +298,8 @@ def train(
     for sentence in TRAIN.sentences(given_here, values):
         warn(sentence)
     if processes > 1 and not is_launched():
-        raise typer.Exit(launch(own_arguments(), processes, threads))
+        each = threads_of_each(processes, threads)
+        raise typer.Exit(launch(own_arguments(), processes, each))
     run(
         settings,
         output,
@@ -335,13 +336,13 @@ def run(
 ) -> None:
     """Train, and tell the user how it ended."""
     from seq2seq_cli.devices import choose_device, prepare
-    from seq2seq_cli.training.distributed import LostProcessError, joined
-    from seq2seq_cli.training.launching import (
+    from seq2seq_cli.launching import (
         device_of_process,
         is_first,
         is_relaunched,
         wait_before_error,
     )
+    from seq2seq_cli.training.distributed import LostProcessError, joined
     from seq2seq_cli.training.resuming import AlreadyFinishedError
     from seq2seq_cli.training.run import train_run
     from seq2seq_cli.training.signals import InterruptedTrainingError
@@ -387,7 +388,7 @@ def run(
 
 def _exit(listener: PlainListener, message: str, number: int) -> typer.Exit:
     """Print why a signal ended training; returns the exit that the shell expects."""
-    from seq2seq_cli.training.launching import is_first
+    from seq2seq_cli.launching import is_first
 
     listener.close()
     if is_first():

@@ -1,7 +1,7 @@
 """`seq2seq translate`: as many lines out as in, in the same order, as soon as they arrive."""
 
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +29,15 @@ from seq2seq_cli.config.search import (
     SearchOptions,
 )
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.launching import (
+    device_of_process,
+    is_first,
+    is_launched,
+    launch_alone,
+    own_arguments,
+    rank_and_count,
+    threads_of_each,
+)
 from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, Reading, ignore_warning
 from seq2seq_cli.translation.prefixes import Prefixes
@@ -288,6 +297,16 @@ def translate(
             rich_help_panel=MACHINE,
         ),
     ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Processes that translate --input to --output in blocks; the same command goes on "
+            "where one was killed. On several machines, see docs/machines.md.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = 1,
     encoding: EncodingOption = "",
     delimiter: DelimiterOption = "",
     as_text: AsTextOption = False,
@@ -314,6 +333,11 @@ def translate(
     check_paths([source] if begins is None else [source, begins], outputs)
     for run in runs:
         check_run_folder(run)
+    if processes > 1 or is_launched():
+        check_can_be_divided(source, output, alignment)
+    if processes > 1 and not is_launched():
+        code = launch_alone(own_arguments(), processes, threads_of_each(processes, threads))
+        raise typer.Exit(code)
     prefixes = None if begins is None else _read_prefixes(begins, source)
     from seq2seq_cli.devices import is_cpu
     from seq2seq_cli.translation import Translator, share_threads
@@ -332,17 +356,29 @@ def translate(
         unknown=unknown,
         precision=precision,
         shortlist=shortlist,
-        device=device,
+        device=device_of_process(device),
         batch_tokens=batch_tokens,
         workers=share_threads(on_cpu=is_cpu(device), workers=workers, threads=threads),
     )
     translator = Translator.load(runs, settings)
-    note_slow(translator.slow_reason)
-    from seq2seq_cli.config.effects import TRANSLATE
+    if is_first():
+        note_slow(translator.slow_reason)
+        from seq2seq_cli.config.effects import TRANSLATE
 
-    warn_of_idle_options(context, TRANSLATE)
+        warn_of_idle_options(context, TRANSLATE)
     if prefixes is not None:
         prefixes.check(translator.tokenizers.target, translator.max_length)
+    if is_launched():
+        _translate_in_blocks(
+            translator,
+            prefixes,
+            begins,
+            format_=format_,
+            source=source,
+            output=output,
+            runs=runs,
+        )
+        return
     _translate_files(
         translator,
         prefixes,
@@ -360,6 +396,63 @@ def _read_prefixes(begins: "Source", source: "Source") -> Prefixes:
         lines = sum(1 for _ in source.lines(ignore_warning))
         prefixes.check_count(lines, source.name)
     return prefixes
+
+
+def check_can_be_divided(source: "Source", output: Path, alignment: Path | None) -> None:
+    """Raise InputError unless several processes can read the input and one can join the output."""
+    if source.path == STDIN or not source.container.can_be_reread() or output == STDIN:
+        raise InputError("several processes need files: give --input and --output, no pipes")
+    if alignment is not None:
+        raise InputError("--alignment is written by one process; leave out --processes")
+
+
+def _translate_in_blocks(
+    translator: "Translator",
+    prefixes: Prefixes | None,
+    begins: "Source | None",
+    *,
+    format_: Format,
+    source: "Source",
+    output: Path,
+    runs: list[Path],
+) -> None:
+    """Translate this process' share of the blocks of a file."""
+    from seq2seq_cli.runs.run_folder import RunFolder
+    from seq2seq_cli.translation.blocks import BlockFolder, convert_in_blocks
+
+    rank, count = rank_and_count()
+    warn = console.warn if rank == 0 else ignore_warning
+    summary = Summary(translator.copies)
+
+    def convert(lines: list[str], first: int) -> list[str]:
+        begun = None if prefixes is None else prefixes.window(first, len(lines), source.name)
+        found = translator.translate(lines, begun, warn=warn, first_number=first)
+        summary.add(found, first)
+        return [each.as_format(format_, number) for number, each in enumerate(found, first)]
+
+    settings = replace(translator.settings, workers=1)  # workers change nothing that is written
+    work = {
+        "source": source.container.digest(),
+        "field": source.field,
+        "runs": [RunFolder(run).weights_hash() for run in runs],
+        "settings": repr(settings),
+        "format": format_,
+        "prefixes": begins and [begins.container.digest(), begins.field],
+    }
+    folder = BlockFolder(output, work)
+    folder.open(warn, is_first=rank == 0)
+    total = convert_in_blocks(
+        source.lines(warn),
+        convert,
+        folder,
+        window=WINDOW_LINES,
+        rank=rank,
+        processes=count,
+    )
+    for message in summary.warnings():
+        console.warn(f"{message} (process {rank} of {count})")
+    if prefixes is not None and rank == 0:
+        prefixes.check_count(total, source.name)
 
 
 def _translate_files(

@@ -354,6 +354,7 @@ TRANSLATE = Effects(
             "shortlist",
             "batch_tokens",
             "workers",
+            "processes",
             "device",
             "threads",
         }

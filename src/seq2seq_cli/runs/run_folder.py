@@ -16,7 +16,7 @@ from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.padding import Ids
-from seq2seq_cli.runs.arrays import check_shapes, load_arrays, save_arrays
+from seq2seq_cli.runs.arrays import check_shapes, label_of, load_arrays, opened, save_arrays
 from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
 from seq2seq_cli.runs.layout import (
     FINISHED,
@@ -138,6 +138,12 @@ class RunFolder:
         """As `load_model`, with the SHA-256 of its weights: both of one file, also in training."""
         model, sha256 = self._load_weights()
         return model.in_torch(), sha256
+
+    def weights_hash(self) -> str:
+        """The SHA-256 that the weights were saved with. Raises InputError if they are damaged."""
+        path = self.path / WEIGHTS
+        with opened(path, "numpy") as (file, _):
+            return str(label_of(file, path)["sha256"])
 
     def _load_weights(self) -> tuple[PlainModel, str]:
         """Read the model and the SHA-256 of its weights."""

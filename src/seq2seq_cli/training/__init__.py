@@ -12,7 +12,6 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `r_drop`: R-Drop fused with the projection
 - `objective`: the loss that training minimises
 - `memory`: how many tokens of a batch fit a device, and less memory for the same gradients
-- `launching`: several processes of a command, and which of them speaks
 - `distributed`: the processes that train together, and what they exchange
 - `gradient_exchange`: sums of gradients over all processes
 - `micro_batch`: the share of an update that a process computes

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import distributed
 
-from seq2seq_cli.training.launching import check_environment, is_launched
+from seq2seq_cli.launching import check_environment, is_launched
 
 Value = TypeVar("Value")
 

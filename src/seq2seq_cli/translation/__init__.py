@@ -35,6 +35,7 @@ are translated, begin with `translator`. The files:
 - `capitals`: lines in capitals, which most runs read letter by letter
 - `faults`: loops and copies, by which a damaged model is recognised
 - `summary`: warnings about lines that were translated, and about all of a text
+- `blocks`: a text in blocks, by several processes
 - `workers`: CPU threads, divided among workers that search side by side
 - `loading_in_torch`: models in PyTorch, where kernels do not serve
 - `loading`: run folders, several as an ensemble

@@ -1,12 +1,13 @@
-"""Starts several processes of a command on this machine, as torchrun does, and says who speaks.
+"""Several processes of one command: starts them on this machine, and says which one speaks.
 
-Launchers tell each process its rank in the environment. This file needs no torch before it launches
-anything.
+Launchers such as torchrun tell each process its rank in the environment. Only `launch`, for
+processes that exchange tensors, needs torch.
 """
 
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ ANNOUNCED = "SEQ2SEQ_ANNOUNCED"  # set where the command that launched processes
 # another one longer: whoever failed first has spoken then, and the launcher has ended the rest.
 SECONDS_BEFORE_OWN_ERROR, SECONDS_BEFORE_LOSS = 2.0, 5.0
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+SECONDS_BETWEEN_LOOKS = 0.02
 SECONDS_TO_SAVE = 600  # that processes have after a signal, before they are killed
 
 
@@ -55,6 +57,11 @@ def announces() -> bool:
     return is_first() and ANNOUNCED not in os.environ
 
 
+def rank_and_count() -> tuple[int, int]:
+    """Which of the processes this one is, and how many there are."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_relaunched() -> bool:
     """Whether a launcher started this process again after one had failed."""
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
@@ -83,6 +90,62 @@ def own_arguments() -> list[str]:
     return rest
 
 
+def threads_of_each(processes: int, threads: int | None) -> int:
+    """The threads of each process: as many as given, or what may be used divided among them."""
+    return threads or max(1, usable_threads() // processes)
+
+
+def launch_alone(arguments: Sequence[str], processes: int, threads: int) -> int:
+    """Run `seq2seq` with these arguments in processes that exchange nothing.
+
+    Returns the exit code: 0, that of the first process that failed, or 128 and the number of the
+    signal that ended all. Raises Seq2seqError if a process was killed.
+    """
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    code, fault = 0, ""
+    try:
+        for rank in range(processes):
+            variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+            variables |= {"OMP_NUM_THREADS": str(threads), ANNOUNCED: "1"}
+            running[rank] = subprocess.Popen(
+                [sys.executable, "-m", "seq2seq_cli", *arguments],
+                env=os.environ | variables,
+                start_new_session=True,  # so that Ctrl-C reaches them through this process alone
+            )
+        while running and not received and not code and not fault:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            for rank, process in list(running.items()):
+                ended = process.poll()
+                if ended is not None:
+                    del running[rank]
+                    code = code or max(ended, 0)
+                    if ended < 0:
+                        fault = _was_ended(rank, processes, -ended)
+    finally:
+        for process in running.values():
+            process.send_signal(received[0] if received else signal.SIGTERM)
+        for process in running.values():
+            process.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if fault:
+        raise Seq2seqError(fault)
+    return 128 + received[0] if received else code
+
+
+def _was_ended(rank: int, processes: int, number: int) -> str:
+    """The message about a process that a signal ended."""
+    return (
+        f"process {rank} of {processes} was ended by {signal.Signals(number).name}; what was saved "
+        "is complete, and the same command continues"
+    )
+
+
 def wait_before_error(*, is_loss: bool) -> None:
     """Give other processes time to say why they failed; `is_loss` if one was lost."""
     if is_loss:
@@ -91,10 +154,8 @@ def wait_before_error(*, is_loss: bool) -> None:
         time.sleep(SECONDS_BEFORE_OWN_ERROR)
 
 
-def launch(arguments: Sequence[str], processes: int, threads: int | None) -> int:
-    """Run `seq2seq` with these arguments in several processes of so many threads each.
-
-    None divides what this process may use among them.
+def launch(arguments: Sequence[str], processes: int, threads: int) -> int:
+    """Run `seq2seq` with these arguments in several processes, as torchrun does.
 
     Returns the exit code: 0, that of the first process that failed, or 128 and the number of the
     signal that ended all. Raises Seq2seqError if a process was killed.
@@ -105,7 +166,7 @@ def launch(arguments: Sequence[str], processes: int, threads: int | None) -> int
 
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what it says, we say better
     os.environ[ANNOUNCED] = "1"
-    os.environ["OMP_NUM_THREADS"] = str(threads or max(1, usable_threads() // processes))
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     options: dict[str, Any] = {"shutdown_timeout": SECONDS_TO_SAVE}
     config = LaunchConfig(
         min_nodes=1,
@@ -124,11 +185,7 @@ def launch(arguments: Sequence[str], processes: int, threads: int | None) -> int
         rank, failure = error.get_first_failure()
         if failure.exitcode >= 0:
             return int(failure.exitcode)
-        name = signal.Signals(-failure.exitcode).name
-        raise Seq2seqError(
-            f"process {rank} of {processes} was ended by {name}; the last checkpoint, if there is "
-            "one, is complete, and the same command continues"
-        ) from None
+        raise Seq2seqError(_was_ended(rank, processes, -failure.exitcode)) from None
     except SignalException as stopped:
         return 128 + int(stopped.sigval)
     return 0
