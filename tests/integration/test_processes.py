@@ -1,5 +1,6 @@
 """Several processes train as one does, and end together."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -263,3 +264,34 @@ def test_what_processes_cannot_divide_is_an_error(options, message, seq2seq, tra
     done = seq2seq("translate", trained, "--processes", 2, *options, folder=corpus)
     assert done.code == 2
     assert message in done.stderr
+
+
+def workers_of(launcher: subprocess.Popen) -> list[int]:
+    """The processes that a launcher has started, by rank."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    ranks = {}
+    for child in children:
+        with contextlib.suppress(OSError):
+            variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+            rank = next((v for v in variables if v.startswith(b"RANK=")), None)
+            if rank is not None:
+                ranks[int(rank.removeprefix(b"RANK="))] = int(child)
+    return [ranks[rank] for rank in sorted(ranks)]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
+def test_a_killed_process_is_started_again_and_training_ends_as_it_would_have(train) -> None:
+    command = train(**SHARED | {"checkpoint_every": 5, "max_updates": 60})
+    assert [done.code for done in finish(start(command, 2))] == [0, 0]
+    unbroken = result(command.run), reports(command.run)
+    command.run.rename(command.folder / "unbroken")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    process = launched(command, *torchrun, "--max-restarts=9", "-m", "seq2seq_cli")
+    seen = ""
+    while "update 1 " not in seen:
+        seen += (line := process.stderr.readline())
+        assert line, seen
+    os.kill(workers_of(process)[1], signal.SIGKILL)
+    _, rest = process.communicate(timeout=200)
+    assert process.returncode == 0, rest
+    assert (result(command.run), reports(command.run)) == unbroken

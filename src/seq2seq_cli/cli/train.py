@@ -369,6 +369,8 @@ def run(
         if is_first():
             listener.said(str(finished))
     except LostProcessError as lost:
+        if not str(lost):
+            raise typer.Exit(1) from None
         wait_before_error(is_loss=True)
         raise Seq2seqError(str(lost)) from None
     except Seq2seqError:

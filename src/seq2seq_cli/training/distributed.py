@@ -25,7 +25,10 @@ LONGEST_WAIT = timedelta(days=7)
 
 
 class LostProcessError(Exception):
-    """Another process of the training has ended; its own message says why."""
+    """Another process of the training has ended; its own message says why.
+
+    The message is empty if the launcher has asked this process to end too.
+    """
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,8 @@ class Trainer:
         except OSError as error:
             raise disk_error(error, self.saved) from error
         except LostProcessError:
+            if self.signals.received:  # the launcher ends all, since one has failed
+                raise LostProcessError("") from None
             last = self.saved.update if self.saved else 0
             raise LostProcessError(
                 f"a process of this training has ended; the checkpoint of update {last:,} is "
