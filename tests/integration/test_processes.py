@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -108,10 +109,17 @@ def test_two_and_three_processes_train_as_one_does(architecture, settings, train
         assert_same_training(command.folder / "run-1", command.folder / f"run-{count}")
 
 
-def test_only_the_first_process_prints(train) -> None:
-    first, second = finish(start(train(max_updates=3), 2))
+def test_only_the_first_process_prints_and_writes(train, tmp_path: Path) -> None:
+    command = train(max_updates=3)
+    elsewhere = Command(command.seq2seq, tmp_path / "elsewhere")
+    shutil.copytree(command.folder, elsewhere.folder)
+    before = sorted(elsewhere.folder.iterdir())
+    one, two = places(2)
+    first, second = finish([command.start(environment=one), elsewhere.start(environment=two)])
+    assert (first.code, second.code, second.stderr) == (0, 0, "")
     assert "2 processes" in first.stderr
-    assert (second.code, second.stderr, second.stdout) == (0, "", b"")
+    assert sorted(elsewhere.folder.iterdir()) == before
+    assert (command.run / "model.safetensors").exists()
 
 
 def test_stopped_and_continued_it_ends_with_the_same_bytes(train) -> None:

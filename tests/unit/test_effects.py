@@ -82,6 +82,7 @@ OTHERS = {  # settings whose value is not a number, and ones that fit only some 
     "tokenizer.split_digits": True,
     "model.tie_source": False,
     "model.sinusoids": "interleaved",
+    "training.exchange_precision": "bfloat16",
     "tokenizer.vocabulary_size": 500,
 }
 # Settings beside which each condition of training holds, by the first setting that it names.
@@ -96,6 +97,7 @@ IDLE: dict[str, dict[str, Any]] = {
     "model.location_length": {"model": {"architecture": "attention-rnn"}},
     "model.max_positions": {"model": {"architecture": "transformer"}},
     "model.sinusoids": {"model": {"architecture": "transformer", "positions": "learned"}},
+    "training.exchange_precision": {},
     "training.patience": {"training": {"max_updates": 3000}},
     "training.average_count": {"training": {"average": "none"}},
 }

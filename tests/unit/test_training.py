@@ -17,7 +17,6 @@ from seq2seq_cli.models import Vocabulary, build, model_config
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.training.distributed import Number, ProcessGroup
 from seq2seq_cli.training.progress import UpdateFigures, Validation
 from seq2seq_cli.training.resuming import check_settings, raises_limit
 from seq2seq_cli.training.run import Machine
@@ -44,7 +43,6 @@ def trainer(
     *,
     losses: Sequence[float],
     scores: Sequence[float],
-    processes: ProcessGroup | None = None,
     **training: Any,
 ) -> Trainer:
     """Validates after each of six updates, with these losses and BLEU scores."""
@@ -70,7 +68,6 @@ def trainer(
             device=torch.device("cpu"),
             precision=torch.float32,
             data="",
-            processes=processes or ProcessGroup(),
         )
     )
 
@@ -202,41 +199,6 @@ def test_more_updates_continue_a_run_unless_its_schedule_ends_with_them() -> Non
     check_settings(config("linear", 100), config("linear", 200), Path("run"))
     with pytest.raises(InputError, match=r"training\.max_updates: 100 before, 200 now"):
         check_settings(config("cosine", 100), config("cosine", 200), Path("run"))
-
-
-class TwoAlike(ProcessGroup):
-    """Two processes, of which the other has the same batches."""
-
-    def sum(self, value: Number) -> Number:
-        return value + value
-
-
-def test_tokens_and_loss_are_summed_over_all_processes(tmp_path: Path) -> None:
-    once = {"losses": FALLING[:1], "scores": RISING[:1], "max_updates": 1}
-    states = []
-    for processes in (ProcessGroup(), TwoAlike()):
-        each = trainer(tmp_path / type(processes).__name__, processes=processes, **once)
-        each.train()
-        states.append(each.state)
-    alone, together = states
-    assert together.target_tokens == 2 * alone.target_tokens
-    assert together.train_loss == pytest.approx(alone.train_loss)
-
-
-def test_only_the_first_process_writes(tmp_path: Path) -> None:
-    second = trainer(
-        tmp_path / "second",
-        losses=FALLING,
-        scores=RISING,
-        stop_score=92,
-        processes=ProcessGroup(rank=1, world_size=2),
-    )
-    first = trainer(tmp_path / "first", losses=FALLING, scores=RISING, stop_score=92)
-    for each in (first, second):
-        each.train()
-    assert list((tmp_path / "first").rglob("*"))
-    assert not list((tmp_path / "second").rglob("*"))
-    assert second.state.update == first.state.update
 
 
 @pytest.mark.parametrize("build", [*usable_builds(), "off"])

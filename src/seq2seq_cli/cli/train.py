@@ -1,6 +1,5 @@
 """`seq2seq train`: two text files in, a run folder out."""
 
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -288,14 +287,11 @@ def train(
         file=config,
         output=output,
         restart=restart,
+        processes=rank_and_count()[1] if is_launched() else processes,
         warn=warn,
     )
-    count = int(os.environ["WORLD_SIZE"]) if is_launched() else processes
-    values = {**settings.values(), "--cache": cache, "--processes": count}
-    given_here = {"--cache"} if cache is not None else set()
-    if settings.training.exchange_precision != TrainingConfig.exchange_precision:
-        given_here.add("training.exchange_precision")
-    for sentence in TRAIN.sentences(given_here, values):
+    values = {**settings.values(), "--cache": cache}
+    for sentence in TRAIN.sentences({"--cache"} if cache is not None else (), values):
         warn(sentence)
     if processes > 1 and not is_launched():
         each = threads_of_each(processes, threads)

@@ -32,7 +32,8 @@ class MicroBatch:
 
     def random_seed(self, seed: int, update: int) -> int:
         """What seeds the random numbers of its pass in an update of a training with this seed."""
-        sequence = np.random.SeedSequence([seed, update, *self.path])
+        # The length tells (0,) from (0, 0), which a sequence of seeds would take for the same.
+        sequence = np.random.SeedSequence([seed, update, len(self.path), *self.path])
         return int(sequence.generate_state(1, np.uint64)[0])
 
 
@@ -46,11 +47,11 @@ def share_of_batches(batches: Sequence[Batch], rank: int, world_size: int) -> li
     if world_size == 1:
         return pieces
     while len(pieces) < world_size:
-        largest = max(pieces, key=lambda piece: (len(piece.batch.source) > 1, piece.size))
-        if len(largest.batch.source) == 1:
+        sizes = [piece.size if len(piece.batch.source) > 1 else 0 for piece in pieces]
+        if max(sizes) == 0:
             break
-        index = pieces.index(largest)
-        pieces[index : index + 1] = largest.halves()
+        index = sizes.index(max(sizes))
+        pieces[index : index + 1] = pieces[index].halves()
     share = divide([piece.size for piece in pieces], world_size)[rank]
     # The last one is computed while gradients are exchanged, when memory must not run out.
     return sorted((pieces[index] for index in share), key=lambda piece: -piece.size)

@@ -17,6 +17,7 @@ def merge_settings(
     file: Path | None = None,
     output: Path | None = None,
     restart: bool = False,
+    processes: int = 1,
     warn: Warn,
 ) -> RunConfig:
     """Merge a preset, a settings file and the settings given, section by section; later ones win.
@@ -46,7 +47,7 @@ def merge_settings(
     elif not is_complete:
         base = _model_of(str(pretrained), output, restart=restart)
     config = RunConfig.from_tables(merged(base, layers), open_settings)
-    for warning in settings_without_effect(config, layers):
+    for warning in settings_without_effect(config, layers, processes):
         warn(warning)
     return config
 
@@ -90,9 +91,11 @@ def read_settings(path: Path, warn: Warn) -> dict[str, Table]:
     return {name: table for name, table in tables.items() if name not in RECORDED}
 
 
-def settings_without_effect(config: RunConfig, given: Mapping[str, Table]) -> Iterator[str]:
+def settings_without_effect(
+    config: RunConfig, given: Mapping[str, Table], processes: int
+) -> Iterator[str]:
     """Say which of the settings given have no effect beside all the others."""
-    values = config.values()
+    values = config.values() | {"--processes": processes}
     architecture = {"architecture": config.model.architecture}
     defaults = RunConfig.from_tables({"model": architecture}).values()
     names = {f"{section}.{key}" for section, table in given.items() for key in table}
