@@ -16,6 +16,18 @@ from seq2seq_cli.config.presets import DEFAULT as DEFAULT_PRESET
 from seq2seq_cli.config.settings import Table, merged, parse_assignment
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.errors import Seq2seqError
+from seq2seq_cli.launching import (
+    announces,
+    device_of_process,
+    is_first,
+    is_launched,
+    is_relaunched,
+    launch,
+    own_arguments,
+    rank_and_count,
+    threads_of_each,
+    wait_before_error,
+)
 from seq2seq_cli.text import ignore_warning
 
 if TYPE_CHECKING:
@@ -277,7 +289,6 @@ def train(
     }
     if output is None:
         raise typer.BadParameter("name the run folder to write", param_hint="--output")
-    from seq2seq_cli.launching import announces, is_launched, launch, own_arguments, threads_of_each
     from seq2seq_cli.training.settings import merge_settings
 
     warn = console.warn if announces() else ignore_warning
@@ -332,12 +343,6 @@ def run(
 ) -> None:
     """Train, and tell the user how it ended."""
     from seq2seq_cli.devices import choose_device, prepare
-    from seq2seq_cli.launching import (
-        device_of_process,
-        is_first,
-        is_relaunched,
-        wait_before_error,
-    )
     from seq2seq_cli.training.distributed import LostProcessError, joined
     from seq2seq_cli.training.resuming import AlreadyFinishedError
     from seq2seq_cli.training.run import train_run
@@ -386,8 +391,6 @@ def run(
 
 def _exit(listener: PlainListener, message: str, number: int) -> typer.Exit:
     """Print why a signal ended training; returns the exit that the shell expects."""
-    from seq2seq_cli.launching import is_first
-
     listener.close()
     if is_first():
         console.note(message)
