@@ -134,16 +134,16 @@ def test_targets_have_the_same_scores_and_attention_in_both_engines(
         strict=True,
     )
     for found, expected in scores:
-        assert found == pytest.approx(expected, abs=1e-5, rel=5e-5)  # noisy models magnify rounding
+        assert found == pytest.approx(expected, abs=1e-4, rel=1e-4)  # noisy models magnify rounding
     if not all(model.attends_to_source for model in chosen):
         return
     read = [[BOS, *target] for _, target in pairs]
     for found, expected in zip(
         engine.attention(sources, read), reference.attention(sources, read), strict=True
     ):
-        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(found, expected, atol=5e-5, rtol=1e-4)
     by_head = engine.attention_by_head(sources[0], read[0])
-    np.testing.assert_allclose(by_head, reference.attention_by_head(sources[0], read[0]), atol=1e-5)
+    np.testing.assert_allclose(by_head, reference.attention_by_head(sources[0], read[0]), atol=5e-5)
 
 
 def test_the_layer_and_head_that_align_words_are_those_of_the_settings() -> None:
