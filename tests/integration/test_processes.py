@@ -123,7 +123,7 @@ def test_only_the_first_process_prints_and_writes(train, tmp_path: Path) -> None
 
 
 def test_stopped_and_continued_it_ends_with_the_same_bytes(train) -> None:
-    command = train(**SHARED | {"checkpoint_every": 1000})
+    command = train(**SHARED | {"checkpoint_every": 1000, "max_updates": 150})
     finish(start(command, 2))
     unbroken = result(command.run), reports(command.run)
     command.run.rename(command.folder / "unbroken")
@@ -289,7 +289,7 @@ def workers_of(launcher: subprocess.Popen) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
 def test_a_killed_process_is_started_again_and_training_ends_as_it_would_have(train) -> None:
-    command = train(**SHARED | {"checkpoint_every": 5, "max_updates": 60})
+    command = train(**SHARED | {"checkpoint_every": 5, "max_updates": 150})
     assert [done.code for done in finish(start(command, 2))] == [0, 0]
     unbroken = result(command.run), reports(command.run)
     command.run.rename(command.folder / "unbroken")
