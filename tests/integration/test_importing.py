@@ -299,7 +299,117 @@ def test_verify_compares_with_the_original_engine_and_records_the_result(tmp_pat
     origin = import_model(request, run, warn=warned.append)
     assert origin.verified == f"0 of 2 lines equal, greedily, to numpy {np.__version__}"
     assert RunFolder(run).config.facts().origin == origin
-    assert "numpy translates line 1 of the comparison otherwise" in warned
+    (said,) = [each for each in warned if "of the comparison" in each]
+    assert said.startswith(
+        "numpy translates line 1 of the comparison otherwise: “the budget” is “?” there, and “"
+    )
+
+
+class Panic(BaseException):
+    """As those of Rust, which derive from no Exception."""
+
+
+def original(monkeypatch: pytest.MonkeyPatch, translate: Callable[..., Any]) -> None:
+    """Let the made-up engine translate so."""
+    module = sys.modules["seq2seq_cli.interop.made_up"]
+    monkeypatch.setattr(module, "translate_with_original", translate)
+
+
+@pytest.mark.usefixtures("_made_up")
+@pytest.mark.parametrize("kind", [IndexError, InputError, Panic])
+def test_an_engine_that_fails_is_warned_of_and_the_import_kept(
+    kind: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, lines: list[str], beam: int) -> list[str]:
+        raise kind("index out of range")
+
+    original(monkeypatch, fail)
+    source, run, warned = written(tmp_path / "model"), tmp_path / "run", list[str]()
+    origin = import_model(ImportRequest(str(source), verify=["a"]), run, warn=warned.append)
+    assert RunFolder(run).config.facts().origin == origin
+    assert origin.verified == ""
+    assert "nothing was compared, and the run is kept: numpy failed" in warned[-1]
+    assert warned[-1].endswith("index out of range")
+    assert len(translations(run)) == 2
+
+
+@pytest.mark.usefixtures("_made_up")
+def test_lines_that_are_too_long_for_the_engine_are_counted_and_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["the budget", "where is the station"]
+    original(monkeypatch, lambda path, lines, beam: [None, "?"])
+    source = written(tmp_path / "model")
+    origin = import_model(ImportRequest(str(source), verify=lines), tmp_path / "run")
+    assert origin.verified.startswith("0 of 1 lines equal, 1 too long for it, greedily, to numpy")
+    original(monkeypatch, lambda path, lines, beam: [None, None])
+    warned: list[str] = []
+    request = ImportRequest(str(source), verify=lines)
+    assert not import_model(request, tmp_path / "2", warn=warned.append).verified
+    assert "all 2 lines are too long for numpy" in warned[-1]
+
+
+@pytest.mark.usefixtures("_made_up")
+@pytest.mark.parametrize("name", ["auto", "made-up"])
+def test_the_engine_to_compare_with_is_looked_for_before_anything_is_converted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Format("made-up", "made_up", "a made-up format", "no_such_engine", "pip install it")
+    monkeypatch.setattr(formats, "FORMATS", (row, *formats.FORMATS))
+    source = written(tmp_path / "model", "broken")  # which reading would complain of
+    with pytest.raises(InputError, match="no_such_engine is not installed; pip install it inst"):
+        import_model(ImportRequest(str(source), name, verify=["a"]), tmp_path / "run")
+    monkeypatch.setattr(formats, "FORMATS", (row,))
+    with pytest.raises(InputError, match="none of no_such_engine is installed"):
+        import_model(ImportRequest("someone/not-downloaded", verify=["a"]), tmp_path / "run")
+    assert files(tmp_path) == [source / "made-up.bin"]
+
+
+@pytest.mark.usefixtures("_made_up")
+def test_what_is_said_of_an_archive_names_the_archive(tmp_path: Path) -> None:
+    path = tmp_path / "opus.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("made-up.bin", "broken")
+    with pytest.raises(InputError) as caught:
+        import_model(ImportRequest(str(path)), tmp_path / "run")
+    assert str(caught.value) == f"{path}/made-up.bin is damaged"
+
+
+MISNAMED: dict[str, tuple[str, str, str]] = {
+    "weights": ("hf/model.safetensors", "auto", "(Hugging Face); name their folder, hf"),
+    "settings": ("hf/config.json", "auto", "(Hugging Face); name their folder, hf"),
+    "no settings": ("weights", "auto", "weights/config.json is missing, beside model.safetensors"),
+    "only weights": ("weights/model.safetensors", "auto", "config.json is missing, beside model."),
+    "no type": ("no-type", "auto", "no-type/config.json names no model_type"),
+    "tar": ("model.tar.gz", "auto", "only zip is unpacked; unpack it (tar -xf model.tar.gz) and"),
+    "tar of a format": ("model.tar.gz", "marian", "only zip is unpacked"),
+    "7z": ("model.7z", "auto", "only zip is unpacked; unpack it and name"),
+    "firefox": ("hf", "firefox", "hf is a model of Hugging Face; give --format huggingface, or n"),
+    "marian": ("model", "marian", "model is a model of a made-up format; give --format made-up, o"),
+    "none": ("empty", "firefox", "empty is no whole model of Firefox: it has no model, model.bin,"),
+}
+
+
+@pytest.mark.usefixtures("_made_up")
+@pytest.mark.parametrize("name", MISNAMED)
+def test_a_source_that_is_nearly_a_model_is_answered_with_what_to_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "model")
+    for folder in ("hf", "weights", "no-type", "empty"):
+        (tmp_path / folder).mkdir()
+        if folder != "empty":
+            (tmp_path / folder / "model.safetensors").touch()
+    Path("hf/config.json").write_text('{"model_type": "marian"}')
+    Path("no-type/config.json").write_text("{}")
+    for archive in ("model.tar.gz", "model.7z"):
+        Path(archive).touch()
+    source, format_, message = MISNAMED[name]
+    with pytest.raises(InputError) as caught:
+        import_model(ImportRequest(source, format_), Path("run"))
+    assert message in str(caught.value)
+    assert not Path("run").exists()
 
 
 @pytest.mark.parametrize(
@@ -323,7 +433,6 @@ def test_a_source_that_is_no_model_is_named(
     assert not Path("run").exists()
 
 
-@pytest.mark.usefixtures("_made_up")
 @pytest.mark.usefixtures("_made_up")
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("command", ["import", "export"])

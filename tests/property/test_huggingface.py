@@ -39,6 +39,7 @@ from seq2seq_cli.tokenization.foreign_vocabulary import piece_names
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.protobuf import NORMALIZER_FIELD, message_fields
 from seq2seq_cli.translation import TranslationSettings, Translator
+from seq2seq_cli.translation.importing import ImportRequest, import_model
 
 transformers = pytest.importorskip("transformers")
 transformers.logging.set_verbosity_error()
@@ -608,6 +609,19 @@ def written(name: str, text: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_text(text) and None
 
 
+def anothers_spm() -> bytes:
+    """A SentencePiece model of text in other letters."""
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(lines_of(words("опрстуфхцчшщ"), 500, 2)),
+        model_writer=model,
+        vocab_size=80,
+        minloglevel=4,
+        num_threads=1,
+    )
+    return model.getvalue()
+
+
 INDEX = "model.safetensors.index.json"
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "T5": (changed(model_type="t5"), 'model_type "t5" cannot be held: positions are biases'),
@@ -622,6 +636,13 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "twice": (written("vocab.json", '{"</s>": 0, "<unk>": 0}'), "gives the id 0 to"),
     "no whole number": (written("vocab.json", '{"</s>": "0"}'), "is not a whole number"),
     "no spm": (lambda folder: (folder / "target.spm").unlink(), r"target\.spm is missing"),
+    "another's spm": (
+        lambda folder: (folder / "target.spm").write_bytes(anothers_spm()) and None,
+        r"vocab\.json has \d+ of the \d+ pieces of target\.spm: the files are not of one model",
+    ),
+    "padding": (changed(pad_token_id=9999), "pad_token_id = 9999, which no piece of vocab"),
+    "start": (changed(decoder_start_token_id=9999), "decoder_start_token_id = 9999, which no"),
+    "another end": (changed(eos_token_id=5), "eos_token_id = 5, and </s> has the id 0 in vocab"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
     "layers": (changed(decoder_layers=3), r"lack the tensor model\.decoder\.layers\.2"),
     "width": (changed(d_model=64), r"is \[\d+, 32\], \[\d+, 64\] by config\.json"),
@@ -638,6 +659,36 @@ def test_what_cannot_be_held_is_refused_by_its_reason(
     with pytest.raises(InputError, match=reason) as raised:
         huggingface.read(folder)
     assert str(folder) in str(raised.value)
+
+
+def test_lines_that_the_original_has_no_positions_for_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    torch.manual_seed(5)
+    _, tokenizer, _ = marian(path, "joint")
+    tokenizer.save_pretrained(path)
+    pad = tokenizer.pad_token_id
+    sizes = {"vocab_size": pad + 1, "eos_token_id": 0, "forced_eos_token_id": 0}
+    short = transformers.MarianConfig(
+        **{**SIZES, **sizes, "max_position_embeddings": 32},
+        pad_token_id=pad,
+        decoder_start_token_id=pad,
+    )
+    model = transformers.MarianMTModel(short)
+    randomise(model)
+    model.final_logits_bias[0, 0] += 12  # most translations end
+    model.save_pretrained(path)
+    lines = [*lines_of(SOURCE_WORDS, 12, 4, 3), " ".join(SOURCE_WORDS[:60])]
+    found = huggingface.translate_with_original(path, lines, 1)
+    assert found[-1] is None
+    assert any(each is not None for each in found)
+    request = ImportRequest(str(path), verify=lines)
+    origin = import_model(request, tmp_path / "run")
+    left_out = found.count(None)
+    compared = len(lines) - left_out
+    assert origin.verified.startswith(
+        f"{compared} of {compared} lines equal, {left_out} too long for it"
+    )
 
 
 @pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd", "missing.safetensors"])

@@ -461,7 +461,7 @@ def test_files_that_are_missing_or_too_many_are_named(exported: Any) -> None:
         firefox.read(folder)
     (folder / "vocab.enfr.spm").unlink()
     vocabulary.unlink()
-    with pytest.raises(InputError, match=r"has no vocabulary, vocab\.spm, of a Firefox model"):
+    with pytest.raises(InputError, match=r"it has no vocabulary, vocab\.spm, file"):
         firefox.read(folder)
 
 

@@ -9,6 +9,10 @@ from pathlib import Path, PurePosixPath
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 
+OTHERS = (  # archives that are not unpacked
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst"),
+    *(".7z", ".rar"),
+)
 MOST_ENTRIES = 10_000
 FREE_BYTES = 1 << 28  # any archive may grow to this, and a larger one to MOST_GROWTH times its size
 MOST_GROWTH = 20  # weights hardly shrink, vocabularies five times
@@ -28,6 +32,17 @@ def is_archive(path: Path) -> bool:
         return False
     arrays = all(name.endswith(".npy") for name in names)
     return not (arrays or any(name.endswith("/data.pkl") for name in names))
+
+
+def check_kind(path: Path) -> None:
+    """Raise InputError for a file that is an archive of another kind than zip."""
+    suffix = next((each for each in OTHERS if path.name.lower().endswith(each)), "")
+    by = f" (tar -xf {path.name})" if suffix.startswith(".t") else ""
+    require(
+        not suffix or not path.is_file(),
+        f"{path}: of archives, only zip is unpacked; unpack it{by} and name the folder of the "
+        "model",
+    )
 
 
 def unpack(path: Path, folder: Path) -> Path:

@@ -79,7 +79,7 @@ def find_files(path: Path) -> FirefoxFiles:
     Raises InputError if one is missing or it is not clear which belong together.
     """
     folder = path if path.is_dir() else path.parent
-    model = _only(models_in(folder), folder, "model") if path.is_dir() else path
+    model = _only(models_in(folder), folder, "model, model.bin,") if path.is_dir() else path
     others = sorted(each for each in folder.iterdir() if each.is_file())
     vocabularies = [each for each in others if plain_name(each).endswith(VOCABULARY)]
     sources = [each for each in vocabularies if each.name.startswith(("src", "source"))]
@@ -101,7 +101,7 @@ def _only(found: Sequence[Path], folder: Path, kind: str) -> Path:
         raise InputError(
             f"{folder} has more than one {kind} ({names}); put each model into a folder of its own"
         )
-    require(bool(found), f"{folder} has no {kind} of a Firefox model; it is incomplete")
+    require(bool(found), f"{folder} is no whole model of Firefox: it has no {kind} file")
     return min(found, key=lambda each: each.suffix in COMPRESSED)
 
 

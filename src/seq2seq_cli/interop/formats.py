@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -41,11 +42,14 @@ class FormatModule(Protocol):
         InputError with the setting that cannot be held.
         """
 
-    def translate_with_original(self, path: Path, lines: Sequence[str], beam: int) -> list[str]:
+    def translate_with_original(
+        self, path: Path, lines: Sequence[str], beam: int
+    ) -> Sequence[str | None]:
         """Translate lines by the engine that the format belongs to, for `--verify`.
 
         If the model has several languages, lines begin with the tag of the one to translate into,
-        as in <2de>, and behind it, where each side has tags, that of their own.
+        as in <2de>, and behind it, where each side has tags, that of their own. None stands for a
+        line that is too long for the engine.
         Raises InputError if the engine is not installed, with the command that installs it.
         """
 
@@ -58,12 +62,28 @@ class Format:
     module: str  # in this package
     title: str
     engine: str = ""  # the package that translate_with_original needs
+    install: str = ""  # the command that installs it
     writer: str = ""  # the module that has `write`, if it is another one
     exports: bool = True  # whether it can be written
 
     def load(self) -> FormatModule:
         """Import the module."""
         return _module(self.module)
+
+    def check_engine(self) -> None:
+        """Raise InputError if there is no engine to compare with, or it is not installed."""
+        require(
+            bool(self.engine),
+            f"--verify: there is no engine to compare the format {self.name} with; leave it out",
+        )
+        # transformers can be imported without torch, and then translates nothing
+        for package in (self.engine, *["torch"] * (self.engine == "transformers")):
+            require(
+                find_spec(package) is not None,
+                f"--verify translates with {self.engine}, and the package {package} is not "
+                f"installed; {self.install or f'pip install {package}'} installs it, and without "
+                "--verify the model is imported as well",
+            )
 
     def load_writer(self) -> FormatModule:
         """Import the module that writes."""
@@ -74,13 +94,18 @@ def _module(name: str) -> FormatModule:
     return cast(FormatModule, import_module(f"seq2seq_cli.interop.{name}"))
 
 
+BENCH = "pip install 'seq2seq-cli[bench]'"
+PYMARIAN = "pip install pymarian (for Python 3.8 to 3.12, 600 MB)"
 FORMATS: tuple[Format, ...] = (
-    Format("marian", "marian", "Marian (npz)", "pymarian"),
-    Format("argos", "argos", "a package of Argos Translate", "ctranslate2", exports=False),
-    Format("ctranslate2", "ctranslate2", "CTranslate2", "ctranslate2", "ctranslate2_writer"),
-    Format("huggingface", "huggingface", "Hugging Face", "transformers", "huggingface_export"),
+    Format("marian", "marian", "Marian (npz)", "pymarian", PYMARIAN),
+    Format("argos", "argos", "Argos Translate", "ctranslate2", BENCH, exports=False),
+    Format("ctranslate2", "ctranslate2", "CTranslate2", "ctranslate2", BENCH, "ctranslate2_writer"),
+    Format(
+        "huggingface", "huggingface", "Hugging Face", "transformers", BENCH, "huggingface_export"
+    ),
     Format("firefox", "firefox", "Firefox and Bergamot (bin)", "fxtranslate"),
 )
+PARTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*", "tokenizer_config.json")
 
 
 def format_named(name: str) -> Format:
@@ -96,9 +121,61 @@ def recognised_format(path: Path) -> Format:
     for each in FORMATS:
         if each.load().recognises(path):
             return each
+    if path.is_file():
+        _name_folder(path)
+    else:
+        _name_missing(path)
     raise InputError(
         f"{path}: no model of a known format is here; known are {', '.join(_names())}. "
         "Give --format to hear what is missing"
+    )
+
+
+def _name_folder(path: Path) -> None:
+    """Raise InputError for a file of a model that is a folder."""
+    folder = path.absolute().parent
+    for each in FORMATS:
+        require(
+            not each.load().recognises(folder),
+            f"{path} is one file of several of a model ({each.title}); name their folder, "
+            f"{path.parent if path.parent.name else folder}",
+        )
+    if any(path.match(part) for part in PARTS):
+        _name_missing(folder)
+
+
+def _name_missing(folder: Path) -> None:
+    """Raise InputError for a folder of Hugging Face whose config.json is missing or is not one."""
+    found = next((each for part in PARTS for each in sorted(folder.glob(part))), None)
+    if found is None:
+        return
+    config = folder / "config.json"
+    raise InputError(
+        f"{config} names no model_type, as that of a model of Hugging Face does; copy it again"
+        if config.is_file()
+        else f"{config} is missing, beside {found.name} (Hugging Face); copy the whole folder"
+    )
+
+
+def check_other_format(path: Path, given: Format) -> None:
+    """Raise InputError if a file or folder is of another format than --format says."""
+    if given.load().recognises(path):
+        return
+    for each in FORMATS:
+        require(
+            not each.load().recognises(path),
+            f"--format {given.name}: {path} is a model of {each.title}; give --format {each.name}, "
+            "or none",
+        )
+
+
+def check_any_engine() -> None:
+    """Raise InputError if no engine is installed that --verify could compare with."""
+    known = {each.engine: each for each in FORMATS if each.engine}
+    require(
+        any(find_spec(engine) is not None for engine in known),
+        f"--verify needs the engine that the model was made for, and none of {', '.join(known)} is "
+        f"installed; {BENCH} installs those of Hugging Face and CTranslate2",
     )
 
 

@@ -10,9 +10,10 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.tokenization.language_tags import split_languages
 
 
-def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list[str]:
+def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list[str | None]:
     """Translate lines by the model and the tokenizer of a folder, which then write no <unk>.
 
+    None stands for a line that the model has too few positions for, or for its translation.
     Raises InputError if transformers is not installed, or refuses the folder.
     """
     try:
@@ -35,19 +36,36 @@ def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list
     texts, how = _read(lines, tokenizer, path)
     how["bad_words_ids"] = [[tokenizer.unk_token_id], [tokenizer.pad_token_id]]
     lengths = [len(tokenizer(text)["input_ids"]) for text in texts]
-    found = [""] * len(lines)
+    found: list[str | None] = [None] * len(lines)
+    positions = _positions(model)
     with torch.inference_mode():
-        for length in sorted(set(lengths)):
+        for length in sorted(each for each in set(lengths) if each <= positions):
             rows = [row for row, each in enumerate(lengths) if each == length]
             batch = tokenizer([texts[row] for row in rows], return_tensors="pt")
-            most = SearchOptions().max_length(length)  # what a line that never ends is cut off at
+            # what a line that never ends is cut off at; the start counts there
+            wanted = SearchOptions().max_length(length) + 1
+            most = min(wanted, positions)
             tokens = model.generate(
-                **batch, num_beams=beam, do_sample=False, max_length=most + 1, **how
+                **batch, num_beams=beam, do_sample=False, max_length=most, **how
             )
             written = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-            for row, text in zip(rows, written, strict=True):
-                found[row] = text
+            for row, ids, text in zip(rows, tokens, written, strict=True):
+                # generate may force an end upon the last position, where the model has none
+                is_cut = most < wanted and _length(ids, tokenizer.pad_token_id) >= most
+                found[row] = None if is_cut else text
     return found
+
+
+def _positions(model: Any) -> int:
+    """The most tokens of a source or a target that a model has positions for."""
+    most = getattr(model.config, "max_position_embeddings", None)
+    return most if isinstance(most, int) and most > 0 else 2**31
+
+
+def _length(ids: Any, pad: int) -> int:
+    """The tokens of a target with its start, which may be <pad> too, without what pads it."""
+    written = [place for place, each in enumerate(ids.tolist()) if each != pad]
+    return max(written, default=0) + 1
 
 
 def _read(lines: Sequence[str], tokenizer: Any, path: Path) -> tuple[list[str], dict[str, Any]]:

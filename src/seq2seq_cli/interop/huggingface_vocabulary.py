@@ -24,12 +24,14 @@ from seq2seq_cli.interop.huggingface_files import (
 )
 from seq2seq_cli.interop.huggingface_sentencepiece import sentencepiece_model
 from seq2seq_cli.tokenization.foreign_vocabulary import ForeignVocabulary, piece_names
+from seq2seq_cli.tokenization.protobuf import TEXT_TYPE, model_pieces
 
 VOCABULARY, TARGET_VOCABULARY = "vocab.json", "target_vocab.json"
 SOURCE_SPM, TARGET_SPM, SPM = "source.spm", "target.spm", "sentencepiece.bpe.model"
 TOKENIZER_JSON = "tokenizer.json"
 FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3 of NLLB and mBART
 MASK = "<mask>"
+SPECIAL_IDS = ("pad_token_id", "eos_token_id", "decoder_start_token_id", "forced_eos_token_id")
 
 # The languages of M2M-100 in the order of their ids, which follow those of vocab.json.
 M2M_LANGUAGES = {
@@ -104,10 +106,9 @@ def _marian(
                 f"{target_path}: {name} has the id {target_ids.get(name)}, and {ids.get(name)} in "
                 f"{VOCABULARY}; MarianMTModel has one id for both",
             )
-    return HuggingFaceVocabulary(
-        _side(ids, sizes[0], path, folder / SOURCE_SPM),
-        _side(target_ids, sizes[1], target_path, folder / TARGET_SPM),
-    )
+    target = _side(target_ids, sizes[1], target_path, folder / TARGET_SPM)
+    _check_symbols(config, target, target_path)
+    return HuggingFaceVocabulary(_side(ids, sizes[0], path, folder / SOURCE_SPM), target)
 
 
 # M2M-100
@@ -127,6 +128,7 @@ def _m2m(
     languages = dict(enumerate(M2M_LANGUAGES[codes].split(), len(ids)))
     ids |= {f"__{code}__": number for number, code in languages.items()}
     side = _side(ids, config.vocabulary_sizes[0], path, folder / SPM, languages)
+    _check_symbols(config, side, path)
     return HuggingFaceVocabulary(side, side, "both")
 
 
@@ -152,6 +154,7 @@ def _fairseq(
             ids.setdefault(name, len(ids))
     languages = {ids[name]: name for name in names if name in ids}
     side = _side(ids, config.vocabulary_sizes[0], path, spm, languages, model)
+    _check_symbols(config, side, path)
     return HuggingFaceVocabulary(side, side, tags)
 
 
@@ -236,13 +239,54 @@ def _side(
         pieces[number] = piece
     for name in ("<unk>", "</s>"):
         require(name in ids, f"{path} has no {name}; copy the whole folder")
+    if model is None:
+        model = _read_spm(spm)
+        _check_same_model(ids, path, model, spm)
     return ForeignVocabulary(
         pieces,
-        _read_spm(spm) if model is None else model,
+        model,
         eos=ids["</s>"],
         unk=ids["<unk>"],
         pad=ids.get("<pad>"),
         bos=ids.get("<s>"),
         tags=languages or {},
         name=str(spm),
+    )
+
+
+def _check_same_model(ids: Mapping[str, int], path: Path, model: bytes, spm: Path) -> None:
+    """Raise InputError if most pieces of a SentencePiece model are not in the vocabulary."""
+    try:
+        pieces = [piece.text for piece in model_pieces(model) if piece.kind == TEXT_TYPE]
+    except (InputError, ValueError, IndexError):
+        return  # a damaged one, of which the import says more
+    known = sum(piece in ids for piece in pieces)
+    require(
+        2 * known >= len(pieces),
+        f"{path} has {known:,} of the {len(pieces):,} pieces of {spm.name}: the files are not of "
+        "one model; copy the whole folder",
+    )
+
+
+def _check_symbols(config: HuggingFaceConfig, side: ForeignVocabulary, path: Path) -> None:
+    """Raise InputError for a special token in config.json that the vocabulary lacks.
+
+    Raises InputError too if </s> has another id than targets end with.
+    """
+    for name in SPECIAL_IDS:
+        given = config.values.get(name)
+        for each in given if isinstance(given, list) else [given]:
+            if each is None:
+                continue
+            is_there = type(each) is int and 0 <= each < len(side.pieces)
+            require(
+                is_there and side.pieces[each] is not None,
+                f"{config.path}: {name} = {each!r}, which no piece of {path.name} has as its id: "
+                "the files are not of one model; copy the whole folder",
+            )
+    end = config.values.get("eos_token_id")
+    require(
+        end is None or side.eos in (end if isinstance(end, list) else [end]),
+        f"{config.path}: eos_token_id = {end!r}, and </s> has the id {side.eos} in {path.name}: "
+        "the files are not of one model; copy the whole folder",
     )

@@ -10,8 +10,14 @@ from pathlib import Path
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError, nearby
-from seq2seq_cli.interop.archives import is_archive, unpack
-from seq2seq_cli.interop.formats import Format, format_named, recognised_format
+from seq2seq_cli.interop.archives import check_kind, is_archive, unpack
+from seq2seq_cli.interop.formats import (
+    Format,
+    check_any_engine,
+    check_other_format,
+    format_named,
+    recognised_format,
+)
 from seq2seq_cli.interop.hub import download, is_hub_name
 from seq2seq_cli.interop.run_writer import copy_run, is_run, record_origin, write_run
 from seq2seq_cli.runs.origin import Origin
@@ -48,18 +54,35 @@ def import_model(
     )
     temporary = run.absolute().with_name(f".{run.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
+
+    def named(text: str) -> str:
+        """A message, with the names of files that are there afterwards."""
+        unpacked = text.replace(str(temporary / UNPACKED), request.source)
+        return unpacked.replace(str(temporary), str(run))
+
     try:
+        if request.verify and request.format != AUTO:
+            format_named(request.format).check_engine()
+        elif request.verify:
+            check_any_engine()
         with _fetched(request, temporary / UNPACKED) as (path, revision):
-            origin = _write(request, path, revision, temporary, note)
-            _check(temporary, warn=warn, note=note)
+            kind = _format(request, path)
             if request.verify:
-                origin = _verify(request, path, temporary, origin, warn)
+                _check_verify(request, kind)
+            origin = _write(
+                request, kind, path, revision, temporary, lambda text: note(named(text))
+            )
+            _check(temporary, warn=warn, note=note)
+            if request.verify and kind is not None:
+                origin = _verify(
+                    request, kind, path, temporary, origin, lambda text: warn(named(text))
+                )
         shutil.rmtree(temporary / UNPACKED, ignore_errors=True)
         temporary.rename(run)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, InputError) and str(temporary) in str(error):
-            raise InputError(str(error).replace(str(temporary), str(run))) from None
+            raise InputError(named(str(error))) from None
         raise
     return origin
 
@@ -82,26 +105,34 @@ def _fetched(request: ImportRequest, folder: Path) -> Iterator[tuple[Path, str]]
             f"--revision {request.revision} is for models on the hub; {path} is a file or folder "
             "here",
         )
+    check_kind(path)
     if path.is_file() and is_archive(path):
         path = unpack(path, folder)
     yield path, revision
 
 
-def _write(request: ImportRequest, path: Path, revision: str, folder: Path, note: Warn) -> Origin:
+def _write(
+    request: ImportRequest,
+    kind: Format | None,
+    path: Path,
+    revision: str,
+    folder: Path,
+    note: Warn,
+) -> Origin:
     """Write the run folder; returns its origin, which is recorded in it."""
     came_from = {"source": request.source, "revision": revision}
-    if path.is_dir() and is_run(path) and request.format == AUTO:
+    if kind is None:
         copy_run(path, folder)
         facts = RunFolder(folder).config.facts()
         origin = facts.origin or Origin(format="seq2seq", **came_from)
         record_origin(folder, origin)
         return origin
-    kind = _format(request, path)
     try:
         model = kind.load().read(path)
         origin = replace(model.origin, **came_from)
         write_run(replace(model, origin=origin), folder)
     except InputError as error:
+        check_other_format(path, kind)
         said = str(error)
         # what a reader says names the file; what the writer finds out later does not
         raise InputError(said if str(path) in said else f"{path}: {said}") from None
@@ -110,8 +141,20 @@ def _write(request: ImportRequest, path: Path, revision: str, folder: Path, note
     return origin
 
 
-def _format(request: ImportRequest, path: Path) -> Format:
-    return recognised_format(path) if request.format == AUTO else format_named(request.format)
+def _format(request: ImportRequest, path: Path) -> Format | None:
+    """The format of a model; None for a run folder."""
+    if request.format != AUTO:
+        return format_named(request.format)
+    return None if path.is_dir() and is_run(path) else recognised_format(path)
+
+
+def _check_verify(request: ImportRequest, kind: Format | None) -> None:
+    """Raise InputError if a model cannot be compared, before it is converted."""
+    if kind is None:
+        raise InputError(
+            f"--verify compares with the engine of another format; {request.source} is a run folder"
+        )
+    kind.check_engine()
 
 
 def _check(run: Path, *, warn: Warn, note: Warn) -> None:
@@ -126,21 +169,45 @@ def _check(run: Path, *, warn: Warn, note: Warn) -> None:
             )
 
 
-def _verify(request: ImportRequest, path: Path, run: Path, origin: Origin, warn: Warn) -> Origin:
-    """Compare the run with the original engine, and record the result."""
-    require(
-        origin.format != "seq2seq",
-        f"--verify compares with the engine of another format; {request.source} is a run folder",
-    )
-    kind = _format(request, path)
-    require(
-        bool(kind.engine),
-        f"--verify: there is no engine to compare the format {kind.name} with; leave it out",
-    )
-    original = partial(kind.load().translate_with_original, path, beam=1)
+def _verify(
+    request: ImportRequest, kind: Format, path: Path, run: Path, origin: Origin, warn: Warn
+) -> Origin:
+    """Compare the run with the original engine, and record the result.
+
+    An engine that fails is warned of: the run is whole without it.
+    """
+    translate = partial(kind.load().translate_with_original, path, beam=1)
+    failed: list[BaseException] = []
+
+    def original(lines: Sequence[str]) -> Sequence[str | None]:
+        try:
+            return translate(lines)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # panics of Rust derive from nothing else
+            failed.append(error)
+            return [None] * len(lines)
+
     found = compare(run, request.verify, original)
-    if found.different is not None:
-        warn(f"{kind.engine} translates line {found.different} of the comparison otherwise")
+    for error in failed:
+        said = str(error).strip().partition("\n")[0]
+        name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        warn(
+            f"nothing was compared, and the run is kept: {kind.engine} failed on this model: "
+            f"{name}{said}"
+        )
+        return origin
+    if not found.lines:
+        warn(
+            f"nothing was compared: all {found.left_out:,} lines are too long for {kind.engine} "
+            "with this model; --text FILE gives shorter ones"
+        )
+        return origin
+    if (different := found.different) is not None:
+        warn(
+            f"{kind.engine} translates line {different.number} of the comparison otherwise: "
+            f"“{different.line}” is “{different.theirs}” there, and “{different.ours}” here"
+        )
     try:
         engine = f"{kind.engine} {metadata.version(kind.engine)}"
     except metadata.PackageNotFoundError:

@@ -115,26 +115,43 @@ def two_letters(language: str) -> str:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A line that a run and the original engine translate otherwise."""
+
+    number: int  # from 1
+    line: str
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """How many lines a run and the original engine translate alike."""
 
     equal: int
-    lines: int
-    different: int | None  # the number of the first line that differs
+    lines: int  # that were compared
+    different: Difference | None = None  # the first
+    left_out: int = 0  # too long for the original engine
 
     def __str__(self) -> str:
-        return f"{self.equal:,} of {self.lines:,} lines equal"
+        left_out = f", {self.left_out:,} too long for it" if self.left_out else ""
+        return f"{self.equal:,} of {self.lines:,} lines equal{left_out}"
 
 
 def compare(
-    run: Path, lines: Sequence[str], original: Callable[[Sequence[str]], Sequence[str]]
+    run: Path, lines: Sequence[str], original: Callable[[Sequence[str]], Sequence[str | None]]
 ) -> Comparison:
     """Translate lines greedily by a run, in float32, and by the original engine.
 
-    Both get the lines with the tags of `tagged_lines`.
+    Both get the lines with the tags of `tagged_lines`. Those that the original has no translation
+    of, since they are too long for it, are not compared.
     """
     lines = tagged_lines(run, lines)
-    expected = original(lines)
+    translated = [
+        (number, line, theirs)
+        for number, (line, theirs) in enumerate(zip(lines, original(lines), strict=True), start=1)
+        if theirs is not None
+    ]
     settings = TranslationSettings(
         search=SearchOptions(beam=1),
         device="cpu",
@@ -142,11 +159,15 @@ def compare(
         split_sentences="off",
         unknown="keep",
     )
-    found = [each.text for each in Translator.load(run, settings).translate(lines)]
+    found = Translator.load(run, settings).translate([line for _, line, _ in translated])
     differing = [
-        number
-        for number, (ours, theirs) in enumerate(zip(found, expected, strict=True), start=1)
-        if ours.split() != theirs.split()
+        Difference(number, line, ours.text, theirs)
+        for (number, line, theirs), ours in zip(translated, found, strict=True)
+        if ours.text.split() != theirs.split()
     ]
-    equal = len(found) - len(differing)
-    return Comparison(equal, len(found), differing[0] if differing else None)
+    return Comparison(
+        equal=len(translated) - len(differing),
+        lines=len(translated),
+        different=differing[0] if differing else None,
+        left_out=len(lines) - len(translated),
+    )
