@@ -26,7 +26,10 @@ from seq2seq_cli.evaluation.model_info import ModelInfo
 from seq2seq_cli.interop import formats
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight
 from seq2seq_cli.interop.formats import Format
+from seq2seq_cli.interop.hub import hub_name, upload
+from seq2seq_cli.interop.run_writer import write_run
 from seq2seq_cli.runs.layout import check_run_folder
+from seq2seq_cli.runs.new_folder import new_folder
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -159,7 +162,8 @@ def test_an_imported_model_is_a_run_that_says_where_it_came_from(
     assert Translator.load(run, settings).settings.search.beam == SearchOptions.beam
     assert translator.splits_sentences
     shown = ModelInfo.of_run(run).as_text()
-    assert f"imported         MadeUpModel of {source}\nlicence          cc-by-nc-4.0\n" in shown
+    began = f"began as         {source} (MadeUpModel)\nlicence          cc-by-nc-4.0\n"
+    assert shown.startswith(began)
     assert "search           beam 3, length_penalty power, unless options say otherwise" in shown
     plain = RunFolder(run).load_plain_model()
     assert all(
@@ -236,7 +240,9 @@ def test_a_model_in_the_cache_of_the_hub_is_imported_without_a_network(
     cached(cache)
     result = typer.testing.CliRunner().invoke(app, ["import", HUB_NAME, "run"])
     assert result.exit_code == 0, result.output
-    assert f"run: MadeUpModel of {HUB_NAME}, revision {COMMIT[:12]}" in result.stderr
+    address = f"https://huggingface.co/{HUB_NAME}"
+    assert import_model(ImportRequest(address), tmp_path / "again").source == HUB_NAME
+    assert f"run: made of {HUB_NAME} (MadeUpModel, revision {COMMIT[:12]})" in result.stderr
     assert "cc-by-nc-4.0 forbids commercial use" in result.stderr
     origin = RunFolder(tmp_path / "run").config.facts().origin
     assert origin is not None
@@ -288,6 +294,84 @@ def test_a_run_comes_back_from_the_hub_as_it_was_pushed(
     back = tmp_path / "back"
     assert import_model(ImportRequest(HUB_NAME), back).licence == "cc-by-nc-4.0"
     assert translations(back) == translations(run)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://huggingface.co/me/my-model", ("me/my-model", "")),
+        ("huggingface.co/me/my-model/tree/v1.0/", ("me/my-model", "v1.0")),
+        ("https://hf.co/me/my-model?library=x", ("me/my-model", "")),
+        ("me/my-model", ("me/my-model", "")),
+        ("https://example.org/me/my-model", ("https://example.org/me/my-model", "")),
+    ],
+)
+def test_an_address_of_the_hub_is_as_good_as_a_name(address: str, name: tuple[str, str]) -> None:
+    assert hub_name(address) == name
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "helps"),
+    [(401, "HfHubHTTPError", True), (500, "HfHubHTTPError", False), (None, "ConnectError", False)],
+)
+def test_an_upload_that_fails_names_the_login_where_it_helps(
+    status: int | None, kind: str, helps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hub:
+        def create_repo(self, name: str, **how: object) -> str:
+            error = type(kind, (Exception,), {})("so it is")
+            error.response = status and SimpleNamespace(status_code=status)  # type: ignore[attr-defined]
+            raise error
+
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    with pytest.raises(InputError, match="so it is") as caught:
+        upload(tmp_path, HUB_NAME, card="")
+    assert ("hf auth login" in str(caught.value)) == helps
+    assert ("cannot be reached" in str(caught.value)) == (status is None)
+
+
+@pytest.mark.usefixtures("_made_up")
+def test_a_copy_of_a_run_folder_is_not_called_a_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a run that was imported itself: there is no engine to compare it with."""
+    run = tmp_path / "run"
+    import_model(ImportRequest(str(written(tmp_path / "model"))), run)
+    monkeypatch.setattr(CheckedLine, "fault", lambda line: "is empty")
+    warned: list[str] = []
+    import_model(ImportRequest(str(run)), tmp_path / "copy", warn=warned.append)
+    assert len(warned) == 2
+    assert "--verify" not in "".join(warned)
+    with pytest.raises(InputError, match="is a run folder"):
+        import_model(ImportRequest(str(run), verify=["the budget"]), tmp_path / "another")
+
+
+def test_a_folder_that_cannot_be_made_is_named_as_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "run"
+    with pytest.raises(InputError, match=rf"^{path} cannot be made: "), new_folder(path):
+        pass
+    with (
+        pytest.raises(FileNotFoundError, match=rf"'{tmp_path}/run/a/b'"),
+        new_folder(tmp_path / "run") as folder,
+    ):
+        (folder / "a" / "b").touch()
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [({"length_penalty": "power"}, False), ({"length_penalty": "power", "beam": 3}, True)],
+)
+@pytest.mark.usefixtures("_made_up")
+def test_only_what_an_author_chose_is_said_when_translating(
+    search: dict[str, Any], said: bool, tmp_path: Path, model: ForeignModel
+) -> None:
+    run = tmp_path / "run"
+    write_run(replace(model, search=search), run)
+    result = typer.testing.CliRunner().invoke(app, ["translate", str(run)], input="the budget\n")
+    assert result.exit_code == 0, result.output
+    assert ("as its author does" in result.stderr) == said
 
 
 @pytest.mark.usefixtures("_made_up")
@@ -416,7 +500,8 @@ def test_a_source_that_is_nearly_a_model_is_answered_with_what_to_name(
     ("request_", "message"),
     [
         (ImportRequest("model", revision="v1"), "--revision v1 is for models on the hub"),
-        (ImportRequest("modle"), "modle: no such file or folder; did you mean model"),
+        (ImportRequest("modle"), r"modle: no such file or folder; did you mean model\?$"),
+        (ImportRequest("opus"), "opus: no such file or folder; a model on the hub is named OWNER/"),
         (ImportRequest("../a/b"), "no such file or folder"),
         (ImportRequest("empty"), "empty: no model of a known format is here"),
     ],

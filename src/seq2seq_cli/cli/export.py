@@ -11,7 +11,7 @@ from seq2seq_cli.runs.layout import check_run_folder
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
     output: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
     format_: Annotated[
         Literal["ctranslate2", "huggingface", "marian", "firefox"],

@@ -20,8 +20,8 @@ def import_run(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A name on the hub such as Helsinki-NLP/opus-mt-en-de, a folder, a zip archive or "
-            "a file.",
+            help="A name on the hub such as Helsinki-NLP/opus-mt-en-de or its address, a folder, "
+            "an archive (.zip, .argosmodel) or a file (.npz, .bin).",
         ),
     ],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder to write.")],
@@ -40,7 +40,8 @@ def import_run(
         typer.Option(
             "--verify",
             help="Compare 100 lines with the engine that the model was made for, and record how "
-            "many are equal. Needs its package: transformers, ctranslate2 or fxtranslate.",
+            "many are equal. Needs its package: transformers, pymarian, fxtranslate or "
+            "ctranslate2.",
             rich_help_panel=VERIFY,
         ),
     ] = False,
@@ -68,6 +69,9 @@ def import_run(
     seq2seq import Helsinki-NLP/opus-mt-en-de runs/opus-en-de
     seq2seq import opus-2021-02-22.zip runs/opus-fi-en
     seq2seq import models/nllb-200-distilled-600M runs/nllb --verify
+    seq2seq import marian/best.npz runs/mine    # its vocabularies beside it
+    seq2seq import firefox/enes runs/en-es      # a folder of a model of Firefox
+    seq2seq import en_de.argosmodel runs/en-de
     """
     check_new_folder(run)
     lines = _lines_to_verify(text, Reading(encoding, delimiter, as_text), verify=verify)
@@ -78,8 +82,7 @@ def import_run(
         origin = import_model(request, run, note=console.note, warn=console.warn)
     if origin.verified:
         console.note(f"verified: {origin.verified}")
-    at = f", revision {origin.revision[:12]}" if origin.revision else ""
-    console.note(f"{run}: {origin.model or origin.format} of {origin.source}{at}")
+    console.note(f"{run}: made of {origin.in_words()}")
     console.note(f"licence: {origin.licence or 'not named in its files; ask where you got it'}")
     if "-nc" in origin.licence.lower():
         console.warn(f"{origin.licence} forbids commercial use, also of what is trained from it")

@@ -7,7 +7,7 @@ import typer
 
 
 def info(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
     output_format: Annotated[
         Literal["text", "json"], typer.Option("--format", help="A table to read, or JSON.")
     ] = "text",

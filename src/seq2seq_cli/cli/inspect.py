@@ -50,7 +50,7 @@ def inspect() -> None:
 @app.command(cls=Command)
 def attention(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `seq2seq train`.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
     input_: Annotated[
         str,
         typer.Option(

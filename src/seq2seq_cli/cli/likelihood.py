@@ -28,7 +28,7 @@ def likelihood(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...", help="Run folder of `seq2seq train`; several are an ensemble."
+            metavar="RUN...", help="Run folder, trained or imported; several are an ensemble."
         ),
     ],
     source: Annotated[

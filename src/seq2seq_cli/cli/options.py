@@ -96,6 +96,10 @@ def warn_of_idle_options(context: typer.Context, effects: "Effects") -> None:
         console.warn(sentence)
 
 
+# How other engines divide scores by the length: nothing that an author chose.
+USUAL_ELSEWHERE = {"length_penalty": "power"}
+
+
 def author_search(context: typer.Context, run: Path) -> dict[str, Any]:
     """The options of search that the author of an imported run chose and the user did not give.
 
@@ -106,13 +110,10 @@ def author_search(context: typer.Context, run: Path) -> dict[str, Any]:
     author = RunFolder(run).config.facts().search
     given = [name for name in author if _is_on_command_line(context, name)]
     chosen = SearchOptions.author_choices(author, given, sample=bool(context.params["sample"]))
-    shown = [
-        CommandLineSearch.assignment(name, value)
-        for name, value in chosen.items()
-        if value != getattr(SearchOptions, name)
-    ]
-    if shown:
-        console.note(f"{run}: translated as its author does, with {' '.join(shown)}")
+    own = {name: value for name, value in chosen.items() if value != getattr(SearchOptions, name)}
+    if own and own != USUAL_ELSEWHERE:
+        shown = " ".join(CommandLineSearch.assignment(name, value) for name, value in own.items())
+        console.note(f"{run}: translated as its author does, with {shown}")
     return chosen
 
 

@@ -20,16 +20,18 @@ def push(
     """Upload a run to the Hugging Face hub, from where `import` fetches it.
 
     Uploads what translating needs, the record of training, and README.md, which is written if the
-    run has none; not the checkpoints. `hf auth login` logs in.
+    run has none; not the checkpoints. Everybody who sees it can read in its config.toml the names
+    and folders of the files that it was trained on. `hf auth login` logs in.
 
     \b
     seq2seq push runs/en-de me/demo-en-de
     seq2seq import me/demo-en-de runs/copy
     """
     check_run_folder(run)
-    from seq2seq_cli.interop.hub import is_hub_name, run_card, upload
+    from seq2seq_cli.interop.hub import hub_name, is_hub_name, run_card, upload
     from seq2seq_cli.runs.run_folder import RunFolder
 
+    name, _ = hub_name(name)
     if not is_hub_name(name):
         raise InputError(f"{name}: models on the hub are named OWNER/NAME")
     folder = RunFolder(run)

@@ -64,7 +64,7 @@ def translate(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...", help="Run folder of `seq2seq train`; several are an ensemble."
+            metavar="RUN...", help="Run folder, trained or imported; several are an ensemble."
         ),
     ],
     input_: Annotated[

@@ -85,7 +85,7 @@ class ModelInfo:
         return json.dumps(record, indent=1)
 
     def as_text(self) -> str:
-        """A table of the tensors, then architecture, vocabulary, cost and kernels."""
+        """Origin and search, languages, architecture, size, cost; then a table of the tensors."""
         width = max(map(len, self.shapes))
         lines = []
         for name, count in self.counts.items():
@@ -94,12 +94,12 @@ class ModelInfo:
             lines.append(f"{name:<{width}}  {shape:>14}  {count:>12,}  {share:>6.1%}")
         return "\n".join(
             [
-                *lines,
-                f"{'total':<{width}}  {'':>14}  {self.count:>12,}",
-                "",
+                *self._origin_lines(),
+                *self._language_lines(),
                 f"architecture     {self.architecture}",
                 f"vocabulary       {self.source_pieces:,} source, {self.target_pieces:,} target "
                 "pieces",
+                f"parameters       {self.count:,}",
                 f"a source token   {self.cost.source_token / 1e6:,.2f} MFLOP, read once",
                 f"a target token   {self.cost.target_token / 1e6:,.2f} MFLOP a hypothesis in the "
                 "beam",
@@ -107,8 +107,9 @@ class ModelInfo:
                 "                 (matrix products, sentences of "
                 f"{self.cost.length} tokens a side)",
                 f"kernels          {self.kernels or 'none'}, on this machine",
-                *self._language_lines(),
-                *self._origin_lines(),
+                "",
+                *lines,
+                f"{'total':<{width}}  {'':>14}  {self.count:>12,}",
             ]
         )
 
@@ -127,9 +128,7 @@ class ModelInfo:
     def _origin_lines(self) -> Iterator[str]:
         """Where an imported run came from, and how its author translates."""
         if self.origin is not None:
-            at = f", revision {self.origin.revision[:12]}" if self.origin.revision else ""
-            kind = self.origin.model or self.origin.format
-            yield f"imported         {kind} of {self.origin.source}{at}"
+            yield f"began as         {self.origin.in_words()}"
             yield f"licence          {self.origin.licence or 'not named in its files'}"
             if self.origin.verified:
                 yield f"verified         {self.origin.verified}"

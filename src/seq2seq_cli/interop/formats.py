@@ -4,7 +4,6 @@ A format is a module with the functions of `FormatModule`; one that only reads o
 the others. A module imports numpy at most before it is used: `seq2seq import` asks all of them.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +14,7 @@ from typing import Protocol, cast
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.foreign_model import ForeignModel
+from seq2seq_cli.runs.new_folder import new_folder
 from seq2seq_cli.runs.run_folder import RunFolder
 
 
@@ -194,16 +194,8 @@ def export_run(run: Path, output: Path, name: str, quantization: str = "") -> Se
     writer = chosen.load_writer()
     folder = RunFolder(run)
     folder.load_config()
-    temporary = output.absolute().with_name(f".{output.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        notes = writer.write(folder, temporary, quantization)
-        temporary.rename(output)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return notes
+    with new_folder(output) as temporary:
+        return writer.write(folder, temporary, quantization)
 
 
 def _names() -> list[str]:

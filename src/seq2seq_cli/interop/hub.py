@@ -1,6 +1,7 @@
 """Models from and to the Hugging Face hub, through its own library and cache."""
 
 import os
+import re
 from pathlib import Path
 
 from seq2seq_cli.errors import InputError
@@ -18,7 +19,24 @@ NEEDED = (
 )
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 PUSHED = (RUN_CONFIG, WEIGHTS, SHORTLIST, METRICS, *TOKENIZERS, "README.md")
+ADDRESS = re.compile(
+    r"(?:https?://)?(?:huggingface\.co|hf\.co)/(?P<name>[^/?#]+/[^/?#]+)"
+    r"(?:/tree/(?P<revision>[^?#]+?))?/?(?:[?#].*)?"
+)
+NO_LOGIN = (401, 403)
+# Of httpx, requests and huggingface_hub, which differ between versions.
+NO_NETWORK = ("ConnectError", "ConnectTimeout", "ReadTimeout", "ProxyError", "OfflineModeIsEnabled")
 INSTALL = "the package huggingface_hub is not installed; pip install 'seq2seq-cli[hub]' installs it"
+
+
+def hub_name(source: str) -> tuple[str, str]:
+    """A source without the hub's address before it, as in https://huggingface.co/OWNER/NAME.
+
+    Beside it the revision that an address may end with (/tree/REVISION), or "".
+    """
+    if (found := ADDRESS.fullmatch(source)) is None:
+        return source, ""
+    return found["name"], found["revision"] or ""
 
 
 def is_hub_name(source: str) -> bool:
@@ -100,7 +118,7 @@ A translation model, as a run folder of seq2seq-cli:
 def run_card(name: str, origin: Origin | None) -> str:
     """The README of a run on the hub: how to use it, where it began, its licence."""
     licence = f"license: {origin.licence}\n" if origin and origin.licence else ""
-    began = f"It began as {origin.model or origin.format} of {origin.source}.\n" if origin else ""
+    began = f"It began as {origin.in_words()}.\n" if origin else ""
     return README.format(name=name, licence=licence, origin=began)
 
 
@@ -127,9 +145,16 @@ def upload(run: Path, name: str, *, card: str, private: bool = False) -> str:
         if not (run / "README.md").is_file():
             hub.upload_file(repo_id=name, path_in_repo="README.md", path_or_fileobj=card.encode())
     except Exception as error:  # of several libraries, which differ between versions
-        said = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"{name}: the hub did not take the run: {type(error).__name__}: {said}; `hf auth "
-            "login` logs in"
-        ) from None
+        raise InputError(f"{name}: {_refusal(error)}") from None
     return str(address)
+
+
+def _refusal(error: Exception) -> str:
+    """Why the hub did not take a run. Logging in is named only where it helps."""
+    kind, said = type(error).__name__, str(error).strip().partition("\n")[0]
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in NO_LOGIN or kind == "LocalTokenNotFoundError":
+        return f"the hub did not take the run: {said}; `hf auth login` logs in"
+    if status is None and (kind in NO_NETWORK or isinstance(error, OSError)):
+        return f"the hub cannot be reached, so that nothing was uploaded: {kind}: {said}"
+    return f"the hub did not take the run: {kind}: {said}"

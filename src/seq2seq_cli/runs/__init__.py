@@ -4,6 +4,7 @@ To read it, begin with `layout` and `run_folder`.
 
 - `layout`: what lies where in a run folder
 - `lock`: only one training writes into a run folder
+- `new_folder`: folders that appear when they are complete
 - `arrays`: weights of safetensors files, mapped and checked
 - `stored_weights`: weights that are read when they are written
 - `tensors`: safetensors files that carry their hash, from and to PyTorch

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from seq2seq_cli.config.settings import Section
 
+RUN_FOLDER = "seq2seq"  # the format of a run folder that was trained elsewhere
+
 
 @dataclass(frozen=True)
 class Origin(Section):
@@ -29,3 +31,9 @@ class Origin(Section):
 
     verified: str = ""
     """The result of the comparison with the engine that the model was made for."""
+
+    def in_words(self) -> str:
+        """The source, and in brackets what it is, with its revision on the hub."""
+        kind = self.model or ("a run folder" if self.format == RUN_FOLDER else self.format)
+        at = f", revision {self.revision[:12]}" if self.revision else ""
+        return f"{self.source} ({kind}{at})"

@@ -18,14 +18,16 @@ from seq2seq_cli.interop.formats import (
     format_named,
     recognised_format,
 )
-from seq2seq_cli.interop.hub import download, is_hub_name
+from seq2seq_cli.interop.hub import download, hub_name, is_hub_name
 from seq2seq_cli.interop.run_writer import copy_run, is_run, record_origin, write_run
-from seq2seq_cli.runs.origin import Origin
+from seq2seq_cli.runs.new_folder import new_folder
+from seq2seq_cli.runs.origin import RUN_FOLDER, Origin
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.text import Warn, ignore_warning
 from seq2seq_cli.translation.self_check import check_translations, compare
 
 AUTO = "auto"
+BROKEN = "its conversion is broken; --verify compares it with the original engine"
 UNPACKED = "source"  # where archives are unpacked, within the folder that becomes the run
 
 
@@ -52,39 +54,49 @@ def import_model(
         not run.exists() or (run.is_dir() and not any(run.iterdir())),
         f"{run} exists already; name a new folder",
     )
-    temporary = run.absolute().with_name(f".{run.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    request = _without_address(request)
+    if request.verify and request.format != AUTO:
+        format_named(request.format).check_engine()
+    elif request.verify:
+        check_any_engine()
+    with new_folder(run) as temporary:
+        unpacked = str(temporary / UNPACKED)
 
-    def named(text: str) -> str:
-        """A message, with the names of files that are there afterwards."""
-        unpacked = text.replace(str(temporary / UNPACKED), request.source)
-        return unpacked.replace(str(temporary), str(run))
+        def named(text: str) -> str:
+            """A message, with the names of files that are there afterwards."""
+            return text.replace(unpacked, request.source).replace(str(temporary), str(run))
 
-    try:
-        if request.verify and request.format != AUTO:
-            format_named(request.format).check_engine()
-        elif request.verify:
-            check_any_engine()
-        with _fetched(request, temporary / UNPACKED) as (path, revision):
-            kind = _format(request, path)
-            if request.verify:
-                _check_verify(request, kind)
-            origin = _write(
-                request, kind, path, revision, temporary, lambda text: note(named(text))
+        try:
+            origin = _import_into(
+                request, temporary, lambda text: note(named(text)), lambda text: warn(named(text))
             )
-            _check(temporary, warn=warn, note=note)
-            if request.verify and kind is not None:
-                origin = _verify(
-                    request, kind, path, temporary, origin, lambda text: warn(named(text))
-                )
-        shutil.rmtree(temporary / UNPACKED, ignore_errors=True)
-        temporary.rename(run)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, InputError) and str(temporary) in str(error):
-            raise InputError(named(str(error))) from None
-        raise
+        except InputError as error:
+            if unpacked in str(error):
+                raise InputError(named(str(error))) from None
+            raise
     return origin
+
+
+def _import_into(request: ImportRequest, folder: Path, note: Warn, warn: Warn) -> Origin:
+    """Write and check the run folder; returns its origin."""
+    with _fetched(request, folder / UNPACKED) as (path, revision):
+        kind = _format(request, path)
+        if request.verify:
+            _check_verify(request, kind)
+        origin = _write(request, kind, path, revision, folder, note)
+        _check(folder, is_copy=kind is None, warn=warn, note=note)
+        if request.verify and kind is not None:
+            origin = _verify(request, kind, path, folder, origin, warn)
+    shutil.rmtree(folder / UNPACKED, ignore_errors=True)
+    return origin
+
+
+def _without_address(request: ImportRequest) -> ImportRequest:
+    """The request with OWNER/NAME for an address of the hub."""
+    if Path(request.source).exists():
+        return request
+    name, revision = hub_name(request.source)
+    return replace(request, source=name, revision=request.revision or revision)
 
 
 @contextmanager
@@ -94,10 +106,10 @@ def _fetched(request: ImportRequest, folder: Path) -> Iterator[tuple[Path, str]]
     revision = ""
     if not path.exists():
         if not is_hub_name(request.source):
-            raise InputError(
-                f"{request.source}: no such file or folder{nearby(path)}; a model on the hub is "
-                "named OWNER/NAME"
-            )
+            hint = nearby(path)
+            if not hint.endswith("?"):
+                hint += "; a model on the hub is named OWNER/NAME"
+            raise InputError(f"{request.source}: no such file or folder{hint}")
         path, revision = download(request.source, request.revision)
     else:
         require(
@@ -124,7 +136,7 @@ def _write(
     if kind is None:
         copy_run(path, folder)
         facts = RunFolder(folder).config.facts()
-        origin = facts.origin or Origin(format="seq2seq", **came_from)
+        origin = facts.origin or Origin(format=RUN_FOLDER, **came_from)
         record_origin(folder, origin)
         return origin
     try:
@@ -157,15 +169,16 @@ def _check_verify(request: ImportRequest, kind: Format | None) -> None:
     kind.check_engine()
 
 
-def _check(run: Path, *, warn: Warn, note: Warn) -> None:
+def _check(run: Path, *, is_copy: bool, warn: Warn, note: Warn) -> None:
     """Let the run translate two sentences, and say how it does."""
     language = RunFolder(run).load_config().data.source_language
     for line in check_translations(run, language):
         note(f"check: {line.source} → {line.translation}")
         if fault := line.fault():
+            reason = "it has learned too little" if is_copy else BROKEN
             warn(
                 f"the translation of “{line.source}” {fault}: if the model reads this language, "
-                "its conversion is broken; --verify compares it with the original engine"
+                f"{reason}"
             )
 
 
