@@ -13,6 +13,8 @@
 # Range to reach: the second gains at least 1 BLEU on the test set. Ends with exit code 1 if it
 # does not. Takes about 30 minutes on one core that has other work too.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+at_most 0 "$@"
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 work=runs/back-translate

@@ -14,7 +14,12 @@
 # fixed-context rnn keeps a smaller share of its BLEU than attention-rnn, by at least a tenth.
 # Ends with exit code 1 if it does not. Takes at most 90 minutes on 2 CPU cores.
 set -euo pipefail
-[ $# -gt 0 ] && multi30k="$(cd "$1" && pwd)"
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+at_most 1 "$@"
+if [ $# -gt 0 ]; then
+    [ -d "$1" ] || refuse "$1: no such folder"
+    multi30k="$(cd "$1" && pwd)"
+fi
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 if [ -z "${multi30k:-}" ]; then

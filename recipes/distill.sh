@@ -13,8 +13,10 @@
 # Range to reach: the second gains at least 1 BLEU on test_2016_flickr. Ends with exit code 1 if it
 # does not. Takes about 5 minutes on 2 CPU cores, and the training of the teacher.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+at_most 1 "$@"
 if [ $# -gt 0 ]; then
-    [ -d "$1" ] || { echo "$1: no such folder; see the first lines of $0" >&2 && exit 2; }
+    [ -d "$1" ] || refuse "$1: no such folder"
     data="$(cd "$1" && pwd)"
 fi
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

@@ -18,11 +18,13 @@
 # Ends with exit code 1 if it is missed. The figures measured are in recipes/README.md. Nothing was
 # chosen on the test set.
 set -euo pipefail
-if [ ! -d "${1:-}" ]; then
-    echo "give the folder of the tokenised text; see the first lines of $0" >&2
-    exit 2
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+[ $# -gt 0 ] || refuse "give the folder of the tokenised text"
+[ -d "$1" ] || refuse "$1: no such folder"
 data="$(cd "$1" && pwd)" && shift
+for seed in "$@"; do
+    [[ $seed =~ ^[0-9]+$ ]] || refuse "seed $seed: a whole number is allowed"
+done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 [ $# -gt 0 ] || set -- 1 2 3
 

@@ -11,7 +11,14 @@
 #   transformer-small at least 37.0, attention-rnn at least 37.5, rnn (fixed context) at least 27.5.
 # Ends with exit code 1 if one is missed. All settings were chosen on val.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
 [ $# -gt 0 ] && [ -d "$1" ] && data="$(cd "$1" && pwd)" && shift
+for preset in "$@"; do
+    case $preset in
+    transformer-small | attention-rnn | rnn) ;;
+    *) refuse "$preset: a folder, transformer-small, attention-rnn or rnn is allowed" ;;
+    esac
+done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 if [ -z "${data:-}" ]; then
@@ -50,10 +57,6 @@ for preset in "$@"; do
     rnn)
         least=27.5
         train "$preset" --max-updates 10000 "${recurrent[@]}"
-        ;;
-    *)
-        echo "preset $preset: transformer-small, attention-rnn or rnn is allowed" >&2
-        exit 2
         ;;
     esac
     run="runs/multi30k/$preset"

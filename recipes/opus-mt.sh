@@ -15,7 +15,9 @@
 # It needs a network, unless a folder and texts are given. Ranges to reach: 95 of the 100 lines are
 # equal, and fine-tuning on own text gains BLEU on pairs of that text. Exit code 1 if not.
 set -euo pipefail
-[ $# -ge 1 ] && [ $# -le 2 ] || { sed -n '2,18p' "$0" >&2 && exit 2; }
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+[ $# -gt 0 ] || refuse "give a pair of languages, a name on the hub or a folder"
+at_most 2 "$@"
 model="$1"
 [ -d "$model" ] && model="$(cd "$model" && pwd)"
 mkdir -p "${2:-$(dirname "${BASH_SOURCE[0]}")/../runs/opus-mt}"

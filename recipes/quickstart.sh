@@ -10,6 +10,12 @@
 # Range to reach on the demo corpus' test set, unless the time limit ended training: at least 90 BLEU.
 # Ends with exit code 1 if it is missed.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+at_most 1 "$@"
+case ${1:-transformer-tiny} in
+transformer-tiny | attention-rnn) ;;
+*) refuse "preset $1: transformer-tiny or attention-rnn is allowed" ;;
+esac
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 corpus=runs/quickstart-corpus
@@ -28,10 +34,6 @@ attention-rnn)
         --set model.width=128 --set model.units=256 --set training.batch_tokens=1024
         --set training.learning_rate=0.003 --set training.warmup_updates=200
         --set training.ema_decay=0.98)
-    ;;
-*)
-    echo "preset $1: transformer-tiny or attention-rnn is allowed" >&2
-    exit 2
     ;;
 esac
 

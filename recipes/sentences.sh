@@ -11,6 +11,8 @@
 # in a row, and after joined training a tenth more of them are right as a whole than before it. Ends
 # with exit code 1 if not. Takes at most 7 minutes on 2 CPU cores.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+at_most 0 "$@"
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 work=runs/sentences

@@ -17,6 +17,13 @@
 # translates at least 95 of 100 lines to the same text as `seq2seq translate`.
 # Ends with exit code 1 if one is missed. Takes about 20 minutes for each corpus on 2 free CPU cores.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+for corpus in "$@"; do
+    case $corpus in
+    demo | multi30k) ;;
+    *) refuse "$corpus: demo or multi30k is allowed" ;;
+    esac
+done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 [ $# -gt 0 ] || set -- demo multi30k
 
@@ -65,10 +72,6 @@ for corpus in "$@"; do
         from=de to=en
         options=(--set model.dropout=0.1)
         [ -d "$data" ] || { echo "$data is not here; multi30k is skipped" >&2 && continue; }
-        ;;
-    *)
-        echo "$corpus: demo or multi30k is allowed" >&2
-        exit 2
         ;;
     esac
     teach
