@@ -34,6 +34,7 @@ CONFIG = TransformerConfig(
     output_bias=True,
     zero_start=True,
     sinusoids="tensor2tensor",
+    norm_epsilon=1e-6,
 )
 LINES = ["the committee approved the budget yesterday .", "where is the nearest station ?"] * 5
 EXPORTED = [each.name for each in FORMATS if each.exports]
@@ -113,6 +114,13 @@ def test_what_was_exported_is_imported_as_the_same_function(
         ):
             assert ours.pieces == theirs.pieces
             assert np.allclose(ours.token_scores, theirs.token_scores, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_an_export_says_that_the_length_penalty_is_another(
+    name: str, run: Path, tmp_path: Path
+) -> None:
+    assert "gnmt" in " ".join(export_run(run, tmp_path / "model", name))
 
 
 def is_refused(folder: Path, output: Path) -> bool:

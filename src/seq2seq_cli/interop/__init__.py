@@ -1,6 +1,7 @@
 """Models in the formats of other engines.
 
 - `foreign_model`: a model of another engine, as readers hand it on
+- `search_notes`: what exports say of the search of other engines
 - `position_tables`: which sinusoids a stored table of positions is
 - `ctranslate2_file`: the file model.bin of CTranslate2
 - `ctranslate2_names`: the names of weights in it and here

@@ -29,6 +29,7 @@ from seq2seq_cli.interop.ctranslate2_readme import readme
 from seq2seq_cli.interop.ctranslate2_settings import ACTIVATIONS
 from seq2seq_cli.interop.ctranslate2_vocabulary import FORBIDDEN, OWN_FACTS, OWN_SETTINGS
 from seq2seq_cli.interop.foreign_model import widened
+from seq2seq_cli.interop.search_notes import penalty_notes
 from seq2seq_cli.kernels.arrays import Array, Floats
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
@@ -77,7 +78,8 @@ def write(run: RunFolder, output: Path, quantization: str) -> Sequence[str]:
     for a model that CTranslate2 does not support.
     """
     model, data = run.load_plain_model(), run.load_config().data
-    return write_model(model, run.load_tokenizers(), data, output, quantization)
+    notes = write_model(model, run.load_tokenizers(), data, output, quantization)
+    return [*notes, *penalty_notes("CTranslate2", run.config.facts().search)]
 
 
 def write_model(

@@ -347,6 +347,10 @@ def _decoder(names: Mapping[str, list[str]], kind: int) -> str:
 
 def _notes(config: TransformerConfig) -> Iterator[str]:
     """What engines of such models do otherwise."""
+    yield (
+        "config.yml says beam-size 1, since Firefox searches greedily and has no length penalty "
+        "gnmt; compare with `seq2seq translate --beam 1`"
+    )
     if config.decoder_attention != "ssru" or config.activation != "relu":
         yield "Bergamot reads this model; fxtranslate reads only SSRU decoders with relu"
 

@@ -58,7 +58,7 @@ from seq2seq_cli.tokenization.foreign_vocabulary import (
 # With a vocabulary for each side, both have <pad> at one id, which MarianMTModel asks for.
 SEPARATE = Layout((("</s>", EOS), ("<unk>", UNK), ("<pad>", BOS)))
 EPSILON = 1e-5  # of the norms of MarianMTModel
-LOW, HIGH = EPSILON / 10, EPSILON * 10  # others change results less than rounding does
+LOW, HIGH = 1e-6, 1e-4  # from Marian's; others change results less than rounding does
 NAMES = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
 POSITIONS = 1024  # that sinusoidal positions are written for
 

@@ -29,6 +29,7 @@ from seq2seq_cli.interop.marian_options import OPTIONS, read_options
 from seq2seq_cli.interop.marian_vocabulary import LISTS, read_vocabulary, written_list
 from seq2seq_cli.interop.marian_weights import Parameters
 from seq2seq_cli.interop.npz import NpzFile, write_npz
+from seq2seq_cli.interop.search_notes import penalty_notes
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -140,7 +141,7 @@ def write(run: RunFolder, output: Path, quantization: str) -> Sequence[str]:
         for name, model in zip(SIDE_FILES, (source, target), strict=True):
             replace_file(output / name, model)
     replace_file(output / DECODER, _decoder(run, names).encode())
-    return exported.notes
+    return [*exported.notes, *penalty_notes("Marian", run.config.facts().search)]
 
 
 def _arrays(exported: MarianExport) -> Iterator[tuple[str, Array]]:

@@ -12,7 +12,7 @@ from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.foreign_model import ForeignModel
-from seq2seq_cli.interop.marian_options import architecture, options_of
+from seq2seq_cli.interop.marian_options import EPSILON, architecture, options_of
 from seq2seq_cli.interop.marian_weights import (
     JOINT_EMBEDDING,
     SOURCE_EMBEDDING,
@@ -153,6 +153,11 @@ def _exported(
 
 def _notes(config: TransformerConfig) -> Iterator[str]:
     """What Marian does otherwise with a model that it can hold."""
+    if config.norm_epsilon != EPSILON:
+        yield (
+            f"model.norm_epsilon is {config.norm_epsilon}, and {EPSILON} in Marian whatever a file "
+            "says: scores differ a little"
+        )
     if config.norm == "pre" and config.decoder_attention == "self":
         yield (
             'model.norm = "pre": Marian 1.12 scores such models as they are, but decodes them '
