@@ -503,6 +503,7 @@ def test_a_source_that_is_nearly_a_model_is_answered_with_what_to_name(
         (ImportRequest("modle"), r"modle: no such file or folder; did you mean model\?$"),
         (ImportRequest("opus"), "opus: no such file or folder; a model on the hub is named OWNER/"),
         (ImportRequest("../a/b"), "no such file or folder"),
+        (ImportRequest("https://example.org/a.zip"), "only https://huggingface.co/OWNER/NAME is f"),
         (ImportRequest("empty"), "empty: no model of a known format is here"),
     ],
 )

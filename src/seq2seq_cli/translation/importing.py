@@ -105,6 +105,11 @@ def _fetched(request: ImportRequest, folder: Path) -> Iterator[tuple[Path, str]]
     path = Path(request.source)
     revision = ""
     if not path.exists():
+        require(
+            "://" not in request.source,
+            f"{request.source}: of addresses, only https://huggingface.co/OWNER/NAME is fetched; "
+            "download what is there, and give the file or folder",
+        )
         if not is_hub_name(request.source):
             hint = nearby(path)
             if not hint.endswith("?"):
