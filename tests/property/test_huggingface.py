@@ -28,6 +28,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop import huggingface
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight, widened
 from seq2seq_cli.interop.formats import export_run
+from seq2seq_cli.interop.huggingface_card import model_card
 from seq2seq_cli.interop.run_writer import write_run
 from seq2seq_cli.models import model_of_arrays
 from seq2seq_cli.runs.origin import Origin
@@ -539,6 +540,24 @@ def test_a_model_card_says_how_to_use_it_and_where_it_is_from(
     assert "/home/me" not in text
     assert "MarianTokenizer.from_pretrained" in text
     assert huggingface.read(exported[1]).origin.licence == "cc-by-4.0"
+
+
+def test_a_model_card_has_the_figures_of_the_weights_that_training_chose(
+    exported: tuple[RunFolder, Path], tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(exported[0].path, tmp_path / "run"))
+    assert "The run recorded no figures." in model_card(run)
+    for update, bleu in ((10, 20.0), (20, 30.0), (30, 25.0)):
+        is_best = bleu != 25.0
+        run.metrics.append(
+            {"kind": "validation", "update": update, "bleu": bleu, "is_best": is_best}
+        )
+    assert "after update 20:\n\n| metric | value |\n|---|---|\n| BLEU | 30.00 |" in model_card(run)
+    run.metrics.append(
+        {"kind": "final", "update": 30, "weights": "the average of updates 10, 20", "bleu": 31.5}
+    )
+    assert "the average of updates 10, 20:\n\n| metric" in model_card(run)
+    assert "| BLEU | 31.50 |" in model_card(run)
 
 
 # Files

@@ -104,6 +104,21 @@ def test_training_ends_after_the_epochs_and_minutes_that_are_given(tmp_path: Pat
     assert other.end_reason() == "the limit of 3 minutes was reached"
 
 
+@pytest.mark.parametrize(("every", "validated"), [(100, []), (4, [4])])
+def test_weights_that_are_validated_only_at_the_end_have_their_figures_recorded(
+    every: int, validated: list[int], tmp_path: Path
+) -> None:
+    count = len(validated) + 1
+    short = trainer(tmp_path, losses=FALLING[:count], scores=RISING[:count], validate_every=every)
+    short.train()
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    records = [each for each in lines if each["kind"] != "training"]
+    assert [each["update"] for each in records] == [*validated, 6]
+    assert [each["kind"] for each in records] == ["validation"] * len(validated) + ["final"]
+    assert records[-1]["weights"] == "the last weights"
+    assert (records[-1]["loss"], records[-1]["bleu"]) == (FALLING[count - 1], RISING[count - 1])
+
+
 @pytest.mark.parametrize(
     ("seconds", "ends"),  # after each update
     [

@@ -99,7 +99,7 @@ def _data(settings: DataConfig) -> Iterator[str]:
 
 
 def _figures(metrics: Path) -> Iterator[str]:
-    """The best validation that the run recorded, with sacreBLEU's signatures."""
+    """The figures of the weights that training chose, with sacreBLEU's signatures."""
     best = None
     if metrics.exists():
         for line in metrics.read_text(encoding="utf-8").splitlines():
@@ -107,12 +107,15 @@ def _figures(metrics: Path) -> Iterator[str]:
                 record = json.loads(line)
             except ValueError:
                 continue
-            if record.get("kind") == "validation" and (best is None or record.get("is_best")):
+            kind = record.get("kind")
+            is_better = best is None or record.get("is_best")
+            if kind == "final" or (kind == "validation" and is_better):
                 best = record
     if best is None:
         yield "The run recorded no figures."
         return
-    yield f"On the validation text, after update {best['update']:,}:\n"
+    weights = best.get("weights", f"after update {best['update']:,}")
+    yield f"On the validation text, {weights}:\n"
     yield "| metric | value |\n|---|---|"
     for key, title in (("bleu", "BLEU"), ("chrf", "chrF2"), ("loss", "loss, nats per token")):
         if key in best:

@@ -15,14 +15,19 @@ class Metrics:
         self.path = path
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a line. Records have a "kind", "training" or "validation", and an "update"."""
+        """Add a line. Records have a "kind" and an "update".
+
+        Kinds are "training" and "validation"; "final", of the weights that training ended with if
+        they were validated only then; and of `seq2seq average` "average", without an update.
+        """
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def truncate(self, update: int, validated: int) -> None:
         """Remove incomplete lines and those of work that will be done again.
 
-        Training after `update` and validation after the update `validated` will be.
+        Training after `update` and validation after the update `validated` will be, and so will
+        the choice at the end.
         """
         done = {"training": update, "validation": validated}
         if not self.path.exists():

@@ -25,6 +25,7 @@ class Candidate:
     name: str  # as messages call them
     validated: ValidatedWeights
     weights: Weights
+    validation: Validation | None = None  # at the end of training; None for that of an update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,8 @@ class BestWeights:
             candidates.append(self._candidate(state, f"the average of updates {updates}", mean))
         chosen = max(candidates, key=lambda candidate: candidate.validated.rank)
         self._save_model(chosen.weights)
+        if chosen.validation is not None:
+            self.reporter.chosen(state, chosen.name, chosen.validation)
         metric, value = self.config.stop_metric, abs(chosen.validated.value)
         self.reporter.said(f"saved {chosen.name}: {metric} {value:.2f} on validation data")
 
@@ -132,7 +135,7 @@ class BestWeights:
             f"{name}: loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
             f"chrF {validation.chrf:.2f}"
         )
-        return Candidate(name, self._entry(state, validation), weights)
+        return Candidate(name, self._entry(state, validation), weights, validation)
 
     def _entry(self, state: TrainingState, validation: Validation) -> ValidatedWeights:
         value = validation.value(self.config.stop_metric)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.models import TranslationModel
@@ -211,11 +211,7 @@ class Reporter:
         record = {
             "kind": "validation",
             "update": state.update,
-            "loss": validation.loss,
-            "perplexity": validation.perplexity,
-            "bleu": validation.bleu,
-            "chrf": validation.chrf,
-            "signatures": validation.signatures,
+            **_scores(validation),
             "repeated": validation.translations.repeated,
             "copied": validation.translations.copied,
             "faults": [diagnosis.name for diagnosis in diagnoses],
@@ -227,6 +223,12 @@ class Reporter:
         self.listener.validated(state.update, validation, is_best=is_best)
         for diagnosis in diagnoses:
             self.warned_once(diagnosis.name, diagnosis.sentence)
+
+    def chosen(self, state: TrainingState, name: str, validation: Validation) -> None:
+        """Write the figures of the weights that training ends with, validated at its end."""
+        if self.processes.may_write:
+            record = {"kind": "final", "update": state.update, "weights": name}
+            self.run.metrics.append({**record, **_scores(validation)})
 
     def said(self, message: str) -> None:
         """Pass a message on to the listener."""
@@ -243,6 +245,17 @@ class Reporter:
         is_first = name not in self.warned
         self.warned.add(name)
         return is_first
+
+
+def _scores(validation: Validation) -> dict[str, Any]:
+    """The figures of a validation as metrics.jsonl has them."""
+    return {
+        "loss": validation.loss,
+        "perplexity": validation.perplexity,
+        "bleu": validation.bleu,
+        "chrf": validation.chrf,
+        "signatures": validation.signatures,
+    }
 
 
 def _progress(
