@@ -4,6 +4,7 @@ Launchers such as torchrun tell each process its rank in the environment. Only `
 processes that exchange tensors, needs torch.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -11,12 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from seq2seq_cli.devices import usable_threads
 from seq2seq_cli.errors import InputError, Seq2seqError
 
-ANNOUNCED = "SEQ2SEQ_ANNOUNCED"  # set where the command that launched processes has said its part
+# The process that launched this one, and has said what is to be said before work begins
+ANNOUNCED = "SEQ2SEQ_ANNOUNCED"
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 # After an error of its own a process waits this long before it says so, and after the loss of
 # another one longer: whoever failed first has spoken then, and the launcher has ended the rest.
@@ -60,6 +64,20 @@ def announces() -> bool:
 def rank_and_count() -> tuple[int, int]:
     """Which of the processes this one is, and how many there are."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def end_with_launcher() -> None:
+    """Let SIGTERM come to this process when the one that launched it has been killed.
+
+    On Linux; elsewhere processes go on, and the same command says that the run is in use.
+    """
+    launcher = os.environ.get(ANNOUNCED, "")
+    if not launcher:
+        return
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if sys.platform == "linux" and str(os.getppid()) != launcher:  # it was killed before
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 def is_relaunched() -> bool:
@@ -111,7 +129,7 @@ def launch_alone(arguments: Sequence[str], processes: int, threads: int) -> int:
     try:
         for rank in range(processes):
             variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-            variables |= {"OMP_NUM_THREADS": str(threads), ANNOUNCED: "1"}
+            variables |= {"OMP_NUM_THREADS": str(threads), ANNOUNCED: str(os.getpid())}
             running[rank] = subprocess.Popen(
                 [sys.executable, "-m", "seq2seq_cli", *arguments],
                 env=os.environ | variables,
@@ -164,8 +182,8 @@ def launch(arguments: Sequence[str], processes: int, threads: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what it says, we say better
-    os.environ[ANNOUNCED] = "1"
+    logging.disable(logging.CRITICAL)  # what the launcher would say, is said here in other words
+    os.environ[ANNOUNCED] = str(os.getpid())
     os.environ["OMP_NUM_THREADS"] = str(threads)
     options: dict[str, Any] = {"shutdown_timeout": SECONDS_TO_SAVE}
     config = LaunchConfig(

@@ -169,6 +169,32 @@ def test_processes_that_differ_end_with_one_error_before_training_begins(train) 
     assert second.finish().stderr == ""
 
 
+def test_what_ends_a_training_before_it_begins_is_said_once(train) -> None:
+    command = train(max_updates=3)
+    assert [done.code for done in finish(start(command, 2))] == [0, 0]
+    first, second = finish(start(command, 2))
+    assert "is finished since update 3" in first.stderr
+    assert (first.code, second.code, second.stderr) == (0, 0, "")
+    wrong = start(command, 2, "--restart", files={"--source": "nope.en"})
+    first = wrong[0].finish()
+    wrong[1].send_signal(signal.SIGTERM)  # as a launcher does
+    assert (first.code, wrong[1].finish().stderr) == (2, "")
+    assert "nope.en: no such file" in first.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes end with their parent on Linux")
+def test_processes_end_with_the_one_that_launched_them(train: Callable[..., Command]) -> None:
+    command = train(max_updates=100_000)
+    launcher = launched(command, "-m", "seq2seq_cli", more=("--processes", "2"))
+    seen = ""
+    while "update 1 " not in seen:
+        seen += (line := launcher.stderr.readline())
+        assert line, seen
+    launcher.kill()
+    _, rest = launcher.communicate(timeout=120)  # until they have closed their end of the pipe
+    assert "all saved" in rest
+
+
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
@@ -241,7 +267,7 @@ def test_processes_translate_to_the_bytes_of_one_though_they_are_killed(
         assert not output.exists()
     done = finish([seq2seq.start(*command, folder=corpus, environment=p) for p in places(3)])
     assert [each.code for each in done] == [0, 0, 0]
-    assert "continuing with" in done[0].stderr
+    assert "continuing;" in done[0].stderr
     assert output.read_bytes() == (corpus / "one.de").read_bytes()
     assert not blocks.exists()
 

@@ -19,6 +19,7 @@ from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.launching import (
     announces,
     device_of_process,
+    end_with_launcher,
     is_first,
     is_launched,
     is_relaunched,
@@ -348,6 +349,7 @@ def run(
     from seq2seq_cli.training.run import train_run
     from seq2seq_cli.training.signals import InterruptedTrainingError
 
+    end_with_launcher()
     prepare(threads)
     listener = make_listener(config.training, quiet=quiet or not is_first())
     try:

@@ -31,6 +31,7 @@ from seq2seq_cli.config.search import (
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.launching import (
     device_of_process,
+    end_with_launcher,
     is_first,
     is_launched,
     launch_alone,
@@ -334,6 +335,7 @@ def translate(
     for run in runs:
         check_run_folder(run)
     if processes > 1 or is_launched():
+        end_with_launcher()
         check_can_be_divided(source, output, alignment)
     if processes > 1 and not is_launched():
         code = launch_alone(own_arguments(), processes, threads_of_each(processes, threads))

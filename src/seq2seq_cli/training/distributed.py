@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import distributed
 
+from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.launching import check_environment, is_launched
 
 Value = TypeVar("Value")
@@ -58,12 +59,23 @@ class ProcessGroup:
         return cast(list[float], total.tolist())
 
     def from_first(self, make: Callable[[], Value]) -> Value:
-        """What `make` returns on rank 0, for all processes; it is called only there."""
+        """What `make` returns on rank 0, for all processes; it is called only there.
+
+        What it raises there ends the others too: as the same exception, or as LostProcessError if
+        it is an error, of which rank 0 tells the user.
+        """
         if self.world_size == 1:
             return make()
-        values: list[Any] = [make() if self.may_write else None]
+        try:
+            values: list[Any] = [make(), None] if self.may_write else [None, None]
+        except Exception as error:
+            is_error = isinstance(error, Seq2seqError | OSError | RuntimeError)
+            distributed.broadcast_object_list([None, LostProcessError("") if is_error else error])
+            raise
         with losses_noticed():
             distributed.broadcast_object_list(values, src=0)
+        if values[1] is not None:
+            raise values[1]
         return cast(Value, values[0])
 
     def gather(self, value: Value) -> list[Value]:

@@ -148,7 +148,7 @@ def check_alike(processes: ProcessGroup, config: RunConfig) -> None:
     facts = {
         "version of seq2seq-cli": __version__,
         "version of torch": torch.__version__,
-        "settings": repr(config),
+        "settings": repr((config.tables(), sorted(config.open_settings))),
     }
     for rank, others in enumerate(processes.gather(facts)):
         different = [name for name, value in others.items() if value != facts[name]]

@@ -16,7 +16,7 @@ from uuid import uuid4
 from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.text import Warn, replace_file, sync_directory
 
-BLOCK_LINES = 4096
+BLOCK_LINES = 1024
 PLAN = "plan.json"
 SECONDS_BETWEEN_LOOKS = 0.05
 
@@ -46,7 +46,7 @@ class BlockFolder:
             return
         if self._is_of_this_work():
             done = sum(1 for _ in self.path.glob("*.block"))
-            warn(f"{self.path}: continuing with {done:,} blocks of {BLOCK_LINES:,} lines done")
+            warn(f"{self.path}: continuing; {done:,} blocks of {BLOCK_LINES:,} lines are done")
             return
         if self.path.exists():
             if not (self.path / PLAN).exists() and any(self.path.iterdir()):
