@@ -80,7 +80,7 @@ def log_score(translator: Translator) -> float:
 OBEYED: dict[str, tuple[dict[str, Any], Callable[[Translator], bool]]] = {
     "search": (
         {"search": SearchOptions(coverage_penalty=0.1)},
-        lambda translator: first_candidate(translator).score < log_score(translator),
+        lambda translator: first_candidate(translator).score < log_score(translator) - 1e-4,
     ),
     "weights": (
         {"weights": (3.0, 1.0)},
