@@ -4,8 +4,8 @@
     python recipes/bench/gpu.py OUTPUT --tiny       # tiny models, to try the script on a CPU
 
 Needs torch, numpy, safetensors, sentencepiece and sacrebleu beside this package. Models have random
-weights and texts are random tokens of one length, so that only speed can be told. What
-is written into OUTPUT, as JSON and as Markdown:
+weights and texts are random tokens of one length, so that only speed can be told.
+Written into OUTPUT, as JSON and as Markdown:
 
 - training of transformer-base and transformer-big in bfloat16, as it is and by torch.compile:
   target tokens per second, and the share of the speed that one large bfloat16 product has there

@@ -20,7 +20,7 @@ from seq2seq_cli.errors import InputError, Seq2seqError
 
 # The process that launched this one, and has said what is to be said before work begins
 ANNOUNCED = "SEQ2SEQ_ANNOUNCED"
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+PR_SET_PDEATHSIG = 1  # of Linux
 
 # After an error of its own a process waits this long before it says so, and after the loss of
 # another one longer: whoever failed first has spoken then, and the launcher has ended the rest.
