@@ -114,7 +114,9 @@ class Trainer:
         """
         try:
             self._resume()
-            with self.signals.handled(lambda: not self.model.training):  # validation stops at once
+            # Validation stops at once, unless other processes wait for this one's share of it.
+            is_alone = self.processes.world_size == 1
+            with self.signals.handled(lambda: is_alone and not self.model.training):
                 return self._loop()
         except OSError as error:
             raise disk_error(error, self.saved) from error
