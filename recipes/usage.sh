@@ -20,6 +20,6 @@ for argument in "$@"; do
         usage
         exit 0
         ;;
-    -*) refuse "$argument: there is no such option" ;;
+    -*) refuse "$argument: unknown option" ;;
     esac
 done

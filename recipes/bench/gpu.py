@@ -162,7 +162,7 @@ class Bench:
                 }
 
     def memory(self) -> float:
-        """The most memory so far, in GB; measured anew from now on."""
+        """The peak memory in GB since the last call."""
         if self.device.type != "cuda":
             return 0.0
         peak = torch.cuda.max_memory_allocated(self.device) / 1e9
@@ -209,7 +209,7 @@ class Bench:
 
 
 def resumed_bytes(device: torch.device, folder: Path) -> dict[str, Any]:
-    """Whether training that was broken off ends with the same weights, and their hashes."""
+    """The hashes of weights of a whole and of a resumed training, and whether they are equal."""
     random = np.random.default_rng(1)
     sides = [
         Sentences([random.integers(4, 60, random.integers(2, 20)).tolist() for _ in range(400)])

@@ -56,7 +56,7 @@ def translate(options: argparse.Namespace, how: list[str]) -> float:
     """Translate many lines; returns the seconds that it took."""
     with tempfile.TemporaryDirectory() as folder:
         text, output = Path(folder) / "source", Path(folder) / "target"
-        with open(options.source, encoding="utf-8") as stream:  # noqa: PTH123
+        with Path(options.source).open(encoding="utf-8") as stream:
             lines = islice(cycle(stream.readlines()), options.lines)
             text.write_text("".join(lines), encoding="utf-8")
         command = [
