@@ -2,9 +2,14 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+
+# Launchers, and the end of a launcher, may send several processes more than one signal to stop
+# them once. After so many seconds another one is another wish.
+SECONDS_OF_ONE_STOP = 2.0
 
 
 class InterruptedTrainingError(Exception):
@@ -12,24 +17,34 @@ class InterruptedTrainingError(Exception):
 
 
 class StopSignals:
-    """Remembers the first SIGINT or SIGTERM, so that training can end between two updates."""
+    """Remembers the first SIGINT or SIGTERM, so that training can end between two updates.
 
-    def __init__(self) -> None:
-        self.received: int | None = None
+    Several processes end after the same update: a signal to one of them ends none before all have
+    heard of it from `agree`.
+    """
+
+    def __init__(self, *, is_alone: bool = True) -> None:
+        self.is_alone = is_alone  # whether no other process takes part in the training
+        self.received: int | None = None  # by this process
+        self._received_at = 0.0
+        self._agreed: int | None = None  # by all processes
 
     @contextmanager
     def handled(self, can_stop_at_once: Callable[[], bool]) -> Iterator[None]:
         """Handle both signals in this block.
 
         The first one is remembered, and raises InterruptedTrainingError if training can stop at
-        once, as within a validation. The second raises KeyboardInterrupt: the user means now.
+        once, as within a validation, and no other process waits for this one. The second raises
+        KeyboardInterrupt: the user means now.
         """
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self.received is not None:
-                raise KeyboardInterrupt
-            self.received = number
-            if can_stop_at_once():
+                if self.is_alone or time.monotonic() > self._received_at + SECONDS_OF_ONE_STOP:
+                    raise KeyboardInterrupt
+                return
+            self.received, self._received_at = number, time.monotonic()
+            if self.is_alone and can_stop_at_once():
                 raise InterruptedTrainingError(number)
 
         before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -44,15 +59,16 @@ class StopSignals:
         return [float(self.received == number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def agree(self, sums: Sequence[float]) -> None:
-        """Take a signal that any of the processes has received for one's own."""
+        """Let a signal end training that any of the processes has received."""
         for number, count in zip((signal.SIGINT, signal.SIGTERM), sums, strict=True):
-            if count > 0 and self.received is None:
-                self.received = number
+            if count > 0 and self._agreed is None:
+                self._agreed = number
 
     def raise_if_received(self) -> None:
-        """Raise InterruptedTrainingError if a signal has come."""
-        if self.received is not None:
-            raise InterruptedTrainingError(self.received)
+        """Raise InterruptedTrainingError if a signal has come that all processes know of."""
+        number = self.received if self.is_alone else self._agreed
+        if number is not None:
+            raise InterruptedTrainingError(number)
 
 
 @contextmanager

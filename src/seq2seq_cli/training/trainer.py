@@ -104,7 +104,7 @@ class Trainer:
         )
         self.losses: list[tuple[int, float]] = []  # updates and loss of each validation
         self.saved: TrainingState | None = None  # the state of the last checkpoint
-        self.signals = StopSignals()
+        self.signals = StopSignals(is_alone=self.processes.world_size == 1)
 
     def train(self) -> str:
         """Train to the end; returns why it ended.
@@ -114,9 +114,7 @@ class Trainer:
         """
         try:
             self._resume()
-            # Validation stops at once, unless other processes wait for this one's share of it.
-            is_alone = self.processes.world_size == 1
-            with self.signals.handled(lambda: is_alone and not self.model.training):
+            with self.signals.handled(lambda: not self.model.training):  # validation stops at once
                 return self._loop()
         except OSError as error:
             raise disk_error(error, self.saved) from error
