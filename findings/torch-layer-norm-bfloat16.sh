@@ -7,8 +7,7 @@
 #
 # Seen with torch 2.13.0: with gradients of 1 the bias should have the number of rows; it has 256 for
 # 1,000 rows and for 10,000. So a large batch trains biases more slowly than the sum of its parts.
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" \
-    --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0+cpu numpy
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" torch==2.13.0 numpy
 cat >"$folder/norm.py" <<'END'
 import torch
 

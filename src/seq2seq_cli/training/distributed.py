@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.launching import check_environment, is_launched
@@ -23,6 +26,7 @@ Value = TypeVar("Value")
 # A process that ends breaks its connections, which the others notice at once. Nothing else limits
 # how long they wait: rank 0 may tokenise for hours.
 LONGEST_WAIT = timedelta(days=7)
+SECONDS_BETWEEN_LOOKS = 0.02  # of rank 0, for processes that start
 
 
 class LostProcessError(Exception):
@@ -150,13 +154,42 @@ def joined(device_type: str) -> Iterator[ProcessGroup]:
     check_environment()
     backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
     with losses_noticed():
-        distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+        store, rank, count = next(rendezvous("env://", timeout=LONGEST_WAIT))
+        own_store = PrefixStore(meeting_name(store, rank, count), store)
+        distributed.init_process_group(
+            backend, store=own_store, rank=rank, world_size=count, timeout=LONGEST_WAIT
+        )
     yield ProcessGroup(
         distributed.get_rank(),
         distributed.get_world_size(),
         int(os.environ.get("LOCAL_RANK", "0")),
     )
     distributed.destroy_process_group()  # after an error connections end with the process
+
+
+def meeting_name(store: Any, rank: int, count: int) -> str:
+    """A name that the processes which are running now agree on, and no earlier one has known.
+
+    torchrun (2.13) keeps its store when it starts failed processes again, and with it the addresses
+    of those that have ended: whoever reads one of them waits for a process that is no more. So
+    every process asks with a word of its own, and rank 0 answers each with the name it has drawn.
+    """
+    if rank > 0:
+        word = uuid4().hex
+        store.set(f"asks/{rank}", word)
+        name = str(store.get(f"answer/{word}"), "ascii")
+        store.set(f"knows/{name}/{rank}", "yes")
+        return name
+    name = uuid4().hex
+    others, answered = set(range(1, count)), set[str]()
+    while others := {each for each in others if not store.check([f"knows/{name}/{each}"])}:
+        for each in others:
+            word = str(store.get(f"asks/{each}"), "ascii")  # perhaps of one that has ended
+            if word not in answered:
+                store.set(f"answer/{word}", name)
+                answered.add(word)
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return name
 
 
 @contextmanager
