@@ -21,6 +21,7 @@ To read it, begin with `app`, then the file of a command.
 - `export`: seq2seq export
 - `push`: seq2seq push
 - `likelihood`: seq2seq likelihood
+- `translate_files`: the files of seq2seq translate
 - `translate`: seq2seq translate
 - `train`: seq2seq train
 - `app`: all commands together

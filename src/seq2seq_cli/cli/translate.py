@@ -1,13 +1,11 @@
 """`seq2seq translate`: as many lines out as in, in the same order, as soon as they arrive."""
 
-from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import (
     AsTextOption,
     CommandLineSearch,
@@ -18,7 +16,14 @@ from seq2seq_cli.cli.options import (
     parse_weights,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output, pipe
+from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.cli.translate_files import (
+    TranslatedFiles,
+    check_can_be_divided,
+    read_prefixes,
+    translate_as_lines_arrive,
+    translate_in_blocks,
+)
 from seq2seq_cli.config.docstrings import summary
 from seq2seq_cli.config.search import (
     GREEDY_BATCH_TOKENS,
@@ -36,12 +41,10 @@ from seq2seq_cli.launching import (
     is_launched,
     launch_alone,
     own_arguments,
-    rank_and_count,
     threads_of_each,
 )
 from seq2seq_cli.runs.layout import check_run_folder
-from seq2seq_cli.text import STDIN, Reading, ignore_warning
-from seq2seq_cli.translation.prefixes import Prefixes
+from seq2seq_cli.text import STDIN, Reading
 from seq2seq_cli.translation.results import Format
 from seq2seq_cli.translation.settings import (
     Alignments,
@@ -50,14 +53,8 @@ from seq2seq_cli.translation.settings import (
     TranslationSettings,
     Unknown,
 )
-from seq2seq_cli.translation.summary import Summary
-
-if TYPE_CHECKING:
-    from seq2seq_cli.data.sources import Source
-    from seq2seq_cli.translation import Translator
 
 SEARCH, SAMPLING, FILES, MACHINE = "Search", "Sampling", "Files", "Machine"
-WINDOW_LINES = 1024  # translated together at most: sorted by length, then batched
 
 
 def translate(
@@ -332,15 +329,16 @@ def translate(
     source = parse_text(input_, reading)
     begins = None if prefix is None else parse_text(prefix, reading)
     check_paths([source] if begins is None else [source, begins], outputs)
+    files = TranslatedFiles(source, output, format_, prefix=begins, alignment=alignment)
     for run in runs:
         check_run_folder(run)
     if processes > 1 or is_launched():
         end_with_launcher()
-        check_can_be_divided(source, output, alignment)
+        check_can_be_divided(files)
     if processes > 1 and not is_launched():
         code = launch_alone(own_arguments(), processes, threads_of_each(processes, threads))
         raise typer.Exit(code)
-    prefixes = None if begins is None else _read_prefixes(begins, source)
+    prefixes = read_prefixes(files)
     from seq2seq_cli.devices import is_cpu
     from seq2seq_cli.translation import Translator, share_threads
 
@@ -371,119 +369,6 @@ def translate(
     if prefixes is not None:
         prefixes.check(translator.tokenizers.target, translator.max_length)
     if is_launched():
-        _translate_in_blocks(
-            translator,
-            prefixes,
-            begins,
-            format_=format_,
-            source=source,
-            output=output,
-            runs=runs,
-        )
-        return
-    _translate_files(
-        translator,
-        prefixes,
-        format_=format_,
-        source=source,
-        output=output,
-        alignment=alignment,
-    )
-
-
-def _read_prefixes(begins: "Source", source: "Source") -> Prefixes:
-    """Read --prefix. Raises InputError if the source is a file with another number of lines."""
-    prefixes = Prefixes(list(begins.lines(console.warn)), begins.name)
-    if source.container.can_be_reread():
-        lines = sum(1 for _ in source.lines(ignore_warning))
-        prefixes.check_count(lines, source.name)
-    return prefixes
-
-
-def check_can_be_divided(source: "Source", output: Path, alignment: Path | None) -> None:
-    """Raise InputError unless several processes can read the input and one can join the output."""
-    if source.path == STDIN or not source.container.can_be_reread() or output == STDIN:
-        raise InputError("several processes need files: give --input and --output, no pipes")
-    if alignment is not None:
-        raise InputError("--alignment is written by one process; leave out --processes")
-
-
-def _translate_in_blocks(
-    translator: "Translator",
-    prefixes: Prefixes | None,
-    begins: "Source | None",
-    *,
-    format_: Format,
-    source: "Source",
-    output: Path,
-    runs: list[Path],
-) -> None:
-    """Translate this process' share of the blocks of a file."""
-    from seq2seq_cli.runs.run_folder import RunFolder
-    from seq2seq_cli.translation.blocks import BlockFolder, convert_in_blocks
-
-    rank, count = rank_and_count()
-    warn = console.warn if rank == 0 else ignore_warning
-    summary = Summary(translator.copies)
-
-    def convert(lines: list[str], first: int) -> list[str]:
-        begun = None if prefixes is None else prefixes.window(first, len(lines), source.name)
-        found = translator.translate(lines, begun, warn=warn, first_number=first)
-        summary.add(found, first)
-        return [each.as_format(format_, number) for number, each in enumerate(found, first)]
-
-    settings = replace(translator.settings, workers=1)  # workers change nothing that is written
-    work = {
-        "source": source.container.digest(),
-        "field": source.field,
-        "runs": [RunFolder(run).weights_hash() for run in runs],
-        "settings": repr(settings),
-        "format": format_,
-        "prefixes": begins and [begins.container.digest(), begins.field],
-    }
-    folder = BlockFolder(output, work)
-    folder.open(warn, is_first=rank == 0)
-    total = convert_in_blocks(
-        source.lines(warn),
-        convert,
-        folder,
-        window=WINDOW_LINES,
-        rank=rank,
-        processes=count,
-    )
-    for message in summary.warnings():
-        console.warn(f"{message} (process {rank} of {count})")
-    if prefixes is not None and rank == 0:
-        prefixes.check_count(total, source.name)
-
-
-def _translate_files(
-    translator: "Translator",
-    prefixes: Prefixes | None,
-    *,
-    format_: Format,
-    source: "Source",
-    output: Path,
-    alignment: Path | None,
-) -> None:
-    """Translate the lines of the source as they arrive, and write alignments beside the output."""
-    summary = Summary(translator.copies)
-    with ExitStack() as files:
-        pairs = None
-        if alignment is not None:
-            stream = files.enter_context(open_output(alignment))
-            pairs = files.enter_context(LineWriter(stream, str(alignment)))
-
-        def convert(lines: list[str], first: int) -> list[str]:
-            begun = None if prefixes is None else prefixes.window(first, len(lines), source.name)
-            found = translator.translate(lines, begun, warn=console.warn, first_number=first)
-            summary.add(found, first)
-            if pairs is not None:
-                pairs.write("".join(f"{each.as_pharaoh()}\n" for each in found).encode())
-            return [each.as_format(format_, number) for number, each in enumerate(found, first)]
-
-        count = pipe(source, output, WINDOW_LINES, convert)
-        for message in summary.warnings():
-            console.warn(message)
-        if prefixes is not None:
-            prefixes.check_count(count, source.name)
+        translate_in_blocks(translator, files, prefixes, runs)
+    else:
+        translate_as_lines_arrive(translator, files, prefixes)
