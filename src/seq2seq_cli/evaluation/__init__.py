@@ -10,6 +10,7 @@ To read it, begin with `scoring`.
 - `score_report`: what `seq2seq score` reports of a translation
 - `model_info`: parameters and cost of a model
 - `attention_maps`: the weights with which a model attends to the source
+- `hidden_states`: what every layer of a model computes of sentences and translations
 - `curves`: loss, scores and learning rate in the course of training
 - `plots`: figures and self-contained pages
 """

@@ -27,13 +27,14 @@ import torch
 from seq2seq_cli.config.models import ModelConfig, Vocabulary, model_config
 from seq2seq_cli.models.attention_capture import capture_attention, source_attentions
 from seq2seq_cli.models.attention_rnn import AttentionRnn
-from seq2seq_cli.models.base import State, TranslationModel, Weight, reorder_state
+from seq2seq_cli.models.base import LayerStates, State, TranslationModel, Weight, reorder_state
 from seq2seq_cli.models.conv import Conv
 from seq2seq_cli.models.rnn import Rnn
 from seq2seq_cli.models.transformer import Transformer
 
 __all__ = [
     "ARCHITECTURES",
+    "LayerStates",
     "ModelConfig",
     "State",
     "TranslationModel",

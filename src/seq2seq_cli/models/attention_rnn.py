@@ -3,6 +3,7 @@
 Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; see `base`.
 """
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from seq2seq_cli.config.models import AttentionRnnConfig, Vocabulary
 from seq2seq_cli.models.attention import SCORES
-from seq2seq_cli.models.base import State, TranslationModel
+from seq2seq_cli.models.base import LayerStates, State, TranslationModel, name_layers
 from seq2seq_cli.models.layers import Dropout, Linear, count_more, no_tokens_read, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, initialise
 
@@ -64,12 +65,38 @@ class AttentionRnn(TranslationModel):
     ) -> tuple[Tensor, State, Tensor]:
         """Read (N, T, D) token by token, each with the hidden state of the token before."""
         steps = []
-        for index, token in enumerate(torch.split(x, 1, dim=1)):
-            decoder_hidden, before = self.decoder(torch.cat((token, feed[:, None]), dim=2), before)
-            step = self._attend(decoder_hidden, memory, first + index)
-            feed = step[:, 0]
+        after = before
+        for _, step, step_after in self._fed_steps(x, before, feed, memory, first):
             steps.append(step)
-        return torch.cat(steps, dim=1), before, feed
+            after = step_after
+        return torch.cat(steps, dim=1), after, steps[-1][:, 0]
+
+    def _fed_steps(
+        self, x: Tensor, before: State, feed: Tensor, memory: State, first: int
+    ) -> Iterator[tuple[list[Tensor], Tensor, State]]:
+        """For each token the outputs (N, 1, U) of all layers, the hidden state and the state."""
+        for index, token in enumerate(torch.split(x, 1, dim=1)):
+            read = torch.cat((token, feed[:, None]), dim=2)
+            outputs, after = zip(*self.decoder.layer_outputs(read, before), strict=True)
+            step = self._attend(outputs[-1], memory, first + index)
+            feed, before = step[:, 0], after
+            yield list(outputs), step, before
+
+    def layer_states(self, source: Tensor, target: Tensor) -> LayerStates:
+        """As the base class says."""
+        embedded = self.source_embedding(source)
+        lengths = source_mask(source).sum(dim=1)
+        layers = [each for each, _ in self.encoder.layer_outputs(embedded, lengths)]
+        memory, state = self.encode(source)
+        before, _, feed = cast(tuple[State, Tensor, Tensor], state)
+        x = self.target_embedding(target)
+        if self.input_feeding:
+            steps = [outputs for outputs, _, _ in self._fed_steps(x, before, feed, memory, 0)]
+            outputs = [torch.cat(each, dim=1) for each in zip(*steps, strict=True)]
+        else:
+            outputs = [each for each, _ in self.decoder.layer_outputs(x, before)]
+        hidden, _ = self.decode(target, state, memory)
+        return LayerStates(name_layers(embedded, layers), name_layers(x, outputs, hidden))
 
     def _attend(self, decoder_hidden: Tensor, memory: State, first: int) -> Tensor:
         """Decoder outputs (N, T, U) at positions first, first + 1, … -> hidden states (N, T, D)."""

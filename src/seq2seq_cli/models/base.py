@@ -7,7 +7,7 @@ S source tokens, T target tokens, D width, V vocabulary, H heads.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol, TypeAlias, cast
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.models import ModelConfig, Vocabulary
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.symbols import PAD
 
 
@@ -58,6 +59,30 @@ class Weight:
     def count(self) -> int:
         """How many numbers the weight has."""
         return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class LayerStates:
+    """What the layers of a model compute of a batch of sentences, from the lowest layer on.
+
+    Hidden states (B, S or T, width) by name: "embedding", "layer-1" and so on, and "output" where
+    something comes after the last layer. The last one of the source is what the decoder reads, the
+    last one of the target what `TranslationModel.output` reads.
+    """
+
+    source: dict[str, Tensor]
+    target: dict[str, Tensor]
+    source_attention: list[Tensor] = field(default_factory=list)  # (B, H, S, S) of each layer
+    target_attention: list[Tensor] = field(default_factory=list)  # (B, H, T, T)
+
+
+def name_layers(
+    embedding: Tensor, layers: Sequence[Tensor], output: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Hidden states by the names that `LayerStates` has for them."""
+    named = {"embedding": embedding}
+    named |= {f"layer-{number}": states for number, states in enumerate(layers, start=1)}
+    return named if output is None else named | {"output": output}
 
 
 class TranslationModel(nn.Module, ABC):
@@ -115,6 +140,18 @@ class TranslationModel(nn.Module, ABC):
         A model that can compute them without the padding does so here.
         """
         return cast(Tensor, self(source, target))[target != PAD]
+
+    def layer_states(self, source: Tensor, target: Tensor) -> LayerStates:
+        """What each layer computes of sentences (B, S) and targets (B, T), all of one length.
+
+        For `evaluation.hidden_states`, in evaluation mode. An architecture says here what its
+        layers are; attention to the source is captured by itself. Raises InputError for one that
+        does not.
+        """
+        raise InputError(
+            f"the architecture {self.config.architecture} does not say what its layers are: "
+            "`layer_states` in the file of its model does"
+        )
 
     def layers(self) -> Iterator[nn.Module]:
         """The layers that a model is a stack of: the members of its module lists."""

@@ -5,6 +5,7 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, C channels
 """
 
 import math
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -13,13 +14,14 @@ from torch.nn import functional as F
 
 from seq2seq_cli.config.models import ConvConfig, Vocabulary
 from seq2seq_cli.kernels import autograd
-from seq2seq_cli.models.base import State, TranslationModel
+from seq2seq_cli.models.base import LayerStates, State, TranslationModel, name_layers
 from seq2seq_cli.models.layers import (
     Dropout,
     LearnedPositions,
     Linear,
     SourceAttention,
     count_more,
+    last_of,
     no_tokens_read,
     source_mask,
 )
@@ -96,6 +98,15 @@ class Encoder(nn.Module):
         A mean of m vectors has 1 / m of their variance; values are scaled to make up for it.
         """
         embedded = self.embed(tokens, 0)
+        keys = self.output(last_of(self.layer_outputs(embedded, mask)))
+        if keys.requires_grad:
+            # Every attention of the decoder sends its gradient here (section 3.5).
+            keys.register_hook(lambda gradient: gradient * self.gradient_scale)
+        scale = mask.sum(dim=1).sqrt()[:, None, None] * HALF
+        return keys, (keys + embedded) * scale.to(keys)
+
+    def layer_outputs(self, embedded: Tensor, mask: Tensor) -> Iterator[Tensor]:
+        """The outputs (B, S, C) of each layer, for embedded tokens (B, S, D) with positions."""
         padding = ~mask[..., None]
         x = self.input(embedded)
         for layer in self.layers:
@@ -103,12 +114,7 @@ class Encoder(nn.Module):
                 x.masked_fill(padding, 0.0)
             )  # PAD counts as zero, like positions outside
             x = (layer(F.pad(read, (0, 0, self.side, self.side))) + x) * HALF
-        keys = self.output(x)
-        if keys.requires_grad:
-            # Every attention of the decoder sends its gradient here (section 3.5).
-            keys.register_hook(lambda gradient: gradient * self.gradient_scale)
-        scale = mask.sum(dim=1).sqrt()[:, None, None] * HALF
-        return keys, (keys + embedded) * scale.to(keys)
+            yield x
 
 
 class DecoderLayer(nn.Module):
@@ -174,6 +180,23 @@ class Conv(TranslationModel):
             x, history = layer(x, embedded, history, memory)
             after.append(history)
         return self.features(self.dropout(x)), tuple(after)
+
+    def layer_states(self, source: Tensor, target: Tensor) -> LayerStates:
+        """As the base class says."""
+        mask = source_mask(source)
+        read = self.encoder.embed(self.source_embedding(source), 0)
+        layers = list(self.encoder.layer_outputs(read, mask))
+        memory, state = self.encode(source)
+        embedded = self.embed(self.target_embedding(target), 0)
+        outputs, x = [], self.input(embedded)
+        for layer, history in zip(self.decoder, cast(tuple[Tensor, ...], state)[1:], strict=True):
+            x, _ = layer(x, embedded, history, memory)
+            outputs.append(x)
+        keys = cast(tuple[Tensor, ...], memory)[0]
+        return LayerStates(
+            name_layers(read, layers, keys),
+            name_layers(embedded, outputs, self.features(self.dropout(x))),
+        )
 
 
 def _linear(inputs: int, outputs: int, variance: float) -> nn.Linear:

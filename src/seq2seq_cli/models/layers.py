@@ -5,8 +5,10 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 
 import math
 from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,14 @@ from torch import Tensor, nn
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd.packing import Pairs
 from seq2seq_cli.symbols import PAD
+
+Result = TypeVar("Result")
+
+
+def last_of(results: Iterable[Result]) -> Result:
+    """The last of some results; those before it are dropped as they come."""
+    [last] = deque(results, maxlen=1)
+    return last
 
 
 class Linear(nn.Linear):
@@ -61,6 +71,15 @@ class SourceAttention(nn.Module, ABC):
         """The weights (B, H, Q, S) for the inputs of `forward`."""
 
 
+def scaled_dot_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+    """Attention weights (B, H, Q, S) by scaled dot products (Vaswani 2017).
+
+    Queries (B, H, Q, D / H), keys (B, H, S, D / H); the mask is True where one may look.
+    """
+    scores = torch.matmul(query * query.size(3) ** -0.5, key.transpose(2, 3))
+    return scores.masked_fill_(~mask, -torch.inf).softmax(dim=3)
+
+
 class MultiHeadSourceAttention(SourceAttention):
     """Multi-head attention by scaled dot products (Vaswani 2017)."""
 
@@ -74,8 +93,7 @@ class MultiHeadSourceAttention(SourceAttention):
             query = mask.queries.padded(query.transpose(1, 2)).transpose(1, 2)
             key = mask.keys.padded(key.transpose(1, 2)).transpose(1, 2)
             mask = mask.keys.real()[:, None, None, :]
-        scores = torch.matmul(query * query.size(3) ** -0.5, key.transpose(2, 3))
-        return scores.masked_fill_(~mask, -torch.inf).softmax(dim=3)
+        return scaled_dot_weights(query, key, mask)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Pairs) -> Tensor:
         """As `weights` -> (B, H, Q, D / H)."""

@@ -3,6 +3,7 @@
 Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; see `base`.
 """
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from seq2seq_cli.config.models import RecurrentConfig
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.models.base import State
-from seq2seq_cli.models.layers import Dropout, Linear
+from seq2seq_cli.models.layers import Dropout, Linear, last_of
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -56,13 +57,17 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, D) and lengths (B,) -> outputs (B, S, U), zero at PAD, and the last (B, U)."""
+        return last_of(self.layer_outputs(x, lengths))
+
+    def layer_outputs(self, x: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `forward`, of each layer."""
         for layer in self.layers:
             read = self.dropout(x)
             if isinstance(layer, nn.RNNBase):
                 x, last = autograd.read_sentences(layer, read, lengths)
             else:  # made ready for inference
                 x, last = layer(read, lengths)
-        return x, last
+            yield x, last
 
 
 class Decoder(nn.Module):
@@ -93,8 +98,15 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """(N, T, input width) -> outputs of the top layer (N, T, U), and the state after them."""
         after: list[State] = []
+        outputs = x
+        for each, layer_after in self.layer_outputs(x, state):
+            outputs = each
+            after.append(layer_after)
+        return outputs, tuple(after)
+
+    def layer_outputs(self, x: Tensor, state: State) -> Iterator[tuple[Tensor, State]]:
+        """The outputs (N, T, U) of each layer, and its state after them."""
         states = cast(tuple[tuple[Tensor, ...], ...], state)
         for layer, before in zip(self.layers, states, strict=True):
             x, layer_after = autograd.recurrent_layer(layer, self.dropout(x), before)
-            after.append(layer_after)
-        return x, tuple(after)
+            yield x, layer_after

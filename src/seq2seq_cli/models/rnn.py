@@ -9,16 +9,21 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.models import RnnConfig, Vocabulary
-from seq2seq_cli.models.base import State, TranslationModel
+from seq2seq_cli.models.base import LayerStates, State, TranslationModel, name_layers
 from seq2seq_cli.models.layers import Dropout, Linear, source_mask
 from seq2seq_cli.models.recurrent import Decoder, Encoder, initialise
 
 
 def reverse(source: Tensor, lengths: Tensor) -> Tensor:
     """Reverse the tokens of ids (B, S); EOS at the end of each, and PAD, keep their positions."""
+    return source.gather(1, _mirrored(source, lengths))
+
+
+def _mirrored(source: Tensor, lengths: Tensor) -> Tensor:
+    """For each token of ids (B, S), where the one is that takes its position in `reverse`."""
     position = torch.arange(source.size(1), device=source.device).expand_as(source)
     mirrored = lengths[:, None] - 2 - position
-    return source.gather(1, torch.where(mirrored >= 0, mirrored, position))
+    return torch.where(mirrored >= 0, mirrored, position)
 
 
 class Rnn(TranslationModel):
@@ -66,6 +71,22 @@ class Rnn(TranslationModel):
         to_input, to_hidden = (_for_each(each, rows) for each in cast(tuple[Tensor, ...], memory))
         decoder_hidden, state = self.decoder(x + to_input, state)
         return torch.tanh(self.features(self.dropout(decoder_hidden)) + to_hidden), state
+
+    def layer_states(self, source: Tensor, target: Tensor) -> LayerStates:
+        """As the base class says; states of a reversed source are in the order of its tokens."""
+        lengths = source_mask(source).sum(dim=1)
+        order = _mirrored(source, lengths)
+        embedded = self.source_embedding(source)
+        read = self.source_embedding(reverse(source, lengths)) if self.reverse_source else embedded
+        layers = [x for x, _ in self.encoder.layer_outputs(read, lengths)]
+        if self.reverse_source:
+            layers = [x.gather(1, order[..., None].expand_as(x)) for x in layers]
+        memory, state = self.encode(source)
+        x = self.target_embedding(target)
+        to_input = cast(tuple[Tensor, ...], memory)[0] if self.every_step else torch.zeros_like(x)
+        outputs = [each for each, _ in self.decoder.layer_outputs(x + to_input, state)]
+        hidden, _ = self.decode(target, state, memory)
+        return LayerStates(name_layers(embedded, layers), name_layers(x, outputs, hidden))
 
 
 def _for_each(added: Tensor, rows: int) -> Tensor:

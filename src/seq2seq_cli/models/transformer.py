@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.models import Scaling, TransformerConfig, Vocabulary
 from seq2seq_cli.kernels.autograd.packing import Layout, Pairs, layouts
-from seq2seq_cli.models.base import State, TranslationModel
+from seq2seq_cli.models.base import LayerStates, State, TranslationModel, name_layers
 from seq2seq_cli.models.kv_cache import PackedTarget
 from seq2seq_cli.models.layers import (
     Dropout,
@@ -178,6 +178,35 @@ class Transformer(TranslationModel):
                 x, layer_after = layer(x, layer_state, layer_memory, mask)
             after.append(layer_after)
         return self.decoder_norm(x), after
+
+    def layer_states(self, source: Tensor, target: Tensor) -> LayerStates:
+        """As the base class says; average attention and SSRU have no weights to show."""
+        mask = source_mask(source)[:, None, None, :]
+        rotation = self.rotations(0, source.size(1), source.device)
+        x = self._embed("source", source, self.position_vectors("source", 0, source.size(1)))
+        encoded, source_attention = [x], []
+        for layer in cast(list[EncoderLayer], list(self.encoder)):
+            entered = layer.attention_sublayer.enter(encoded[-1])
+            source_attention.append(layer.attention.weights(entered, mask, rotation))
+            encoded.append(layer(encoded[-1], mask, rotation))
+        memory, state = self.encode(source)
+        memories, states = cast(tuple[Tensor, ...], memory)[1:], cast(tuple[Tensor, ...], state)[1:]
+        y = self._embed("target", target, self.position_vectors("target", 0, target.size(1)))
+        decoded, target_attention = [y], []
+        decoder = cast(list[DecoderLayer], list(self.decoder))
+        for of_layer, before, keys in zip(decoder, states, memories, strict=True):
+            if self.config.decoder_attention == "self":
+                attention = cast(CausalAttention, of_layer.self_attention)
+                entered = of_layer.self_sublayer.enter(decoded[-1])
+                target_attention.append(attention.weights_from_start(entered))
+            decoded.append(of_layer(decoded[-1], before, keys, mask)[0])
+        normed = self.config.norm == "pre"  # behind the last layer
+        return LayerStates(
+            name_layers(x, encoded[1:], self.encoder_norm(encoded[-1]) if normed else None),
+            name_layers(y, decoded[1:], self.decoder_norm(decoded[-1]) if normed else None),
+            source_attention,
+            target_attention,
+        )
 
     def hidden(self, source: Tensor, target: Tensor) -> Tensor:
         """As the base class says, without padding where that is possible: it is 7 % of a batch."""

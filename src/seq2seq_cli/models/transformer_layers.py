@@ -23,6 +23,8 @@ from seq2seq_cli.models.layers import (
     MultiHeadSourceAttention,
     join_heads,
     rotate,
+    rotations,
+    scaled_dot_weights,
     split_heads,
 )
 
@@ -71,6 +73,11 @@ class SelfAttention(nn.Module):
         attended = autograd.attention(query, key, value, mask, self.dropout())
         return self.join(attended)
 
+    def weights(self, x: Tensor, mask: Tensor, rotation: Rotations | None) -> Tensor:
+        """The attention weights (B, H, S, S) that `forward` uses."""
+        query, key, _ = self.project(x, rotation)
+        return scaled_dot_weights(query, key, mask)
+
 
 class CausalAttention(SelfAttention):
     """Self-attention to the past, for the decoder. State: a cache of keys and values."""
@@ -92,6 +99,13 @@ class CausalAttention(SelfAttention):
             rotation = cache.rotations(x.size(1), self.head_width, x.device)
         heads, after = cache.attend(*self.project(x, rotation), self.dropout())
         return self.join(heads), after
+
+    def weights_from_start(self, x: Tensor) -> Tensor:
+        """The attention weights (N, H, T, T) that `forward` uses in the state before any token."""
+        length = x.size(1)
+        rotation = rotations(0, length, self.head_width, x.device) if self.rotary else None
+        past = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+        return self.weights(x, past, rotation)
 
 
 class CrossAttention(nn.Module):
