@@ -29,6 +29,14 @@ def demo(
         int | None,
         typer.Option(min=1, help="Most words of an English sentence.", show_default="no limit"),
     ] = None,
+    trees: Annotated[
+        bool,
+        typer.Option(
+            "--trees",
+            help="Also write dependency trees (.en.conllu, .de.conllu) and word alignments "
+            "(.align).",
+        ),
+    ] = False,
 ) -> None:
     """Write train, valid and test .en/.de from an English-German grammar.
 
@@ -38,11 +46,18 @@ def demo(
     \b
     seq2seq data demo demo --pairs 20000 --seed 1
     seq2seq data demo long --min-words 20 --max-words 60
+    seq2seq data demo parsed --trees
     """
     from seq2seq_cli.demo import write_corpus
 
     written = write_corpus(
-        directory, pairs=pairs, seed=seed, min_words=min_words, max_words=max_words
+        directory,
+        pairs=pairs,
+        seed=seed,
+        min_words=min_words,
+        max_words=max_words,
+        with_trees=trees,
     )
+    names = ".en, .de, .en.conllu, .de.conllu, .align" if trees else ".en, .de"
     for name, count in written.items():
-        console.note(f"{directory / name}.en, .de: {counted(count, 'pair')}")
+        console.note(f"{directory / name}{names}: {counted(count, 'pair')}")

@@ -16,6 +16,8 @@ To read how a sentence is made, begin with `structure`, `sentences` and `clauses
 - `verbs`: dictionary of verbs
 - `draw`: random choice, balanced over the words
 - `times`: dictionary of adverbials
+- `words`: words with their place in the dependency tree
+- `adverbials`: the words of fixed adverbials
 - `english`: an abstract sentence in English
 - `german`: an abstract sentence in German
 - `phrases`: noun phrases
@@ -29,6 +31,7 @@ To read how a sentence is made, begin with `structure`, `sentences` and `clauses
 - `complements`: clauses that serve as an object or adverbial
 - `sentences`: whole sentences
 - `splits`: training, validation and test text
+- `trees`: dependency trees and word alignments
 - `files`: the corpus as text files
 """
 

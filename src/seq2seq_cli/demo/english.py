@@ -1,8 +1,11 @@
-"""Renders the abstract sentence in English."""
+"""Renders the abstract sentence in English: its words with their dependency tree."""
 
+from dataclasses import dataclass, field
+
+from .adverbials import english_words
 from .english_forms import cardinal, indefinite_article
 from .entries import Agreement, EnglishVerb, Modal, Noun
-from .function_words import STOP_DOING, THERE
+from .function_words import IN_ORDER_TO, STOP_DOING, THERE, TO, WEATHER_IT
 from .structure import (
     Adverbial,
     Clause,
@@ -19,84 +22,116 @@ from .structure import (
     Subordinate,
     agreement,
 )
-from .verbs import BE
+from .verbs import BE, of_kind
+from .words import (
+    Origin,
+    Rendering,
+    Word,
+    attach,
+    comma,
+    fixed,
+    head_of,
+    joined,
+    punctuated,
+)
 
 _BE_PRESENT: dict[Agreement, str] = {"first": "am", "third": "is", "plural": "are"}
 _BE_PAST: dict[Agreement, str] = {"first": "was", "third": "was", "plural": "were"}
+_LEMMAS = {"an": "a", "these": "this", "who": "who", "whom": "who"}
 
 
-_MARKS = {Mood.STATEMENT: ".", Mood.QUESTION: "?", Mood.ORDER: "!"}
+MARKS = {Mood.STATEMENT: ".", Mood.QUESTION: "?", Mood.ORDER: "!"}
 
 
 def render(sentence: Sentence) -> str:
     """Return the sentence with its capital letter and its final mark."""
-    words: list[str] = []
+    return analyse(sentence).text
+
+
+def analyse(sentence: Sentence) -> Rendering:
+    """Return the sentence with its dependency tree."""
+    first = sentence.clauses[0]
     if sentence.mood is Mood.ORDER:
-        words = _order(sentence.clauses[0])
+        words = _order(first)
     else:
-        words = main_clause(sentence.clauses[0], question=sentence.mood is Mood.QUESTION)
+        words = main_clause(first, question=sentence.mood is Mood.QUESTION)
+    root = head_of(words)
     for connector, clause in zip(sentence.connectors, sentence.clauses[1:], strict=True):
-        words += [","] if connector.english_comma else []
-        words += [connector.english, *main_clause(clause)]
-    return punctuate(words, sentence.mood)
-
-
-def punctuate(words: list[str], mood: Mood) -> str:
-    """Joins words and commas, drops the commas that another mark swallows, and capitalises."""
-    pieces: list[str] = []
-    comma = False
-    for word in words:
-        if word == ",":
-            comma = bool(pieces)
-            continue
-        if comma:
-            pieces[-1] += ","
-            comma = False
-        pieces.append(word)
-    text = " ".join(pieces)
-    return text[0].upper() + text[1:] + _MARKS[mood]
+        further = main_clause(clause)
+        head = head_of(further)
+        words += [comma(head)] if connector.english_comma else []
+        words += fixed(connector.english, "CCONJ", head, "cc", (clause, "connector"))
+        words += attach(further, root, "conj")
+    return punctuated(words, MARKS[sentence.mood], (sentence, "mark"))
 
 
 # Phrases
 
 
-def noun_phrase(phrase: Phrase, *, subject: bool = False, preposition: bool = False) -> list[str]:
-    """The words of any phrase; pronouns differ as subject, object and after a preposition."""
+def noun_phrase(
+    phrase: Phrase, at: Origin, *, subject: bool = False, preposition: bool = False
+) -> list[Word]:
+    """The words of any phrase; pronouns differ as subject, object and after a preposition.
+
+    `at` says where in the sentence it is.
+    """
     if isinstance(phrase, Pronoun):
-        if subject:
-            return [phrase.english_subject]
-        return [phrase.english_prepositional if preposition else phrase.english_object]
+        form = phrase.english_prepositional if preposition else phrase.english_object
+        form = phrase.english_subject if subject else form
+        return [Word(form, phrase.english_subject, "PRON", (at,))]
     if isinstance(phrase, Name):
-        return [phrase.english]
+        return [Word(phrase.english, phrase.english, "PROPN", (at,))]
     if isinstance(phrase, Pair):
-        first = noun_phrase(phrase.first, subject=subject)
-        return [*first, "and", *noun_phrase(phrase.second, subject=subject)]
+        first = noun_phrase(phrase.first, (*at, 0), subject=subject)
+        second = noun_phrase(phrase.second, (*at, 1), subject=subject)
+        head = head_of(second)
+        conjunction = fixed("and", "CCONJ", head, "cc", (*at, "and"))
+        return [*first, *conjunction, *attach(second, head_of(first), "conj")]
     return _described(phrase)
 
 
-def _described(phrase: NounPhrase) -> list[str]:
+def _described(phrase: NounPhrase) -> list[Word]:
     noun = phrase.noun
     plural = phrase.number == "plural"
-    words = [adjective.english for adjective in phrase.adjectives]
-    words.append(noun.english_plural if plural else noun.english)
+    form = noun.english_plural if plural else noun.english
+    head = Word(form, noun.english, "NOUN", ((phrase, "noun"),))
+    words = [
+        Word(adjective.english, adjective.english, "ADJ", ((phrase, index),)).attach(head, "amod")
+        for index, adjective in enumerate(phrase.adjectives)
+    ]
+    words.append(head)
     if phrase.count:
-        words.insert(0, cardinal(phrase.count))
-    determiner = _determiner(phrase, words[0])
-    if determiner:
-        words[:0] = determiner
+        words.insert(0, _numeral(phrase).attach(head, "nummod"))
+    words[:0] = _determiner(phrase, words[0].form, head)
     if phrase.content:
-        words += ["of", phrase.content.english]
+        content = Word(
+            phrase.content.english, phrase.content.english, "NOUN", ((phrase, "content"),)
+        )
+        words += [_case("of", content), content.attach(head, "nmod")]
     if phrase.of:
-        words += ["of", *_described(phrase.of)]
+        possessor = _described(phrase.of)
+        words += [_case("of", head_of(possessor)), *attach(possessor, head, "nmod")]
     if phrase.relative:
-        words += _dependent(phrase.relative)
+        words += attach(_dependent(phrase.relative), head, "acl:relcl")
     return words
 
 
-def _determiner(phrase: NounPhrase, next_word: str) -> list[str]:
+def _numeral(phrase: NounPhrase) -> Word:
+    number = cardinal(phrase.count)
+    return Word(number, number, "NUM", ((phrase, "count"),))
+
+
+def _case(preposition: str, head: Word, *origins: Origin) -> Word:
+    return Word(preposition, preposition, "ADP", origins).attach(head, "case")
+
+
+def _determiner(phrase: NounPhrase, next_word: str, head: Word) -> list[Word]:
     if phrase.owner:
-        *words, last = noun_phrase(phrase.owner)
-        return [*words, last + "'s"]
+        owner = noun_phrase(phrase.owner, (phrase, "owner"))
+        last = owner[-1]
+        clitic = Word("'s", "'s", "PART").attach(head_of(owner), "case")
+        joined([last, clitic], last.form + "'s")
+        return [*attach(owner, head, "nmod:poss"), clitic]
     determiner = phrase.determiner
     if phrase.number == "plural":
         word = determiner.english_plural
@@ -107,36 +142,83 @@ def _determiner(phrase: NounPhrase, next_word: str) -> list[str]:
             word = indefinite_article(next_word)
     else:
         word = determiner.english_singular
-    return [word] if word else []
+    return _determiner_words(word, phrase, head)
 
 
-def _prepositional(phrase: Prepositional | Adverbial) -> list[str]:
+def _determiner_words(text: str, phrase: NounPhrase, head: Word) -> list[Word]:
+    if not text:
+        return []
+    *before, form = text.split()
+    word = Word(form, _LEMMAS.get(form, form), "DET", ((phrase, "determiner"),))
+    word.attach(head, "det")
+    if form == "many":
+        word.upos, word.relation = "ADJ", "amod"
+    elif phrase.determiner.english_plural == phrase.determiner.english_singular and (
+        form not in ("the", "which")
+    ):  # my, whose
+        word.upos, word.relation = "PRON", "nmod:poss"
+    degree = [
+        Word(how, how, "ADV", ((phrase, "how"),)).attach(word, "advmod") for how in before
+    ]  # how many
+    return [*degree, word]
+
+
+def _prepositional(phrase: Prepositional | Adverbial, at: Origin) -> list[Word]:
     if isinstance(phrase, Adverbial):
-        return [phrase.english]
-    words = noun_phrase(phrase.phrase, preposition=True)
-    return [phrase.english, *words] if phrase.english else words
+        return english_words(phrase, at)
+    words = noun_phrase(phrase.phrase, at, preposition=True)
+    if not phrase.english:
+        return words
+    return [*_preposition(phrase.english, head_of(words), (*at, "preposition")), *words]
 
 
-def _complement(clause: Clause) -> list[str]:
-    complement = clause.complement
+def _preposition(text: str, head: Word, origin: Origin) -> list[Word]:
+    """A preposition, with what a verb requires before it: (takes) part in, forward to."""
+    *before, last = text.split()
+    if before and before[0] in _VERBAL:
+        upos, relation = _VERBAL[before[0]]
+        verbal = Word(before[0], before[0], upos, (origin,), relation=relation)
+        return [verbal, _case(last, head, origin)]
+    return fixed(text, "ADP", head, "case", origin)
+
+
+_VERBAL = {"part": ("NOUN", "obj"), "care": ("NOUN", "obj"), "forward": ("ADV", "advmod")}
+
+
+def _complement(clause: Clause) -> list[Word]:
+    complement, at = clause.complement, (clause, "complement")
     if complement is None:
         return []
     if isinstance(complement, Quality):
-        return _quality(complement)
+        return _quality(complement, at)
     if isinstance(complement, Profession):
-        return _with_article(complement.noun)
-    return _prepositional(complement)
+        return _with_article(complement.noun, at)
+    return _prepositional(complement, at)
 
 
-def _with_article(noun: Noun) -> list[str]:
-    return [indefinite_article(noun.english), noun.english]
+def _with_article(noun: Noun, at: Origin) -> list[Word]:
+    head = Word(noun.english, noun.english, "NOUN", (at,))
+    return [Word(indefinite_article(noun.english), "a", "DET").attach(head, "det"), head]
 
 
-def _quality(quality: Quality) -> list[str]:
+def _quality(quality: Quality, at: Origin) -> list[Word]:
+    adjective = quality.adjective
     if quality.than:
-        return [quality.adjective.english_comparative, "than", *noun_phrase(quality.than)]
-    words = [quality.adjective.english]
-    return [quality.degree, *words] if quality.degree else words
+        *more, form = adjective.english_comparative.split()
+        head = Word(form, adjective.english, "ADJ", ((*at, "adjective"),))
+        rival = noun_phrase(quality.than, (*at, "than"))
+        than = _case("than", head_of(rival), (*at, "than-preposition"))
+        return [
+            *(Word(word, word, "ADV").attach(head, "advmod") for word in more),
+            head,
+            than,
+            *attach(rival, head, "obl"),
+        ]
+    head = Word(adjective.english, adjective.english, "ADJ", ((*at, "adjective"),))
+    degree = quality.degree
+    if not degree:
+        return [head]
+    return [Word(degree, degree, "ADV", ((*at, "degree"),)).attach(head, "advmod"), head]
 
 
 # Verbs
@@ -152,35 +234,59 @@ def _finite(verb: EnglishVerb, agrees: Agreement, *, past: bool) -> str:
     return verb.third if agrees == "third" else verb.base
 
 
-def _verb_group(clause: Clause, agrees: Agreement) -> list[str]:
-    """The verbs in order; the first is finite."""
+def _aux(form: str, lemma: str, *origins: Origin, relation: str = "aux") -> Word:
+    return Word(form, lemma, "AUX", origins, relation=relation)
+
+
+def _verb_group(clause: Clause, agrees: Agreement) -> list[Word]:
+    """The verbs in order; the first is finite, the last the clause's own."""
     verb = clause.verb.english
     past = clause.tense.startswith("past")
     progressive = clause.tense.endswith("progressive")
-    main = ["be", verb.participle] if clause.passive else [verb.base]
-    if clause.modal:
-        return [*_modal(clause.modal, agrees), *main]
-    if clause.tense == "future":
-        return ["will", *main]
-    if clause.tense in ("perfect", "pluperfect"):
-        has = "had" if clause.tense == "pluperfect" else "has" if agrees == "third" else "have"
-        return [has, "been", verb.participle] if clause.passive else [has, verb.participle]
+
+    def own(form: str) -> Word:
+        return Word(form, verb.base, "VERB", ((clause, "verb"),))
+
+    def be(form: str, *origins: Origin, passive: bool = False) -> Word:
+        return _aux(form, "be", *origins, relation="aux:pass" if passive else "aux")
+
+    becomes: Origin = (clause, "passive")
+    main = [own(verb.base)]
     if clause.passive:
-        being = ["being"] if progressive else []
-        return [_finite(BE.english, agrees, past=past), *being, verb.participle]
+        main = [be("be", becomes, passive=True), own(verb.participle)]
+    if clause.modal:
+        return [*_modal(clause, clause.modal, agrees), *main]
+    if clause.tense == "future":
+        return [_aux("will", "will", (clause, "future")), *main]
+    if clause.tense in ("perfect", "pluperfect"):
+        form = "had" if clause.tense == "pluperfect" else "has" if agrees == "third" else "have"
+        has = _aux(form, "have", (clause, "perfect"))
+        been = [be("been", becomes, passive=True)] if clause.passive else []
+        return [has, *been, own(verb.participle)]
+    if clause.passive:
+        being = [be("being")] if progressive else []
+        finite = be(_finite(BE.english, agrees, past=past), becomes, passive=True)
+        if progressive:
+            finite.relation, being[0].relation = "aux", "aux:pass"
+        return [finite, *being, own(verb.participle)]
     if progressive:
-        return [_finite(BE.english, agrees, past=past), verb.gerund]
-    return [_finite(verb, agrees, past=past)]
+        return [be(_finite(BE.english, agrees, past=past)), own(verb.gerund)]
+    return [own(_finite(verb, agrees, past=past))]
 
 
-def _modal(modal: Modal, agrees: Agreement) -> list[str]:
-    first = modal.auxiliary
+def _modal(clause: Clause, modal: Modal, agrees: Agreement) -> list[Word]:
+    """The modal; a full verb among its words has no relation, since it governs the clause."""
+    origin: Origin = (clause, "modal")
+    words = [_aux(modal.auxiliary, modal.auxiliary, origin)] if modal.auxiliary else []
     if modal.verb:
-        first = _finite(modal.verb, agrees, past=modal.past)
-    return [first, modal.linking] if modal.linking else [first]
+        form = _finite(modal.verb, agrees, past=modal.past)
+        words.append(Word(form, modal.verb.base, "VERB", (origin,)))
+    *governing, to = modal.linking.split() or [""]
+    words += [Word(verb, verb, "VERB", (origin,)) for verb in governing]
+    return [*words, Word(to, to, "PART", relation="mark")] if to else words
 
 
-def _with_support(clause: Clause, agrees: Agreement) -> list[str]:
+def _with_support(clause: Clause, agrees: Agreement) -> list[Word]:
     """The verb group opened by an auxiliary: "do" where there is none."""
     group = _verb_group(clause, agrees)
     full_modal = clause.modal.verb if clause.modal else None
@@ -189,52 +295,158 @@ def _with_support(clause: Clause, agrees: Agreement) -> list[str]:
         return group
     past = clause.modal.past if clause.modal else clause.tense == "past"
     support = "did" if past else "does" if agrees == "third" else "do"
-    return [support, lexical.base, *group[1:]]
+    group[0].form = lexical.base
+    return [_aux(support, "do"), *group]
 
 
 # Clauses
 
 
-def main_clause(clause: Clause, *, question: bool = False) -> list[str]:
+@dataclass(slots=True)
+class _Layout:
+    """The parts of a clause, whose words are attached already but not yet in order.
+
+    `top` is the word that governs the clause: its verb or predicate, or a verb such as "want".
+    """
+
+    verbs: list[Word]
+    top: Word
+    subject: list[Word] = field(default_factory=list)
+    middle: list[Word] = field(default_factory=list)
+    slots: dict[str, list[Word]] = field(default_factory=dict)
+    objects: list[Word] = field(default_factory=list)
+    manner: list[Word] = field(default_factory=list)
+    tail: list[Word] = field(default_factory=list)
+
+    def slot(self, name: str | None) -> list[Word]:
+        """The words of a slot, which are empty for the subject and for what the clause lacks."""
+        return self.slots.get(name or "", [])
+
+
+def _lay_out(clause: Clause, verbs: list[Word]) -> _Layout:
+    """Attach all parts of a clause to its predicate or verb."""
+    complement = _complement(clause)
+    if clause.verb is BE and not clause.passive and complement:
+        predicate = head_of(complement)
+        verbs[-1].upos = "AUX"
+        verbs[-1].attach(predicate, "cop")
+    else:
+        predicate = verbs[-1]
+        attach(complement, predicate, _complement_relation(clause, complement))
+        for word in complement:
+            if word.head is None:  # (takes) part in
+                word.attach(predicate, word.relation)
+    governing = [word for word in verbs if word.head is None and not word.relation]
+    top = governing[0] if governing and governing[0] is not predicate else predicate
+    if top is not predicate:
+        predicate.attach(top, "xcomp")
+    _attach_auxiliaries(verbs, top, predicate)
+    slots = {"complement": complement}
+    front = top if clause.front != "complement" else predicate
+    for name in ("time", "cause", "place"):
+        adverbial = getattr(clause, name)
+        words = _prepositional(adverbial, (clause, name)) if adverbial else []
+        governor = front if clause.front == name else predicate
+        slots[name] = attach(words, governor, _oblique(words) if words else "")
+    layout = _Layout(verbs, top, slots=slots)
+    layout.middle = _middle(clause, top)
+    layout.objects = _objects(clause, layout, predicate)
+    if clause.manner:
+        layout.manner = english_words(clause.manner, (clause, "manner"))
+        attach(layout.manner, predicate, "advmod")
+    if clause.tail:
+        layout.tail = _subordinate(clause.tail)
+        attach(layout.tail, predicate, tail_relation(clause))
+    return layout
+
+
+def _attach_auxiliaries(verbs: list[Word], top: Word, predicate: Word) -> None:
+    """Attach auxiliaries before a governing verb to that, and those after it to the predicate."""
+    governor = top if top in verbs else predicate
+    for word in verbs:
+        if word.head is None and word.relation:
+            word.attach(predicate if word.relation == "mark" else governor, word.relation)
+        if word is top:
+            governor = predicate
+
+
+def _complement_relation(clause: Clause, words: list[Word]) -> str:
+    complement = clause.complement
+    if clause.passive:
+        return "obl:agent"
+    bare = isinstance(complement, Prepositional) and not complement.english
+    if bare or clause.verb in of_kind("price"):
+        return "obj"
+    return _oblique(words) if words else ""
+
+
+def _oblique(words: list[Word]) -> str:
+    return "advmod" if head_of(words).upos == "ADV" else "obl"
+
+
+def tail_relation(clause: Clause) -> str:
+    """The relation of the clause that ends another one: object, adverbial or logical subject."""
+    conjunction = clause.tail.conjunction if clause.tail else None
+    if clause.verb in of_kind("clausal"):
+        return "ccomp"
+    if conjunction in (TO, STOP_DOING):
+        return "csubj" if clause.verb is BE else "xcomp"
+    return "advcl"
+
+
+def is_expletive(clause: Clause) -> bool:
+    """Whether the subject stands for nothing: there is, it rains, it is easy to."""
+    if clause.subject is THERE or clause.verb in of_kind("impersonal"):
+        return True
+    extraposed = clause.tail is not None and clause.tail.conjunction is TO
+    return clause.subject is WEATHER_IT and clause.verb is BE and extraposed
+
+
+def subject_relation(clause: Clause) -> str:
+    """The relation of the subject."""
+    if is_expletive(clause):
+        return "expl"
+    return "nsubj:pass" if clause.passive else "nsubj"
+
+
+def main_clause(clause: Clause, *, question: bool = False) -> list[Word]:
     """A main clause; the slot `front` comes first, unless it is the subject."""
-    words: list[str] = []
-    if clause.opening:
-        words += [*_subordinate(clause.opening), ","]
-    elif clause.front and clause.front != "subject":
-        words += _slot(clause, clause.front)
     subject_first = not question or clause.front == "subject"
-    return words + _core(clause, inverted=not subject_first)
+    core, layout = _core(clause, inverted=not subject_first)
+    words: list[Word] = []
+    if clause.opening:
+        opening = _subordinate(clause.opening)
+        end = comma(head_of(opening))
+        words += [*attach(opening, layout.top, "advcl"), end]
+    elif clause.front and clause.front != "subject":
+        words += layout.slot(clause.front)
+    return words + core
 
 
-def _dependent(clause: Clause) -> list[str]:
+def _dependent(clause: Clause) -> list[Word]:
     """A relative clause or an embedded question: what is in front, then the usual order."""
-    words = _slot(clause, clause.front) if clause.front and clause.front != "subject" else []
-    return words + _core(clause, inverted=False)
+    core, layout = _core(clause, inverted=False)
+    return [*layout.slot(clause.front), *core]
 
 
-def _slot(clause: Clause, slot: str) -> list[str]:
-    if slot in ("time", "cause"):
-        adverbial = clause.time if slot == "time" else clause.cause
-        return [adverbial.english] if adverbial else []
-    if slot == "place":
-        return _prepositional(clause.place) if clause.place else []
-    if slot == "complement":
-        return _complement(clause)
-    phrase = clause.direct if slot == "direct" else clause.indirect
-    return noun_phrase(phrase) if phrase else []
-
-
-def _core(clause: Clause, *, inverted: bool) -> list[str]:
+def _core(clause: Clause, *, inverted: bool) -> tuple[list[Word], _Layout]:
     agrees = agreement(clause.subject)
     if clause.subject is THERE and clause.direct:
         agrees = agreement(clause.direct)
     supported = inverted or clause.negation == "not"
     group = _with_support(clause, agrees) if supported else _verb_group(clause, agrees)
-    subject = [] if clause.subject_shared else noun_phrase(clause.subject, subject=True)
-    middle = _middle(clause)
+    layout = _lay_out(clause, group)
+    if not clause.subject_shared:
+        layout.subject = noun_phrase(clause.subject, (clause, "subject"), subject=True)
+        relation = subject_relation(clause)
+        if relation == "nsubj:pass" and layout.top.upos == "VERB" and layout.top is not group[-1]:
+            relation = "nsubj"
+        attach(layout.subject, layout.top, relation)
+    subject, middle = layout.subject, layout.middle
     auxiliary, rest = group[:1], group[1:]
-    if auxiliary == ["can"] and middle[:1] == ["not"]:
-        auxiliary, middle = ["cannot"], middle[1:]
+    if auxiliary[0].form == "can" and middle and middle[0].form == "not":
+        joined([auxiliary[0], middle[0]], "cannot")
+        auxiliary, middle = [auxiliary[0], middle[0]], middle[1:]
     if (not rest and clause.verb is not BE and not supported) or (
         clause.modal and clause.modal.verb and not supported
     ):  # "often reads", but "is often"
@@ -243,62 +455,89 @@ def _core(clause: Clause, *, inverted: bool) -> list[str]:
         words = [*auxiliary, *subject, *middle, *rest]
     else:
         words = [*subject, *auxiliary, *middle, *rest]
-    return [*words, *_after_verb(clause)]
+    return [*words, *_after_verb(clause, layout)], layout
 
 
-def _middle(clause: Clause) -> list[str]:
-    words: list[str] = [clause.negation] if clause.negation else []
-    return [*words, clause.frequency.english] if clause.frequency else words
-
-
-def _after_verb(clause: Clause) -> list[str]:
-    words = _objects(clause)
-    if clause.manner:
-        words.append(clause.manner.english)
-    if clause.front != "complement":
-        words += _complement(clause)
-    if clause.place and clause.front != "place":
-        words += _prepositional(clause.place)
-    if clause.time and clause.front != "time":
-        words.append(clause.time.english)
-    if clause.cause and clause.front != "cause":
-        words.append(clause.cause.english)
-    if clause.tail:
-        words += _subordinate(clause.tail)
+def _middle(clause: Clause, top: Word) -> list[Word]:
+    words: list[Word] = []
+    if clause.negation:
+        upos = "PART" if clause.negation == "not" else "ADV"
+        origin: Origin = (clause, "negation")
+        words.append(Word(clause.negation, clause.negation, upos, (origin,)).attach(top, "advmod"))
+    if clause.frequency:
+        words += attach(english_words(clause.frequency, (clause, "frequency")), top, "advmod")
     return words
 
 
-def _objects(clause: Clause) -> list[str]:
+def _after_verb(clause: Clause, layout: _Layout) -> list[Word]:
+    words = [*layout.objects, *layout.manner]
+    for slot in ("complement", "place", "time", "cause"):
+        if clause.front != slot:
+            words += layout.slot(slot)
+    return [*words, *layout.tail]
+
+
+def _objects(clause: Clause, layout: _Layout, head: Word) -> list[Word]:
+    """The objects with what belongs to the verb; those in front are left in their slots."""
     verb = clause.verb.english
-    direct = noun_phrase(clause.direct) if clause.direct and clause.front != "direct" else []
-    indirect = noun_phrase(clause.indirect) if clause.indirect else []
-    if clause.front == "indirect":
-        indirect = []
-    particle = [verb.particle] if verb.particle else []
-    preposition = [verb.preposition] if verb.preposition else []
-    if clause.indirect and clause.direct:
-        named_last = isinstance(clause.direct, Pronoun) or "to" in clause.verb.traits
-        if named_last or clause.front in ("direct", "indirect"):
-            return [*direct, "to", *indirect]
-        return [*indirect, *direct]
+    origin: Origin = (clause, "verb")
+    particle = [
+        Word(part, part, "ADP", (origin,)).attach(head, "compound:prt")
+        for part in verb.particle.split()
+    ]
+    direct = noun_phrase(clause.direct, (clause, "direct")) if clause.direct else []
+    indirect = noun_phrase(clause.indirect, (clause, "indirect")) if clause.indirect else []
+    layout.slots |= {"direct": direct, "indirect": indirect}
+    governed = direct or indirect
+    preposition: list[Word] = []
+    if verb.preposition and governed:
+        preposition = fixed(verb.preposition, "ADP", head_of(governed), "case", origin)
+    both = bool(clause.direct and clause.indirect)
+    named_last = isinstance(clause.direct, Pronoun) or "to" in clause.verb.traits
+    recipient_last = both and (named_last or clause.front in ("direct", "indirect"))
+    to = [_case("to", head_of(indirect))] if recipient_last else []
+    sole = "obl" if preposition else "nsubj" if clause.subject is THERE else "obj"
+    attach(direct, head, sole)
+    attach(indirect, head, "obl" if to else "iobj" if both else sole)
+    direct = [] if clause.front == "direct" else direct
+    indirect = [] if clause.front == "indirect" else indirect
+    if both:
+        return [*direct, *to, *indirect] if recipient_last else [*indirect, *direct]
     if particle and isinstance(clause.direct, Pronoun):
         return [*direct, *particle]
     return [*particle, *preposition, *direct, *indirect]
 
 
-def _subordinate(subordinate: Subordinate) -> list[str]:
+def _subordinate(subordinate: Subordinate) -> list[Word]:
     conjunction, clause = subordinate.conjunction, subordinate.clause
     if conjunction is None:
         return _dependent(clause)
-    comma = [","] if conjunction.english_comma else []
-    opening = [conjunction.english] if conjunction is not STOP_DOING else []
     if conjunction.form == "finite":
-        return [*comma, *opening, *_core(clause, inverted=False)]
-    verb = clause.verb.english
-    head = verb.base if conjunction.form == "infinitive" else verb.gerund
-    return [*comma, *opening, head, *_after_verb(clause)]
+        words, layout = _core(clause, inverted=False)
+        top = layout.top
+    else:
+        verb = clause.verb.english
+        form = verb.base if conjunction.form == "infinitive" else verb.gerund
+        top = Word(form, verb.base, "VERB", ((clause, "verb"),))
+        layout = _lay_out(clause, [top])
+        words = [top, *_after_verb(clause, layout)]
+    opening: list[Word] = []
+    origin: Origin = (subordinate, "conjunction")
+    if conjunction is IN_ORDER_TO:
+        opening = [
+            *fixed("in order", "SCONJ", top, "mark", origin),
+            Word("to", "to", "PART", ((clause, "to"),)).attach(top, "mark"),
+        ]
+    elif conjunction is TO:
+        opening = [Word("to", "to", "PART", ((clause, "to"),)).attach(top, "mark")]
+    elif conjunction is not STOP_DOING:
+        opening = fixed(conjunction.english, "SCONJ", top, "mark", origin)
+    return [*([comma(top)] if conjunction.english_comma else []), *opening, *words]
 
 
-def _order(clause: Clause) -> list[str]:
-    negation = ["do", "not"] if clause.negation else []
-    return ["please", *negation, clause.verb.english.base, *_after_verb(clause)]
+def _order(clause: Clause) -> list[Word]:
+    verb = Word(clause.verb.english.base, clause.verb.english.base, "VERB", ((clause, "verb"),))
+    layout = _lay_out(clause, [verb])
+    please = Word("please", "please", "INTJ", ((clause, "please"),)).attach(verb, "discourse")
+    support = [_aux("do", "do").attach(verb, "aux")] if clause.negation == "not" else []
+    return [please, *support, *layout.middle, verb, *_after_verb(clause, layout)]

@@ -1,4 +1,4 @@
-"""Renders the abstract sentence in German.
+"""Renders the abstract sentence in German: its words with their dependency tree.
 
 A clause is laid out in the fields of German grammar: the prefield, the finite verb, the middle
 field, the verbs of the right bracket, and the postfield. A relative clause ends its constituent;
@@ -7,8 +7,9 @@ that of the last constituent moves behind the right bracket (das Buch gelesen, d
 
 from dataclasses import dataclass, field
 
-from .english import punctuate
-from .entries import Case
+from .adverbials import german_words
+from .english import MARKS, subject_relation, tail_relation
+from .entries import Case, Modal
 from .function_words import NO, SO
 from .german_forms import ADJECTIVE_ENDINGS, ARTICLES, CONTRACTIONS, Column, cardinal
 from .structure import (
@@ -28,118 +29,179 @@ from .structure import (
     agreement,
     reflexive,
 )
-from .verbs import BE, BECOME, HAVE_PERFECT
+from .verbs import BE, BECOME, HAVE_PERFECT, of_kind
+from .words import Origin, Rendering, Word, attach, comma, fixed, head_of, joined, punctuated
+
+_DETERMINERS = {"dies": "dieser", "jed": "jeder", "welch": "welcher", "einig": "einige"}
+_MODALS = {
+    "konnten": "können",
+    "mussten": "müssen",
+    "sollten": "sollen",
+    "wollten": "wollen",
+    "möchten": "mögen",
+}
+_RELATIVE_PRONOUNS = ("der", "die", "das")
+_DEGREES = {"very": "sehr", "too": "zu"}
 
 
 @dataclass(slots=True)
 class Constituent:
     """The words of a constituent, and its relative clause, which may be moved away from it."""
 
-    words: list[str]
-    trailing: list[str] = field(default_factory=list)
+    words: list[Word]
+    trailing: list[Word] = field(default_factory=list)
+
+    def attach(self, head: Word, relation: str) -> "Constituent":
+        """Make it depend on a head, and return it."""
+        attach(self.words, head, relation)
+        return self
 
 
 def render(sentence: Sentence) -> str:
     """Return the sentence with its capital letter and its final mark."""
+    return analyse(sentence).text
+
+
+def analyse(sentence: Sentence) -> Rendering:
+    """Return the sentence with its dependency tree."""
     first = sentence.clauses[0]
     if sentence.mood is Mood.ORDER:
         words = _order(first)
     else:
         words = main_clause(first, question=sentence.mood is Mood.QUESTION)
+    root = head_of(words)
     for connector, clause in zip(sentence.connectors, sentence.clauses[1:], strict=True):
+        adverb = connector is SO
+        further = main_clause(clause, occupied=adverb)
+        head = head_of(further)
         if connector.german != "und":
-            words.append(",")
-        words.append(connector.german)
-        words += main_clause(clause, occupied=connector is SO)
-    return punctuate(words, sentence.mood)
+            words.append(comma(head))
+        upos, relation = ("ADV", "advmod") if adverb else ("CCONJ", "cc")
+        words += fixed(connector.german, upos, head, relation, (clause, "connector"))
+        words += attach(further, root, "conj")
+    return punctuated(words, MARKS[sentence.mood], (sentence, "mark"))
 
 
 # Phrases
 
 
-def _phrase(phrase: Phrase, case: Case) -> Constituent:
-    """Decline any phrase in a case."""
+def _phrase(phrase: Phrase, case: Case, at: Origin) -> Constituent:
+    """Decline any phrase in a case; `at` says where in the sentence it is."""
     if isinstance(phrase, Pronoun):
-        return Constituent([phrase.german[case]])
+        lemma = phrase.german["nominative"]
+        lemma = "der" if lemma in _RELATIVE_PRONOUNS else lemma
+        return Constituent([Word(phrase.german[case], lemma, "PRON", (at,))])
     if isinstance(phrase, Name):
-        return Constituent([phrase.german])
+        return Constituent([Word(phrase.german, phrase.german, "PROPN", (at,))])
     if isinstance(phrase, Pair):
-        words = _flat(_phrase(phrase.first, case))
-        return Constituent([*words, "und", *_flat(_phrase(phrase.second, case))])
-    return _described(phrase, case)
+        first = _flat(_phrase(phrase.first, case, (*at, 0)))
+        second = _flat(_phrase(phrase.second, case, (*at, 1)))
+        und = fixed("und", "CCONJ", head_of(second), "cc", (*at, "and"))
+        return Constituent([*first, *und, *attach(second, head_of(first), "conj")])
+    return _described(phrase, case, at)
 
 
-def _flat(constituent: Constituent) -> list[str]:
+def _flat(constituent: Constituent) -> list[Word]:
     return constituent.words + constituent.trailing
 
 
-def _described(phrase: NounPhrase, case: Case) -> Constituent:
+def _described(phrase: NounPhrase, case: Case, at: Origin) -> Constituent:
     noun, number = phrase.noun, phrase.number
     column: Column = "plural" if number == "plural" else noun.gender
     declension = phrase.determiner.declension
-    words: list[str] = []
-    genitive: list[str] = []
+    lemma = noun.german["singular", "nominative"]
+    head = Word(noun.german[number, case], lemma, "NOUN", ((phrase, "noun"),))
+    genitive: list[Word] = []
     if isinstance(phrase.owner, Name):
-        words = [phrase.owner.german + "s"]
+        name = phrase.owner.german
+        words = [Word(name + "s", name, "PROPN", ((phrase, "owner"),)).attach(head, "nmod")]
         declension = "strong"
     else:
-        words = _determiner(phrase, case, column)
+        words = _determiner(phrase, case, column, head, at)
         if phrase.owner:
-            genitive = _described(phrase.owner, "genitive").words
+            genitive = _described(phrase.owner, "genitive", (phrase, "owner")).words
     if phrase.count:
-        words.append(cardinal(phrase.count))
+        number_word = cardinal(phrase.count)
+        words.append(Word(number_word, number_word, "NUM", ((phrase, "count"),)))
+        words[-1].attach(head, "nummod")
         if not phrase.determiner.german and phrase.determiner.endings == "none":
             declension = "strong"
     ending = ADJECTIVE_ENDINGS[declension][case][column]
-    words += [adjective.german_stem + ending for adjective in phrase.adjectives]
-    words.append(noun.german[number, case])
+    for index, adjective in enumerate(phrase.adjectives):
+        form = adjective.german_stem + ending
+        words.append(Word(form, adjective.german, "ADJ", ((phrase, index),)).attach(head, "amod"))
+    words.append(head)
     if phrase.content:
-        words.append(phrase.content.german["singular", "nominative"])
-    words += genitive
+        content = phrase.content.german["singular", "nominative"]
+        words.append(Word(content, content, "NOUN", ((phrase, "content"),)).attach(head, "nmod"))
+    words += attach(genitive, head, "nmod")
     if phrase.of:
-        words += _described(phrase.of, "genitive").words
-    trailing = [",", *_verb_final(phrase.relative), ","] if phrase.relative else []
+        words += attach(_described(phrase.of, "genitive", at).words, head, "nmod")
+    trailing: list[Word] = []
+    if phrase.relative:
+        relative = _verb_final(phrase.relative)
+        verb = head_of(relative)
+        trailing = [comma(verb), *attach(relative, head, "acl:relcl"), comma(verb)]
     return Constituent(words, trailing)
 
 
-def _determiner(phrase: NounPhrase, case: Case, column: Column) -> list[str]:
+def _determiner(
+    phrase: NounPhrase, case: Case, column: Column, head: Word, at: Origin
+) -> list[Word]:
     determiner = phrase.determiner
     if determiner.german == "ein" and (column == "plural" or not phrase.noun.countable):
         return []
-    word = determiner.german + ARTICLES[determiner.endings][case][column]
-    return [word] if word else []
+    form = determiner.german + ARTICLES[determiner.endings][case][column]
+    *how, form = form.split() or [""]
+    if not form:
+        return []
+    stem = determiner.german.split()[-1] if determiner.german else "der"
+    possessive = determiner.definite and determiner.endings in ("ein", "none") and determiner.german
+    word = Word(form, _DETERMINERS.get(stem, stem), "DET", ((phrase, "determiner"),))
+    word.attach(head, "det:poss" if possessive else "det")
+    if determiner is NO:  # "kein" is also the "not" of the English clause
+        word.origins = (*word.origins, (at[0], "negation"))
+    return [*(Word(h, h, "ADV", ((phrase, "how"),)).attach(word, "advmod") for h in how), word]
 
 
-def _prepositional(prepositional: Prepositional | Adverbial) -> Constituent:
+def _prepositional(prepositional: Prepositional | Adverbial, at: Origin) -> Constituent:
     if isinstance(prepositional, Adverbial):
-        return Constituent([prepositional.german])
-    constituent = _phrase(prepositional.phrase, prepositional.case)
-    preposition = prepositional.german
-    inner = prepositional.phrase
-    contracted = CONTRACTIONS.get((preposition, constituent.words[0]))
+        return Constituent(german_words(prepositional, at))
+    constituent = _phrase(prepositional.phrase, prepositional.case, at)
+    inner, words = prepositional.phrase, constituent.words
+    origin: Origin = (*at, "preposition")
+    preposition = fixed(prepositional.german, "ADP", head_of(words), "case", origin)
+    contracted = CONTRACTIONS.get((prepositional.german, words[0].form))
     # "in dem Haus, das ...": a relative clause refers to the article, which is then not contracted.
     if contracted and isinstance(inner, NounPhrase) and not inner.relative:
-        return Constituent([contracted, *constituent.words[1:]])
-    return Constituent([preposition, *constituent.words], constituent.trailing)
+        return Constituent([*joined([*preposition, words[0]], contracted), *words[1:]])
+    return Constituent([*preposition, *words], constituent.trailing)
 
 
-def _complement(clause: Clause) -> Constituent | None:
-    complement = clause.complement
+def _complement(clause: Clause) -> Constituent:
+    complement, at = clause.complement, (clause, "complement")
     if complement is None:
-        return None
+        return Constituent([])
     if isinstance(complement, Quality):
-        return Constituent(_quality(complement))
+        return Constituent(_quality(complement, at))
     if isinstance(complement, Profession):
-        return Constituent([complement.noun.german["singular", "nominative"]])
-    return _prepositional(complement)
+        form = complement.noun.german["singular", "nominative"]
+        return Constituent([Word(form, form, "NOUN", (at,))])
+    return _prepositional(complement, at)
 
 
-def _quality(quality: Quality) -> list[str]:
+def _quality(quality: Quality, at: Origin) -> list[Word]:
+    adjective = quality.adjective
+    form = adjective.german_comparative if quality.than else adjective.german
+    head = Word(form, adjective.german, "ADJ", ((*at, "adjective"),))
     if quality.than:
-        than = _flat(_phrase(quality.than, "nominative"))
-        return [quality.adjective.german_comparative, "als", *than]
-    degree = {"": [], "very": ["sehr"], "too": ["zu"], "comparative": []}[quality.degree]
-    return [*degree, quality.adjective.german]
+        rival = _flat(_phrase(quality.than, "nominative", (*at, "than")))
+        als = fixed("als", "ADP", head_of(rival), "case", (*at, "than-preposition"))
+        return [head, *als, *attach(rival, head, "obl")]
+    degree = _DEGREES.get(quality.degree)
+    if not degree:
+        return [head]
+    return [Word(degree, degree, "ADV", ((*at, "degree"),)).attach(head, "advmod"), head]
 
 
 # Verbs
@@ -149,104 +211,214 @@ def _quality(quality: Quality) -> list[str]:
 class VerbGroup:
     """The finite verb, its separable particle, and the other verbs in German order."""
 
-    finite: str
-    particle: str
-    others: list[str]
+    finite: Word
+    particle: list[Word]
+    others: list[Word]
+
+    @property
+    def bracket(self) -> list[Word]:
+        """What stands in the right bracket of a main clause."""
+        return self.particle or self.others
+
+    def final(self) -> list[Word]:
+        """All verbs at the end of a dependent clause; the particle is one word with its verb."""
+        for particle in self.particle:
+            self.finite.form = particle.form + self.finite.form
+        return [*self.others, self.finite]
+
+    @property
+    def main(self) -> Word:
+        """The verb that is not an auxiliary."""
+        return next(word for word in (self.finite, *self.others) if not word.relation)
 
 
 def _verb_group(clause: Clause) -> VerbGroup:
     verb = clause.verb.german
     agrees = agreement(clause.subject)
     modal = clause.modal
-    infinitive = [verb.participle, "werden"] if clause.passive else [verb.infinitive]
+    becomes: Origin = (clause, "passive")
+
+    def own(form: str) -> Word:
+        return Word(form, verb.infinitive, "VERB", ((clause, "verb"),))
+
+    def become(form: str) -> Word:
+        return Word(form, "werden", "AUX", (becomes,), relation="aux:pass")
+
+    infinitive = [own(verb.infinitive)]
+    if clause.passive:
+        infinitive = [own(verb.participle), become("werden")]
     if modal and modal.german:
-        modal_forms = modal.negated_german if clause.negation == "not" else modal.german
-        return VerbGroup((modal_forms or modal.german)[agrees], "", infinitive)
+        return VerbGroup(_modal(clause, modal), [], infinitive)
     if clause.tense == "future":
-        return VerbGroup(BECOME.present[agrees], "", infinitive)
+        return VerbGroup(_aux(BECOME.present[agrees], "werden", (clause, "future")), [], infinitive)
     if clause.tense in ("perfect", "pluperfect"):
         with_sein = clause.passive or verb.auxiliary == "sein"
         auxiliary = BE.german if with_sein else HAVE_PERFECT
         forms = auxiliary.past if clause.tense == "pluperfect" else auxiliary.present
-        worden = ["worden"] if clause.passive else []
-        return VerbGroup(forms[agrees], "", [verb.participle, *worden])
-    finite = BECOME if clause.passive else verb
-    forms = finite.past if clause.tense.startswith("past") else finite.present
+        worden = [become("worden")] if clause.passive else []
+        finite = _aux(forms[agrees], auxiliary.infinitive, (clause, "perfect"))
+        return VerbGroup(finite, [], [own(verb.participle), *worden])
+    verb_of_finite = BECOME if clause.passive else verb
+    past = clause.tense.startswith("past")
+    forms = verb_of_finite.past if past else verb_of_finite.present
     if clause.passive:
-        return VerbGroup(forms[agrees], "", [verb.participle])
-    return VerbGroup(forms[agrees], verb.particle, [])
+        return VerbGroup(become(forms[agrees]), [], [own(verb.participle)])
+    finite = own(forms[agrees])
+    return VerbGroup(finite, _particle(clause, finite), [])
+
+
+def _aux(form: str, lemma: str, origin: Origin) -> Word:
+    return Word(form, lemma, "AUX", (origin,), relation="aux")
+
+
+def _modal(clause: Clause, modal: Modal) -> Word:
+    forms = modal.german or {}
+    if clause.negation == "not" and modal.negated_german:
+        forms = modal.negated_german
+    plural = forms["plural"]
+    form = forms[agreement(clause.subject)]
+    return _aux(form, _MODALS.get(plural, plural), (clause, "modal"))
+
+
+def _particle(clause: Clause, verb: Word) -> list[Word]:
+    particle = clause.verb.german.particle
+    if not particle:
+        return []
+    word = Word(particle, particle, "ADP", ((clause, "verb"),))
+    return [word.attach(verb, "compound:prt")]
 
 
 # Clauses
 
 
-def main_clause(clause: Clause, *, question: bool = False, occupied: bool = False) -> list[str]:
+def main_clause(clause: Clause, *, question: bool = False, occupied: bool = False) -> list[Word]:
     """Verb-second, or verb-first in a yes-no question; `occupied` if a word precedes the clause."""
     group = _verb_group(clause)
-    first: list[str] = []
+    layout = _lay_out(clause, group.main, [group.finite, *group.others])
+    first: list[Word] = []
     subject_inside = True
     if clause.opening:
-        first = _subordinate(clause.opening)[1:]
+        first = attach(_subordinate(clause.opening), layout.head, "advcl")[1:]
     elif clause.front and clause.front != "subject":
-        first = _flat(_slot(clause, clause.front))
+        first = _flat(layout.slot(clause.front))
     elif not occupied and (not question or clause.front):
         subject_inside = False
-        first = [] if clause.subject_shared else _flat(_phrase(clause.subject, "nominative"))
-    bracket = [group.particle] if group.particle else group.others
-    inside = _fields(clause, bracket, with_subject=subject_inside, reflexive_first=True)
+        first = _flat(layout.subject)
+    inside = _fields(
+        clause, layout, group.bracket, with_subject=subject_inside, reflexive_first=True
+    )
     return [*first, group.finite, *inside]
 
 
-def _verb_final(clause: Clause) -> list[str]:
+def _verb_final(clause: Clause) -> list[Word]:
     """A dependent clause: the slot `front`, the middle field, all verbs at the end."""
     group = _verb_group(clause)
-    bracket = [*group.others, group.particle + group.finite]
-    first: list[str] = []
+    layout = _lay_out(clause, group.main, [group.finite, *group.others])
+    first: list[Word] = []
     if clause.front and clause.front != "subject":
-        first = _flat(_slot(clause, clause.front))
-    return first + _fields(clause, bracket, with_subject=True)
+        first = _flat(layout.slot(clause.front))
+    return first + _fields(clause, layout, group.final(), with_subject=True)
 
 
-def _infinitive(clause: Clause) -> list[str]:
+def _infinitive(clause: Clause) -> list[Word]:
     """The middle field and the infinitive with "zu"; no subject, but its reflexive."""
-    return _fields(clause, [clause.verb.german.zu_infinitive], with_subject=False)
+    german = clause.verb.german
+    *zu, form = german.zu_infinitive.split()
+    verb = Word(form, german.infinitive, "VERB", ((clause, "verb"),))
+    origin: Origin = (clause, "to")
+    if not zu:
+        verb.origins = (*verb.origins, origin)
+    layout = _lay_out(clause, verb, [verb])
+    mark = [Word("zu", "zu", "PART", (origin,)).attach(verb, "mark") for _ in zu]
+    return _fields(clause, layout, [*mark, verb], with_subject=False)
 
 
-def _order(clause: Clause) -> list[str]:
-    particle = clause.verb.german.particle
-    finite = clause.verb.german.infinitive.removeprefix(particle)
-    bracket = [particle] if particle else []
-    return ["bitte", finite, "Sie", *_fields(clause, bracket, with_subject=False)]
+def _order(clause: Clause) -> list[Word]:
+    german = clause.verb.german
+    form = german.infinitive.removeprefix(german.particle)
+    verb = Word(form, german.infinitive, "VERB", ((clause, "verb"),))
+    layout = _lay_out(clause, verb, [verb])
+    please = Word("bitte", "bitte", "INTJ", ((clause, "please"),)).attach(verb, "discourse")
+    you = Word("Sie", "Sie", "PRON").attach(verb, "nsubj")
+    bracket = _particle(clause, verb)
+    return [please, verb, you, *_fields(clause, layout, bracket, with_subject=False)]
 
 
-def _slot(clause: Clause, slot: str) -> Constituent:
-    if slot in ("time", "cause"):
-        adverbial = clause.time if slot == "time" else clause.cause
-        return Constituent([adverbial.german] if adverbial else [])
-    if slot == "place" and clause.place:
-        return _prepositional(clause.place)
-    if slot == "complement":
-        return _complement(clause) or Constituent([])
-    if slot == "indirect" and clause.indirect:
-        return _phrase(clause.indirect, "dative")
-    if slot == "direct" and clause.direct:
-        return _phrase(clause.direct, "accusative")
-    return Constituent([])
+@dataclass(slots=True)
+class _Layout:
+    """The constituents of a clause, attached to its head but not yet in order."""
+
+    head: Word
+    subject: Constituent
+    slots: dict[str, Constituent]
+    tail: list[Word] = field(default_factory=list)
+
+    def slot(self, name: str) -> Constituent:
+        """The constituent of a slot, which is empty if the clause lacks it."""
+        return self.slots.get(name) or Constituent([])
+
+
+def _lay_out(clause: Clause, verb: Word, verbs: list[Word]) -> _Layout:
+    """Attach all constituents of a clause to its verb, or to the predicate of "sein"."""
+    head = verb
+    complement = _complement(clause)
+    if clause.verb is BE and not clause.passive and complement.words:
+        head = head_of(complement.words)
+        verb.upos = "AUX"
+        verb.attach(head, "cop")
+    else:
+        complement.attach(verb, _complement_relation(clause, complement))
+    for word in verbs:
+        if word.head is None and word.relation:
+            word.attach(head, word.relation)
+    subject = Constituent([])
+    if not clause.subject_shared:
+        subject = _phrase(clause.subject, "nominative", (clause, "subject"))
+        subject.attach(head, subject_relation(clause))
+    slots = {"complement": complement}
+    for name in ("time", "cause", "place"):
+        adverbial = getattr(clause, name)
+        found = _prepositional(adverbial, (clause, name)) if adverbial else Constituent([])
+        slots[name] = found.attach(head, _oblique(found))
+    if clause.direct:
+        slots["direct"] = _phrase(clause.direct, "accusative", (clause, "direct"))
+        slots["direct"].attach(head, "obj")
+    if clause.indirect:
+        slots["indirect"] = _phrase(clause.indirect, "dative", (clause, "indirect"))
+        slots["indirect"].attach(head, "iobj")
+    tail = attach(_subordinate(clause.tail), head, tail_relation(clause)) if clause.tail else []
+    return _Layout(head, subject, slots, tail)
+
+
+def _complement_relation(clause: Clause, complement: Constituent) -> str:
+    if clause.passive:
+        return "obl:agent"
+    return "obj" if clause.verb in of_kind("price") else _oblique(complement)
+
+
+def _oblique(constituent: Constituent) -> str:
+    words = constituent.words
+    return "advmod" if words and head_of(words).upos == "ADV" else "obl"
 
 
 def _fields(
-    clause: Clause, bracket: list[str], *, with_subject: bool, reflexive_first: bool = False
-) -> list[str]:
+    clause: Clause,
+    layout: _Layout,
+    bracket: list[Word],
+    *,
+    with_subject: bool,
+    reflexive_first: bool = False,
+) -> list[Word]:
     """Middle field, right bracket and postfield.
 
     `reflexive_first`: right after the finite verb, "sich" precedes a subject that is not a pronoun.
     """
-    constituents = _middle(clause)
+    constituents = _middle(clause, layout)
     if with_subject and not clause.subject_shared:
         after = reflexive_first and not isinstance(clause.subject, Pronoun)
         position = 1 if after and clause.verb.german.reflexive else 0
-        constituents.insert(position, _phrase(clause.subject, "nominative"))
-    words: list[str] = []
+        constituents.insert(position, layout.subject)
+    words: list[Word] = []
     for constituent in constituents:
         words += constituent.words
         if constituent.trailing and not (bracket and constituent is constituents[-1]):
@@ -254,13 +426,18 @@ def _fields(
     words += bracket
     if bracket and constituents:
         words += constituents[-1].trailing
-    return words + (_subordinate(clause.tail) if clause.tail else [])
+    return words + layout.tail
 
 
-def _middle(clause: Clause) -> list[Constituent]:
+def _middle(clause: Clause, layout: _Layout) -> list[Constituent]:
     """Pronouns, time, cause, known objects, "nicht", manner, place, new objects, complement."""
-    direct, indirect = _objects(clause)
-    pronouns = [_reflexive(clause)]
+    head = layout.head
+
+    def inside(slot: str) -> Constituent | None:
+        return layout.slot(slot) if clause.front != slot else None
+
+    direct, indirect = inside("direct"), inside("indirect")
+    pronouns = [_reflexive(clause, head)]
     if isinstance(clause.direct, Pronoun):
         pronouns.append(direct)
         direct = None
@@ -268,32 +445,26 @@ def _middle(clause: Clause) -> list[Constituent]:
         pronouns.append(indirect)
         indirect = None
     known = direct is not None and _is_known(clause.direct)
-    early_manner = direct is not None
-    manner = Constituent([clause.manner.german]) if clause.manner else None
+    early_manner = direct is not None and bool(direct.words)
+    manner = None
+    if clause.manner:
+        manner = Constituent(german_words(clause.manner, (clause, "manner")))
+        manner.attach(head, "advmod")
     parts = [
         *pronouns,
-        _slot(clause, "time") if clause.front != "time" else None,
-        _slot(clause, "cause") if clause.front != "cause" else None,
-        _frequency(clause),
+        inside("time"),
+        inside("cause"),
+        _frequency(clause, head),
         manner if early_manner else None,
         indirect,
         direct if known else None,
-        _negation(clause),
+        _negation(clause, head),
         None if early_manner else manner,
-        _slot(clause, "place") if clause.front != "place" else None,
+        inside("place"),
         None if known else direct,
-        _complement(clause) if clause.front != "complement" else None,
+        inside("complement"),
     ]
     return [part for part in parts if part is not None and part.words]
-
-
-def _objects(clause: Clause) -> tuple[Constituent | None, Constituent | None]:
-    direct = indirect = None
-    if clause.direct and clause.front != "direct":
-        direct = _phrase(clause.direct, "accusative")
-    if clause.indirect and clause.front != "indirect":
-        indirect = _phrase(clause.indirect, "dative")
-    return direct, indirect
 
 
 def _is_known(direct: Phrase | None) -> bool:
@@ -301,31 +472,51 @@ def _is_known(direct: Phrase | None) -> bool:
     return not isinstance(direct, NounPhrase) or bool(direct.owner) or direct.determiner.definite
 
 
-def _reflexive(clause: Clause) -> Constituent | None:
-    return Constituent([reflexive(clause.subject)]) if clause.verb.german.reflexive else None
+def _reflexive(clause: Clause, head: Word) -> Constituent | None:
+    if not clause.verb.german.reflexive:
+        return None
+    word = Word(reflexive(clause.subject), "sich", "PRON", ((clause, "verb"),))
+    return Constituent([word.attach(head, "expl:pv")])
 
 
-def _frequency(clause: Clause) -> Constituent | None:
+def _frequency(clause: Clause, head: Word) -> Constituent | None:
     if clause.modal and not clause.modal.german:
-        return Constituent(["gern"])
-    return Constituent([clause.frequency.german]) if clause.frequency else None
+        word = Word("gern", "gern", "ADV", ((clause, "modal"),))
+        return Constituent([word.attach(head, "advmod")])
+    if not clause.frequency:
+        return None
+    words = german_words(clause.frequency, (clause, "frequency"))
+    return Constituent(attach(words, head, "advmod"))
 
 
-def _negation(clause: Clause) -> Constituent | None:
-    if clause.negation == "never":
-        return Constituent(["nie"])
+def _negation(clause: Clause, head: Word) -> Constituent | None:
     without_kein = not (isinstance(clause.direct, NounPhrase) and clause.direct.determiner is NO)
-    return Constituent(["nicht"]) if clause.negation and without_kein else None
+    form = "nie" if clause.negation == "never" else "nicht"
+    if not clause.negation or (form == "nicht" and not without_kein):
+        return None
+    upos = "ADV" if form == "nie" else "PART"
+    word = Word(form, form, upos, ((clause, "negation"),))
+    return Constituent([word.attach(head, "advmod")])
 
 
-def _subordinate(subordinate: Subordinate) -> list[str]:
+def _subordinate(subordinate: Subordinate) -> list[Word]:
     """Commas around the clause; a bare infinitive with "zu" alone takes none."""
     conjunction, clause = subordinate.conjunction, subordinate.clause
-    if conjunction is None:
-        return [",", *_verb_final(clause), ","]
-    if conjunction.form == "finite":
-        return [",", conjunction.german, *_verb_final(clause), ","]
-    words = _infinitive(clause)
-    if conjunction.german:
-        return [",", conjunction.german, *words, ","]
-    return [",", *words, ","] if len(words) > 1 else words
+    if conjunction is None or conjunction.form == "finite":
+        words = _verb_final(clause)
+    else:
+        words = _infinitive(clause)
+    head = head_of(words)
+    opening: list[Word] = []
+    if conjunction and conjunction.german:
+        origin: Origin = (subordinate, "conjunction")
+        opening = fixed(conjunction.german, "SCONJ", head, "mark", origin)
+    bare = conjunction is not None and conjunction.form != "finite" and not conjunction.german
+    if bare and len(words) == _bare_length(clause):
+        return words
+    return [comma(head), *opening, *words, comma(head)]
+
+
+def _bare_length(clause: Clause) -> int:
+    """The words of an infinitive with "zu" alone."""
+    return len(clause.verb.german.zu_infinitive.split())

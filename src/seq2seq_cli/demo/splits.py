@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import english, german
 from .draw import Draw
@@ -27,20 +27,30 @@ _WORD = re.compile(r"[\w'-]+")
 
 @dataclass(frozen=True)
 class DemoSplits:
-    """Pairs of an English and a German sentence; no sentence of either language comes twice."""
+    """Pairs of an English and a German sentence; no sentence of either language comes twice.
+
+    `sentences` has the abstract sentence of each English one, if `generate` was asked to keep them.
+    """
 
     train: list[Pair]
     valid: list[Pair]
     test: list[Pair]
+    sentences: dict[str, Sentence] = field(default_factory=dict, repr=False)
 
 
 def generate(
-    pairs: int, seed: int, *, min_words: int = 0, max_words: int | None = None
+    pairs: int,
+    seed: int,
+    *,
+    min_words: int = 0,
+    max_words: int | None = None,
+    keep_sentences: bool = False,
 ) -> DemoSplits:
     """Draw `pairs` training pairs, and up to 500 each for validation and test.
 
-    `min_words` and `max_words` bound the words of the English side. The same arguments give the
-    same pairs everywhere. No sentence of valid or test, in either language, is in train.
+    `min_words` and `max_words` bound the words of the English side. `keep_sentences` keeps the
+    abstract sentences too, which takes a few kilobytes of memory for each pair. The same arguments
+    give the same pairs everywhere. No sentence of valid or test, in either language, is in train.
 
     The last quarter of test has combinations that are not in train and valid, though their parts
     are: an adjective before a noun, a verb with an object, or a verb in the future, in a question
@@ -49,14 +59,16 @@ def generate(
     Raises ValueError if the length range is empty or the grammar has too few sentences in it.
     """
     _check(pairs, min_words, max_words)
-    source = _Source(Draw(seed), min_words, max_words)
+    sentences: dict[str, Sentence] = {}
+    source = _Source(Draw(seed), min_words, max_words, sentences if keep_sentences else None)
     size = max(10, min(_EVALUATION_PAIRS, pairs // 20))
     held_out = size // 4
     train = source.take(pairs)
     vocabulary = set().union(*map(_words, train)) if pairs >= _COVERED_FROM else None
     valid = source.take(size, vocabulary)
     test = source.take(size - held_out, vocabulary)
-    return DemoSplits(train, valid, test + source.take_held_out(held_out, vocabulary))
+    test += source.take_held_out(held_out, vocabulary)
+    return DemoSplits(train, valid, test, sentences)
 
 
 def _check(pairs: int, min_words: int, max_words: int | None) -> None:
@@ -80,8 +92,15 @@ def _words(pair: Pair) -> set[str]:
 class _Source:
     """Draws new pairs within bounds of length; those with held-out combinations are set aside."""
 
-    def __init__(self, draw: Draw, min_words: int, max_words: int | None) -> None:
+    def __init__(
+        self,
+        draw: Draw,
+        min_words: int,
+        max_words: int | None,
+        sentences: dict[str, Sentence] | None,
+    ) -> None:
         self._draw = draw
+        self._sentences = sentences
         self._min_words = min_words
         self._max_words = max_words
         self._seen: set[str] = set()
@@ -138,6 +157,8 @@ class _Source:
             return None
         self._repeats = max(0, self._repeats - 3)
         self._seen.update(pair)
+        if self._sentences is not None:
+            self._sentences[english_side] = drawn
         return pair
 
     def _sentence(self) -> Sentence:
