@@ -4,13 +4,17 @@ import json
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from seq2seq_cli.kernels.library import build_in_use
 from seq2seq_cli.models import ARCHITECTURES
+from seq2seq_cli.runs.run_folder import RunFolder
 
 CHROMIUM = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
 LINES = b"one two three .\nfour five\n"
+LF = b"\n"
 DIGITS = ["eins", "zwei", "drei", "."]
 
 # Does what a user does, and leaves what he then sees in the title.
@@ -90,6 +94,10 @@ def test_a_model_without_attention_says_so(seq2seq, train):
     assert "which the architecture rnn does not have; " in done.stderr
     for name, kind in ARCHITECTURES.items():
         assert name in done.stderr or not kind.attends_to_source
+    options = ("--only", "cross/attention", "-o", "states.npz")
+    done = seq2seq("inspect", "states", command.run, *options, stdin=LINES)
+    assert done.code == 2
+    assert "--only cross/attention: this model does not have that; it has source/" in done.stderr
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open the page with")
@@ -112,6 +120,87 @@ def test_a_visitor_of_the_page_sees_where_each_token_looked(seq2seq, trained, tm
     assert plain(seen["second"]) == ["vier", "fünf"]
     assert seen["head_kept"] == "1"
     assert "→" in seen["mean"]
+
+
+def states_of(seq2seq, run, tmp_path, *options, stdin=LINES):
+    """The arrays of `inspect states`, and the records of its sentences."""
+    output = tmp_path / "states.npz"
+    done = seq2seq("inspect", "states", run, "--output", output, *options, stdin=stdin)
+    assert (done.code, done.stdout) == (0, b"")
+    assert done.stderr.startswith(f"{output}: {stdin.count(LF)} lines, ")
+    arrays = dict(np.load(output))
+    return arrays, [json.loads(line) for line in bytes(arrays["sentences"]).splitlines()]
+
+
+def test_states_are_those_of_the_translation_and_its_attention(seq2seq, trained, tmp_path):
+    arrays, records = states_of(seq2seq, trained, tmp_path, stdin=b"one two three .\n\nfour five\n")
+    first, blank, third = records
+    assert first["target_words"] == DIGITS
+    assert third["source_words"] == ["four", "five"]
+    assert (blank["source_pieces"], blank["target_pieces"]) == (["</s>"], ["<s>"])
+    pieces = sum(len(record["source_pieces"]) for record in records)
+    for name in ("embedding", "layer-1", "output", "line", "word"):
+        assert len(arrays[f"source/{name}"]) == pieces
+    maps = tmp_path / "maps.json"
+    assert seq2seq("inspect", "attention", trained, "-o", maps, stdin=LINES).code == 0
+    expected = json.loads(maps.read_text())[0]
+    assert expected["target"] == [*first["target_pieces"][1:], "</s>"]
+    shape = (len(expected["target"]), len(expected["source"]), 1, 2)
+    weights = arrays["cross/attention"][: arrays["cross/attention_offsets"][1]].reshape(shape)
+    assert weights.transpose(2, 3, 0, 1) == pytest.approx(np.array(expected["weights"]), abs=1e-4)
+
+
+def test_states_of_a_given_target_predict_as_likelihood_does(seq2seq, trained, tmp_path):
+    (tmp_path / "source").write_bytes(LINES)
+    (tmp_path / "target").write_text("eins null drei .\nvier\n")
+    arrays, _ = states_of(seq2seq, trained, tmp_path, "--target", tmp_path / "target")
+    texts = ("--source", tmp_path / "source", "--target", tmp_path / "target")
+    done = seq2seq("likelihood", trained, *texts, "--format", "jsonl")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    pieces = [piece for record in records for piece in record["tokens"]]
+    ids = RunFolder(trained).load_tokenizers().target.pieces_to_ids(pieces)
+    weights = load_file(trained / "model.safetensors")
+    logits = arrays["target/output"] @ weights["target_embedding.weight"].T
+    predicted = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    scores = [score for record in records for score in record["token_scores"]]
+    assert predicted[range(len(ids)), ids] == pytest.approx(scores, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "stdin", "message"),
+    [
+        ((), b"one\n" + b"one " * 99 + b"\n", "line 2 has 99 tokens, the model reads"),
+        ((), b"", "standard input is empty"),
+        (("--only", "source/layer-7"), b"one\n", "--only source/layer-7: this model does not have"),
+        (
+            ("--output", "a.pt"),
+            b"one\n",
+            "a.pt: the name must end in .npz, .parquet or .safetensors",
+        ),
+        (("--output", "no/a.npz"), b"one\n", "no/a.npz: cannot be written: no is not a writable"),
+        (("--target", "two"), b"one\n", "standard input has 1 line but two has 2; "),
+        (("--target", "long"), b"one\n", "the target of line 1 has 99 tokens, the model reads"),
+    ],
+)
+def test_states_that_cannot_be_written_leave_no_file(
+    options, stdin, message, seq2seq, trained, tmp_path
+):
+    (tmp_path / "two").write_text("eins\nzwei\n")
+    (tmp_path / "long").write_text("eins " * 99 + "\n")
+    before = sorted(tmp_path.iterdir())
+    options = options if "--output" in options else (*options, "--output", "a.npz")
+    done = seq2seq("inspect", "states", trained, *options, stdin=stdin, folder=tmp_path)
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"seq2seq: error: {message}")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_leaves_no_states(seq2seq, trained, tmp_path):
+    command = ("inspect", "states", trained, "-o", "a.npz")
+    done = seq2seq.start(*command, folder=tmp_path, largest_file=3000).finish(LINES)
+    assert done.code == 1
+    assert "a.npz: cannot be written: File too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ COMMANDS = {
         OTHERS,
         "Compute how likely given translations are: a line for each pair, the total on stderr.",
     ),
-    "inspect": Entry(OTHERS, "Show the attention of a model, or the course of its training."),
+    "inspect": Entry(
+        OTHERS, "Show attention and hidden states of a model, or the course of its training."
+    ),
     "info": Entry(OTHERS, "Show the parameters of a model and the cost of a token."),
     "average": Entry(
         OTHERS, "Average weights into a new run folder, to translate with (Vaswani 2017)."

@@ -1,7 +1,7 @@
-"""`seq2seq inspect`: shows the attention of a model and the course of its training."""
+"""`seq2seq inspect`: attention and hidden states of a model, and the course of its training."""
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,13 +16,14 @@ from seq2seq_cli.cli.options import (
     EncodingOption,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import check_output, check_paths
+from seq2seq_cli.cli.pipe import check_output, check_paths, unwinding
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
-from seq2seq_cli.config.effects import INSPECT_ATTENTION
+from seq2seq_cli.config.effects import INSPECT_ATTENTION, INSPECT_STATES
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import (
     CURVE_FORMATS,
     MAP_FORMATS,
+    STATES_FORMATS,
     check_format,
     save_attention,
     save_curves,
@@ -30,11 +31,12 @@ from seq2seq_cli.evaluation.plots.files import (
 from seq2seq_cli.text import Reading, check_line_counts, counted
 
 if TYPE_CHECKING:
+    from seq2seq_cli.data.sources import Source
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
 
 app = typer.Typer(
     cls=Group,
-    help="Show the attention of a model, or the course of its training.",
+    help="Show attention and hidden states of a model, or the course of its training.",
     no_args_is_help=True,
 )
 
@@ -44,7 +46,7 @@ MOST_LINES = 1000  # of input: a page holds the weights of all of them
 
 @app.callback()
 def inspect() -> None:
-    """Show the attention of a model, or the course of its training."""
+    """Show attention and hidden states of a model, or the course of its training."""
 
 
 @app.command(cls=Command)
@@ -154,6 +156,142 @@ def attention(
         raise InputError(f"{source.name} is empty: nothing to draw")
     save_attention(drawn, output, f"Attention of {run.name}", layer, head, warn=console.warn)
     console.note(f"{output}: {counted(len(drawn), 'sentence')}")
+
+
+@app.command(cls=Command)
+def states(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="FILE.npz, .parquet or .safetensors.",
+            rich_help_panel=FILES,
+        ),
+    ],
+    input_: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="Source text; FILE:COLUMN for a table.",
+            rich_help_panel=FILES,
+        ),
+    ] = "-",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Translation to read instead of the model's own, line by line.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A layer or an attention to write, as source/layer-1 or cross/attention; again "
+            "for others.",
+            show_default="all",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    beam: Annotated[
+        int,
+        typer.Option(min=1, help="Width of the beam; 1 is greedy search.", rich_help_panel=SEARCH),
+    ] = 5,
+    target_language: Annotated[
+        str,
+        typer.Option(
+            help="Language of the target, for runs with several, as for `seq2seq translate`.",
+            show_default=False,
+            rich_help_panel=SEARCH,
+        ),
+    ] = "",
+    source_language: Annotated[
+        str,
+        typer.Option(
+            metavar="CODE",
+            help="Language of the source, for runs in which each side has a tag of its own.",
+            show_default=False,
+            rich_help_panel=SEARCH,
+        ),
+    ] = "",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Threads for CPU work.",
+            show_default="all",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
+) -> None:
+    """Write the hidden states of every layer and the attention of every head, of both sides.
+
+    The file has arrays by name, and pieces, words and line numbers; docs/architectures.md says
+    which. Translations are searched unless they are given.
+
+    \b
+    seq2seq inspect states runs/en-de -o states.npz < test.en
+    seq2seq inspect states runs/en-de -i test.en --target test.de \\
+        --only source/layer-2 --only cross/attention -o states.safetensors
+    """
+    from seq2seq_cli.data.sources import parse_text
+
+    check_format(output, STATES_FORMATS)
+    reading = Reading(encoding, delimiter, as_text)
+    source = parse_text(input_, reading)
+    given = None if target is None else parse_text(target, reading)
+    check_paths([source] if given is None else [source, given], [output])
+    from seq2seq_cli.devices import prepare
+    from seq2seq_cli.evaluation.hidden_states import StateReader, hidden_states
+    from seq2seq_cli.evaluation.states_file import check_names, save_states
+    from seq2seq_cli.translation import TranslationSettings
+
+    prepare(threads)
+    settings = TranslationSettings(
+        search=CommandLineSearch(beam=beam),
+        device="cpu",
+        target_language=target_language,
+        source_language=source_language,
+    )
+    warn_of_idle_options(context, INSPECT_STATES)
+    reader = StateReader.load(run, settings)
+    check_names(only or (), reader.names())
+    pairs = _pairs(source, given)
+    first = next(pairs, None)
+    if first is None:
+        raise InputError(f"{source.name} is empty: there are no states to write")
+    with unwinding():
+        lines, size = save_states(hidden_states(reader, chain([first], pairs)), output, only or ())
+    console.note(f"{output}: {counted(lines, 'line')}, {size / 1e6:,.1f} MB")
+
+
+def _pairs(source: "Source", given: "Source | None") -> Iterator[tuple[str, str | None]]:
+    """Yield lines with the translations given for them, as they are read.
+
+    Raises InputError when one text ends before the other.
+    """
+    if given is None:
+        for line in source.lines(console.warn):
+            yield line, None
+        return
+    lines, targets = source.lines(console.warn), given.lines(console.warn)
+    for number, (line, target) in enumerate(zip_longest(lines, targets)):
+        if line is None or target is None:
+            more = 1 + sum(1 for _ in chain(lines, targets))
+            counts = (number, number + more) if line is None else (number + more, number)
+            check_line_counts(source.name, counts[0], given.name, counts[1])
+        yield line, target
 
 
 @app.command(cls=Command)

@@ -450,20 +450,37 @@ LIKELIHOOD = Effects(
     conditions=(ONE_RUN,),
 )
 
+GIVEN_TARGET = Condition(
+    ("beam",),
+    lambda values: values["target"] is not None,
+    "the translations are given with --target, and nothing is searched",
+)
+
 INSPECT_ATTENTION = Effects(
     always=READING | {"run", "input_", "target", "output", "threads"},
     conditions=(
-        Condition(
-            ("beam",),
-            lambda values: values["target"] is not None,
-            "the translations are given with --target, and nothing is searched",
-        ),
+        GIVEN_TARGET,
         Condition(
             ("layer", "head"),
             lambda values: str(values["output"]).endswith((".html", ".json")),
             "HTML and JSON have all layers and heads",
         ),
     ),
+)
+
+INSPECT_STATES = Effects(
+    always=READING
+    | {
+        "run",
+        "input_",
+        "target",
+        "output",
+        "only",
+        "target_language",
+        "source_language",
+        "threads",
+    },
+    conditions=(GIVEN_TARGET,),
 )
 
 INSPECT_CURVES = Effects(always=frozenset({"runs", "over", "output"}), conditions=())
@@ -513,6 +530,7 @@ COMMANDS = {
     "score": SCORE,
     "likelihood": LIKELIHOOD,
     "inspect attention": INSPECT_ATTENTION,
+    "inspect states": INSPECT_STATES,
     "inspect curves": INSPECT_CURVES,
     "average": AVERAGE,
     "tokenizer train": TOKENIZER_TRAIN,

@@ -13,4 +13,5 @@ To read it, begin with `scoring`.
 - `hidden_states`: what every layer of a model computes of sentences and translations
 - `curves`: loss, scores and learning rate in the course of training
 - `plots`: figures and self-contained pages
+- `states_file`: hidden states in one file: NPZ, safetensors or parquet
 """

@@ -99,12 +99,18 @@ class StateReader:
         settings = settings or TranslationSettings(device="cpu")
         return cls(Translator.load(run, settings), RunFolder(Path(run)).load_model())
 
+    def names(self) -> list[str]:
+        """The names of all arrays that the model has, as `SentenceStates.arrays` returns them."""
+        empty = _Sentence(self.translator.languages.read(""), [], [], "")
+        return list(_states(self, empty).arrays())
+
 
 def hidden_states(reader: StateReader, pairs: Iterable[Pair]) -> Iterator[SentenceStates]:
     """Yield the states of each pair, in order; a translation that is None is searched.
 
     Pairs are taken as they are needed, some of them ahead. Raises InputError, with the number of
-    the pair, for a line or translation longer than the model reads.
+    the pair, for a line or translation longer than the model reads, and for a line without the
+    language that the model needs to know.
     """
     remaining = iter(pairs)
     number = 1
@@ -138,6 +144,8 @@ def _read(translator: Translator, pair: Pair, number: int) -> _Sentence:
                 f"{name} has {len(ids):,} tokens, the model reads {translator.max_length:,}; "
                 "shorten it, or leave it out"
             )
+    if tagged.fault and source:
+        raise InputError(f"line {number} {tagged.fault}")
     if not source and target is None:
         target = []  # blank lines stay blank
     return _Sentence(tagged, source, target, translation)
@@ -184,9 +192,9 @@ def _states(reader: StateReader, sentence: _Sentence) -> SentenceStates:
             model(source, target)
         cross = _stacked([torch.cat(calls, dim=2) for calls in captured])  # a call for each token
     source_words, source_indices = _words(tokenizers.source, sentence.tagged.text, sentence.source)
-    # The row of a source may end with its tag, or lack EOS.
+    # The row may end with the tag, or lack EOS; of a blank line it is EOS.
     in_row = translator.form.of_row(sentence.source, np.array(source_indices, dtype=np.int64) + 1)
-    source_indices = [index - 1 for index in in_row.tolist()]
+    source_indices = [index - 1 for index in in_row.tolist()] or [NO_WORD]
     translation = sentence.translation
     if translation is None:
         [translation] = tokenizers.target.decode([sentence.target])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAP_FORMATS = (".png", ".svg", ".html", ".json")
 CURVE_FORMATS = (".png", ".svg", ".html")
 LENGTH_FORMATS = (".png", ".svg")
+STATES_FORMATS = (".npz", ".parquet", ".safetensors")
 
 
 def check_format(path: Path, formats: Sequence[str]) -> None:
