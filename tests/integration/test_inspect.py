@@ -1,5 +1,6 @@
 """`seq2seq inspect` and `seq2seq info` as a user has them, the page in a real browser too."""
 
+import html
 import json
 import shutil
 import subprocess
@@ -31,6 +32,48 @@ element("sentence").dispatchEvent(new Event("change"));
 const second = [...document.querySelectorAll("#target li")].map(i => i.textContent);
 document.title = JSON.stringify({hovered, mean, head, second, names: target.map(i => i.textContent),
   chosen: target.map(i => i.className), head_kept: element("head").value});
+</script>"""
+
+
+TREES = """1	one	_	_	_	_	2	nummod	_	_
+2	two	_	_	_	_	0	root	_	_
+3	three	_	_	_	_	2	appos	_	_
+4	.	_	_	_	_	2	punct	_	_
+
+1	four	_	_	_	_	2	nummod	_	_
+2	five	_	_	_	_	0	root	_	_
+"""
+
+# The same for the page of words: what is named, marked and listed, before and after a movement.
+WALKER = """<script>
+const items = id => [...document.querySelectorAll(`#${id} li`)];
+const marked = () => items("words").map(i => i.className);
+const at = word => [dots[word].style.transform, labels[word].style.transform];
+const before = at(1), names = items("words").map(i => i.textContent);
+items("words")[1].dispatchEvent(new Event("focus"));
+const seen = {names, chosen: marked(), heading: element("of").textContent,
+  near: items("near").map(i => i.querySelector("bdi").textContent),
+  cosines: items("near").map(i => Number(i.querySelector("span").textContent)),
+  links: document.querySelectorAll("#links line").length, tree: !element("drawn").hidden,
+  relations: [...document.querySelectorAll("#tree .relation")].map(i => i.textContent).sort(),
+  on: [...document.querySelectorAll("#tree .word.chosen")].map(i => i.textContent),
+  labels: labels.filter(i => i.textContent).length, layer: element("name").textContent};
+element("layer").value = "1";
+element("layer").dispatchEvent(new Event("input"));
+Object.assign(seen, {moved: before[0] !== at(1)[0], together: at(1)[0] === at(1)[1],
+  next: element("name").textContent, kept: marked(), share: element("share").textContent});
+const box = element("plot").getBoundingClientRect();
+const pointer = {clientX: box.left + places[3][0], clientY: box.top + places[3][1]};
+element("plot").dispatchEvent(new PointerEvent("pointermove", pointer));
+seen.pointed = marked();
+element("sentence").value = "2";
+element("sentence").dispatchEvent(new Event("change"));
+seen.second = items("words").map(i => i.textContent);
+element("side").value = "1";
+element("side").dispatchEvent(new Event("change"));
+Object.assign(seen, {target: items("words").map(i => i.textContent), bare: element("drawn").hidden,
+  sentences: [...element("sentence").options].map(i => i.value)});
+document.title = JSON.stringify(seen);
 </script>"""
 
 
@@ -100,18 +143,22 @@ def test_a_model_without_attention_says_so(seq2seq, train):
     assert "--only cross/attention: this model does not have that; it has source/" in done.stderr
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open the page with")
-def test_a_visitor_of_the_page_sees_where_each_token_looked(seq2seq, trained, tmp_path):
-    page = tmp_path / "page.html"
-    assert seq2seq("inspect", "attention", trained, "-o", page, stdin=LINES).code == 0
-    page.write_text(page.read_text().replace("</body>", f"{VISITOR}</body>"))
+def visit(page, script, tmp_path):
+    """What a script leaves in the title of a page that a browser opens."""
+    page.write_text(page.read_text().replace("</body>", f"{script}</body>"))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000"]
     command = [str(CHROMIUM), *options, f"--user-data-dir={tmp_path / 'user'}", "--dump-dom"]
     shown = subprocess.run(
         [*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
     ).stdout
-    seen = json.loads(shown.partition("<title>")[2].partition("</title>")[0].replace("&lt;", "<")
-                      .replace("&gt;", ">"))  # fmt: skip
+    return json.loads(html.unescape(shown.partition("<title>")[2].partition("</title>")[0]))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open the page with")
+def test_a_visitor_of_the_page_sees_where_each_token_looked(seq2seq, trained, tmp_path):
+    page = tmp_path / "page.html"
+    assert seq2seq("inspect", "attention", trained, "-o", page, stdin=LINES).code == 0
+    seen = visit(page, VISITOR, tmp_path)
     assert plain(seen["names"]) == DIGITS
     assert seen["chosen"] == ["", "chosen", *[""] * (len(seen["names"]) - 2)]
     assert all("rgba" in colour for colour in seen["hovered"])
@@ -201,6 +248,67 @@ def test_a_full_disk_leaves_no_states(seq2seq, trained, tmp_path):
     assert done.code == 1
     assert "a.npz: cannot be written: File too large" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to open the page with")
+def test_a_visitor_of_the_geometry_sees_words_move_and_their_neighbours(seq2seq, trained, tmp_path):
+    page, trees = tmp_path / "page.html", tmp_path / "trees.conllu"
+    trees.write_text(TREES)
+    command = ("inspect", "geometry", trained, "--trees", trees, "--page", page)
+    done = seq2seq(*command, stdin=b"one two three .\n\nfour five\n")
+    assert (done.code, done.stdout) == (0, b"")
+    assert done.stderr == f"{page}: 3 lines, 12 words\n"
+    seen = visit(page, WALKER, tmp_path)
+    assert seen["names"] == ["one", "two", "three", "."]
+    assert seen["chosen"] == ["", "chosen", "", ""]
+    assert seen["heading"] == "Nearest to \u2068two\u2069 in embedding"
+    assert set(seen["near"]) == {"one", "three", ".", "four", "five"}
+    assert seen["cosines"] == sorted(seen["cosines"], reverse=True)
+    assert seen["links"] == 5
+    assert seen["labels"] >= 4
+    assert seen["tree"]
+    assert seen["relations"] == ["appos", "nummod", "punct", "root"]
+    assert seen["on"] == ["\u2068two\u2069"]
+    assert (seen["layer"], seen["next"]) == ("embedding", "layer-1")
+    assert seen["moved"]
+    assert seen["together"]
+    assert seen["kept"] == seen["chosen"]
+    assert "of the variance of 6 words" in seen["share"]
+    assert seen["pointed"] == ["", "", "", "chosen"]
+    assert seen["second"] == ["four", "five"]
+    assert seen["target"] == ["vier", "fünf"]
+    assert seen["bare"]
+    assert seen["sentences"] == ["0", "2"]  # the blank line is not there
+
+
+@pytest.mark.parametrize(
+    ("options", "stdin", "message"),
+    [
+        (("--page", "a.png"), LINES, "a.png: the name must end in .html or .htm"),
+        (("--page", "no/a.html"), LINES, "no/a.html: cannot be written: no is not a writable"),
+        (
+            ("--trees", "trees.conllu"),
+            b"one\n",
+            "trees.conllu has 2 trees but standard input has",
+        ),
+        (("--trees", "trees.conllu"), b"one\ntwo\n", "trees.conllu, line 1: the tree of line 1 of"),
+        (("--trees", "no.conllu"), LINES, "no.conllu: no such file"),
+        (("--target-trees", "trees.conllu"), LINES, "--target-trees is for a translation that is"),
+        ((), b"", "standard input is empty"),
+        ((), b"\n", "there are no words to show: all lines are blank"),
+        ((), b"one " * 99 + b"\n", "line 1 has 99 tokens, the model reads"),
+        ((), b"one\n" * 1001, "standard input: more than 1,000 lines; give fewer"),
+    ],
+)
+def test_geometry_that_cannot_be_shown_is_refused(
+    options, stdin, message, seq2seq, trained, tmp_path
+):
+    (tmp_path / "trees.conllu").write_text(TREES)
+    options = options if "--page" in options else (*options, "--page", "a.html")
+    done = seq2seq("inspect", "geometry", trained, *options, stdin=stdin, folder=tmp_path)
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"seq2seq: error: {message}")
+    assert [path.name for path in tmp_path.iterdir()] == ["trees.conllu"]
 
 
 @pytest.mark.parametrize(

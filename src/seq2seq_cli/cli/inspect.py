@@ -18,7 +18,7 @@ from seq2seq_cli.cli.options import (
 )
 from seq2seq_cli.cli.pipe import check_output, check_paths, unwinding
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
-from seq2seq_cli.config.effects import INSPECT_ATTENTION, INSPECT_STATES
+from seq2seq_cli.config.effects import INSPECT_ATTENTION, INSPECT_GEOMETRY, INSPECT_STATES
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import (
     CURVE_FORMATS,
@@ -43,6 +43,59 @@ app = typer.Typer(
 WHAT, FILES, SEARCH, MACHINE = "What to show", "Files", "Search", "Machine"
 MOST_LINES = 1000  # of input: a page holds the weights of all of them
 
+InputOption = Annotated[
+    str,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="FILE",
+        help="Source text; FILE:COLUMN for a table.",
+        rich_help_panel=FILES,
+    ),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Translation to use instead of the model's own, line by line.",
+        rich_help_panel=FILES,
+    ),
+]
+BeamOption = Annotated[
+    int,
+    typer.Option(min=1, help="Width of the beam; 1 is greedy search.", rich_help_panel=SEARCH),
+]
+TargetLanguageOption = Annotated[
+    str,
+    typer.Option(
+        help="Language of the target, for runs with several, as for `seq2seq translate`.",
+        show_default=False,
+        rich_help_panel=SEARCH,
+    ),
+]
+SourceLanguageOption = Annotated[
+    str,
+    typer.Option(
+        metavar="CODE",
+        help="Language of the source, for runs in which each side has a tag of its own.",
+        show_default=False,
+        rich_help_panel=SEARCH,
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1024,
+        help="Threads for CPU work.",
+        show_default="all",
+        rich_help_panel=MACHINE,
+    ),
+]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")
+]
+
 
 @app.callback()
 def inspect() -> None:
@@ -52,25 +105,9 @@ def inspect() -> None:
 @app.command(cls=Command)
 def attention(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
-    input_: Annotated[
-        str,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="FILE",
-            help="Source text; FILE:COLUMN for a table.",
-            rich_help_panel=FILES,
-        ),
-    ] = "-",
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Translation to use instead of the model's own, line by line.",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
+    run: RunArgument,
+    input_: InputOption = "-",
+    target: TargetOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -98,20 +135,8 @@ def attention(
             rich_help_panel=WHAT,
         ),
     ] = None,
-    beam: Annotated[
-        int,
-        typer.Option(min=1, help="Width of the beam; 1 is greedy search.", rich_help_panel=SEARCH),
-    ] = 5,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Threads for CPU work.",
-            show_default="all",
-            rich_help_panel=MACHINE,
-        ),
-    ] = None,
+    beam: BeamOption = 5,
+    threads: ThreadsOption = None,
     encoding: EncodingOption = "",
     delimiter: DelimiterOption = "",
     as_text: AsTextOption = False,
@@ -161,7 +186,7 @@ def attention(
 @app.command(cls=Command)
 def states(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
+    run: RunArgument,
     output: Annotated[
         Path,
         typer.Option(
@@ -172,24 +197,8 @@ def states(
             rich_help_panel=FILES,
         ),
     ],
-    input_: Annotated[
-        str,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="FILE",
-            help="Source text; FILE:COLUMN for a table.",
-            rich_help_panel=FILES,
-        ),
-    ] = "-",
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Translation to read instead of the model's own, line by line.",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
+    input_: InputOption = "-",
+    target: TargetOption = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -200,37 +209,10 @@ def states(
             rich_help_panel=WHAT,
         ),
     ] = None,
-    beam: Annotated[
-        int,
-        typer.Option(min=1, help="Width of the beam; 1 is greedy search.", rich_help_panel=SEARCH),
-    ] = 5,
-    target_language: Annotated[
-        str,
-        typer.Option(
-            help="Language of the target, for runs with several, as for `seq2seq translate`.",
-            show_default=False,
-            rich_help_panel=SEARCH,
-        ),
-    ] = "",
-    source_language: Annotated[
-        str,
-        typer.Option(
-            metavar="CODE",
-            help="Language of the source, for runs in which each side has a tag of its own.",
-            show_default=False,
-            rich_help_panel=SEARCH,
-        ),
-    ] = "",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Threads for CPU work.",
-            show_default="all",
-            rich_help_panel=MACHINE,
-        ),
-    ] = None,
+    beam: BeamOption = 5,
+    target_language: TargetLanguageOption = "",
+    source_language: SourceLanguageOption = "",
+    threads: ThreadsOption = None,
     encoding: EncodingOption = "",
     delimiter: DelimiterOption = "",
     as_text: AsTextOption = False,
@@ -274,6 +256,91 @@ def states(
     with unwinding():
         lines, size = save_states(hidden_states(reader, chain([first], pairs)), output, only or ())
     console.note(f"{output}: {counted(lines, 'line')}, {size / 1e6:,.1f} MB")
+
+
+@app.command(cls=Command)
+def geometry(
+    context: typer.Context,
+    run: RunArgument,
+    page: Annotated[
+        Path,
+        typer.Option(metavar="FILE.html", help="The page to write.", rich_help_panel=FILES),
+    ],
+    input_: InputOption = "-",
+    target: TargetOption = None,
+    trees: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.conllu",
+            help="Dependency trees of the source, one for each line that is not blank.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    target_trees: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.conllu",
+            help="The same of the translation that --target gives.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    beam: BeamOption = 5,
+    target_language: TargetLanguageOption = "",
+    source_language: SourceLanguageOption = "",
+    threads: ThreadsOption = None,
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
+) -> None:
+    """Write a page on which words move from layer to layer, with their neighbours and trees.
+
+    Words are drawn in the plane of the two principal components of each layer's hidden states; a
+    word is the mean of its pieces. The page shows the nearest words by cosine, and loads nothing.
+
+    \b
+    head -n 50 test.en | seq2seq inspect geometry runs/en-de --page geometry.html
+    seq2seq data demo demo --trees
+    seq2seq inspect geometry runs/demo -i demo/valid.en \\
+        --trees demo/valid.en.conllu --page geometry.html
+    """
+    from seq2seq_cli.data.sources import parse_text
+
+    check_format(page, (".html", ".htm"))
+    if target_trees is not None and target is None:
+        raise InputError("--target-trees is for a translation that is given; add --target FILE")
+    reading = Reading(encoding, delimiter, as_text)
+    source = parse_text(input_, reading)
+    given = None if target is None else parse_text(target, reading)
+    files = [parse_text(str(path), Reading(as_text=True)) for path in (trees, target_trees) if path]
+    check_paths([source, *([given] if given else []), *files], [page])
+    pairs = list(islice(_pairs(source, given), MOST_LINES + 1))
+    if len(pairs) > MOST_LINES:
+        raise InputError(f"{source.name}: more than {MOST_LINES:,} lines; give fewer")
+    if not pairs:
+        raise InputError(f"{source.name} is empty: there is nothing to show")
+    from seq2seq_cli.devices import prepare
+    from seq2seq_cli.evaluation.conllu import trees_of_lines
+    from seq2seq_cli.evaluation.geometry import geometry as geometry_of
+    from seq2seq_cli.evaluation.hidden_states import StateReader, hidden_states
+    from seq2seq_cli.evaluation.plots.files import save_geometry
+    from seq2seq_cli.translation import TranslationSettings
+
+    drawn = trees_of_lines(trees, [line for line, _ in pairs], source.name)
+    target_name = given.name if given else ""
+    target_drawn = trees_of_lines(target_trees, [line or "" for _, line in pairs], target_name)
+    prepare(threads)
+    settings = TranslationSettings(
+        search=CommandLineSearch(beam=beam),
+        device="cpu",
+        target_language=target_language,
+        source_language=source_language,
+    )
+    warn_of_idle_options(context, INSPECT_GEOMETRY)
+    states = hidden_states(StateReader.load(run, settings), pairs)
+    sides = geometry_of(states, drawn, target_drawn)
+    save_geometry(sides, page, f"Geometry of {run.name}")
+    words = sum(len(side.words) for side in sides)
+    console.note(f"{page}: {counted(len(pairs), 'line')}, {counted(words, 'word')}")
 
 
 def _pairs(source: "Source", given: "Source | None") -> Iterator[tuple[str, str | None]]:

@@ -483,6 +483,22 @@ INSPECT_STATES = Effects(
     conditions=(GIVEN_TARGET,),
 )
 
+INSPECT_GEOMETRY = Effects(
+    always=READING
+    | {
+        "run",
+        "input_",
+        "target",
+        "page",
+        "trees",
+        "target_trees",  # refused without --target
+        "target_language",
+        "source_language",
+        "threads",
+    },
+    conditions=(GIVEN_TARGET,),
+)
+
 INSPECT_CURVES = Effects(always=frozenset({"runs", "over", "output"}), conditions=())
 
 AVERAGE = Effects(
@@ -531,6 +547,7 @@ COMMANDS = {
     "likelihood": LIKELIHOOD,
     "inspect attention": INSPECT_ATTENTION,
     "inspect states": INSPECT_STATES,
+    "inspect geometry": INSPECT_GEOMETRY,
     "inspect curves": INSPECT_CURVES,
     "average": AVERAGE,
     "tokenizer train": TOKENIZER_TRAIN,

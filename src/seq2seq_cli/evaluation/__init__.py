@@ -11,6 +11,8 @@ To read it, begin with `scoring`.
 - `model_info`: parameters and cost of a model
 - `attention_maps`: the weights with which a model attends to the source
 - `hidden_states`: what every layer of a model computes of sentences and translations
+- `conllu`: dependency trees from CoNLL-U files
+- `geometry`: words as points, and their neighbours, by layer
 - `curves`: loss, scores and learning rate in the course of training
 - `plots`: figures and self-contained pages
 - `states_file`: hidden states in one file: NPZ, safetensors or parquet

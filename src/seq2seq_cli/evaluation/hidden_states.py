@@ -34,8 +34,10 @@ from seq2seq_cli.translation.word_alignment import word_indices
 
 WINDOW_PAIRS = 64  # searched together
 
+Span = tuple[int, int]
 Pair = tuple[str, str | None]  # a line, and its translation or None for the model's own
 NO_WORD = -1
+NOWHERE = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class SentenceStates:
     # The index of the word that each piece belongs to; NO_WORD for BOS, EOS and tags
     source_word_indices: list[int] = field(default_factory=list)
     target_word_indices: list[int] = field(default_factory=list)
+    source_text: str = ""  # the line as it was given
+    target_text: str = ""
+    # Where each piece is in the text, in characters, from begin to end; (0, 0) for BOS, EOS, tags,
+    # and for a translation of pieces that the tokenizer would not cut it into.
+    source_spans: list[Span] = field(default_factory=list)
+    target_spans: list[Span] = field(default_factory=list)
 
     def arrays(self) -> dict[str, Floats]:
         """All arrays by the names that files have for them, as "source/layer-1".
@@ -101,7 +109,7 @@ class StateReader:
 
     def names(self) -> list[str]:
         """The names of all arrays that the model has, as `SentenceStates.arrays` returns them."""
-        empty = _Sentence(self.translator.languages.read(""), [], [], "")
+        empty = _Sentence("", self.translator.languages.read(""), [], [], "")
         return list(_states(self, empty).arrays())
 
 
@@ -126,6 +134,7 @@ def hidden_states(reader: StateReader, pairs: Iterable[Pair]) -> Iterator[Senten
 class _Sentence:
     """A pair in tokens."""
 
+    line: str
     tagged: TaggedLine
     source: list[int]  # without EOS
     target: list[int] | None  # without BOS, EOS and tags; None: to be searched
@@ -148,7 +157,7 @@ def _read(translator: Translator, pair: Pair, number: int) -> _Sentence:
         raise InputError(f"line {number} {tagged.fault}")
     if not source and target is None:
         target = []  # blank lines stay blank
-    return _Sentence(tagged, source, target, translation)
+    return _Sentence(line, tagged, source, target, translation)
 
 
 def _search(translator: Translator, sentences: Sequence[_Sentence]) -> None:
@@ -199,7 +208,19 @@ def _states(reader: StateReader, sentence: _Sentence) -> SentenceStates:
     if translation is None:
         [translation] = tokenizers.target.decode([sentence.target])
     target_words, target_indices = _words(tokenizers.target, translation, sentence.target)
-    target_indices = [NO_WORD] * (len(target_ids) - len(target_indices)) + target_indices
+    before = len(target_ids) - len(target_indices)
+    target_indices = [NO_WORD] * before + target_indices
+    # The text of the source may have been given another tag; it ends as the line does.
+    shift = len(sentence.tagged.text) - len(sentence.line)
+    spans = [
+        NOWHERE if end <= shift else (max(0, begin - shift), end - shift)
+        for begin, end in tokenizers.source.spans(sentence.tagged.text)
+    ]
+    in_row = translator.form.of_row(sentence.source, np.arange(1, len(spans) + 1))
+    source_spans = [([NOWHERE, *spans])[index] for index in in_row.tolist()] or [NOWHERE]
+    target_spans = [NOWHERE] * len(target_ids)
+    if tokenizers.target.encode([translation])[0] == sentence.target:
+        target_spans[before:] = tokenizers.target.spans(translation)
     return SentenceStates(
         tokenizers.source.ids_to_pieces(source_ids),
         tokenizers.target.ids_to_pieces(target_ids),
@@ -212,6 +233,10 @@ def _states(reader: StateReader, sentence: _Sentence) -> SentenceStates:
         target_words,
         source_indices,
         target_indices,
+        sentence.line,
+        translation,
+        source_spans,
+        target_spans,
     )
 
 

@@ -12,6 +12,7 @@ from seq2seq_cli.text import Warn, ignore_warning, replace_file
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
     from seq2seq_cli.evaluation.curves import Curve
+    from seq2seq_cli.evaluation.geometry import SideGeometry
     from seq2seq_cli.evaluation.scoring import Bucket
 
 MAP_FORMATS = (".png", ".svg", ".html", ".json")
@@ -51,6 +52,11 @@ def save_attention(
         replace_file(path, json.dumps(page.attention_data(maps), ensure_ascii=False).encode())
     else:
         figures.save(figures.attention_figure(maps, layer, head), path, warn)
+
+
+def save_geometry(sides: "Sequence[SideGeometry]", path: Path, title: str) -> None:
+    """Write a page with the words of each layer in a plane."""
+    replace_file(path, page.geometry_page(sides, title).encode())
 
 
 def save_curves(

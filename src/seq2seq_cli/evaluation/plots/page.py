@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
+    from seq2seq_cli.evaluation.geometry import SideGeometry
 
 
 DIGITS = 4  # after the point of a weight
+POINT_DIGITS = 3  # of a coordinate or cosine
 
 
 def attention_data(maps: "Sequence[AttentionMap]") -> list[dict[str, object]]:
@@ -32,8 +34,46 @@ def attention_page(maps: "Sequence[AttentionMap]", title: str) -> str:
 
     The reader chooses sentence, layer and head.
     """
-    template = files(__package__).joinpath("attention.html").read_text(encoding="utf-8")
+    return _page("attention.html", attention_data(maps), title)
+
+
+def geometry_data(sides: "Sequence[SideGeometry]") -> list[dict[str, object]]:
+    """Words, sentences and trees of each side, and points and neighbours by layer and word."""
+    return [
+        {
+            "name": side.name,
+            "words": side.words,
+            "sentences": side.sentences,
+            "trees": [
+                tree and {"heads": tree.heads, "relations": tree.relations} for tree in side.trees
+            ],
+            "layers": [
+                {
+                    "name": layer.name,
+                    "share": round(layer.share, POINT_DIGITS),
+                    "points": layer.points.round(POINT_DIGITS).tolist(),
+                    "neighbours": layer.neighbours.tolist(),
+                    "cosines": layer.cosines.round(POINT_DIGITS).tolist(),
+                }
+                for layer in side.layers
+            ],
+        }
+        for side in sides
+    ]
+
+
+def geometry_page(sides: "Sequence[SideGeometry]", title: str) -> str:
+    """An HTML page that shows the words of each layer in a plane, which move between layers.
+
+    The reader chooses side, sentence, layer and word, and sees its neighbours and its tree.
+    """
+    return _page("geometry.html", geometry_data(sides), title)
+
+
+def _page(name: str, data: object, title: str) -> str:
+    """A template with its data."""
+    template = files(__package__).joinpath(name).read_text(encoding="utf-8")
     # Inside a script element only "</" and "<!--" are markup.
-    data = json.dumps(attention_data(maps), ensure_ascii=False).replace("<", "\\u003c")
+    text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     escaped = title.replace("&", "&amp;").replace("<", "&lt;")
-    return template.replace("{{title}}", escaped).replace("{{data}}", data)
+    return template.replace("{{title}}", escaped).replace("{{data}}", text)
