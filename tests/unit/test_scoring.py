@@ -162,8 +162,11 @@ def test_standard_input_is_not_read_twice() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--metrics", "blue"], "unknown metric 'blue'; did you mean bleu? allowed are bleu, chrf"),
-        (["--metrics", ","], "no metric given; allowed are bleu, chrf, ter"),
+        (
+            ["--metrics", "blue"],
+            "unknown metric 'blue'; did you mean bleu? allowed are bleu, spbleu",
+        ),
+        (["--metrics", ","], "no metric given; allowed are bleu, spbleu, chrf, chrf++, ter"),
         (["--tokenize", "13"], "unknown tokenizer '13'; did you mean 13a? allowed are "),
         (["--confidence", "1"], "1 bootstrap samples do not make an interval; give 1000, or 0 for"),
         (["--ter-asian"], "--ter-asian alone changes nothing: with --ter-normalized"),
@@ -179,7 +182,7 @@ def test_wrong_options_are_refused_before_anything_is_read(
 
 def test_a_missing_tokenizer_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
-    with pytest.raises(InputError, match=r"is not available: .*pip install sacrebleu\[ja\]"):
+    with pytest.raises(InputError, match=r"needs an extra package: .*sacrebleu\[ja\]"):
         score(["a"], [["a"]], options=ScoreOptions(tokenize="ja-mecab"))
 
 
@@ -255,3 +258,60 @@ def test_options_by_length_that_do_not_fit_are_refused(files: dict[str, str]) ->
     arguments = ("-r", files["first"], "--hypothesis", files["hypothesis"])
     assert "--source and --plot belong to --by-length" in failure(*arguments, "--plot", "a.png")
     assert "must end in .png or .svg" in failure(*arguments, "--by-length", "--plot", "a.pdf")
+
+
+@pytest.fixture
+def subwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where sacreBLEU has the models of its tokenizers, with one of subwords."""
+    import sentencepiece
+
+    folder = tmp_path / "models"
+    folder.mkdir()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([SENTENCE] * 50),
+        model_prefix=str(folder / "flores200sacrebleuspm"),
+        vocab_size=36,
+        minloglevel=2,
+    )
+    (folder / "flores200sacrebleuspm.model").rename(folder / "flores200sacrebleuspm")
+    for module in ("sacrebleu.tokenizers.tokenizer_spm", "seq2seq_cli.evaluation.metrics"):
+        monkeypatch.setattr(f"{module}.SACREBLEU_DIR", str(tmp_path))
+    return folder
+
+
+def test_spbleu_is_bleu_of_the_subwords_of_flores(subwords: Path) -> None:
+    texts = [SENTENCE, "ein Kind"], [["die alte Frau liest", "ein Kind"]]
+    [spbleu] = score(*texts, metrics=["spbleu"])
+    [bleu] = score(*texts, metrics=["bleu"], options=ScoreOptions(tokenize="flores200"))
+    assert (spbleu.metric, spbleu.value, spbleu.signature) == ("spBLEU", bleu.value, bleu.signature)
+    assert "|tok:flores200|" in spbleu.signature
+    assert spbleu.value != score(*texts, metrics=["bleu"])[0].value
+
+
+def test_a_broken_model_of_subwords_is_named(subwords: Path) -> None:
+    model = subwords / "flores200sacrebleuspm"
+    model.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(InputError, match=f"cannot read its model {model}, as after a download"):
+        score(["a"], [["a"]], metrics=["spbleu"])
+
+
+def test_a_model_that_cannot_be_downloaded_is_named(
+    subwords: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(url: str, path: str) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_spm.download_file", fails)
+    expected = f"{subwords}/sacrebleu_tokenizer_spm.model"
+    with pytest.raises(
+        InputError, match=rf"\(no network\).* or put the file https://.* at {expected}"
+    ):
+        score(["a"], [["a"]], options=ScoreOptions(tokenize="flores101"))
+
+
+def test_chrf_plus_plus_has_two_words_whatever_the_option() -> None:
+    texts = ["the cat sat"], [["the cat lay"]]
+    both = score(*texts, metrics=["chrf", "chrf++"])
+    assert [each.metric for each in both] == ["chrF2", "chrF2++"]
+    options = ScoreOptions(chrf_word_order=2)
+    assert both[1] == score(*texts, metrics=["chrf"], options=options)[0]

@@ -9,12 +9,14 @@ To read it, begin with `app`, then the file of a command.
 - `pipe`: lines from an input through a function to an output
 - `progress`: the progress of training in the terminal
 - `terminal_plots`: attention and curves in the terminal
+- `terminal_tables`: comparisons of systems in the terminal
 - `presets`: seq2seq presets
 - `settings`: seq2seq settings
 - `info`: seq2seq info
 - `data`: seq2seq data
 - `tokenizer`: seq2seq tokenizer
 - `score`: seq2seq score
+- `compare`: seq2seq compare
 - `inspect`: seq2seq inspect
 - `average`: seq2seq average
 - `import_run`: seq2seq import

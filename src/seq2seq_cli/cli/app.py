@@ -45,6 +45,10 @@ COMMANDS = {
         "Score a translation, line by line, against one or several references.",
         ManyValuesCommand,
     ),
+    "compare": Entry(
+        OTHERS,
+        "Compare several systems: scores with intervals and tests, where they differ, and how.",
+    ),
     "likelihood": Entry(
         OTHERS,
         "Compute how likely given translations are: a line for each pair, the total on stderr.",

@@ -45,15 +45,19 @@ def score(
     ] = "-",
     metrics: Annotated[
         str,
-        typer.Option(metavar="NAME,…", rich_help_panel=METRICS, help="Any of bleu, chrf and ter."),
+        typer.Option(
+            metavar="NAME,…",
+            rich_help_panel=METRICS,
+            help="Any of bleu, spbleu, chrf, chrf++ and ter.",
+        ),
     ] = "bleu,chrf",
     tokenize: Annotated[
         str,
         typer.Option(
             metavar="NAME",
             rich_help_panel=METRICS,
-            help="Tokenizer of BLEU: 13a, intl, char, zh, none or another of sacreBLEU's; "
-            "auto goes by the script of the reference.",
+            help="Tokenizer of BLEU: 13a, intl, char, zh, ja-mecab, ko-mecab, flores101, "
+            "flores200, spBLEU-1K or none; auto goes by the script of the reference.",
         ),
     ] = "13a",
     lowercase: Annotated[
@@ -61,7 +65,7 @@ def score(
         typer.Option(
             "--lowercase",
             rich_help_panel=METRICS,
-            help="Ignore case in BLEU and chrF; TER does unless --ter-case-sensitive is given.",
+            help="Ignore case in BLEU, spBLEU and chrF; TER does unless --ter-case-sensitive.",
         ),
     ] = False,
     chrf_word_order: Annotated[
@@ -192,7 +196,8 @@ def score(
     from seq2seq_cli.config.effects import SCORE
     from seq2seq_cli.data.sources import parse_text
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, build_metrics, tokenizer_for
-    from seq2seq_cli.evaluation.score_report import ScoredTexts, Text, score_report
+    from seq2seq_cli.evaluation.references import Text
+    from seq2seq_cli.evaluation.score_report import ScoredTexts, score_report
 
     names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
     options = ScoreOptions(

@@ -65,15 +65,16 @@ def heat_map(
         letters = [([" "] * (height - len(each)) + each)[level] for each in columns]
         cells = [letter + " " * (2 - cell_width(letter)) for letter in letters]
         line = (" " * margin + "".join(cells[::-1] if reversed_ else cells)).rstrip()
-        yield f"{LEFT_TO_RIGHT}{line}{END_OVERRIDE}" if _has_right_to_left(line) else line
+        yield f"{LEFT_TO_RIGHT}{line}{END_OVERRIDE}" if has_right_to_left(line) else line
     for piece, row in zip(target, weights, strict=True):
-        label = f"{ISOLATE}{piece}{END_ISOLATE}" if _has_right_to_left(piece) else piece
+        label = f"{ISOLATE}{piece}{END_ISOLATE}" if has_right_to_left(piece) else piece
         cells = [_cell(weight, colour) for weight in row]
         padding = " " * (margin - 1 - cell_width(piece))
         yield f"{padding}{label} " + "".join(cells[::-1] if reversed_ else cells)
 
 
-def _has_right_to_left(text: str) -> bool:
+def has_right_to_left(text: str) -> bool:
+    """Whether a text has letters that are written from right to left."""
     return any(bidirectional(letter) in ("R", "AL") for letter in text)
 
 

@@ -9,6 +9,7 @@ commands as the parameters of their functions.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Values = Mapping[str, Any]  # name -> value; what is not known yet is not there
@@ -384,6 +385,15 @@ def _without(*metrics: str) -> Callable[[Values], bool]:
     )
 
 
+OF_METRICS = (
+    Condition(("tokenize",), _without("bleu"), "it is for BLEU; add bleu to --metrics"),
+    Condition(
+        ("lowercase",),
+        _without("bleu", "spbleu", "chrf", "chrf++"),
+        "it is for BLEU and chrF; add one of them to --metrics",
+    ),
+)
+
 SCORE = Effects(
     always=frozenset(
         {
@@ -404,12 +414,7 @@ SCORE = Effects(
         }
     ),
     conditions=(
-        Condition(("tokenize",), _without("bleu"), "it is for BLEU; add bleu to --metrics"),
-        Condition(
-            ("lowercase",),
-            _without("bleu", "chrf"),
-            "it is for BLEU and chrF; add one of them to --metrics",
-        ),
+        *OF_METRICS,
         Condition(("chrf_word_order",), _without("chrf"), "it is for chrF; add chrf to --metrics"),
         Condition(
             ("ter_normalized", "ter_no_punct", "ter_asian", "ter_case_sensitive"),
@@ -431,6 +436,43 @@ SCORE = Effects(
 # Other commands
 
 READING = frozenset({"encoding", "delimiter", "as_text"})
+
+
+def _has_no_run(values: Values) -> bool:
+    """Whether all systems are files."""
+    places = [place for each in values["systems"] for place in (each, each.partition("=")[2])]
+    return not any(place and Path(place).is_dir() for place in places)
+
+
+COMPARE = Effects(
+    always=READING
+    | {
+        "systems",
+        "reference",
+        "source",
+        "training_text",
+        "output",
+        "baseline",
+        "metrics",
+        "samples",
+        "seed",
+        "bucket",
+    },
+    conditions=(
+        *OF_METRICS,
+        Condition(
+            ("beam", "threads"), _has_no_run, "all systems are files, and nothing is searched"
+        ),
+        Condition(
+            ("lines",),
+            lambda values: (
+                bool(values["output"])
+                and all(str(path).endswith(".tex") for path in values["output"])
+            ),
+            "LaTeX has tables only",
+        ),
+    ),
+)
 
 LIKELIHOOD = Effects(
     always=READING
@@ -544,6 +586,7 @@ COMMANDS = {
     "train": TRAIN,
     "translate": TRANSLATE,
     "score": SCORE,
+    "compare": COMPARE,
     "likelihood": LIKELIHOOD,
     "inspect attention": INSPECT_ATTENTION,
     "inspect states": INSPECT_STATES,

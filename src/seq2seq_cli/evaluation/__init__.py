@@ -1,12 +1,18 @@
 """Scores of translations, and what can be seen of a model and its training.
 
 - `writing`: how a text is written: script, spaces, lengths
+- `words`: words of a line in any script, and how two lines differ in them
 - `metrics`: sacreBLEU's metrics, built from options
 - `references`: references of a translation, of which some lines may be missing
+- `advice`: which figures mislead for some texts
 To read it, begin with `scoring`.
 
 - `scoring`: BLEU, chrF and TER of a text, of its lines, and by their length
 - `comparison`: whether the difference between two translations can be chance
+- `line_groups`: groups of lines, by length and kind of sentence
+- `word_accuracy`: how well words are translated, by frequency
+- `system_comparison`: several translations of one text, compared with one of them
+- `comparison_tables`: that comparison as tables, Markdown and LaTeX
 - `score_report`: what `seq2seq score` reports of a translation
 - `model_info`: parameters and cost of a model
 - `attention_maps`: the weights with which a model attends to the source

@@ -1,9 +1,9 @@
-"""Whether the difference between two translations can be chance (Koehn 2004)."""
+"""Whether the difference between two translations can be chance (Koehn 2004, Holm 1979)."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -61,19 +61,97 @@ def compare(
     same = sum(one == other for one, other in zip(hypotheses, others, strict=True))
     if options.as_sacrebleu:
         return _sacrebleu_comparisons(hypotheses, others, given, built, samples, same)
-    rows = _sampled_rows(len(hypotheses), samples)
+    rows = sampled_rows(len(hypotheses), samples, seed())
     return [_comparison(metric, hypotheses, others, given, rows, same) for metric in built]
 
 
-def _seed() -> int | None:
+def seed() -> int | None:
     """The seed of sacreBLEU's samples."""
-    seed = os.environ.get("SACREBLEU_SEED", "12345")
-    return None if seed.lower() == "none" else int(seed) or None
+    given = os.environ.get("SACREBLEU_SEED", "12345")
+    return None if given.lower() == "none" else int(given) or None
 
 
-def _sampled_rows(lines: int, samples: int) -> npt.NDArray[np.int64]:
+def sampled_rows(lines: int, samples: int, seed: int | None) -> npt.NDArray[np.int64]:
     """The lines (samples, lines) of each sample, the same that the sacrebleu command draws."""
-    return np.random.default_rng(_seed()).choice(lines, size=(samples, lines), replace=True)
+    return np.random.default_rng(seed).choice(lines, size=(samples, lines), replace=True)
+
+
+@dataclass(frozen=True)
+class SampledScores:
+    """The score of a text, and those of its bootstrap samples (samples,)."""
+
+    metric: str
+    value: float
+    samples: npt.NDArray[np.float64]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The ends of the 95 % interval, by percentiles of the samples."""
+        low, high = np.percentile(self.samples, [2.5, 97.5])
+        return float(low), float(high)
+
+
+def sample_scores(
+    metric: Metric,
+    hypotheses: Sequence[str],
+    references: References,
+    rows: npt.NDArray[np.int64],
+) -> SampledScores:
+    """Score a text, and the samples of its lines."""
+    extracted = metric._extract_corpus_statistics(hypotheses, sacrebleu_lines(references))
+    counts = np.array(extracted, dtype=np.float64)
+    whole = metric._compute_score_from_stats(counts.sum(0).tolist())
+    samples = [
+        float(metric._compute_score_from_stats(counts[sample].sum(0).tolist()).score)
+        for sample in rows
+    ]
+    return SampledScores(whole.name, float(whole.score), np.array(samples))
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The probability of a difference as large as the one that was seen, if there is none."""
+
+    p_value: float
+    ties: bool  # samples that differ exactly as much were counted
+
+
+def sacrebleu_chance(one: SampledScores, other: SampledScores) -> Chance:
+    """Compare by the same samples of both, as sacreBLEU does; ties count too.
+
+    It centres differences without a sign, which is a test of one side: of two systems that are
+    equally good, it finds one in ten pairs different at p < 0.05.
+    """
+    differences = np.abs(one.samples - other.samples)
+    centred = differences - differences.mean()
+    observed = abs(one.value - other.value)
+    as_large = int((centred >= observed - EQUAL).sum())
+    larger = int((centred > observed + EQUAL).sum())
+    return Chance((as_large + 1) / (len(differences) + 1), as_large != larger)
+
+
+def two_sided_chance(one: SampledScores, other: SampledScores) -> float:
+    """The probability of a difference as large, to either side, if systems are equally good.
+
+    The differences of the same samples of both, centred, are those that chance makes.
+    """
+    differences = one.samples - other.samples
+    centred = np.abs(differences - differences.mean())
+    as_large = int((centred >= abs(one.value - other.value) - EQUAL).sum())
+    return (as_large + 1) / (len(differences) + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for the number of them (Holm 1979), however they depend on each other.
+
+    Comparisons whose corrected value is below 0.05 hold all together with 95 % confidence.
+    """
+    corrected = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
 
 
 def _comparison(
@@ -84,40 +162,25 @@ def _comparison(
     rows: npt.NDArray[np.int64],
     same_lines: int,
 ) -> Comparison:
-    """Compare by one metric; samples that differ as much as the whole text count as chance."""
-    lines = sacrebleu_lines(references)
-    counts = [
-        np.array(metric._extract_corpus_statistics(text, lines), dtype=np.float64)
-        for text in (hypotheses, others)
-    ]
-    mine, other = (metric._compute_score_from_stats(each.sum(0).tolist()) for each in counts)
-    differences = np.array([_difference(metric, counts, sample) for sample in rows])
-    centred = differences - differences.mean()
-    observed = abs(mine.score - other.score)
-    as_large = int((centred >= observed - EQUAL).sum())
-    larger = int((centred > observed + EQUAL).sum())
-    ties = as_large != larger
-    changes = {"seed": str(_seed()).lower(), "bs": len(rows)} | ({"p": "ties"} if ties else {})
+    """Compare by one metric."""
+    mine, other = (sample_scores(metric, text, references, rows) for text in (hypotheses, others))
+    found = sacrebleu_chance(mine, other)
+    changes = sample_changes(len(rows), seed()) | ({"p": "ties"} if found.ties else {})
     return Comparison(
-        mine.name,
-        float(mine.score),
-        float(other.score),
-        (as_large + 1) / (len(rows) + 1),
+        mine.metric,
+        mine.value,
+        other.value,
+        found.p_value,
         signed(metric, references, **changes),
         same_lines,
         len(hypotheses),
-        difference_notes(metric, references) + ((TIES_NOTE,) if ties else ()),
+        difference_notes(metric, references) + ((TIES_NOTE,) if found.ties else ()),
     )
 
 
-def _difference(
-    metric: Metric, counts: Sequence[npt.NDArray[Any]], sample: npt.NDArray[np.int64]
-) -> float:
-    """How far the scores of two translations are apart on the lines of a sample."""
-    mine, other = (
-        metric._compute_score_from_stats(each[sample].sum(0).tolist()).score for each in counts
-    )
-    return abs(float(mine) - float(other))
+def sample_changes(samples: int, seed: int | None) -> dict[str, object]:
+    """What a signature says of bootstrap samples."""
+    return {"seed": str(seed).lower(), "bs": samples}
 
 
 def _sacrebleu_comparisons(

@@ -5,8 +5,11 @@ Post 2018 (signatures).
 """
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +17,19 @@ from sacrebleu.metrics.base import Metric, Signature
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
+from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+from sacrebleu.utils import SACREBLEU_DIR
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.writing import Kind, Writing
 
-METRICS = ("bleu", "chrf", "ter")
+METRICS = ("bleu", "spbleu", "chrf", "chrf++", "ter")
 TOKENIZERS = tuple(BLEU.TOKENIZERS)
 USUAL_TOKENIZER = "13a"
 WORD_TOKENIZERS = (USUAL_TOKENIZER, "intl", "none")  # they divide words by spaces
 AUTO = "auto"  # a tokenizer by the script of the text: see tokenizer_for
+SPBLEU_TOKENIZER = "flores200"  # subwords of 200 languages (NLLB team 2022)
+CHRF_PLUS_WORD_ORDER = 2  # Popović 2017
 BLEU_ORDER = 4  # words in the longest n-gram that BLEU counts
 
 # The tokenizer of BLEU for each kind of text; the first one that is installed is taken.
@@ -33,6 +40,9 @@ TOKENIZERS_BY_KIND: dict[Kind, tuple[str, ...]] = {
     "unspaced": ("char",),
     "spaced": ("13a",),
 }
+
+LOWER_IS_BETTER = ("TER",)  # of the names that scores have
+MECAB_EXTRAS = {"ja-mecab": "ja", "ko-mecab": "ko"}  # extras of sacreBLEU's package
 
 # sacreBLEU warns if this many lines end in " ."; in plain text not a single line does.
 TOKENIZED_LINES = 100
@@ -88,9 +98,12 @@ def build_metrics(
 def _build_metric(name: str, options: ScoreOptions, single_lines: bool) -> Metric:
     if name == "bleu":
         return _build_bleu(options, single_lines)
-    if name == "chrf":
+    if name == "spbleu":
+        return _build_bleu(replace(options, tokenize=SPBLEU_TOKENIZER), single_lines, _SpBLEU)
+    if name in ("chrf", "chrf++"):
+        order = CHRF_PLUS_WORD_ORDER if name == "chrf++" else options.chrf_word_order
         chrf = _CHRF if options.as_sacrebleu else OrderFreeCHRF
-        return chrf(word_order=options.chrf_word_order, lowercase=options.lowercase)
+        return chrf(word_order=order, lowercase=options.lowercase)
     if name == "ter":
         return _TER(
             normalized=options.ter_normalized,
@@ -128,22 +141,65 @@ def _unknown(kind: str, given: str, allowed: Collection[str]) -> str:
     return f"unknown {kind} {given!r}; {guess}allowed are {', '.join(allowed)}"
 
 
-def _build_bleu(options: ScoreOptions, single_lines: bool = False) -> Metric:
+def _build_bleu(
+    options: ScoreOptions, single_lines: bool = False, kind: type[BLEU] = BLEU
+) -> Metric:
     try:
-        return BLEU(
-            tokenize=options.tokenize,
-            lowercase=options.lowercase,
-            # A line of three words has no 4-gram, and would always have 0.
-            effective_order=single_lines,
-            force=True,  # only turns off a warning about tokenized text: see looks_tokenized
-        )
+        with _silent_sacrebleu():
+            return kind(
+                tokenize=options.tokenize,
+                lowercase=options.lowercase,
+                # A line of three words has no 4-gram, and would always have 0.
+                effective_order=single_lines,
+                force=True,  # only turns off a warning about tokenized text: see looks_tokenized
+            )
     except (ImportError, RuntimeError, OSError, SystemExit) as error:
         # RuntimeError: MeCab is missing. SystemExit: the download ended in a failed handshake.
-        raise InputError(
-            f"the tokenizer {options.tokenize} is not available: {' '.join(str(error).split())} "
-            "(ja-mecab and ko-mecab need extra packages; spm, flores and spBLEU need a model, "
-            "which sacreBLEU downloads once into ~/.sacrebleu/models)"
-        ) from None
+        raise InputError(_not_available(options.tokenize, error)) from None
+
+
+def _not_available(tokenizer: str, error: BaseException) -> str:
+    """The message for a tokenizer whose package or model is missing."""
+    reason = " ".join(str(error).split())
+    if tokenizer in MECAB_EXTRAS:
+        return (
+            f"the tokenizer {tokenizer} needs an extra package: "
+            f"pip install 'sacrebleu[{MECAB_EXTRAS[tokenizer]}]' ({reason})"
+        )
+    if tokenizer not in SPM_MODELS:
+        return f"the tokenizer {tokenizer} is not available: {reason}"
+    url = SPM_MODELS[tokenizer]["url"]
+    path = Path(SACREBLEU_DIR, "models", url.rpartition("/")[2])
+    if path.is_file():
+        return (
+            f"the tokenizer {tokenizer} cannot read its model {path}, as after a download that "
+            f"broke off ({reason}); remove the file, and sacreBLEU downloads it again from {url}"
+        )
+    return (
+        f"the tokenizer {tokenizer} needs a model that could not be downloaded ({reason}); on a "
+        f"machine with a connection sacreBLEU does so once, or put the file {url} at {path}"
+    )
+
+
+@contextmanager
+def _silent_sacrebleu() -> Iterator[None]:
+    """Silence sacreBLEU's own lines about downloads and names, which messages here replace."""
+    logger = logging.getLogger("sacrebleu")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+class _SpBLEU(BLEU):  # type: ignore[misc, unused-ignore]
+    """BLEU of subwords (Goyal et al. 2022), under a name of its own."""
+
+    def _compute_score_from_stats(self, stats: Any) -> Any:
+        result = super()._compute_score_from_stats(stats)
+        result.name = "spBLEU"
+        return result
 
 
 class _OneTypeOfScore:

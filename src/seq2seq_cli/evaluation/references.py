@@ -10,6 +10,14 @@ LINES_NAMED = 5  # of all that have no reference
 
 
 @dataclass(frozen=True)
+class Text:
+    """Lines, and the name that messages and tables have for them."""
+
+    name: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
 class References:
     """Reference translations, each of as many lines; None where one has no translation."""
 
@@ -46,6 +54,14 @@ def given_references(
         for pairs in (zip(*each, strict=True) for each in zip(references, blank, strict=True))
     ]
     return References(given, sum(line is None for reference in given for line in reference))
+
+
+def first_given(references: Sequence[Sequence[str]]) -> list[str]:
+    """The first reference of each line that is not blank."""
+    return [
+        next((line for line in lines if line.strip()), "")
+        for lines in zip(*references, strict=True)
+    ]
 
 
 def _no_reference(rows: Sequence[int]) -> str:

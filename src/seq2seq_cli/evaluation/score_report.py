@@ -4,16 +4,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
+from seq2seq_cli.evaluation.advice import advice
 from seq2seq_cli.evaluation.comparison import Comparison, compare
-from seq2seq_cli.evaluation.metrics import (
-    BLEU_ORDER,
-    TOKENIZED_LINES,
-    WORD_TOKENIZERS,
-    ScoreOptions,
-    looks_tokenized,
-    tokenizer_for,
-)
-from seq2seq_cli.evaluation.references import check_lengths
+from seq2seq_cli.evaluation.metrics import ScoreOptions
+from seq2seq_cli.evaluation.references import Text, check_lengths, first_given
 from seq2seq_cli.evaluation.scoring import (
     Bucket,
     LineScores,
@@ -22,18 +16,7 @@ from seq2seq_cli.evaluation.scoring import (
     score_by_length,
     score_lines,
 )
-from seq2seq_cli.evaluation.writing import Writing, share_of_short_lines
 from seq2seq_cli.text import Warn, ignore_warning
-
-SHORT_LINES = 0.5  # share of the lines that makes BLEU say little
-
-
-@dataclass(frozen=True)
-class Text:
-    """Lines, and the name that messages and tables have for them."""
-
-    name: str
-    lines: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -125,7 +108,7 @@ def score_report(
         other = texts.other.lines
         report.comparisons = compare(hypothesis.lines, other, references, metrics, options)
     if bucket_width is not None:
-        counted = texts.source.lines if texts.source else _first_given(references)
+        counted = texts.source.lines if texts.source else first_given(references)
         report.by_length = {
             text.name: score_by_length(
                 text.lines, references, counted, metrics, options, bucket_width
@@ -136,19 +119,11 @@ def score_report(
         report.sentences = {
             text.name: score_lines(text.lines, references, metrics, options) for text in systems
         }
-    for advice in _advice(texts, metrics, options):
-        warn(advice)
+    for each in advice([hypothesis], texts.references, metrics, options):
+        warn(each)
     for difference in _differences(report):
         warn(difference)
     return report
-
-
-def _first_given(references: Sequence[Sequence[str]]) -> list[str]:
-    """The first reference of each line that is not blank."""
-    return [
-        next((line for line in lines if line.strip()), "")
-        for lines in zip(*references, strict=True)
-    ]
 
 
 def _differences(report: ScoreReport) -> Iterator[str]:
@@ -161,37 +136,6 @@ def _differences(report: ScoreReport) -> Iterator[str]:
             figures.setdefault(note, []).append(name)
     for note, names in figures.items():
         yield f"{', '.join(dict.fromkeys(names))}: {note} (its figure: --as-sacrebleu)"
-
-
-def _advice(texts: ScoredTexts, metrics: Sequence[str], options: ScoreOptions) -> Iterator[str]:
-    """Say which figures mislead for texts like these, and what to do."""
-    hypothesis, reference = texts.hypothesis, texts.references[0]
-    lines = _first_given([text.lines for text in texts.references])
-    writing = Writing.of(lines)
-    if "ter" in metrics and not writing.is_spaced and not options.ter_asian:
-        yield (
-            f"{reference.name} has no spaces between words, and TER counts what spaces divide: "
-            "--ter-normalized --ter-asian counts Chinese characters and punctuation by themselves"
-        )
-    if "bleu" not in metrics:
-        return
-    if options.tokenize != "none" and looks_tokenized(hypothesis.lines):
-        yield (
-            f"{hypothesis.name}: {TOKENIZED_LINES} lines or more end in ' .'; the text looks "
-            "tokenized, and BLEU is meant for plain text"
-        )
-    if options.tokenize in WORD_TOKENIZERS and not writing.is_spaced:
-        yield (
-            f"{reference.name} has no spaces between words, and BLEU with the tokenizer "
-            f"{options.tokenize} counts what spaces divide: give --tokenize {tokenizer_for(lines)}"
-        )
-    elif options.tokenize in WORD_TOKENIZERS:
-        share = share_of_short_lines(lines, BLEU_ORDER)
-        if share > SHORT_LINES:
-            yield (
-                f"{share:.0%} of the reference lines have fewer than {BLEU_ORDER} words, and so no "
-                f"run of {BLEU_ORDER} words for BLEU to count: it is 0 or says little; go by chrF"
-            )
 
 
 def _comparison_line(comparison: Comparison) -> str:

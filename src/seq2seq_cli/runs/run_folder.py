@@ -141,19 +141,24 @@ class RunFolder:
 
     def weights_hash(self) -> str:
         """The SHA-256 that the weights were saved with. Raises InputError if they are damaged."""
-        path = self.path / WEIGHTS
+        path = self._weights_path()
         with opened(path, "numpy") as (file, _):
             return str(label_of(file, path)["sha256"])
 
-    def _load_weights(self) -> tuple[PlainModel, str]:
-        """Read the model and the SHA-256 of its weights."""
-        config, vocabulary = self.load_config().model, self.config.vocabulary()
+    def _weights_path(self) -> Path:
+        """The file of the weights. Raises InputError if there is none."""
         path = self.path / WEIGHTS
         if not path.is_file():
             raise InputError(
                 f"{path} is missing: training here has not reached its first validation yet, "
                 "or the file was lost"
             )
+        return path
+
+    def _load_weights(self) -> tuple[PlainModel, str]:
+        """Read the model and the SHA-256 of its weights."""
+        config, vocabulary = self.load_config().model, self.config.vocabulary()
+        path = self._weights_path()
         arrays, label = load_arrays(path)
         check_shapes(arrays.shapes(), weight_shapes(config, vocabulary), path)
         check_trained_settings(config, label, path)

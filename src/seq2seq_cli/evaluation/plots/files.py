@@ -1,4 +1,4 @@
-"""Attention maps, training curves and scores by length as files, by the ending of their name."""
+"""Attention maps, curves, scores by length and comparisons as files, by the ending of the name."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from seq2seq_cli.evaluation.curves import Curve
     from seq2seq_cli.evaluation.geometry import SideGeometry
     from seq2seq_cli.evaluation.scoring import Bucket
+    from seq2seq_cli.evaluation.system_comparison import SystemComparison
 
 MAP_FORMATS = (".png", ".svg", ".html", ".json")
 CURVE_FORMATS = (".png", ".svg", ".html")
 LENGTH_FORMATS = (".png", ".svg")
 STATES_FORMATS = (".npz", ".parquet", ".safetensors")
+COMPARISON_FORMATS = (".html", ".json", ".md", ".tex")
 
 
 def check_format(path: Path, formats: Sequence[str]) -> None:
@@ -88,3 +90,17 @@ def save_scores_by_length(
     """
     check_format(path, LENGTH_FORMATS)
     figures.save(figures.length_figure(systems), path, warn)
+
+
+def save_comparison(comparison: "SystemComparison", path: Path) -> None:
+    """Write a comparison of systems in one of COMPARISON_FORMATS."""
+    from seq2seq_cli.evaluation.comparison_tables import as_latex, as_markdown
+
+    check_format(path, COMPARISON_FORMATS)
+    write = {
+        ".html": page.comparison_page,
+        ".json": lambda each: f"{each.as_json()}\n",
+        ".md": as_markdown,
+        ".tex": as_latex,
+    }[path.suffix]
+    replace_file(path, write(comparison).encode())

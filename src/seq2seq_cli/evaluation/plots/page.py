@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
     from seq2seq_cli.evaluation.geometry import SideGeometry
+    from seq2seq_cli.evaluation.system_comparison import SystemComparison
 
 
 DIGITS = 4  # after the point of a weight
@@ -70,8 +72,19 @@ def geometry_page(sides: "Sequence[SideGeometry]", title: str) -> str:
     return _page("geometry.html", geometry_data(sides), title)
 
 
+def comparison_page(comparison: "SystemComparison") -> str:
+    """An HTML page of a comparison: scores with intervals, groups, and lines with differences.
+
+    The reader chooses the metric, and how groups are divided.
+    """
+    from seq2seq_cli.evaluation.comparison_tables import explanations
+
+    data = asdict(comparison) | {"explanations": explanations(comparison)}
+    return _page("comparison.html", data, f"Comparison of {', '.join(comparison.systems)}")
+
+
 def _page(name: str, data: object, title: str) -> str:
-    """A template with its data."""
+    """A page of this package, filled in."""
     template = files(__package__).joinpath(name).read_text(encoding="utf-8")
     # Inside a script element only "</" and "<!--" are markup.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
