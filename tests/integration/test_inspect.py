@@ -340,3 +340,52 @@ def test_info_tells_size_and_cost(seq2seq, trained):
     assert "architecture     transformer" in text
     assert record["kernels"] == build_in_use()
     assert f"kernels          {record['kernels'] or 'none'}, " in text
+
+
+def _chains(sentences: int) -> str:
+    """Trees in which every word depends on the one before it."""
+    words = ["one", "two", "three", "four", "five"]
+    blocks = []
+    for number in range(sentences):
+        chosen = [words[(number * step + step) % 5] for step in range(1, 4 + number % 3)]
+        rows = [
+            f"{index + 1}\t{word}\t_\tNUM\t_\t_\t{index}\t{'conj' if index else 'root'}\t_\t_"
+            for index, word in enumerate(chosen)
+        ]
+        blocks.append("\n".join(rows) + "\n")
+    return "\n".join(blocks)
+
+
+def test_probes_tell_what_each_layer_knows_beside_what_needs_no_model(seq2seq, trained, tmp_path):
+    (tmp_path / "a.conllu").write_text(_chains(48))
+    arguments = ("inspect", "probe", trained, "--trees", tmp_path / "a.conllu", "--rank", "8")
+    done = seq2seq(*arguments, "--format", "json", "-o", tmp_path / "tree.png")
+    assert done.code == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [each["layer"] for each in report["layers"]] == ["embedding", "layer-1", "output"]
+    assert report["linear_order"]["uuas"] == 1  # chains are the order of words
+    assert (report["sentences"], report["held_out"], report["ambiguous"]) == (36, 12, [])
+    assert report["layers"][0]["senses"]["accuracy"] is None
+    assert 0 <= report["attention"]["related"] <= 1
+    assert (tmp_path / "tree.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("trees", "options", "message"),
+    [
+        (_chains(20), (), "20 of 20 trees can be used, at least 40 are needed"),
+        (_chains(48), ("--sentence", "13", "-o", "t.png"), "--sentence 13: 12 sentences are held"),
+        ("one two\n", (), "a.conllu, line 1: 1 columns, CoNLL-U has 10"),
+        (None, (), "a.conllu"),
+        (_chains(48), ("-o", "t.html"), "t.html: the name must end in .png or .svg"),
+    ],
+)
+def test_trees_that_cannot_be_probed_are_refused(
+    trees, options, message, seq2seq, trained, tmp_path
+):
+    if trees is not None:
+        (tmp_path / "a.conllu").write_text(trees)
+    done = seq2seq("inspect", "probe", trained, "--trees", "a.conllu", *options, folder=tmp_path)
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"seq2seq: error: {message}")
+    assert not (tmp_path / "t.png").exists()

@@ -18,17 +18,24 @@ from seq2seq_cli.cli.options import (
 )
 from seq2seq_cli.cli.pipe import check_output, check_paths, unwinding
 from seq2seq_cli.cli.terminal_plots import curve_lines, heat_map, shows_colour
-from seq2seq_cli.config.effects import INSPECT_ATTENTION, INSPECT_GEOMETRY, INSPECT_STATES
+from seq2seq_cli.config.effects import (
+    INSPECT_ATTENTION,
+    INSPECT_GEOMETRY,
+    INSPECT_PROBE,
+    INSPECT_STATES,
+)
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import (
     CURVE_FORMATS,
+    LENGTH_FORMATS,
     MAP_FORMATS,
     STATES_FORMATS,
     check_format,
     save_attention,
     save_curves,
+    save_tree,
 )
-from seq2seq_cli.text import Reading, check_line_counts, counted
+from seq2seq_cli.text import Reading, check_input, check_line_counts, counted
 
 if TYPE_CHECKING:
     from seq2seq_cli.data.sources import Source
@@ -398,6 +405,99 @@ def curves(
     title = f"Training of {', '.join(run.name for run in runs)}"
     save_curves(drawn, over, output, title, warn=console.warn)
     console.note(f"{output}: {counted(len(runs), 'run')}")
+
+
+@app.command(cls=Command)
+def probe(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
+    trees: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Dependency trees of source sentences, in CoNLL-U.",
+            rich_help_panel=FILES,
+        ),
+    ],
+    sentences: Annotated[
+        int,
+        typer.Option(min=1, help="Sentences used, from the first on.", rich_help_panel=WHAT),
+    ] = 2000,
+    rank: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=4096,
+            help="Dimensions of the space in which trees are sought.",
+            rich_help_panel=WHAT,
+        ),
+    ] = 32,
+    output_format: Annotated[
+        Literal["text", "json"],
+        typer.Option("--format", help="A table to read, or JSON.", rich_help_panel=WHAT),
+    ] = "text",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="FILE.png or .svg: also draw a held-out sentence's tree and its states.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    sentence: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Which held-out sentence --output draws.",
+            show_default="the first of 6 to 12 words",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Threads for CPU work.",
+            show_default="all",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+) -> None:
+    """Show what each layer of the encoder knows of syntax and of the senses of words.
+
+    Probes are trained on three quarters of the sentences and measured on the others. Beside them is
+    what an untrained model, a random map and the order of words reach.
+
+    \b
+    seq2seq data demo demo --trees
+    seq2seq inspect probe runs/en-de --trees demo/test.en.conllu
+    seq2seq inspect probe runs/en-de --trees demo/train.en.conllu -o tree.png
+    """
+    _check_output(output, LENGTH_FORMATS)
+    check_input(trees)
+    from seq2seq_cli.devices import prepare
+    from seq2seq_cli.evaluation.hidden_states import StateReader
+    from seq2seq_cli.evaluation.probes.report import chosen_sentence, compare, sample, untrained
+    from seq2seq_cli.evaluation.probes.treebank import read_trees
+
+    prepare(threads)
+    warn_of_idle_options(context, INSPECT_PROBE)
+    read = read_trees(trees, console.warn)[:sentences]
+    reader = StateReader.load(run)
+    trained = sample(reader, read)
+    shown = chosen_sentence(trained, sentence)
+    report = compare(trained, sample(untrained(reader, run), read), str(run), len(read), rank)
+    if report.left_out:
+        console.warn(
+            f"{trees}: {counted(report.left_out, 'sentence')} left out: of one word, or of tokens "
+            "that the tokenizer changes"
+        )
+    print(report.as_json() if output_format == "json" else report.as_text())
+    if output is not None:
+        save_tree(shown, report, output, warn=console.warn)
+        console.note(f"{output}: {shown.tree.text}")
 
 
 def _check_output(output: Path | None, formats: Sequence[str]) -> None:

@@ -541,6 +541,17 @@ INSPECT_GEOMETRY = Effects(
     conditions=(GIVEN_TARGET,),
 )
 
+INSPECT_PROBE = Effects(
+    always=frozenset({"run", "trees", "sentences", "rank", "output_format", "output", "threads"}),
+    conditions=(
+        Condition(
+            ("sentence",),
+            lambda values: values["output"] is None,
+            "nothing is drawn without --output",
+        ),
+    ),
+)
+
 INSPECT_CURVES = Effects(always=frozenset({"runs", "over", "output"}), conditions=())
 
 AVERAGE = Effects(
@@ -592,6 +603,7 @@ COMMANDS = {
     "inspect states": INSPECT_STATES,
     "inspect geometry": INSPECT_GEOMETRY,
     "inspect curves": INSPECT_CURVES,
+    "inspect probe": INSPECT_PROBE,
     "average": AVERAGE,
     "tokenizer train": TOKENIZER_TRAIN,
     "tokenizer encode": TOKENIZER_ENCODE,

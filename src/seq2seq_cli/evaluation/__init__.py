@@ -19,6 +19,7 @@ To read it, begin with `scoring`.
 - `hidden_states`: what every layer of a model computes of sentences and translations
 - `conllu`: dependency trees from CoNLL-U files
 - `geometry`: words as points, and their neighbours, by layer
+- `probes`: what simple maps find in states and attention: trees, relations, senses
 - `curves`: loss, scores and learning rate in the course of training
 - `plots`: figures and self-contained pages
 - `states_file`: hidden states in one file: NPZ, safetensors or parquet

@@ -57,8 +57,8 @@ def _heat_map(axis: Any, drawn: "AttentionMap", layer: int | None, head: int | N
     image = axis.imshow(
         drawn.mean(layer, head), cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
     )
-    axis.set_xticks(range(len(drawn.source)), [_plain(p) for p in drawn.source], rotation=90)
-    axis.set_yticks(range(len(drawn.target)), [_plain(p) for p in drawn.target])
+    axis.set_xticks(range(len(drawn.source)), [plain(p) for p in drawn.source], rotation=90)
+    axis.set_yticks(range(len(drawn.target)), [plain(p) for p in drawn.target])
     axis.set_xlabel("source")
     axis.set_ylabel("translation")
     axis.xaxis.set_label_position("top")
@@ -110,7 +110,7 @@ def curve_figure(curves: "Sequence[Curve]", over: str) -> "Figure":
             if curve.figure == name:
                 colour = f"C{runs.index(curve.run)}"
                 marker = "o" if len(curve.x) < 3 else ""
-                axis.plot(curve.x, curve.y, marker=marker, color=colour, label=_plain(curve.run))
+                axis.plot(curve.x, curve.y, marker=marker, color=colour, label=plain(curve.run))
         axis.set_title(name, loc="left", fontsize=10)
         axis.set_xlabel(over)
         axis.grid(color="#ececec")
@@ -136,7 +136,7 @@ def as_page(drawing: "Figure", title: str, warn: Warn) -> str:
     )
 
 
-def _plain(piece: str) -> str:
+def plain(piece: str) -> str:
     """Escape a label: matplotlib reads text between dollars as a formula."""
     return piece.replace("$", r"\$")
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
     from seq2seq_cli.evaluation.curves import Curve
     from seq2seq_cli.evaluation.geometry import SideGeometry
+    from seq2seq_cli.evaluation.probes.report import ProbeReport
+    from seq2seq_cli.evaluation.probes.word_states import WordStates
     from seq2seq_cli.evaluation.scoring import Bucket
     from seq2seq_cli.evaluation.system_comparison import SystemComparison
 
@@ -104,3 +106,22 @@ def save_comparison(comparison: "SystemComparison", path: Path) -> None:
         ".tex": as_latex,
     }[path.suffix]
     replace_file(path, write(comparison).encode())
+
+
+def save_tree(
+    shown: "WordStates",
+    report: "ProbeReport",
+    path: Path,
+    *,
+    warn: Warn = ignore_warning,
+) -> None:
+    """Write a sentence's tree and its states in the layer that knows trees best, PNG or SVG.
+
+    Raises InputError where matplotlib is not installed.
+    """
+    from seq2seq_cli.evaluation.plots.geometry_figures import tree_figure
+
+    check_format(path, LENGTH_FORMATS)
+    layer = report.best().layer
+    vectors = shown.layers[layer] @ report.projections[layer]
+    figures.save(tree_figure(shown.tree, vectors, f"{report.run}, {layer}"), path, warn)

@@ -1,0 +1,191 @@
+"""Probes find what is there, and nothing where nothing is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.probes import attention, report, senses, structural
+from seq2seq_cli.evaluation.probes.report import Sample
+from seq2seq_cli.evaluation.probes.treebank import NO_HEAD, Tree, read_trees
+from seq2seq_cli.evaluation.probes.word_states import WordStates, piece_shares
+from seq2seq_cli.kernels.arrays import Floats
+from seq2seq_cli.text import ignore_warning
+
+WIDTH = 24
+
+
+def random_tree(generator: np.random.Generator, size: int) -> Tree:
+    order = generator.permutation(size)
+    heads = [NO_HEAD] * size
+    for place in range(1, size):
+        heads[order[place]] = int(order[generator.integers(place)])
+    forms = [f"w{number}" for number in range(size)]
+    relations = ["root" if head == NO_HEAD else f"r{node % 2}" for node, head in enumerate(heads)]
+    return Tree(
+        " ".join(forms), forms, list(range(size)), heads, relations, [""] * size, [""] * size
+    )
+
+
+def embedded(tree: Tree, generator: np.random.Generator) -> Floats:
+    """Vectors whose squared distances are the tree's, beside noise in other dimensions."""
+    size = len(tree.nodes)
+    depths = tree.distances()[tree.heads.index(NO_HEAD)]
+    vectors = np.zeros((size, WIDTH), np.float32)
+    for axis, node in enumerate(np.argsort(depths, kind="stable")):
+        if tree.heads[node] != NO_HEAD:
+            vectors[node] = vectors[tree.heads[node]]
+            vectors[node, axis] += 1
+    vectors[:, 12:] = generator.normal(size=(size, WIDTH - 12)) * 2
+    return vectors
+
+
+@pytest.fixture(scope="module")
+def trees() -> list[Tree]:
+    generator = np.random.default_rng(1)
+    return [random_tree(generator, int(generator.integers(5, 12))) for _ in range(240)]
+
+
+def test_a_space_whose_distances_are_the_tree_s_is_found(trees: list[Tree]) -> None:
+    generator = np.random.default_rng(2)
+    states = [embedded(tree, generator) for tree in trees]
+    wanted = [tree.distances() for tree in trees]
+    probe = structural.train_probe(states[:180], wanted[:180], rank=16)
+    found = [structural.squared_distances(each @ probe) for each in states[180:]]
+    score = structural.score(found, wanted[180:])
+    assert score.uuas == 1
+    assert score.spearman > 0.9  # equal distances are not quite equal when predicted
+
+
+def test_nothing_is_found_in_noise(trees: list[Tree]) -> None:
+    generator = np.random.default_rng(3)
+    states = [generator.normal(size=(len(t.nodes), WIDTH)).astype(np.float32) for t in trees]
+    wanted = [tree.distances() for tree in trees]
+    probe = structural.train_probe(states[:180], wanted[:180], rank=16)
+    found = [structural.squared_distances(each @ probe) for each in states[180:]]
+    score = structural.score(found, wanted[180:])
+    chance = np.mean([2 / len(tree.nodes) for tree in trees])  # n - 1 of n (n - 1) / 2 pairs
+    assert abs(score.uuas - chance) < 0.08
+    assert abs(score.spearman) < 0.1
+
+
+def test_distances_that_are_the_tree_s_score_one_and_a_chain_is_its_order() -> None:
+    chain = Tree("a b c d", list("abcd"), [0, 1, 2, 3], [NO_HEAD, 0, 1, 2], [""] * 4, [], [])
+    longer = random_tree(np.random.default_rng(0), 9)
+    for tree in (chain, longer):
+        score = structural.score([tree.distances()], [tree.distances()])
+        assert score.uuas == 1
+    assert score.spearman == pytest.approx(1)
+    assert np.array_equal(structural.linear_distances(4), chain.distances())
+
+
+def test_attention_to_the_head_is_a_relation(trees: list[Tree]) -> None:
+    generator = np.random.default_rng(4)
+    weights = []
+    for tree in trees:
+        size = len(tree.nodes)
+        each = generator.random((2, 2, size, size)).astype(np.float32) * 0.3
+        for head, node in tree.edges:
+            each[1, node % 2, node, head] += 0.7  # a head for each relation
+        weights.append(each)
+    halves = slice(0, 180), slice(180, 240)
+    pairs = [attention.draw_pairs(trees[half]) for half in halves]
+    features = [
+        attention.attention_features(weights[h], p) for h, p in zip(halves, pairs, strict=True)
+    ]
+    score = attention.score(features[0], pairs[0], features[1], pairs[1])
+    assert score.related > 0.97
+    assert score.relation > 0.97
+    assert score.relations == 2
+    orders = [attention.order_features(each) for each in pairs]
+    without = attention.score(orders[0], pairs[0], orders[1], pairs[1])
+    assert without.related < 0.65
+    for each in pairs:
+        assert each.relations.count("") * 2 == len(each.relations)
+
+
+def test_senses_are_told_apart_where_states_differ(trees: list[Tree]) -> None:
+    generator = np.random.default_rng(5)
+    glossed, apart, alike = [], [], []
+    for tree in trees:
+        gloss = "Bank" if generator.random() < 0.7 else "Ufer"
+        glossed.append(replace(tree, glosses=[gloss, *tree.glosses[1:]]))
+        states = generator.normal(size=(len(tree.nodes), WIDTH)).astype(np.float32)
+        alike.append(states.copy())
+        states[0, 3] += 8 if gloss == "Bank" else -8
+        apart.append(states)
+    words = senses.ambiguous_words(glossed[:180], glossed[180:])
+    assert [word.form for word in words] == ["w0"]
+    assert senses.score(words, apart[:180], apart[180:]).accuracy == 1
+    assert 0.25 < senses.score(words, alike[:180], alike[180:]).accuracy < 0.75
+    assert 0.5 < senses.most_frequent(words) < 0.9
+
+
+def test_a_report_compares_with_an_untrained_model(trees: list[Tree]) -> None:
+    generator = np.random.default_rng(6)
+    read = [WordStates(tree, {"layer-1": embedded(tree, generator)}, None) for tree in trees]
+    noise = [
+        WordStates(t, {"layer-1": generator.normal(size=(len(t.nodes), WIDTH)).astype("f")}, None)
+        for t in trees
+    ]
+    shown = report.compare(
+        Sample(read[:180], read[180:]), Sample(noise[:180], noise[180:]), "run", 241, 16
+    )
+    [layer] = shown.layers
+    assert layer.tree.uuas > 0.99 > 0.5 > layer.untrained_tree.uuas
+    assert shown.left_out == 1
+    assert "the encoder has no self-attention" in shown.as_text()
+    assert '"uuas"' in shown.as_json()
+    assert "NaN" not in shown.as_json()
+
+
+# Trees and pieces
+
+SENTENCE = """# sent_id = 1
+1-2\tIm\t_\t_\t_\t_\t_\t_\t_\t_
+1\tIn\tin\tADP\t_\t_\t3\tcase\t_\t_
+2\tdem\tder\tDET\t_\t_\t3\tdet\t_\t_
+3\tHaus\tHaus\tNOUN\t_\t_\t4\tobl\t_\tGloss=house
+4\tschläft\tschlafen\tVERB\t_\t_\t0\troot\t_\t_
+5\tAnna\tAnna\tPROPN\t_\t_\t4\tnsubj\t_\tSpaceAfter=No
+6\t.\t.\tPUNCT\t_\t_\t4\tpunct\t_\t_
+
+"""
+
+
+def test_a_multiword_token_is_a_node_and_punctuation_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.conllu"
+    path.write_text(SENTENCE)
+    [tree] = read_trees(path, ignore_warning)
+    assert tree.text == "Im Haus schläft Anna."
+    assert tree.forms == ["Im", "Haus", "schläft", "Anna"]
+    assert tree.heads == [1, 2, NO_HEAD, 2]
+    assert tree.glosses == ["", "house", "", ""]
+    assert tree.distances()[0].tolist() == [0, 1, 2, 3]
+    shares = piece_shares(tree, ["▁Im", "▁Ha", "us", "▁schläft", "▁An", "na.", "</s>"])
+    assert shares is not None
+    assert shares[1].tolist() == [0, 0.5, 0.5, 0, 0, 0, 0]
+    assert shares[3].tolist() == [0, 0, 0, 0, 0.5, 0.5, 0]
+    assert piece_shares(tree, ["▁im", "▁Haus"]) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\tAnna\tAnna", " Anna Anna", "line 7: 8 columns, CoNLL-U has 10"),
+        ("5\tAnna", "x\tAnna", 'line 7: "x" is no number of a word'),
+        ("5\tAnna", "7\tAnna", "must be numbered 1, 2, 3"),
+        ("0\troot", "9\troot", 'the head of word 4 is "9"; allowed are 0 to 6'),
+        ("0\troot", "5\troot", "has 0 roots"),
+        ("4\tnsubj", "5\tnsubj", "run in a circle"),
+        (SENTENCE, "\n", "has no sentence"),
+    ],
+)
+def test_what_is_no_tree_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "a.conllu"
+    path.write_text(SENTENCE.replace(old, new))
+    with pytest.raises(InputError) as raised:
+        read_trees(path, ignore_warning)
+    assert message in str(raised.value)
