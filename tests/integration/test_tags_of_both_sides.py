@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq_cli.evaluation.hidden_states import StateReader, hidden_states
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.search import SearchOptions
 from seq2seq_cli.search.torch_predictor import TorchPredictor
@@ -72,6 +73,29 @@ def command(*options: str, output: str = "run", updates: int = 6) -> list[str]:
         *("--source", *source, "--target", *target),
         *("--valid-source", *valid_source, "--valid-target", *valid_target),
     ]
+
+
+def test_hidden_states_stand_at_what_the_model_reads(folder):
+    """Whatever tags are there, words are those of the line, and spans where they are in it."""
+    reader = StateReader.load(
+        folder / "run", TranslationSettings(device="cpu", target_language="back")
+    )
+    lines = ["<2back> <2en> one  two", "<2back> <2fr> six"]
+    for line, states in zip(
+        lines, hidden_states(reader, [(line, None) for line in lines]), strict=True
+    ):
+        assert len(states.source_pieces) == len(states.source_word_indices)
+        words = line.split()[2:]
+        for piece, index, (start, end) in zip(
+            states.source_pieces, states.source_word_indices, states.source_spans, strict=True
+        ):
+            is_word = piece.strip("▁") in words
+            assert is_word == (index >= 0)
+            if is_word:
+                assert states.source_words[index] == line[start:end].strip() == piece.strip("▁")
+        assert states.source_words == words
+        assert states.target_pieces[:2] == ["<s>", "<2back>"]
+        assert states.target_word_indices[:2] == [-1, -1]
 
 
 def test_both_languages_are_chosen_by_options_or_by_two_tags(folder, seq2seq, request):

@@ -64,6 +64,27 @@ def test_words_stand_still_between_layers_that_only_turn_them() -> None:
     assert first.points.mean(axis=0) == pytest.approx(0, abs=1e-6)
 
 
+def test_no_other_turn_of_a_plane_moves_words_less() -> None:
+    """The second layer has its principal components in another order, and mirrored."""
+    draw = np.random.default_rng(4).standard_normal
+    words = [f"w{i}" for i in range(30)]
+    vectors = draw((30, 3)) * [3.0, 2.0, 0.1]
+    first, second = geometry([states_of(vectors, np.diag([1.0, -2.0, 1.0]), words)])[0].layers
+
+    def movement(points: np.ndarray) -> float:
+        return float(((points - first.points) ** 2).sum())
+
+    aligned = movement(second.points)
+    assert aligned < 0.5 * movement(second.points[:, ::-1])
+    for angle in np.linspace(0, 2 * np.pi, 100):
+        for sign in (1, -1):
+            turn = [
+                [np.cos(angle), -np.sin(angle)],
+                [sign * np.sin(angle), sign * np.cos(angle)],
+            ]
+            assert movement(second.points @ np.array(turn)) >= aligned - 1e-9
+
+
 def test_the_plane_shows_the_directions_of_most_variance() -> None:
     vectors = np.random.default_rng(2).standard_normal((50, 3)) * [0.1, 5.0, 1.0]
     points, share = principal_plane(vectors)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 COPY_BYTES = 1 << 20
-ROW_GROUP_BYTES = 1 << 25  # of a parquet file: what is in memory at a time
+ROW_GROUP_BYTES = 1 << 24  # of a parquet file: what is in memory at a time
 SAFETENSORS_TYPES = {"int64": "I64", "float32": "F32", "uint8": "U8"}
 ALIGNMENT = 8
 
@@ -226,7 +226,8 @@ def _write_parquet(
         for number, group in _row_groups(states, only):
             table = _table(number - len(group) + 1, group)
             if writer is None:
-                writer = pyarrow.parquet.ParquetWriter(stream, table.schema)
+                # Numbers hardly repeat: a dictionary of them would only take memory.
+                writer = pyarrow.parquet.ParquetWriter(stream, table.schema, use_dictionary=False)
             writer.write_table(table, row_group_size=len(group))
     finally:
         if writer is not None:
