@@ -7,7 +7,7 @@ import pytest
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation import geometry as geometry_module
-from seq2seq_cli.evaluation.conllu import Tree, read_trees, trees_of_lines
+from seq2seq_cli.evaluation.conllu import read_sentences, trees_of_lines
 from seq2seq_cli.evaluation.geometry import geometry, nearest, principal_plane
 from seq2seq_cli.evaluation.hidden_states import NO_WORD, NOWHERE, SentenceStates
 from seq2seq_cli.evaluation.plots.page import geometry_page
@@ -167,15 +167,18 @@ def test_more_words_than_a_page_can_show_are_refused(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1\tHe\n\n", "line 1: 2 columns divided by tabs; a word in CoNLL-U has 10"),
-        (TREE.replace("\t0\t", "\t1\t"), "line 1: this sentence is not a tree with one root"),
-        (TREE.replace("\t2\tnsubj", "\t0\tnsubj"), "not a tree with one root"),
-        (TREE.replace("\t2\tnsubj", "\t7\tnsubj"), "not a tree with one root"),
-        (TREE.replace("\t2\tnsubj", "\t1\tnsubj"), "its heads go round in a circle"),
-        (TREE.replace("\t2\tnsubj", "\t_\tnsubj"), "line 1: words are numbered from 1"),
-        (TREE.replace("2\tgoes", "3\tgoes"), "line 2: words are numbered from 1"),
-        (TREE.replace("2\tgoes", "x\tgoes"), "line 2: the number of a word is 'x'"),
-        (f"2-9\tx{chr(9) * 8}\n{TREE}", "a range of words is longer than the sentence"),
+        ("1\tHe\n\n", "line 1: 2 columns, CoNLL-U has 10, which tabs divide"),
+        (
+            TREE.replace("\t0\t", "\t1\t"),
+            "sentence in line 1 has 0 roots; a tree has one word with head 0",
+        ),
+        (TREE.replace("\t2\tnsubj", "\t0\tnsubj"), "has 2 roots"),
+        (TREE.replace("\t2\tnsubj", "\t7\tnsubj"), 'the head of word 1 is "7"; allowed are 0 to 2'),
+        (TREE.replace("\t2\tnsubj", "\t1\tnsubj"), "the heads of its words run in a circle"),
+        (TREE.replace("\t2\tnsubj", "\t_\tnsubj"), 'the head of word 1 is "_"'),
+        (TREE.replace("2\tgoes", "3\tgoes"), "its words must be numbered 1, 2, 3 and so on"),
+        (TREE.replace("2\tgoes", "x\tgoes"), 'line 2: "x" is no number of a word'),
+        (f"2-9\tx{chr(9) * 8}\n{TREE}", "a token has the words up to one that the sentence does"),
         (f"{TREE}\n{TREE}\n", "has 2 trees but test.en has 1 line with text"),
         (TREE.replace("goes", "went"), 'has the word "went" where the line has "goes"'),
         ("1\tHe\t_\t_\t_\t_\t0\troot\t_\t_\n", 'ends before "goes", which the line has'),
@@ -193,9 +196,8 @@ def test_trees_that_do_not_fit_are_refused(text: str, message: str, tmp_path: Pa
 def test_a_tag_of_a_language_is_not_a_word_of_the_tree(tmp_path: Path) -> None:
     path = tmp_path / "trees.conllu"
     path.write_text(TREE)
-    [tree] = read_trees(path)
+    [tree] = read_sentences(path)
     assert tree.spans("<2de> He  goes") == [(6, 8), (10, 14)]
-    assert isinstance(tree, Tree)
 
 
 def test_a_page_of_words_holds_its_data_and_no_markup_from_it() -> None:

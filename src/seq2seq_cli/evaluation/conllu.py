@@ -1,113 +1,103 @@
 """Dependency trees from CoNLL-U files, and where their words are in a line."""
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, counted, ignore_warning, read_lines
 from seq2seq_cli.tokenization.language_tags import tag_of
 
-COLUMNS = 10  # of a word: id, form, lemma, two parts of speech, features, head, relation, …
-CONTRACTION = re.compile(r"(\d+)-(\d+)")
-ID, FORM, HEAD, RELATION = 0, 1, 6, 7
+COLUMNS = 10
+LONGEST_SENTENCE = 1000  # words; a matrix of distances is its square
+NO_HEAD = -1
 
 
 @dataclass(frozen=True)
-class Tree:
+class Row:
+    """A line of a sentence: a word, or the token that several words make, as im for "in dem"."""
+
+    first: int  # numbers of words, from 1
+    last: int
+    columns: list[str]
+
+    @property
+    def form(self) -> str:
+        return self.columns[1]
+
+    @property
+    def part_of_speech(self) -> str:
+        return self.columns[3]
+
+    @property
+    def relation(self) -> str:
+        return self.columns[7]
+
+    @property
+    def misc(self) -> dict[str, str]:
+        pairs = (each.partition("=") for each in self.columns[9].split("|"))
+        return {name: value for name, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class ParsedSentence:
     """The words of a sentence and their heads."""
 
-    words: list[str]
-    heads: list[int]  # the number of the head of each word, from 1; 0 is the root, as in CoNLL-U
-    relations: list[str]
-    line: int = 0  # where it begins in its file
-    # What stands for several words in the text, as im for "in dem": their first -> their last, text
-    contractions: dict[int, tuple[int, str]] = field(default_factory=dict)
+    words: list[Row]
+    tokens: dict[int, Row]  # those of several words, by the number of the first
+    heads: list[int]  # of each word the index of its head; NO_HEAD is the root's
+    line: int  # where it begins in its file
+
+    @property
+    def forms(self) -> list[str]:
+        return [word.form for word in self.words]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where the words are in the text of the sentence, in characters; spaces may be anywhere.
 
-        Words that are contracted are where the contraction is. The text may begin with the tag of a
-        language.
-        Raises InputError if the text has other words.
+        The words of a token of several are where the token is. The text may begin with the tag of a
+        language. Raises InputError if it has other words.
         """
-        position = 0 if text.lstrip().startswith(self.words[0]) else tag_of(text)[1]
-        spans = []
-        number = 1
-        while number <= len(self.words):
-            last, word = self.contractions.get(number, (number, self.words[number - 1]))
+        first = self.tokens.get(1, self.words[0]).form
+        position = 0 if text.lstrip().startswith(first) else tag_of(text)[1]
+        spans: list[tuple[int, int]] = []
+        while len(spans) < len(self.words):
+            number = len(spans) + 1
+            token = self.tokens.get(number, self.words[number - 1])
             # A form may have spaces of its own, as in "1 000".
             while text[position : position + 1].isspace():
                 position += 1
-            if not text.startswith(word, position):
-                raise InputError(
-                    f'has the word "{word}" where the line has "{text[position : position + 20]}"'
-                )
-            spans += [(position, position + len(word))] * (last + 1 - number)
-            position += len(word)
-            number = last + 1
+            if not text.startswith(token.form, position):
+                there = text[position : position + 20]
+                raise InputError(f'has the word "{token.form}" where the line has "{there}"')
+            spans += [(position, position + len(token.form))] * (token.last + 1 - number)
+            position += len(token.form)
         if rest := text[position:].strip():
             raise InputError(f'ends before "{rest[:20]}", which the line has')
         return spans
 
 
-def read_trees(path: Path, warn: Warn = ignore_warning) -> Iterator[Tree]:
-    """Yield the trees of a file; words that are left out in the text are not in them.
+def read_sentences(path: Path, warn: Warn = ignore_warning) -> Iterator[ParsedSentence]:
+    """Yield the sentences of a CoNLL-U file; words that the text leaves out are not in them.
 
-    Raises InputError, with the line, for what is not a tree in CoNLL-U.
+    Raises InputError, with the number of the line, for what is not CoNLL-U, and for a sentence that
+    has no single root, a cycle, or more words than LONGEST_SENTENCE.
     """
-    words: list[str] = []
-    heads: list[int] = []
-    relations: list[str] = []
-    contractions: dict[int, tuple[int, str]] = {}
-    start = 0
-    for number, line in enumerate(chain(read_lines(path, warn), [""]), start=1):
-        if line.startswith("#"):
-            continue
-        if line.strip():
-            start = start or number
-            cells = line.split("\t")
-            if len(cells) != COLUMNS:
-                raise InputError(
-                    f"{path}, line {number}: {len(cells)} columns divided by tabs; a word in "
-                    f"CoNLL-U has {COLUMNS}"
-                )
-            if not cells[ID].isdecimal():
-                if found := CONTRACTION.fullmatch(cells[ID]):
-                    contractions[int(found[1])] = (int(found[2]), cells[FORM])
-                    continue
-                if "." in cells[ID]:
-                    continue
-                raise InputError(f"{path}, line {number}: the number of a word is {cells[ID]!r}")
-            if not cells[HEAD].isdecimal() or int(cells[ID]) != len(words) + 1:
-                raise InputError(
-                    f"{path}, line {number}: words are numbered from 1, and each has the number of "
-                    "its head, or 0"
-                )
-            words.append(cells[FORM])
-            heads.append(int(cells[HEAD]))
-            relations.append(cells[RELATION])
-        elif words:
-            _check_tree(heads, f"{path}, line {start}")
-            if any(not first <= last <= len(words) for first, (last, _) in contractions.items()):
-                raise InputError(
-                    f"{path}, line {start}: a range of words is longer than the sentence"
-                )
-            yield Tree(words, heads, relations, start, contractions)
-            words, heads, relations, start, contractions = [], [], [], 0, {}
+    for number, block in _blocks(read_lines(path, warn)):
+        yield _sentence(path, number, block)
 
 
-def trees_of_lines(path: Path | None, lines: Sequence[str], name: str) -> list[Tree | None]:
+def trees_of_lines(
+    path: Path | None, lines: Sequence[str], name: str
+) -> list[ParsedSentence | None]:
     """The tree of each line, None for a blank one; an empty list without a file.
 
-    `name` is what messages call the text of the lines. A line may begin with the tag of a language.
-    Raises InputError unless there is a tree with the words of each line that is not blank.
+    `name` is what messages call the text of the lines. Raises InputError unless there is a tree
+    with the words of each line that is not blank.
     """
     if path is None:
         return []
-    trees = list(read_trees(path))
+    trees = list(read_sentences(path))
     filled = sum(bool(line.strip()) for line in lines)
     if len(trees) != filled:
         raise InputError(
@@ -127,15 +117,89 @@ def trees_of_lines(path: Path | None, lines: Sequence[str], name: str) -> list[T
     return found
 
 
-def _check_tree(heads: list[int], place: str) -> None:
-    """Raise InputError unless every word is below the one root."""
-    if heads.count(0) != 1 or max(heads) > len(heads):
-        raise InputError(f"{place}: this sentence is not a tree with one root, whose head is 0")
-    for word in range(1, len(heads) + 1):
-        steps = 0
-        while word and steps <= len(heads):
-            word, steps = heads[word - 1], steps + 1
-        if word:
-            raise InputError(
-                f"{place}: this sentence is not a tree: its heads go round in a circle"
-            )
+def _blocks(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of each sentence with the number of its first line."""
+    block: list[str] = []
+    first = 1
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            first = first if block else number
+            block.append(line)
+        elif block:
+            yield first, block
+            block = []
+    if block:
+        yield first, block
+
+
+def _sentence(path: Path, first: int, block: list[str]) -> ParsedSentence:
+    words: list[Row] = []
+    tokens: dict[int, Row] = {}
+    for number, line in enumerate(block, start=first):
+        if line.startswith("#"):
+            continue
+        row = _row(line, f"{path}, line {number}")
+        if row is not None and "-" in row.columns[0]:
+            tokens[row.first] = row
+        elif row is not None:
+            words.append(row)
+    where = f"{path}, sentence in line {first}"
+    if not words or [row.first for row in words] != list(range(1, len(words) + 1)):
+        raise InputError(f"{where}: its words must be numbered 1, 2, 3 and so on")
+    if len(words) > LONGEST_SENTENCE:
+        raise InputError(
+            f"{where} has {len(words):,} words; at most {LONGEST_SENTENCE:,} are allowed: "
+            "leave it out"
+        )
+    if any(not row.first <= row.last <= len(words) for row in tokens.values()):
+        raise InputError(
+            f"{where}: a token has the words up to one that the sentence does not have"
+        )
+    heads = [_head(row, len(words), where) for row in words]
+    _check_is_tree(heads, where)
+    return ParsedSentence(words, tokens, heads, first)
+
+
+def _row(line: str, where: str) -> Row | None:
+    """A line in its columns; None for an empty node of an enhanced graph."""
+    columns = line.split("\t")
+    if len(columns) != COLUMNS:
+        raise InputError(
+            f"{where}: {len(columns)} columns, CoNLL-U has {COLUMNS}, which tabs divide"
+        )
+    number = columns[0]
+    if "." in number:
+        return None
+    start, _, end = number.partition("-")
+    if (
+        not (number.isascii() and start.isdigit() and (not end or end.isdigit()))
+        or len(number) > 19
+    ):
+        raise InputError(f'{where}: "{number[:20]}" is no number of a word; such as 3 or 3-4')
+    return Row(int(start), int(end or start), columns)
+
+
+def _head(row: Row, words: int, where: str) -> int:
+    """The index of a word's head, NO_HEAD for the root."""
+    text = row.columns[6]
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) <= words):
+        raise InputError(
+            f'{where}: the head of word {row.first} is "{text[:20]}"; allowed are 0 to {words}'
+        )
+    return int(text) - 1
+
+
+def _check_is_tree(heads: list[int], where: str) -> None:
+    roots = heads.count(NO_HEAD)
+    if roots != 1:
+        raise InputError(f"{where} has {roots} roots; a tree has one word with head 0")
+    safe: set[int] = {NO_HEAD}
+    for start in range(len(heads)):
+        path: list[int] = []
+        node = start
+        while node not in safe:
+            path.append(node)
+            if len(path) > len(heads):
+                raise InputError(f"{where}: the heads of its words run in a circle")
+            node = heads[node]
+        safe.update(path)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.conllu import Tree
+from seq2seq_cli.evaluation.conllu import ParsedSentence
 from seq2seq_cli.evaluation.hidden_states import SentenceStates
 from seq2seq_cli.evaluation.writing import Writing
 from seq2seq_cli.symbols import WORD_START
@@ -50,7 +50,7 @@ class SideGeometry:
     words: list[str]
     sentences: list[tuple[int, int]]  # the first word of each and the one after its last
     layers: list[LayerPlane]
-    trees: list[Tree | None] = field(default_factory=list)  # of each sentence
+    trees: list[ParsedSentence | None] = field(default_factory=list)  # of each sentence
 
 
 @dataclass
@@ -60,10 +60,14 @@ class _Words:
     words: list[str] = field(default_factory=list)
     sentences: list[tuple[int, int]] = field(default_factory=list)
     vectors: dict[str, list[Numbers]] = field(default_factory=dict)
-    trees: list[Tree | None] = field(default_factory=list)
+    trees: list[ParsedSentence | None] = field(default_factory=list)
 
     def add(
-        self, words: Sequence[str], groups: Groups, states: dict[str, Numbers], tree: Tree | None
+        self,
+        words: Sequence[str],
+        groups: Groups,
+        states: dict[str, Numbers],
+        tree: ParsedSentence | None,
     ) -> None:
         """Add a sentence. Raises InputError if there are too many words to draw."""
         self.sentences.append((len(self.words), len(self.words) + len(words)))
@@ -83,8 +87,8 @@ class _Words:
 
 def geometry(
     states: Iterable[SentenceStates],
-    trees: Sequence[Tree | None] = (),
-    target_trees: Sequence[Tree | None] = (),
+    trees: Sequence[ParsedSentence | None] = (),
+    target_trees: Sequence[ParsedSentence | None] = (),
 ) -> list[SideGeometry]:
     """Where the words of sources and of targets are in each layer.
 
@@ -108,7 +112,9 @@ def geometry(
     ]
 
 
-def _words_of(sentence: SentenceStates, side: str, tree: Tree | None) -> tuple[list[str], Groups]:
+def _words_of(
+    sentence: SentenceStates, side: str, tree: ParsedSentence | None
+) -> tuple[list[str], Groups]:
     """The words of a sentence, and the pieces that each is made of."""
     pieces: list[str] = getattr(sentence, f"{side}_pieces")
     words: list[str] = getattr(sentence, f"{side}_words")
@@ -116,7 +122,7 @@ def _words_of(sentence: SentenceStates, side: str, tree: Tree | None) -> tuple[l
     if tree is not None:
         spans: list[tuple[int, int]] = getattr(sentence, f"{side}_spans")
         text: str = getattr(sentence, f"{side}_text")
-        return tree.words, [_overlapping(spans, *span) for span in tree.spans(text)]
+        return tree.forms, [_overlapping(spans, *span) for span in tree.spans(text)]
     if not Writing.of([" ".join(words)]).is_spaced:
         rows = [row for row, index in enumerate(indices) if index >= 0]
         rows = [row for row in rows if pieces[row].strip(WORD_START)]

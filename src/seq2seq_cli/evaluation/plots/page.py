@@ -47,7 +47,12 @@ def geometry_data(sides: "Sequence[SideGeometry]") -> list[dict[str, object]]:
             "words": side.words,
             "sentences": side.sentences,
             "trees": [
-                tree and {"heads": tree.heads, "relations": tree.relations} for tree in side.trees
+                tree
+                and {
+                    "heads": [head + 1 for head in tree.heads],
+                    "relations": [word.relation for word in tree.words],
+                }
+                for tree in side.trees
             ],
             "layers": [
                 {

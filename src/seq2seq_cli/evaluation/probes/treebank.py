@@ -4,7 +4,7 @@ A node of a tree is a token of the text that is not punctuation: a multiword tok
 one node, since a model reads it as one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, read_lines
-
-COLUMNS = 10
-LONGEST_SENTENCE = 1000  # words; a matrix of distances is its square
-NO_HEAD = -1
+from seq2seq_cli.evaluation.conllu import NO_HEAD, ParsedSentence, Row, read_sentences
+from seq2seq_cli.text import Warn
 
 
 @dataclass(frozen=True)
@@ -67,108 +64,12 @@ class Tree:
 def read_trees(path: Path, warn: Warn) -> list[Tree]:
     """Read the trees of a CoNLL-U file.
 
-    Raises InputError, with the number of the line, for what is no CoNLL-U, and for a sentence that
-    has no single root, a cycle, or more words than LONGEST_SENTENCE.
+    Raises InputError as `read_sentences` does, and for a file without sentences.
     """
-    trees = [_tree(path, number, block) for number, block in _blocks(read_lines(path, warn))]
+    trees = [_merged(sentence) for sentence in read_sentences(path, warn)]
     if not trees:
         raise InputError(f"{path} has no sentence; give a CoNLL-U file")
     return trees
-
-
-def _blocks(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines of each sentence with the number of its first line."""
-    block: list[str] = []
-    first = 1
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            first = first if block else number
-            block.append(line)
-        elif block:
-            yield first, block
-            block = []
-    if block:
-        yield first, block
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A line of a sentence: a word, or the token that several words make."""
-
-    first: int
-    last: int
-    columns: list[str]
-
-    @property
-    def misc(self) -> dict[str, str]:
-        pairs = (each.partition("=") for each in self.columns[9].split("|"))
-        return {name: value for name, _, value in pairs}
-
-
-def _tree(path: Path, first: int, block: list[str]) -> Tree:
-    words: list[_Row] = []
-    ranges: list[_Row] = []
-    for number, line in enumerate(block, start=first):
-        if line.startswith("#"):
-            continue
-        row = _row(line, f"{path}, line {number}")
-        if row is not None:
-            (ranges if "-" in row.columns[0] else words).append(row)
-    where = f"{path}, sentence in line {first}"
-    if not words or [row.first for row in words] != list(range(1, len(words) + 1)):
-        raise InputError(f"{where}: its words must be numbered 1, 2, 3 and so on")
-    if len(words) > LONGEST_SENTENCE:
-        raise InputError(
-            f"{where} has {len(words):,} words; at most {LONGEST_SENTENCE:,} are allowed: "
-            "leave it out"
-        )
-    heads = [_head(row, len(words), where) for row in words]
-    _check_is_tree(heads, where)
-    return _merged(words, ranges, heads)
-
-
-def _row(line: str, where: str) -> _Row | None:
-    """A line in its columns; None for an empty node of an enhanced graph."""
-    columns = line.split("\t")
-    if len(columns) != COLUMNS:
-        raise InputError(
-            f"{where}: {len(columns)} columns, CoNLL-U has {COLUMNS}, which tabs divide"
-        )
-    number = columns[0]
-    if "." in number:
-        return None
-    start, _, end = number.partition("-")
-    if not (
-        start.isascii() and start.isdigit() and (not end or end.isdigit()) and len(number) < 20
-    ):
-        raise InputError(f'{where}: "{number[:20]}" is no number of a word; such as 3 or 3-4')
-    return _Row(int(start), int(end or start), columns)
-
-
-def _head(row: _Row, words: int, where: str) -> int:
-    """The index of a word's head, NO_HEAD for the root."""
-    text = row.columns[6]
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) <= words):
-        raise InputError(
-            f'{where}: the head of word {row.first} is "{text[:20]}"; allowed are 0 to {words}'
-        )
-    return int(text) - 1
-
-
-def _check_is_tree(heads: list[int], where: str) -> None:
-    roots = heads.count(NO_HEAD)
-    if roots != 1:
-        raise InputError(f"{where} has {roots} roots; a tree has one word with head 0")
-    safe: set[int] = {NO_HEAD}
-    for start in range(len(heads)):
-        path: list[int] = []
-        node = start
-        while node not in safe:
-            path.append(node)
-            if len(path) > len(heads):
-                raise InputError(f"{where}: the heads of its words run in a circle")
-            node = heads[node]
-        safe.update(path)
 
 
 def _depths(heads: list[int]) -> list[int]:
@@ -185,18 +86,18 @@ def _depths(heads: list[int]) -> list[int]:
     return [depths[index] for index in range(len(heads))]
 
 
-def _merged(words: list[_Row], ranges: list[_Row], heads: list[int]) -> Tree:
+def _merged(sentence: ParsedSentence) -> Tree:
     """The tree over tokens: words of a multiword token become one node, punctuation none."""
+    words, starts, heads = sentence.words, sentence.tokens, sentence.heads
     token_of: dict[int, int] = {}  # index of a word -> index of its token
     tokens: list[str] = []
-    starts = {row.first: row for row in ranges}
     for index, row in enumerate(words):
         if index in token_of:
             continue
         token = starts.get(row.first, row)
         for inside in range(index, min(token.last, len(words))):
             token_of[inside] = len(tokens)
-        tokens.append(token.columns[1])
+        tokens.append(token.form)
     depths = _depths(heads)
     leading: dict[int, int] = {}  # token -> the word of it that is nearest to the root
     for index in sorted(range(len(words)), key=lambda index: depths[index]):
@@ -205,7 +106,7 @@ def _merged(words: list[_Row], ranges: list[_Row], heads: list[int]) -> Tree:
         token: NO_HEAD if heads[word] == NO_HEAD else token_of[heads[word]]
         for token, word in leading.items()
     }
-    kept = [t for t in range(len(tokens)) if words[leading[t]].columns[3] != "PUNCT"]
+    kept = [t for t in range(len(tokens)) if words[leading[t]].part_of_speech != "PUNCT"]
     kept = kept or list(range(len(tokens)))
     numbers = {token: node for node, token in enumerate(kept)}
 
@@ -222,17 +123,17 @@ def _merged(words: list[_Row], ranges: list[_Row], heads: list[int]) -> Tree:
         tokens,
         kept,
         [node_of_head(token) for token in kept],
-        [row.columns[7] for row in rows],
-        [row.columns[3] for row in rows],
+        [row.relation for row in rows],
+        [row.part_of_speech for row in rows],
         [row.misc.get("Gloss", "") for row in rows],
     )
 
 
 def _with_space(
-    words: list[_Row], starts: dict[int, _Row], token_of: dict[int, int]
+    words: list[Row], starts: Mapping[int, Row], token_of: Mapping[int, int]
 ) -> Iterator[str]:
     """Yield each token with the space after it."""
     for index, row in enumerate(words):
         if index == 0 or token_of[index] != token_of[index - 1]:
             token = starts.get(row.first, row)
-            yield token.columns[1] + ("" if token.misc.get("SpaceAfter") == "No" else " ")
+            yield token.form + ("" if token.misc.get("SpaceAfter") == "No" else " ")
