@@ -105,7 +105,7 @@ class Recorder:
     """Takes the place of a model and records its inputs."""
 
     def __init__(self, model: TranslationModel) -> None:
-        self.output, self.config = model.output, model.config
+        self.output, self.config, self.copy_gate = model.output, model.config, model.copy_gate
         self.model = model
 
     def hidden(self, source: Tensor, read: Tensor) -> Tensor:

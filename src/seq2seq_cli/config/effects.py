@@ -144,6 +144,7 @@ TRAIN = Effects(
             "model.dropout",
             "model.tie_output",
             "model.output_bias",
+            "model.copy_attention",
             "model.cell",
             "model.units",
             "model.encoder_layers",

@@ -58,6 +58,23 @@ class ModelConfig(Section):
     output_bias: bool = False
     """Whether the projection to the vocabulary adds a bias to the logit of each piece."""
 
+    copy_attention: bool = False
+    """Whether pieces of the source can be copied: its attention is a second distribution.
+
+    A gate mixes it with that over the vocabulary, which must be joint. Names and numbers that
+    training has not shown are copied by it. There are no kernels for it.
+
+    Paper: See et al. 2017, Get To The Point: Summarization with Pointer-Generator Networks.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            not self.copy_attention or self.attends_to_source,
+            f"model.copy_attention copies what attention looks at, and model.architecture = "
+            f'"{self.architecture}" has none; choose another one, or model.copy_attention = false',
+        )
+
     @classmethod
     def training_only(cls) -> tuple[str, ...]:
         """The settings that only training uses; translating is the same whatever they are."""

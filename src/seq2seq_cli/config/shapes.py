@@ -28,6 +28,8 @@ def weight_shapes(config: ModelConfig, vocabulary: Vocabulary) -> dict[str, Shap
         shapes["output.weight"] = (vocabulary.target, config.width)
     if config.output_bias:
         shapes["output.bias"] = (vocabulary.target,)
+    if config.copy_attention:
+        shapes.update(_linear("copy_gate", config.width, 1))
     shapes.update(_ARCHITECTURES[type(config)](config))
     return shapes
 

@@ -20,7 +20,7 @@ INFERENCE_MODELS: tuple[type[InferenceModel], ...] = (
 
 def inference_class(config: ModelConfig) -> type[InferenceModel] | None:
     """Find the class that runs models with these settings in kernels, if there is one."""
-    if library() is None:
+    if library() is None or config.copy_attention:
         return None
     return next((kind for kind in INFERENCE_MODELS if isinstance(config, kind.Config)), None)
 

@@ -193,7 +193,10 @@ def export_run(run: Path, output: Path, name: str, quantization: str = "") -> Se
     )
     writer = chosen.load_writer()
     folder = RunFolder(run)
-    folder.load_config()
+    require(
+        not folder.load_config().model.copy_attention,
+        "model.copy_attention = true cannot be exported: no other engine has it",
+    )
     with new_folder(output) as temporary:
         return writer.write(folder, temporary, quantization)
 

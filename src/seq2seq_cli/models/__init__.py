@@ -8,6 +8,7 @@ To read them, begin with `base` and the shortest model, `rnn`.
 - `quantization`: linear layers with 8-bit weights
 - `attention`: the score functions and scopes of attention to the source
 - `attention_capture`: attention weights, captured while a model runs
+- `copying`: copies of source pieces, as attention chooses them
 - `recurrent`: recurrent encoders and decoders
 - `fast_decoders`: average attention and SSRU instead of decoder self-attention
 - `rnn`: the fixed context vector

@@ -111,6 +111,14 @@ class TranslationModel(nn.Module, ABC):
         self.output = nn.Linear(config.width, vocabulary.target, bias=config.output_bias)
         if config.tie_output:
             self.output.weight = self.target_embedding.weight
+        self.copy_gate: nn.Linear | None = None
+        if config.copy_attention:
+            require(
+                vocabulary.joint,
+                "model.copy_attention copies pieces, which both sides must have in common; set "
+                "data.joint_vocabulary = true",
+            )
+            self.copy_gate = nn.Linear(config.width, 1)
 
     def initialise_output(self) -> None:
         """Begin as a tied output without bias does; the embedding is initialised before."""

@@ -76,6 +76,11 @@ class RunConfig:
             "above 0",
         )
         require(
+            not (self.training.r_drop and self.model.copy_attention),
+            "training.r_drop draws two distributions over the vocabulary together, and "
+            "model.copy_attention mixes another one in; leave out one of them",
+        )
+        require(
             not (self.data.source_tokenizer and self.training.add_pieces)
             and not (self.data.source_tokenizer and self.training.add_languages),
             "training.add_pieces and training.add_languages extend the vocabulary of "

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.models import State, TranslationModel, capture_attention, reorder_state
+from seq2seq_cli.models.copying import normalised, with_copies
 from seq2seq_cli.models.quantization import select_outputs
 from seq2seq_cli.search.request import ForcedPrefixes, Request
 from seq2seq_cli.search.shortlist import Shortlist
@@ -58,6 +59,7 @@ class Decoding:
             self._outputs = [
                 select_outputs(model.output, self.column_tokens) for model in self._models
             ]
+        self._source = source  # (B, S), which is copied from
         memories, states = zip(*(model.encode(source) for model in self._models), strict=True)
         self._memories: tuple[State, ...] = memories
         self._states: tuple[State, ...] = states
@@ -68,11 +70,16 @@ class Decoding:
         Those of an ensemble are log-probabilities. Raises SearchStoppedError.
         """
         self._predictor.check_not_stopped()
-        hidden = self._decode(tokens)
+        hidden, attention = self._decode(tokens)
         logits = [
             cast(Tensor, output(own)).float()
             for output, own in zip(self._outputs, hidden, strict=True)
         ]
+        for i, model in enumerate(self._models):
+            if model.copy_gate is not None:
+                source = self._source.repeat_interleave(len(tokens) // len(self._source), dim=0)
+                gate = model.copy_gate(hidden[i]).float()
+                logits[i] = with_copies(logits[i], gate, normalised(attention[i]), source)
         if self._absent is not None:
             for own in logits:
                 by_sentence = own.view(self._absent.size(0), -1, own.size(1))
@@ -85,24 +92,32 @@ class Decoding:
         ]
         return torch.stack(weighted).logsumexp(dim=0)
 
-    def _decode(self, tokens: Tensor) -> list[Tensor]:
-        """Read the next token (N,) with every model; return the hidden states (N, D) of each."""
+    def _decode(self, tokens: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Read the next token (N,) with every model; return the hidden states (N, D) of each.
+
+        And its attention (N, S), which is empty if nobody asks for it.
+        """
         hidden, states, attention = [], [], []
+        layers: list[Tensor] = []
         for i, model in enumerate(self._models):
             inputs = tokens[:, None], self._states[i], self._memories[i]
-            if self._predictor.captures_attention:
+            looked = torch.empty(0)
+            if self._predictor.captures_attention or model.copy_gate is not None:
                 with capture_attention(model, aligning=True) as captured:
                     own, state = model.decode(*inputs)
                 # (B, H, K, S) of each layer, which is called once
-                attention += [calls[0].float().mean(dim=1).flatten(0, 1) for calls in captured]
+                by_layer = [calls[0].float().mean(dim=1).flatten(0, 1) for calls in captured]
+                looked = torch.stack(by_layer).mean(dim=0)
+                layers += by_layer
             else:
                 own, state = model.decode(*inputs)
             hidden.append(own[:, 0])
             states.append(state)
-        if attention:
-            self.attention = torch.stack(attention).mean(dim=0)
+            attention.append(looked)
+        if self._predictor.captures_attention:
+            self.attention = torch.stack(layers).mean(dim=0)
         self._states = tuple(states)
-        return hidden
+        return hidden, attention
 
     def reorder(self, rows: Tensor) -> None:
         """Go on in row i with the state of row rows[i], which is of the same sentence."""
@@ -111,6 +126,7 @@ class Decoding:
     def keep(self, sentences: Tensor, rows: Tensor) -> None:
         """Go on with these sentences only, in row i with the state of row rows[i]."""
         self._memories = cast(tuple[State, ...], reorder_state(self._memories, sentences))
+        self._source = self._source.index_select(0, sentences)
         if self._absent is not None:
             self._absent = self._absent.index_select(0, sentences)
         self.reorder(rows)

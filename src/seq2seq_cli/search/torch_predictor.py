@@ -3,17 +3,19 @@
 Dimensions: B sentences, S source tokens, T target tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.config.settings import require
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.kernels.arrays import Floats
 from seq2seq_cli.models import TranslationModel, capture_attention
+from seq2seq_cli.models.copying import mean_attention, with_copies
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search.alignment import attention_to_source
 from seq2seq_cli.search.hypothesis import Hypothesis
@@ -49,6 +51,11 @@ class TorchPredictor(Predictor):
         self.precision = precision
         for model in models:
             check_parameters(model)
+        require(
+            shortlist is None or not any(model.copy_gate for model in models),
+            "a shortlist does not have what model.copy_attention copies; translate without "
+            "--shortlist",
+        )
         for model in models if captures_attention else ():
             check_attends_to_source(model.config, "a coverage penalty")
 
@@ -89,12 +96,25 @@ class TorchPredictor(Predictor):
         """
         by_model = []
         for model, weight in zip(self.models, self.log_weights, strict=True):
-            hidden = model(source, target[:, :-1])
             # Sentence by sentence: the logits of a whole batch would take much memory.
-            scores = [model.output(rows).float().log_softmax(dim=1) for rows in hidden]
+            scores = self._log_probabilities(model, source, target[:, :-1])
             gold = [s.gather(1, t[1:, None])[:, 0] for s, t in zip(scores, target, strict=True)]
             by_model.append(torch.stack(gold) + weight)
         return torch.stack(by_model).logsumexp(dim=0).masked_fill(target[:, 1:] == PAD, 0.0)
+
+    def _log_probabilities(
+        self, model: TranslationModel, source: Tensor, target: Tensor
+    ) -> Iterator[Tensor]:
+        """Yield the log-probabilities (T, V) of the next piece for each sentence."""
+        if model.copy_gate is None:
+            for rows in model(source, target):
+                yield model.output(rows).float().log_softmax(dim=1)
+            return
+        with capture_attention(model, aligning=True) as captured:
+            hidden = model(source, target)
+        for rows, weights, ids in zip(hidden, mean_attention(captured), source, strict=True):
+            logits, gate = model.output(rows).float(), model.copy_gate(rows).float()
+            yield with_copies(logits, gate, weights, ids.expand(len(rows), -1))
 
     def attention(self, sources: Sentences, targets: Sentences) -> list[Floats]:
         weights = attention_to_source(self.models, self._pad(sources), self._pad(targets))

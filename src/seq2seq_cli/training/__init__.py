@@ -9,6 +9,7 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `torch_compile`: layers through torch.compile
 - `fine_tuning`: training that begins with the weights of another run
 - `cross_entropy`: cross-entropy fused with the projection to the vocabulary
+- `copying`: the loss of models that copy from the source
 - `r_drop`: R-Drop fused with the projection
 - `objective`: the loss that training minimises
 - `memory`: how many tokens of a batch fit a device, and less memory for the same gradients

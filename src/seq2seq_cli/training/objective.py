@@ -10,7 +10,9 @@ from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.models import TranslationModel, capture_attention
+from seq2seq_cli.models.copying import mean_attention
 from seq2seq_cli.symbols import PAD, PIECES, UNK
+from seq2seq_cli.training.copying import copying_cross_entropy
 from seq2seq_cli.training.cross_entropy import cross_entropy
 from seq2seq_cli.training.r_drop import r_drop
 
@@ -37,7 +39,17 @@ class Objective:
         hidden = computed[0][0] if len(computed) == 1 else torch.cat([each for each, _ in computed])
         predicted, smoothing = batch.target[:, 1:], config.label_smoothing
         weight, bias = model.output.weight, model.output.bias
-        if config.r_drop:
+        if model.copy_gate is not None:
+            captured = computed[0][1]
+            if any(captured):
+                attention = mean_attention(captured)
+            else:  # all layers were left out by layer dropout: nothing is copied
+                attention = hidden.new_zeros(*predicted.shape, batch.source.size(1)).float()
+            with autocast(hidden.device, self.precision):
+                loss, plain = copying_cross_entropy(
+                    model, hidden, attention, batch.source, predicted, smoothing
+                )
+        elif config.r_drop:
             loss, plain = r_drop(hidden, weight, predicted, smoothing, config.r_drop, bias)
         else:
             loss, plain = cross_entropy(hidden, weight, predicted, smoothing, bias)
@@ -59,7 +71,7 @@ class Objective:
     def _hidden(
         self, model: TranslationModel, batch: Batch, repeats: int
     ) -> tuple[Tensor, list[list[Tensor]]]:
-        """Hidden states (repeats x tokens, D) of a batch; each layer's attention if it is guided.
+        """Hidden states (repeats x tokens, D) of a batch; each layer's attention if it is needed.
 
         The repeats differ by what dropout leaves out.
         """
@@ -70,10 +82,23 @@ class Objective:
             source = without_words(source, self.config.word_dropout, self.tags)
             read = without_words(read, self.config.word_dropout, self.target_tags)
         with autocast(source.device, self.precision):
-            if batch.alignment is None:
+            if batch.alignment is None and model.copy_gate is None:
                 return model.hidden(source, read), []
             with capture_attention(model, aligning=True) as captured:
                 return model.hidden(source, read), captured
+
+
+def plain_loss(model: TranslationModel, batch: Batch) -> Tensor:
+    """The negative log-likelihood of a batch's target tokens, in nats."""
+    predicted = batch.target[:, 1:]
+    if model.copy_gate is None:
+        hidden = model(batch.source, batch.target[:, :-1])
+        output = model.output
+        return cross_entropy(hidden, output.weight, predicted, bias=output.bias)[1]
+    with capture_attention(model, aligning=True) as captured:
+        hidden = model(batch.source, batch.target[:, :-1])[predicted != PAD]
+    attention = mean_attention(captured)
+    return copying_cross_entropy(model, hidden, attention, batch.source, predicted)[1]
 
 
 def misalignment(captured: list[list[Tensor]], alignment: Tensor) -> Tensor:

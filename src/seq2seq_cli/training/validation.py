@@ -16,13 +16,13 @@ from seq2seq_cli.models import TranslationModel, Vocabulary
 from seq2seq_cli.padding import Indices, split_by_tokens
 from seq2seq_cli.search import Predictor, predictor_for
 from seq2seq_cli.symbols import UNK
-from seq2seq_cli.training.cross_entropy import cross_entropy
 from seq2seq_cli.training.diagnosis import (
     RARE,
     DataStatistics,
     SideStatistics,
 )
 from seq2seq_cli.training.distributed import ALONE, ProcessGroup
+from seq2seq_cli.training.objective import plain_loss
 from seq2seq_cli.training.progress import Validation
 from seq2seq_cli.translation import Translator
 from seq2seq_cli.translation.faults import translation_statistics
@@ -125,8 +125,6 @@ def mean_loss(
     for rows in batches[processes.rank :: processes.world_size]:
         batch = pairs.batch(order[rows]).to(device)
         tokens += batch.target_tokens()
-        hidden = model(batch.source, batch.target[:, :-1])
-        output, predicted = model.output, batch.target[:, 1:]
-        total += float(cross_entropy(hidden, output.weight, predicted, bias=output.bias)[1])
+        total += float(plain_loss(model, batch))
     total, all_tokens = processes.sums([total, tokens])
     return total / all_tokens if all_tokens else math.nan
