@@ -22,9 +22,12 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from seq2seq_cli.config.settings import toml_value
+
 FORKS = """
 import gc, json, os, resource, signal, socket, sys
 from importlib import import_module
+import torch.distributed.checkpoint, torch.distributed.fsdp  # which a sharded training imports
 import seq2seq_cli.training.run, seq2seq_cli.translation.translator
 from seq2seq_cli.cli.app import COMMANDS
 
@@ -272,7 +275,7 @@ def settings_toml(architecture: str, training: dict[str, object]) -> str:
         "data": {"max_length": MAX_LENGTH},
     }
     return "".join(
-        f"[{name}]\n" + "".join(f"{key} = {value!r}\n" for key, value in table.items())
+        f"[{name}]\n" + "".join(f"{key} = {toml_value(value)}\n" for key, value in table.items())
         for name, table in sections.items()
     )
 

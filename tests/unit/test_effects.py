@@ -83,6 +83,7 @@ OTHERS = {  # settings whose value is not a number, and ones that fit only some 
     "model.tie_source": False,
     "model.sinusoids": "interleaved",
     "training.exchange_precision": "bfloat16",
+    "training.shard": True,
     "tokenizer.vocabulary_size": 500,
 }
 # Settings beside which each condition of training holds, by the first setting that it names.

@@ -284,9 +284,9 @@ TRAIN = Effects(
             'they are for model.positions = "sinusoidal"',
         ),
         Condition(
-            ("training.exchange_precision",),
+            ("training.exchange_precision", "training.shard"),
             lambda values: values["--processes"] == 1,
-            "one process trains alone, with nothing to exchange; add --processes",
+            "one process trains alone, with nothing to exchange or to divide; add --processes",
         ),
         Condition(
             ("training.patience",),

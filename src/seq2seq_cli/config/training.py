@@ -75,6 +75,14 @@ class TrainingConfig(Section):
     exchange_precision: Literal["float32", "bfloat16"] = "float32"
     """Type of the gradients that several processes exchange; bfloat16 halves the bytes."""
 
+    shard: bool = False
+    """Divide a model, its gradients and its optimizer among several processes, by FSDP2.
+
+    For models that outgrow a device: see "Several processes" in the documentation.
+
+    Paper: Zhao et al. 2023, PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel.
+    """
+
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them in memory.
 
@@ -221,6 +229,16 @@ class TrainingConfig(Section):
                 f"training.{name} does not go with training.guided_alignment, which reads what "
                 "layers then do not keep; leave one out",
             )
+        require(
+            not (self.shard and self.torch_compile),
+            "training.shard does not go with training.torch_compile: a layer would be compiled "
+            "before its weights are divided; leave one out",
+        )
+        require(
+            not (self.shard and self.batch_tokens == "auto"),
+            'training.shard does not go with training.batch_tokens = "auto", which is measured '
+            "with the whole model on one device; give a number of tokens",
+        )
         require(
             self.schedule not in ("linear", "cosine") or self.max_updates > 0,
             f'training.schedule = "{self.schedule}" falls to zero at training.max_updates, which '

@@ -34,6 +34,10 @@ class Batch:
         alignment = change(self.alignment) if self.alignment is not None else None
         return Batch(change(self.source), change(self.target), alignment)
 
+    def first_pair(self) -> "Batch":
+        """The first pair alone."""
+        return self._map(lambda x: x[:1])
+
     def target_tokens(self) -> int:
         """Count the tokens that are predicted, with EOS and without PAD."""
         return int((self.target[:, 1:] != PAD).sum())

@@ -2,6 +2,7 @@
 
 To read them, begin with `base` and the shortest model, `rnn`.
 
+- `shards`: tensors that several processes hold a shard of each
 - `base`: the interface of a model, its table of weights and its parameter groups
 - `layers`: layers that more than one architecture is built from
 - `kv_cache`: keys and values of the tokens decoded so far

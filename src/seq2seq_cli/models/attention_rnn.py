@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.config.models import AttentionRnnConfig, Vocabulary
 from seq2seq_cli.models.attention import SCORES
@@ -39,6 +39,10 @@ class AttentionRnn(TranslationModel):
         self.dropout = Dropout(config.dropout)
         initialise(self)
         self.initialise_output()
+
+    def units(self) -> Iterator[nn.Module]:
+        """The encoder; a decoder may be called once for each token."""
+        yield self.encoder
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         mask = source_mask(source)

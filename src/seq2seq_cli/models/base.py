@@ -99,6 +99,7 @@ class TranslationModel(nn.Module, ABC):
     Config: ClassVar[type[ModelConfig]]
     attends_to_source: ClassVar[bool] = False  # through modules that are a `SourceAttention`
     torch_compile = False  # whether torch.compile made its layers, which take padded sentences
+    in_step = False  # whether several processes compute each layer together, as it is sharded
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -147,7 +148,7 @@ class TranslationModel(nn.Module, ABC):
 
         A model that can compute them without the padding does so here.
         """
-        return cast(Tensor, self(source, target))[target != PAD]
+        return self.forward(source, target)[target != PAD]
 
     def layer_states(self, source: Tensor, target: Tensor) -> LayerStates:
         """What each layer computes of sentences (B, S) and targets (B, T), all of one length.
@@ -166,6 +167,14 @@ class TranslationModel(nn.Module, ABC):
         for module in list(self.modules()):
             if isinstance(module, nn.ModuleList):
                 yield from module
+
+    def units(self) -> Iterator[nn.Module]:
+        """The modules that are sharded by themselves, those within others first.
+
+        Each is called once in a pass, and nothing but its own `forward` reads its parameters: these
+        are whole while it runs. All other parameters are whole during the pass.
+        """
+        yield from self.layers()
 
     def weights(self) -> list[Weight]:
         """The table of weights, in the order they are made; a shared one stands there once."""

@@ -3,10 +3,11 @@
 Dimensions: B sentences, N decoder rows, S source, T target, D width, U units; see `base`.
 """
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq_cli.config.models import RnnConfig, Vocabulary
 from seq2seq_cli.models.base import LayerStates, State, TranslationModel, name_layers
@@ -51,6 +52,10 @@ class Rnn(TranslationModel):
         self.dropout = Dropout(config.dropout)
         initialise(self)
         self.initialise_output()
+
+    def units(self) -> Iterator[nn.Module]:
+        """The encoder; a decoder may be called once for each token."""
+        yield self.encoder
 
     def encode(self, source: Tensor) -> tuple[State, State]:
         lengths = source_mask(source).sum(dim=1)

@@ -4,7 +4,8 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, cast
 
 import torch
@@ -24,6 +25,7 @@ from seq2seq_cli.models.layers import (
     source_mask,
     to_autocast_dtype,
 )
+from seq2seq_cli.models.shards import first_row, own_shard, without_effect
 from seq2seq_cli.models.transformer_layers import (
     CausalAttention,
     DecoderLayer,
@@ -36,6 +38,11 @@ from seq2seq_cli.models.transformer_layers import (
 from seq2seq_cli.symbols import BOS
 
 Side = Literal["source", "target"]
+
+
+def _same_draws(device: torch.device) -> AbstractContextManager[None]:
+    """Leave random states as they were before a block."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 class Transformer(TranslationModel):
@@ -79,7 +86,9 @@ class Transformer(TranslationModel):
 
         def clear(parameter: Tensor) -> None:
             assert parameter.grad is not None
-            parameter.grad[BOS] = 0
+            own, row = own_shard(parameter.grad), BOS - first_row(parameter)
+            if 0 <= row < len(own):
+                own[row] = 0
 
         weight.register_post_accumulate_grad_hook(clear)  # type: ignore[no-untyped-call]
 
@@ -115,10 +124,19 @@ class Transformer(TranslationModel):
         return cast(Tensor, self.dropout(to_autocast_dtype(norm(x))))
 
     def _skips_layer(self) -> bool:
-        """Draw whether training skips the next layer; on the CPU, so as not to wait for a GPU."""
+        """Draw whether training skips the next layer; on the CPU, so as not to wait for a GPU.
+
+        A sharded layer is then computed without effect: other processes may need it.
+        """
         return (
             self.training and self.layer_dropout > 0 and float(torch.rand(())) < self.layer_dropout
         )
+
+    def units(self) -> Iterator[nn.Module]:
+        """The layers; keys and values of the source are computed outside of them."""
+        for layer in cast(list[DecoderLayer], list(self.decoder)):
+            yield layer.cross_attention.key_value
+        yield from super().units()
 
     def position_vectors(self, side: Side, start: int, length: int) -> Tensor | None:
         """Vectors (length, D) added to embeddings at positions start, start + 1, …, if any."""
@@ -148,6 +166,9 @@ class Transformer(TranslationModel):
         for layer in self.encoder:
             if not self._skips_layer():
                 x = layer(x, mask, rotation)
+            elif self.in_step:
+                with _same_draws(x.device):
+                    x = without_effect(x, layer(x, mask, rotation))
         return cast(Tensor, self.encoder_norm(x))
 
     def encode(self, source: Tensor) -> tuple[State, State]:
@@ -176,6 +197,9 @@ class Transformer(TranslationModel):
             layer_after = layer_state
             if not self._skips_layer():
                 x, layer_after = layer(x, layer_state, layer_memory, mask)
+            elif self.in_step:
+                with _same_draws(x.device):
+                    x = without_effect(x, layer(x, layer_state, layer_memory, mask)[0])
             after.append(layer_after)
         return self.decoder_norm(x), after
 

@@ -8,6 +8,7 @@ To read it, begin with `layout` and `run_folder`.
 - `arrays`: weights of safetensors files, mapped and checked
 - `stored_weights`: weights that are read when they are written
 - `tensors`: safetensors files that carry their hash, from and to PyTorch
+- `shards`: tensors of a checkpoint that several processes write a shard of each
 - `metrics`: metrics.jsonl, the record of training
 - `checkpoints`: the state of training, and weights saved to be averaged
 - `tokenizers`: the tokenizers of both sides
@@ -15,7 +16,7 @@ To read it, begin with `layout` and `run_folder`.
 - `run_config`: the settings of a run, in config.toml
 - `run_folder`: the folder as a whole
 
-All but `tensors` are free of torch until they write, so that translating needs none, and a command
+All but `tensors` and `shards` are free of torch until they write, so that translating needs none, and a command
 can refuse a wrong path or setting at once. Nothing is pickled: reading a stranger's folder runs
 none of its code. A file or a checkpoint appears in one step (temporary name, fsync, rename), so
 that a kill leaves either the old or the new one.

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,11 @@ from seq2seq_cli.text import replace_file, sync_directory
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# What a checkpoint holds beside its state: two files, or a folder of shards
+WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
+SHARDS = "shards"
+SHARDED_WEIGHTS = "weights/"  # what names of weights begin with there
 
 # Names in state.json as older versions wrote them -> names of today.
 OLDER_NAMES = {
@@ -121,6 +127,18 @@ class SavedWeights:
         self.folder.mkdir(parents=True, exist_ok=True)
         save_tensors(self.path(update), weights)
 
+    def save_one_by_one(
+        self,
+        update: int,
+        shapes: Mapping[str, Sequence[int]],
+        tensors: "Iterable[tuple[str, Tensor]]",
+    ) -> None:
+        """As `save`, of tensors that come one after the other, sorted by name."""
+        from seq2seq_cli.runs.tensors import save_one_by_one
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_one_by_one(self.path(update), shapes, tensors)
+
     def load(self, update: int) -> "dict[str, Tensor]":
         """Read the weights of an update. Raises InputError if they are missing or damaged."""
         from seq2seq_cli.runs.tensors import load_tensors
@@ -156,20 +174,26 @@ class Checkpoints:
         """
         from seq2seq_cli.runs.tensors import save_tensors
 
-        final = self._path(checkpoint.state.update)
+        with self.replaced(checkpoint.state) as folder:
+            save_tensors(folder / WEIGHTS, checkpoint.weights)
+            save_tensors(folder / OPTIMIZER, checkpoint.optimizer)
+
+    @contextmanager
+    def replaced(self, state: TrainingState) -> Iterator[Path]:
+        """As `save`; the block writes the tensors into the folder that this yields."""
+        final = self._path(state.update)
         temporary = self.folder / f".{final.name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             temporary.mkdir(parents=True)
-            save_tensors(temporary / "weights.safetensors", checkpoint.weights)
-            save_tensors(temporary / "optimizer.safetensors", checkpoint.optimizer)
-            replace_file(temporary / "state.json", checkpoint.state.to_json().encode())
+            yield temporary
+            replace_file(temporary / "state.json", state.to_json().encode())
             temporary.rename(final)
             sync_directory(self.folder)
-        except OSError:
+        except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        self._remove_stale(checkpoint.state)
+        self._remove_stale(state)
 
     def exist(self) -> bool:
         """Whether there is one to resume from."""
@@ -179,17 +203,25 @@ class Checkpoints:
         """Read the last checkpoint, if there is one. Raises InputError if it is damaged."""
         from seq2seq_cli.runs.tensors import load_tensors
 
+        found = self.last()
+        if found is None:
+            return None
+        path, state = found
+        if (path / SHARDS).is_dir():
+            return _of_shards(path / SHARDS, state)
+        return Checkpoint(load_tensors(path / WEIGHTS), load_tensors(path / OPTIMIZER), state)
+
+    def last(self) -> tuple[Path, TrainingState] | None:
+        """The folder and the state of the last checkpoint, if there is one; no others stay.
+
+        Raises InputError if it is damaged.
+        """
         path = self._last()
         if path is None:
             return None
         state = _read_state(path)
-        checkpoint = Checkpoint(
-            weights=load_tensors(path / "weights.safetensors"),
-            optimizer=load_tensors(path / "optimizer.safetensors"),
-            state=state,
-        )
         self._remove_stale(state)  # left where a kill came right after the rename
-        return checkpoint
+        return path, state
 
     def load_state(self) -> TrainingState:
         """Read where training stands. Raises InputError without a complete checkpoint."""
@@ -212,6 +244,19 @@ class Checkpoints:
                     shutil.rmtree(path, ignore_errors=True)
         validated = {entry.update for entry in state.saved_weights}
         self.saved_weights.remove_all_but(validated | {*state.snapshots})
+
+
+def _of_shards(folder: Path, state: TrainingState) -> Checkpoint:
+    """Read a checkpoint that several processes wrote."""
+    from seq2seq_cli.runs.shards import load_whole
+
+    weights, others = dict[str, "Tensor"](), dict[str, "Tensor"]()
+    for name, tensor in load_whole(folder).items():
+        if name.startswith(SHARDED_WEIGHTS):
+            weights[name.removeprefix(SHARDED_WEIGHTS)] = tensor
+        else:
+            others[name] = tensor
+    return Checkpoint(weights, others, state)
 
 
 def _read_state(checkpoint: Path) -> TrainingState:

@@ -8,7 +8,8 @@ RUN/
   shortlist.safetensors   the most likely translations of each source token
   run.lock                who is training here; only while somebody is
   training/
-    update-00001000/      the last checkpoint: weights, optimizer, random and loop state
+    update-00001000/      the last checkpoint: weights, optimizer and loop state
+      shards/             in a sharded training: tensors, each process' part of them
     weights/              weights that may yet be averaged
     finished.json         why and when training ended
 """

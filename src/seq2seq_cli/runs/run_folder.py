@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,6 +169,15 @@ class RunFolder:
         from seq2seq_cli.runs.tensors import save_tensors
 
         save_tensors(self.path / WEIGHTS, weights, dataclasses.asdict(self.load_config().model))
+
+    def save_model_one_by_one(
+        self, shapes: Mapping[str, Sequence[int]], tensors: "Iterable[tuple[str, Tensor]]"
+    ) -> None:
+        """As `save_model`, of tensors that come one after the other, sorted by name."""
+        from seq2seq_cli.runs.tensors import save_one_by_one
+
+        settings = dataclasses.asdict(self.load_config().model)
+        save_one_by_one(self.path / WEIGHTS, shapes, tensors, settings)
 
     def save_shortlist(self, translations: Ids, common: Ids) -> None:
         """Write the most likely translations (V, n) of source tokens, and common targets (m,)."""

@@ -1,7 +1,9 @@
 """Safetensors files that carry the hash of their tensors, and the way from and to a module."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.models.shards import own_shard
 from seq2seq_cli.runs import arrays
 from seq2seq_cli.runs.arrays import LABEL, label_of, opened
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.text import replace_file, replacing_file
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -35,6 +38,46 @@ def save_tensors(
     """
     label = json.dumps({"sha256": digest(tensors), "model": model_settings})
     replace_file(path, safetensors_bytes(dict(tensors), metadata={LABEL: label}))
+
+
+def save_one_by_one(
+    path: Path,
+    shapes: Mapping[str, Sequence[int]],
+    tensors: Iterable[tuple[str, Tensor]],
+    model_settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the bytes that `save_tensors` does, of float32 tensors that come one after the other.
+
+    They come sorted by name, with these shapes, so that there is never more than one in memory.
+    """
+    sha = hashlib.sha256()
+    names = sorted(shapes)
+    with replacing_file(path) as stream:
+        stream.write(_header({name: shapes[name] for name in names}, "0" * 64, model_settings))
+        for name, (found, tensor) in zip(names, tensors, strict=True):
+            if found != name or list(tensor.shape) != list(shapes[name]):
+                raise ValueError(f"{found} {list(tensor.shape)} came for {name} {shapes[name]}")
+            data = tensor.float().contiguous().view(-1).view(torch.uint8).numpy().data
+            sha.update(name.encode())
+            sha.update(data)
+            stream.write(data)
+        stream.seek(0)
+        stream.write(_header(shapes, sha.hexdigest(), model_settings))
+
+
+def _header(
+    shapes: Mapping[str, Sequence[int]], sha256: str, model_settings: Mapping[str, Any] | None
+) -> bytes:
+    """The beginning of a safetensors file with float32 tensors, sorted by name."""
+    label = json.dumps({"sha256": sha256, "model": model_settings})
+    entries: dict[str, Any] = {"__metadata__": {LABEL: label}}
+    end = 0
+    for name in sorted(shapes):
+        first, end = end, end + 4 * math.prod(shapes[name])
+        entries[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [first, end]}
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def read_label(path: Path) -> dict[str, Any]:
@@ -64,17 +107,31 @@ def load_with_label(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, label
 
 
+def load_one_by_one(path: Path, names: Iterable[str]) -> Iterator[Tensor | None]:
+    """Read these tensors one after the other, None for one that is not there.
+
+    The file is compared with its hash first. Raises InputError as `load_tensors` does.
+    """
+    found, _ = arrays.load_arrays(path)
+    for name in names:
+        yield torch.tensor(found[name]) if name in found else None
+
+
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """The weights of a model by name, on the CPU; a shared one appears once."""
-    return {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+    """The weights of a model by name, on the CPU; a shared one appears once.
+
+    Of one that is sharded, the shards that this process holds.
+    """
+    return {name: own_shard(p).cpu().contiguous() for name, p in model.named_parameters()}
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Copy tensors into a model. Raises InputError where a name or a shape does not fit.
 
-    `path` is the file that the tensors came from, for messages.
+    `path` is the file that the tensors came from, for messages. A sharded model takes the shards
+    that this process holds.
     """
-    parameters = dict(model.named_parameters())
+    parameters = {name: own_shard(p) for name, p in model.named_parameters()}
     arrays.check_shapes(
         {name: tuple(tensor.shape) for name, tensor in tensors.items()},
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},

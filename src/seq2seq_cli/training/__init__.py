@@ -16,9 +16,11 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `distributed`: the processes that train together, and what they exchange
 - `gradient_exchange`: sums of gradients over all processes
 - `micro_batch`: the share of an update that a process computes
+- `sharding`: models that outgrow a device, by FSDP2
 - `signals`: SIGINT and SIGTERM save first
 - `progress`: figures, time and the listener
 - `plan`: the preset auto: settings by the text, and a schedule that fits into the limits
+- `storage`: tensors of a training, into the run folder and back
 - `best_weights`: weights that are saved, averaged and chosen
 - `resuming`: whether a run begins or continues
 - `settings`: a preset, a settings file and single settings to the settings of a run

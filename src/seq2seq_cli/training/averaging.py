@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.settings import require, toml_value
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.models.shards import own_shard
 from seq2seq_cli.runs.layout import SHORTLIST, WEIGHTS
 from seq2seq_cli.runs.lock import holder
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -51,12 +52,16 @@ class MovingAverage:
     def follow(self, updates: int) -> None:
         """Move towards the model's weights after this number of updates."""
         step = 1 - min(self.decay, (1 + updates) / (10 + updates))
-        torch._foreach_lerp_(list(self.weights.values()), list(self.parameters.values()), step)
+        averages, weights = (
+            [own_shard(each) for each in tensors.values()]
+            for tensors in (self.weights, self.parameters)
+        )
+        torch._foreach_lerp_(averages, weights, step)
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
         """Let the model have the average in this block; then its own weights return."""
-        own = {name: p.detach().clone() for name, p in self.parameters.items()}
+        own = {name: own_shard(p).clone() for name, p in self.parameters.items()}
         try:
             self._fill(self.weights)
             yield
@@ -66,11 +71,11 @@ class MovingAverage:
     @torch.no_grad()
     def _fill(self, weights: Mapping[str, Tensor]) -> None:
         for name, parameter in self.parameters.items():
-            parameter.copy_(weights[name])
+            own_shard(parameter).copy_(own_shard(weights[name]))
 
     def tensors(self) -> Weights:
-        """The average by name, on the CPU."""
-        return {name: tensor.cpu() for name, tensor in self.weights.items()}
+        """The average by name, on the CPU; of a sharded model, its shards."""
+        return {name: own_shard(tensor).cpu() for name, tensor in self.weights.items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `tensors` returned."""

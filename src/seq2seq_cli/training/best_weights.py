@@ -9,11 +9,10 @@ from torch import Tensor
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.checkpoints import TrainingState, ValidatedWeights
-from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import load_weights, weights_of
-from seq2seq_cli.training.averaging import MovingAverage, average
-from seq2seq_cli.training.distributed import ProcessGroup
+from seq2seq_cli.training.averaging import MovingAverage
 from seq2seq_cli.training.progress import Reporter, Validation
+from seq2seq_cli.training.storage import Storage
 
 Weights = dict[str, Tensor]
 
@@ -38,19 +37,12 @@ class BestWeights:
     model: TranslationModel
     moving_average: MovingAverage | None
     config: TrainingConfig
-    run: RunFolder
+    storage: Storage
     reporter: Reporter
-    processes: ProcessGroup
     figures: Callable[[], Validation]  # validates the weights that the model now has
 
-    def current(self) -> Weights:
-        """The weights worth saving: their moving average, if there is one."""
-        if self.moving_average is not None:
-            return self.moving_average.tensors()
-        return weights_of(self.model)
-
     def in_model(self) -> AbstractContextManager[None]:
-        """Let the model have these weights in a block."""
+        """Let the model have the weights worth saving in a block."""
         return self.moving_average.in_model() if self.moving_average is not None else nullcontext()
 
     def is_snapshot_due(self, state: TrainingState) -> bool:
@@ -60,23 +52,23 @@ class BestWeights:
 
     def save_snapshot(self, state: TrainingState) -> None:
         """Save the current weights without validating them; the oldest snapshot makes room."""
-        self._save(state.update, self.current())
+        self.storage.save(state.update, self.storage.current())
         state.snapshots = [*state.snapshots, state.update][-self.config.average_count :]
 
     def add(self, state: TrainingState, validation: Validation) -> bool:
         """Save validated weights if the final average may need them; returns if they are best."""
         entry = self._entry(state, validation)
-        weights = self.current()
+        weights = self.storage.current()
         is_best = state.best is None or entry.rank > state.best.rank
         state.last_validation = state.update
         state.best_bleu = max(validation.bleu, state.best_bleu or 0.0)
         state.without_improvement = 0 if is_best else state.without_improvement + 1
         if is_best:
             state.best = entry
-            self._save_model(weights)
+            self.storage.save_model(weights)
         state.saved_weights = self._worth_saving(state, [*state.saved_weights, entry])
         if entry in state.saved_weights:
-            self._save(state.update, weights)
+            self.storage.save(state.update, weights)
         return is_best
 
     def _worth_saving(
@@ -104,22 +96,20 @@ class BestWeights:
         candidates = list[Candidate]()
         entries = list(state.saved_weights)
         if state.last_validation < state.update:
-            last = self._candidate(state, "the last weights", self.current())
+            last = self._candidate(state, "the last weights", self.storage.current())
             candidates.append(last)
             entries.append(last.validated)
-            self._save(state.update, last.weights)
+            self.storage.save(state.update, last.weights)
         if state.best is not None:
-            best = self._load(state.best.update)
+            best = self.storage.load(state.best.update)
             candidates.append(Candidate(f"update {state.best.update:,}", state.best, best))
         averaged = self._to_average(state, entries)
         if len(averaged) > 1:
-            mean = self.processes.from_first(
-                lambda: average(self.run.saved_weights.load(update) for update in averaged)
-            )
+            mean = self.storage.average(averaged)
             updates = ", ".join(f"{update:,}" for update in averaged)
             candidates.append(self._candidate(state, f"the average of updates {updates}", mean))
         chosen = max(candidates, key=lambda candidate: candidate.validated.rank)
-        self._save_model(chosen.weights)
+        self.storage.save_model(chosen.weights)
         if chosen.validation is not None:
             self.reporter.chosen(state, chosen.name, chosen.validation)
         metric, value = self.config.stop_metric, abs(chosen.validated.value)
@@ -128,9 +118,9 @@ class BestWeights:
     def _candidate(self, state: TrainingState, name: str, weights: Weights) -> Candidate:
         """Validate weights beside the model's own, which return afterwards."""
         own = {key: value.clone() for key, value in weights_of(self.model).items()}
-        load_weights(self.model, weights, self.run.path)
+        load_weights(self.model, weights, self.storage.run.path)
         validation = self.figures()
-        load_weights(self.model, own, self.run.path)
+        load_weights(self.model, own, self.storage.run.path)
         self.reporter.said(
             f"{name}: loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
             f"chrF {validation.chrf:.2f}"
@@ -140,17 +130,3 @@ class BestWeights:
     def _entry(self, state: TrainingState, validation: Validation) -> ValidatedWeights:
         value = validation.value(self.config.stop_metric)
         return ValidatedWeights(state.update, value, validation.loss)
-
-    def _load(self, update: int) -> Weights:
-        """Read the saved weights of an update, which rank 0 saved."""
-        return self.processes.from_first(lambda: self.run.saved_weights.load(update))
-
-    def _save(self, update: int, weights: Weights) -> None:
-        """Save the weights of an update, to be averaged."""
-        if self.processes.may_write:
-            self.run.saved_weights.save(update, weights)
-
-    def _save_model(self, weights: Weights) -> None:
-        """Save the weights to translate with."""
-        if self.processes.may_write:
-            self.run.save_model(weights)

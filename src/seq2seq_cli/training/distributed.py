@@ -201,6 +201,14 @@ def losses_noticed() -> Iterator[None]:
         raise LostProcessError(str(error).partition("\n")[0]) from error
 
 
+def is_loss(error: BaseException) -> bool:
+    """Whether an error of a computation means that a connection to another process is broken."""
+    words = str(error)
+    return isinstance(error, distributed.DistError) or any(
+        each in words for each in ("gloo/", "Connection closed", "Connection reset", "NCCL")
+    )
+
+
 def divide(sizes: Sequence[int], count: int) -> list[list[int]]:
     """Divide pieces of work, of these sizes, among `count` processes about equally.
 

@@ -19,6 +19,7 @@ class MicroBatch:
 
     batch: Batch
     path: tuple[int, ...]
+    counts: bool = True  # or it is computed only because other processes compute one of theirs
 
     @property
     def size(self) -> int:
@@ -40,18 +41,27 @@ class MicroBatch:
 def share_of_batches(batches: Sequence[Batch], rank: int, world_size: int) -> list[MicroBatch]:
     """The micro-batches of an update that a process computes, the largest first.
 
-    They are divided by their size. If there are fewer than processes the largest are split, so that
-    no process is idle; only an update with fewer pairs than processes leaves one without any.
+    They are divided by their size. Only an update with fewer pairs than processes leaves one
+    without any.
     """
-    pieces = [MicroBatch(batch, (index,)) for index, batch in enumerate(batches)]
+    pieces = enough_pieces(batches, world_size)
     if world_size == 1:
         return pieces
+    share = divide([piece.size for piece in pieces], world_size)[rank]
+    # The last one is computed while gradients are exchanged, when memory must not run out.
+    return sorted((pieces[index] for index in share), key=lambda piece: -piece.size)
+
+
+def enough_pieces(batches: Sequence[Batch], world_size: int) -> list[MicroBatch]:
+    """The micro-batches of an update; while there are fewer than processes the largest are split.
+
+    A single pair is not split.
+    """
+    pieces = [MicroBatch(batch, (index,)) for index, batch in enumerate(batches)]
     while len(pieces) < world_size:
         sizes = [piece.size if len(piece.batch.source) > 1 else 0 for piece in pieces]
         if max(sizes) == 0:
             break
         index = sizes.index(max(sizes))
         pieces[index : index + 1] = pieces[index].halves()
-    share = divide([piece.size for piece in pieces], world_size)[rank]
-    # The last one is computed while gradients are exchanged, when memory must not run out.
-    return sorted((pieces[index] for index in share), key=lambda piece: -piece.size)
+    return pieces

@@ -392,6 +392,8 @@ def check_settings(
             before = old_tables[section].get(key)
             if paths_may_differ and key in PATHS.get(section, ()) and before and value:
                 continue
+            if (section, key) == ("training", "shard"):  # the same training but for rounding
+                continue
             limit = section == "training" and key in LIMITS
             if limit and not (key == "max_updates" and new.training.schedule == "cosine"):
                 continue

@@ -20,15 +20,19 @@ from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
 from seq2seq_cli.devices import autocast, return_memory
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.runs.checkpoints import Checkpoint, ScheduleEnd, TrainingState, disk_error
+from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState, disk_error
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.runs.tensors import load_weights, weights_of
 from seq2seq_cli.text import counted
 from seq2seq_cli.training.averaging import MovingAverage
 from seq2seq_cli.training.best_weights import BestWeights
-from seq2seq_cli.training.checkpointing import restore_training_tensors, training_tensors
 from seq2seq_cli.training.diagnosis import Diagnosis, TrainingHistory
-from seq2seq_cli.training.distributed import LostProcessError, ProcessGroup, SharedClock
+from seq2seq_cli.training.distributed import (
+    LostProcessError,
+    ProcessGroup,
+    SharedClock,
+    is_loss,
+    losses_noticed,
+)
 from seq2seq_cli.training.gradient_exchange import GradientExchange
 from seq2seq_cli.training.memory import computed_batches, is_out_of_memory, release_memory
 from seq2seq_cli.training.micro_batch import MicroBatch, share_of_batches
@@ -41,7 +45,9 @@ from seq2seq_cli.training.progress import (
     Validate,
     Validation,
 )
+from seq2seq_cli.training.sharding import shard, share_in_step, whole_tensor
 from seq2seq_cli.training.signals import InterruptedTrainingError, StopSignals
+from seq2seq_cli.training.storage import ShardedStorage, Storage
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -75,8 +81,12 @@ class Trainer:
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
         self.config = config = experiment.config
-        self.model = model = experiment.model.to(experiment.device)
         self.run, self.processes = experiment.run, experiment.processes
+        exchange_precision = DTYPES[config.exchange_precision]
+        self.is_sharded = config.shard and self.processes.world_size > 1
+        if self.is_sharded:
+            shard(experiment.model, experiment.device, exchange_precision)
+        self.model = model = experiment.model.to(experiment.device)
         self.state = TrainingState(
             data=experiment.data, files=experiment.files, schedule_end=experiment.schedule_end
         )
@@ -85,8 +95,14 @@ class Trainer:
             config, experiment.precision, experiment.language_tags, experiment.target_tags
         )
         self.moving_average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
-        self.exchange = GradientExchange(
-            self.processes, list(model.parameters()), DTYPES[config.exchange_precision]
+        exchanged = [] if self.is_sharded else list(model.parameters())
+        self.exchange = GradientExchange(self.processes, exchanged, exchange_precision)
+        self.storage = (ShardedStorage if self.is_sharded else Storage)(
+            model=model,
+            optimizer=self.optimizer,
+            moving_average=self.moving_average,
+            run=self.run,
+            processes=self.processes,
         )
         self.clock = SharedClock(self.processes)
         self.reporter = Reporter(self.run, experiment.listener, self.processes, self.clock)
@@ -94,9 +110,8 @@ class Trainer:
             model=model,
             moving_average=self.moving_average,
             config=config,
-            run=self.run,
+            storage=self.storage,
             reporter=self.reporter,
-            processes=self.processes,
             figures=self._figures,
         )
         self.prefetcher = Prefetcher(
@@ -185,8 +200,7 @@ class Trainer:
         rate = learning_rate(self.config, state.update + 1, self._schedule_end())
         set_learning_rate(self.optimizer, rate)
         loss = self._agree(self._gradients(batches, tokens))
-        limit = self.config.clip_norm or math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        norm = self._clip()
         self._check_finite(loss, norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -196,6 +210,13 @@ class Trainer:
         state.target_tokens += tokens
         figures = UpdateFigures(loss, tokens, rate, norm)
         self.reporter.updated(state, figures, epoch=self._epoch(), end_reason=self.end_reason)
+
+    def _clip(self) -> float:
+        """Scale gradients down to `clip_norm`; returns their norm before, over all processes."""
+        limit = self.config.clip_norm or math.inf
+        with losses_noticed():
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+            return float(whole_tensor(norm))
 
     def _agree(self, loss: float) -> float:
         """Sum the loss over all processes, which agree on the time and on signals at once."""
@@ -236,7 +257,8 @@ class Trainer:
         """
         device, precision = self.experiment.device, self.experiment.precision
         computed = computed_batches(batches, self.config, device, precision)
-        pending = share_of_batches(computed, self.processes.rank, self.processes.world_size)
+        share = share_in_step if self.is_sharded else share_of_batches
+        pending = share(computed, self.processes.rank, self.processes.world_size)
         losses = list[Tensor]()
         while len(losses) < len(pending):
             batch = pending[len(losses)]
@@ -257,16 +279,18 @@ class Trainer:
     ) -> Tensor | None:
         """As `_accumulate`, or None if the batch runs out of memory.
 
-        Gradients of the last batch may be on their way to other processes then, which cannot be
-        taken back: Seq2seqError is raised.
+        Gradients may be on their way to other processes then, those of the last batch or of a
+        sharded model, which cannot be taken back: Seq2seqError is raised.
         """
         try:
             with self.exchange.during_last_pass() if is_last else nullcontext():
                 return self._accumulate(batch, tokens)
         except (RuntimeError, MemoryError) as error:
+            if self.is_sharded and is_loss(error):
+                raise LostProcessError(str(error).partition("\n")[0]) from error
             if not is_out_of_memory(error):
                 raise
-            if is_last and self.exchange.has_begun:
+            if self.is_sharded or (is_last and self.exchange.has_begun):
                 raise Seq2seqError(
                     "a batch does not fit into memory; set a lower training.batch_tokens, or "
                     "training.activation_checkpointing = true"
@@ -281,6 +305,8 @@ class Trainer:
         """
         torch.manual_seed(batch.random_seed(self.config.seed, self.state.update))
         loss, plain = self.objective(self.model, batch.batch.to(self.experiment.device))
+        if not batch.counts:
+            loss, plain = loss * 0, plain * 0
         (loss / tokens).backward()  # type: ignore[no-untyped-call]
         return plain
 
@@ -360,8 +386,11 @@ class Trainer:
         """Run the validation callback; a signal ends it at once, the model unchanged."""
         self.model.eval()
         try:
-            with autocast(self.experiment.device, self.experiment.precision):
-                return self.experiment.validate(self.model)
+            with (
+                self.storage.whole_model() as model,
+                autocast(self.experiment.device, self.experiment.precision),
+            ):
+                return self.experiment.validate(model)
         finally:
             self.model.train()
             return_memory()  # decoding takes memory in other shapes than training
@@ -406,27 +435,18 @@ class Trainer:
         """Write a checkpoint unless this update has one."""
         if self.saved is not None and self.saved.update == self.state.update:
             return
-        if self.processes.may_write:
-            tensors = training_tensors(self.model, self.optimizer, self.moving_average)
-            self.run.checkpoints.save(Checkpoint(weights_of(self.model), tensors, self.state))
+        self.storage.save_checkpoint(self.state)
         self.saved = TrainingState.from_json(self.state.to_json())
 
     def _resume(self) -> None:
         """Go to where the last checkpoint stands; without one, training begins."""
-        checkpoint = self.processes.from_first(self.run.checkpoints.load)
-        if checkpoint is None:
+        state = self.storage.load_checkpoint()
+        if state is None:
             if self.processes.may_write:
                 self.run.metrics.clear()
         else:
-            self.state = checkpoint.state
+            self.state = state
             self.saved = TrainingState.from_json(self.state.to_json())
-            load_weights(self.model, checkpoint.weights, self.run.path)
-            restore_training_tensors(
-                checkpoint.optimizer,
-                self.model,
-                self.optimizer,
-                self.moving_average,
-            )
             if self.processes.may_write:
                 self.run.metrics.truncate(self.state.update, self.state.last_validation)
             self.losses = self.processes.from_first(self.run.metrics.validation_losses)
