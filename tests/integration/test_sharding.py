@@ -1,17 +1,14 @@
 """Several processes that hold a shard of a model each train as one that holds all of it."""
 
-import json
-import pickle
 import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
-from seq2seq_cli.runs.arrays import load_arrays
 from seq2seq_cli.runs.checkpoints import SHARDS
 from tests.integration.conftest import Command
-from tests.integration.test_processes import assert_same_training, finish, reports, start
-from tests.integration.test_resume import without_times
+from tests.integration.test_processes import assert_same_training, finish, places, start
 
 # Three micro-batches an update, so that one of two processes has a step with none of its own.
 SETTINGS = {"precision": "float32", "batch_tokens": 300, "micro_batch_tokens": 200}
@@ -27,24 +24,13 @@ def trained(command: Command, count: int, name: str, *options: object) -> Path:
     return command.run.rename(command.folder / name)
 
 
-def tensors(folder: Path) -> dict[str, list[bytes]]:
-    """The bytes of all tensors below a folder, by name; shards by the process that wrote them."""
-    found: dict[str, list[bytes]] = {}
-    for path in sorted(folder.rglob("*.safetensors")):
-        for name, array in load_plain(path).items():
-            found.setdefault(name, []).append(array)
-    return found
-
-
-def load_plain(path: Path) -> dict[str, bytes]:
-    from safetensors.numpy import load_file
-
-    return {name: array.tobytes() for name, array in load_file(path).items()}
-
-
-def state(run: Path) -> dict[str, object]:
-    (path,) = run.glob("training/update-*/state.json")
-    return without_times(json.loads(path.read_text()))
+def tensors(folder: Path) -> dict[tuple[str, str], bytes]:
+    """The bytes of all tensors below a folder; torch writes metadata of shards in random order."""
+    return {
+        (path.name, name): array.tobytes()
+        for path in folder.rglob("*.safetensors")
+        for name, array in load_file(path).items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -63,3 +49,37 @@ def test_a_sharded_training_is_the_same_training(architecture, settings, train) 
     assert_same_training(whole, sharded, {"validation"})
     assert not list((whole / "training").rglob(SHARDS))
     assert list((sharded / "training").rglob(SHARDS))
+
+
+def test_shards_are_continued_by_any_number_of_processes(train) -> None:
+    command = train(**SETTINGS)
+    unbroken = trained(command, 2, "unbroken", *SHARD)
+    finish(start(command, 2, *SHARD, "--max-updates", 4))
+    shutil.copytree(command.run, command.folder / "half")
+    again = trained(command, 2, "again", *SHARD)
+    assert (again / "model.safetensors").read_bytes() == (
+        unbroken / "model.safetensors"
+    ).read_bytes()
+    assert tensors(again / "training") == tensors(unbroken / "training")
+    # Shards of two, continued by one that writes whole files, and these by three in shards
+    (command.folder / "half").rename(command.run)
+    (alone,) = finish(start(command, 1, *SHARD, "--max-updates", 6))
+    assert "training.shard has no effect" in alone.stderr
+    assert "processes: 1, and 2 before" in alone.stderr
+    assert not list(command.run.rglob(SHARDS))
+    three = trained(command, 3, "three", *SHARD)
+    assert len(list(three.rglob("shard-*.safetensors"))) == 3
+    assert_same_training(unbroken, three, {"validation"})
+
+
+def test_a_folder_that_a_process_does_not_see_is_an_error(train, tmp_path: Path) -> None:
+    command = train(**SETTINGS)
+    elsewhere = Command(command.seq2seq, tmp_path / "elsewhere")
+    shutil.copytree(command.folder, elsewhere.folder)
+    one, two = places(2)
+    first, second = finish(
+        [command.start(*SHARD, environment=one), elsewhere.start(*SHARD, environment=two)]
+    )
+    assert (first.code, second.code) == (2, 2)
+    assert "process 1 does not see the run folder run" in first.stderr
+    assert not command.run.exists()

@@ -16,8 +16,8 @@ To read it, begin with `layout` and `run_folder`.
 - `run_config`: the settings of a run, in config.toml
 - `run_folder`: the folder as a whole
 
-All but `tensors` and `shards` are free of torch until they write, so that translating needs none, and a command
-can refuse a wrong path or setting at once. Nothing is pickled: reading a stranger's folder runs
-none of its code. A file or a checkpoint appears in one step (temporary name, fsync, rename), so
-that a kill leaves either the old or the new one.
+All but `tensors` and `shards` are free of torch until they write, so that translating needs none,
+and a command can refuse a wrong path or setting at once. Nothing is pickled: reading a stranger's
+folder runs none of its code. A file or a checkpoint appears in one step (temporary name, fsync,
+rename), so that a kill leaves either the old or the new one.
 """

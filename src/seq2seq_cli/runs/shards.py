@@ -29,7 +29,8 @@ def save_shards(folder: Path, tensors: Mapping[str, Tensor], rank: int) -> dict[
 
     Returns the names of the files that it wrote, with their hashes. Raises OSError.
     """
-    from torch.distributed.checkpoint import HuggingFaceStorageWriter, save
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
     writer = HuggingFaceStorageWriter(
         str(folder), fqn_to_index_mapping=_files(tensors), save_distributed=True
@@ -78,13 +79,15 @@ def check_shards(folder: Path, rank: int = 0, count: int = 1) -> dict[str, tuple
         )
     for name in found[rank::count]:
         if _sha256(folder / name) != hashes[name]:
-            raise InputError(f"{folder / name} is damaged: it does not have the hash it was saved with")
+            raise InputError(
+                f"{folder / name} is damaged: it does not have the hash it was saved with"
+            )
     return _shapes(folder)
 
 
 def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of whole tensors. Raises InputError where shards do not make up a whole one."""
-    from torch.distributed.checkpoint import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
     from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
     with _faults_named(folder):
@@ -104,7 +107,8 @@ def load_shards(folder: Path, into: Mapping[str, Tensor]) -> None:
 
     Raises InputError for files that `check_shards` would refuse.
     """
-    from torch.distributed.checkpoint import HuggingFaceStorageReader, load
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     with _faults_named(folder):
         load(dict(into), storage_reader=HuggingFaceStorageReader(str(folder)))
@@ -112,7 +116,8 @@ def load_shards(folder: Path, into: Mapping[str, Tensor]) -> None:
 
 def load_whole(folder: Path) -> dict[str, Tensor]:
     """Read whole tensors, in one process. Raises InputError if they are missing or damaged."""
-    from torch.distributed.checkpoint import HuggingFaceStorageReader, load
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     tensors = {name: torch.zeros(shape) for name, shape in check_shards(folder).items()}
     with _faults_named(folder):

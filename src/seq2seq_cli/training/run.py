@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -107,6 +108,8 @@ def train_run(
     with run.locked(warn) if processes.may_write else nullcontext():
         check_alike(processes, config)
         plan = processes.from_first(lambda: resolve(config, path, restart=restart))
+        if config.training.shard:
+            check_folder_is_shared(path, processes)
         data = prepare_on_all(plan, processes, cache=cache, listener=listener, warn=warn)
         precision = choose_precision(plan.config.training.precision, device)
         machine = Machine(device, precision, processes.world_size)
@@ -157,6 +160,26 @@ def check_alike(processes: ProcessGroup, config: RunConfig) -> None:
             f"processes {processes.rank} and {rank} differ in their {' and '.join(different)}; "
             "start all of them with the same installation and the same command",
         )
+
+
+def check_folder_is_shared(path: Path, processes: ProcessGroup) -> None:
+    """Raise InputError unless all processes see the run folder, where each writes its shards."""
+
+    def leave() -> Path:
+        file = path / f".{uuid4().hex}.tmp"
+        file.touch()
+        return file
+
+    file = processes.from_first(leave)
+    sees = processes.gather(file.is_file())
+    if processes.may_write:
+        file.unlink(missing_ok=True)
+    require(
+        all(sees),
+        f"process {sees.index(False) if not all(sees) else 0} does not see the run folder {path}; "
+        "with training.shard = true every process writes to it: choose an --output on a disk that "
+        "all of them see",
+    )
 
 
 def prepare_on_all(

@@ -105,7 +105,7 @@ def shard_of(whole: Tensor | None, like: Tensor) -> Tensor:
         found = distribute_tensor(
             whole.to(like.device), sharded.device_mesh, sharded.placements, src_data_rank=0
         )
-    return cast(Tensor, found.to_local())
+    return found.to_local()
 
 
 @contextmanager

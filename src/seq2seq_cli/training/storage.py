@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.models.shards import own_shard
-from seq2seq_cli.runs.arrays import check_shapes
+from seq2seq_cli.runs.arrays import check_shapes, load_arrays
 from seq2seq_cli.runs.checkpoints import (
     OPTIMIZER,
     SHARDED_WEIGHTS,
@@ -243,7 +243,7 @@ class ShardedStorage(Storage):
 
     def _empty_state(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Room for a tensor of the optimizer, which has the shape of its parameter or none."""
-        key, _, parameter_name = name.partition("/")
+        _, _, parameter_name = name.partition("/")
         parameter = self._parameters.get(parameter_name)
         if parameter is None or shape not in ((), tuple(parameter.shape)):
             expected = {} if parameter is None else {name: tuple(parameter.shape)}
@@ -263,6 +263,4 @@ class ShardedStorage(Storage):
 
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors of a file. Raises InputError if it is missing or damaged."""
-    from seq2seq_cli.runs.arrays import load_arrays
-
     return load_arrays(path)[0].shapes()
