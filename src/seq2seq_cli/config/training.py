@@ -78,7 +78,7 @@ class TrainingConfig(Section):
     shard: bool = False
     """Divide a model, its gradients and its optimizer among several processes, by FSDP2.
 
-    For models that outgrow a device: see "Several processes" in the documentation.
+    It is for models that outgrow a device: it needs less memory, and more exchange of data.
 
     Paper: Zhao et al. 2023, PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel.
     """
