@@ -288,7 +288,7 @@ def test_a_visitor_of_the_geometry_sees_words_move_and_their_neighbours(seq2seq,
         (("--page", "no/a.html"), LINES, "no/a.html: cannot be written: no is not a writable"),
         (
             ("--trees", "trees.conllu"),
-            b"one\n",
+            b"a\nb\nc\n",
             "trees.conllu has 2 trees but standard input has",
         ),
         (("--trees", "trees.conllu"), b"one\ntwo\n", "trees.conllu, line 1: the tree of line 1 of"),

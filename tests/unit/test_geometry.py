@@ -122,7 +122,7 @@ def test_neighbours_are_the_words_of_the_greatest_cosine_in_all_dimensions(
 
 def test_a_word_of_a_tree_is_the_mean_of_the_pieces_that_it_overlaps(tmp_path: Path) -> None:
     path = tmp_path / "trees.conllu"
-    path.write_text(f"# text = He goes im Bus.\n{CONTRACTED}\n")
+    path.write_text(f"# text = He goes im Bus.\n{CONTRACTED}\nleft over, and not read\n")
     line = "He goes im Bus."
     trees = trees_of_lines(path, [line, " "], "lines")
     assert trees[1] is None
@@ -179,7 +179,7 @@ def test_more_words_than_a_page_can_show_are_refused(monkeypatch: pytest.MonkeyP
         (TREE.replace("2\tgoes", "3\tgoes"), "its words must be numbered 1, 2, 3 and so on"),
         (TREE.replace("2\tgoes", "x\tgoes"), 'line 2: "x" is no number of a word'),
         (f"2-9\tx{chr(9) * 8}\n{TREE}", "a token has the words up to one that the sentence does"),
-        (f"{TREE}\n{TREE}\n", "has 2 trees but test.en has 1 line with text"),
+        ("", "has 0 trees but test.en has 1 line with text"),
         (TREE.replace("goes", "went"), 'has the word "went" where the line has "goes"'),
         ("1\tHe\t_\t_\t_\t_\t0\troot\t_\t_\n", 'ends before "goes", which the line has'),
     ],

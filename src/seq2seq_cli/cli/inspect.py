@@ -279,7 +279,7 @@ def geometry(
         Path | None,
         typer.Option(
             metavar="FILE.conllu",
-            help="Dependency trees of the source, one for each line that is not blank.",
+            help="Dependency trees of the source: the first is that of its first line with text.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -307,8 +307,8 @@ def geometry(
     \b
     head -n 50 test.en | seq2seq inspect geometry runs/en-de --page geometry.html
     seq2seq data demo demo --trees
-    seq2seq inspect geometry runs/demo -i demo/valid.en \\
-        --trees demo/valid.en.conllu --page geometry.html
+    head -n 50 demo/test.en | seq2seq inspect geometry runs/demo \\
+        --trees demo/test.en.conllu --page geometry.html
     """
     from seq2seq_cli.data.sources import parse_text
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from seq2seq_cli.errors import InputError
@@ -92,14 +93,14 @@ def trees_of_lines(
 ) -> list[ParsedSentence | None]:
     """The tree of each line, None for a blank one; an empty list without a file.
 
-    `name` is what messages call the text of the lines. Raises InputError unless there is a tree
-    with the words of each line that is not blank.
+    `name` is what messages call the text of the lines. The file may go on after the last of them.
+    Raises InputError unless there is a tree with the words of each line that is not blank.
     """
     if path is None:
         return []
-    trees = list(read_sentences(path))
     filled = sum(bool(line.strip()) for line in lines)
-    if len(trees) != filled:
+    trees = list(islice(read_sentences(path), filled))
+    if len(trees) < filled:
         raise InputError(
             f"{path} has {counted(len(trees), 'tree')} but {name} has "
             f"{counted(filled, 'line')} with text; the tree k must belong to the line k of these"
