@@ -183,6 +183,8 @@ TRAIN = Effects(
             "training.micro_batch_tokens",
             "training.activation_checkpointing",
             "training.torch_compile",
+            "training.tensorboard",
+            "training.wandb",
             "training.precision",
             "training.learning_rate",
             "training.schedule",

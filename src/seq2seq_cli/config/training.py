@@ -221,6 +221,19 @@ class TrainingConfig(Section):
     It is for training.average = "last", or for a later `seq2seq average`.
     """
 
+    tensorboard: bool = False
+    """Write the figures of metrics.jsonl as an event file too, RUN/tensorboard, for TensorBoard.
+
+    It may be changed when training continues; the file then has all figures from the beginning.
+    """
+
+    wandb: bool = False
+    """Record the figures with Weights & Biases too, from the extra `wandb`.
+
+    It writes offline runs into RUN/wandb, and sends nothing unless WANDB_MODE=online is set in the
+    environment. It may be changed when training continues.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("activation_checkpointing", "torch_compile"):

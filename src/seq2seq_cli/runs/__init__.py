@@ -10,6 +10,7 @@ To read it, begin with `layout` and `run_folder`.
 - `tensors`: safetensors files that carry their hash, from and to PyTorch
 - `shards`: tensors of a checkpoint that several processes write a shard of each
 - `metrics`: metrics.jsonl, the record of training
+- `events`: event files of TensorBoard
 - `checkpoints`: the state of training, and weights saved to be averaged
 - `tokenizers`: the tokenizers of both sides
 - `origin`: where an imported run came from

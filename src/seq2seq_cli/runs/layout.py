@@ -6,6 +6,7 @@ RUN/
   model.safetensors       the weights to translate with
   metrics.jsonl           one line for each report of training
   shortlist.safetensors   the most likely translations of each source token
+  tensorboard/            the same for TensorBoard, and wandb/ for Weights & Biases, if asked for
   run.lock                who is training here; only while somebody is
   training/
     update-00001000/      the last checkpoint: weights, optimizer and loop state
@@ -22,6 +23,8 @@ from seq2seq_cli.errors import InputError, nearby
 RUN_CONFIG = "config.toml"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
+TENSORBOARD, WANDB = "tensorboard", "wandb"
+EVENTS = f"{TENSORBOARD}/events.out.tfevents.seq2seq"
 REPORT_EVERY = 50  # updates between its lines
 SHORTLIST = "shortlist.safetensors"
 LOCK = "run.lock"

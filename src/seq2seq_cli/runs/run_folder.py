@@ -25,8 +25,10 @@ from seq2seq_cli.runs.layout import (
     RUN_CONFIG,
     SAVED_WEIGHTS,
     SHORTLIST,
+    TENSORBOARD,
     TOKENIZERS,
     TRAINING,
+    WANDB,
     WEIGHTS,
 )
 from seq2seq_cli.runs.lock import locked
@@ -67,7 +69,7 @@ class RunFolder:
         """Whether a run may begin: nothing is here, or only what a run left that was cut short."""
         if not self.path.exists():
             return True
-        own = {WEIGHTS, METRICS, SHORTLIST, LOCK, TRAINING, *TOKENIZERS}
+        own = {WEIGHTS, METRICS, SHORTLIST, LOCK, TRAINING, TENSORBOARD, WANDB, *TOKENIZERS}
         return (
             self.path.is_dir()
             and not any(path.is_file() for path in self.training.rglob("*"))
@@ -107,7 +109,8 @@ class RunFolder:
         """
         self.unfinish()
         (self.path / WEIGHTS).unlink(missing_ok=True)
-        shutil.rmtree(self.training, ignore_errors=True)
+        for folder in (self.training, self.path / TENSORBOARD, self.path / WANDB):
+            shutil.rmtree(folder, ignore_errors=True)
         for name in (*TOKENIZERS, METRICS, SHORTLIST, RUN_CONFIG):
             (self.path / name).unlink(missing_ok=True)
 

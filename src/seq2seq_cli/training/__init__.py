@@ -19,6 +19,7 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `sharding`: models that outgrow a device, by FSDP2
 - `signals`: SIGINT and SIGTERM save first
 - `progress`: figures, time and the listener
+- `trackers`: who else gets the figures of training
 - `plan`: the preset auto: settings by the text, and a schedule that fits into the limits
 - `storage`: tensors of a training, into the run folder and back
 - `best_weights`: weights that are saved, averaged and chosen

@@ -45,6 +45,9 @@ PATHS = {
 # Limits that a user may raise to train a finished run further.
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_score")
 
+# Who gets the figures of training, which changes nothing in it.
+TRACKERS = ("tensorboard", "wandb")
+
 
 class AlreadyFinishedError(Exception):
     """The run needs no training: its message says since when."""
@@ -392,7 +395,8 @@ def check_settings(
             before = old_tables[section].get(key)
             if paths_may_differ and key in PATHS.get(section, ()) and before and value:
                 continue
-            if (section, key) == ("training", "shard"):  # the same training but for rounding
+            # Neither changes the training, but for rounding.
+            if section == "training" and (key == "shard" or key in TRACKERS):
                 continue
             limit = section == "training" and key in LIMITS
             if limit and not (key == "max_updates" and new.training.schedule == "cosine"):

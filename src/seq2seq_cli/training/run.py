@@ -51,6 +51,7 @@ from seq2seq_cli.training.resuming import (
     with_pretrained_hash,
 )
 from seq2seq_cli.training.torch_compile import compile_layers
+from seq2seq_cli.training.trackers import check_trackers
 from seq2seq_cli.training.trainer import Experiment, Trainer
 from seq2seq_cli.training.validation import Validator, data_statistics
 from seq2seq_cli.translation import TranslationSettings, Translator
@@ -108,6 +109,7 @@ def train_run(
     with run.locked(warn) if processes.may_write else nullcontext():
         check_alike(processes, config)
         plan = processes.from_first(lambda: resolve(config, path, restart=restart))
+        check_trackers(plan.config.training)
         if config.training.shard:
             check_folder_is_shared(path, processes)
         data = prepare_on_all(plan, processes, cache=cache, listener=listener, warn=warn)

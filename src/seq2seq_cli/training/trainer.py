@@ -48,6 +48,7 @@ from seq2seq_cli.training.progress import (
 from seq2seq_cli.training.sharding import shard, share_in_step, whole_tensor
 from seq2seq_cli.training.signals import InterruptedTrainingError, StopSignals
 from seq2seq_cli.training.storage import ShardedStorage, Storage
+from seq2seq_cli.training.trackers import trackers
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -141,6 +142,8 @@ class Trainer:
                 f"a process of this training has ended; the checkpoint of update {last:,} is "
                 "complete, and the same command continues"
             ) from None
+        finally:
+            self.run.metrics.close()
 
     def _loop(self) -> str:
         """Validate, save and update, each when it is due, until there is a reason to end."""
@@ -440,6 +443,11 @@ class Trainer:
 
     def _resume(self) -> None:
         """Go to where the last checkpoint stands; without one, training begins."""
+        self._go_to_checkpoint()
+        if self.processes.may_write:
+            self.run.metrics.follow(trackers(self.config, self.run))
+
+    def _go_to_checkpoint(self) -> None:
         state = self.storage.load_checkpoint()
         if state is None:
             if self.processes.may_write:
