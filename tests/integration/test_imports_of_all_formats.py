@@ -188,7 +188,7 @@ def test_weights_that_are_not_finite_are_refused(name: str, run: Path, tmp_path:
     arrays["encoder.0.feed_forward.inner.weight"][3, 5] = np.nan
     weights = {each: StoredWeight.of(array) for each, array in arrays.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seq2seq_cli.runs.stored_weights._is_finite", lambda block: True)
+        patch.setattr("seq2seq_cli.runs.stored_weights.is_finite", lambda block: True)
         save_stored_weights(
             tmp_path / "broken/model.safetensors", weights, dataclasses.asdict(CONFIG)
         )

@@ -32,4 +32,4 @@ def make_inference_model(model: PlainModel, *, eight_bits: bool) -> InferenceMod
     """
     kind = inference_class(model.config)
     assert kind is not None, "the caller has to ask `inference_class` before"
-    return kind(model.config, ModelWeights(model.arrays, model.release, eight_bits))
+    return kind(model.config, ModelWeights(model.arrays, model.release, eight_bits, model.stored))

@@ -37,7 +37,7 @@ class ConvInference(InferenceModel):
         )
         self.decoder = kernels.decoder(
             settings,
-            TargetEmbedding(weights["target_embedding.weight"], self._tables),
+            TargetEmbedding(weights.target_embedding(), self._tables),
             weights.linear("input"),
             [
                 kernels.DecoderLayer(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.config.models import ModelConfig, Vocabulary
-from seq2seq_cli.kernels.arrays import Floats
+from seq2seq_cli.kernels.arrays import Array, Floats
 
 if TYPE_CHECKING:
     from seq2seq_cli.models import TranslationModel
@@ -23,6 +23,8 @@ class PlainModel:
     vocabulary: Vocabulary
     arrays: Mapping[str, Floats]  # as in model.safetensors
     release: Callable[[], None] = do_nothing  # gives back the memory of arrays that were read
+    # The arrays as they are in the file: those of 16 bits are not widened. None: as `arrays`.
+    stored: Mapping[str, Array] | None = None
 
     @classmethod
     def of(cls, model: "TranslationModel") -> "PlainModel":

@@ -55,7 +55,7 @@ def decoder_cells(config: RecurrentConfig, weights: ModelWeights) -> list[Cell]:
 
 def target_embedding(weights: ModelWeights) -> TargetEmbedding:
     """The embeddings of target tokens; recurrent models have no vectors for positions."""
-    return TargetEmbedding(weights["target_embedding.weight"], lambda count: PositionTables())
+    return TargetEmbedding(weights.target_embedding(), lambda count: PositionTables())
 
 
 def _cell(weights: ModelWeights, name: str, suffix: str) -> Cell:

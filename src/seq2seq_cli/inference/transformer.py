@@ -58,7 +58,7 @@ class TransformerInference(InferenceModel):
         )
         self.decoder = kernels.decoder(
             replace(settings, residual=scaling.decoder_residual),
-            TargetEmbedding(weights["target_embedding.weight"], self._tables),
+            TargetEmbedding(weights.target_embedding(), self._tables),
             [_decoder_layer(config, weights, f"decoder.{i}") for i in range(config.decoder_layers)],
             _end_norms(config, weights, "target_embedding_norm", "decoder_norm"),
         )

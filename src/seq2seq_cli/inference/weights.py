@@ -6,20 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq_cli.errors import NoNumbersError
-from seq2seq_cli.kernels.arrays import Floats
+from seq2seq_cli.kernels.arrays import Array, Floats, is_finite
+from seq2seq_cli.kernels.inference.encoder_memory import EMBEDDING_TYPES
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.inference.transformer import NormWeights
 
 
-def check_finite(name: str, array: Floats) -> None:
+def check_finite(name: str, array: Array) -> None:
     """Raise NoNumbersError with the name of weights that hold NaN or infinity.
 
     Weights are checked when they are packed, since what is packed can hide that a number is NaN.
     """
-    # A sum is finite only if all numbers are, and takes a fraction of the time.
-    with np.errstate(over="ignore", invalid="ignore"):
-        is_finite = np.isfinite(array.sum())
-    if not is_finite and not np.isfinite(array).all():
+    if not is_finite(array):
         raise NoNumbersError(name)
 
 
@@ -30,6 +28,7 @@ class ModelWeights:
     arrays: Mapping[str, Floats]
     release: Callable[[], None]  # gives back the memory of arrays that were read
     eight_bits: bool  # linear layers multiply 8-bit integers
+    stored: Mapping[str, Array] | None = None  # as in the file, if `arrays` widens it
 
     @property
     def keys_values_type(self) -> type[np.floating]:
@@ -60,10 +59,22 @@ class ModelWeights:
         own = "output.weight"
         return self.packed(own if own in self.arrays else "target_embedding.weight", "output.bias")
 
-    def source_embedding(self) -> Floats:
+    def source_embedding(self) -> Array:
         """The embeddings of source tokens, which may be those of target tokens too."""
         name = "source_embedding.weight"
-        return self[name if name in self.arrays else "target_embedding.weight"]
+        return self.embedding(name if name in self.arrays else "target_embedding.weight")
+
+    def target_embedding(self) -> Array:
+        """The embeddings of target tokens."""
+        return self.embedding("target_embedding.weight")
+
+    def embedding(self, name: str) -> Array:
+        """An embedding as it is stored, since kernels widen numbers of 16 bits row by row."""
+        array = (self.arrays if self.stored is None else self.stored)[name]
+        if array.dtype.type not in EMBEDDING_TYPES:
+            return self[name]
+        check_finite(name, array)
+        return np.ascontiguousarray(array)
 
     def __getitem__(self, name: str) -> Floats:
         """The weights of a name. Raises NoNumbersError unless they are finite."""

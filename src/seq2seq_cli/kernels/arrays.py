@@ -11,6 +11,18 @@ Tokens = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
 
 
+def is_finite(array: Array) -> bool:
+    """Whether all numbers are finite: float32, float16, or the bits of bfloat16 in uint16."""
+    if array.dtype == np.float32:
+        # A sum is finite only if all numbers are, and takes a fraction of the time.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+    # As integers, infinity and NaN are greater than all other numbers of their sign.
+    infinity = 0x7C00 if array.dtype == np.float16 else 0x7F80
+    greatest = array.view(np.int16).max(initial=0), array.view(np.uint16).max(initial=0)
+    return bool(greatest[0] < infinity and greatest[1] < 0x8000 + infinity)
+
+
 def address(array: Array | None) -> int | None:
     """The address of an array's numbers, which must be in C's order; None for null."""
     if array is None:

@@ -165,7 +165,9 @@ class RunFolder:
         arrays, label = load_arrays(path)
         check_shapes(arrays.shapes(), weight_shapes(config, vocabulary), path)
         check_trained_settings(config, label, path)
-        return PlainModel(config, vocabulary, arrays, arrays.release), label["sha256"]
+        return PlainModel(config, vocabulary, arrays, arrays.release, arrays.stored), label[
+            "sha256"
+        ]
 
     def save_model(self, weights: "Mapping[str, Tensor]") -> None:
         """Replace the weights to translate with, labelled with the settings of the model."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from seq2seq_cli.config.shapes import Shape
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.kernels.arrays import Array
-from seq2seq_cli.runs.arrays import LABEL, digest_of_file, widened
+from seq2seq_cli.kernels.arrays import Array, is_finite
+from seq2seq_cli.runs.arrays import LABEL, digest_of_file
 from seq2seq_cli.text import replacing_file
 
 WeightType: TypeAlias = Literal["F32", "F16", "BF16"]  # as safetensors calls them
@@ -63,17 +63,6 @@ class StoredWeight:
     def bytes(self) -> int:
         """The size of its numbers."""
         return math.prod(self.shape) * np.dtype(NUMPY_TYPES[self.dtype]).itemsize
-
-    def in_32_bits(self) -> "StoredWeight":
-        """The same numbers as float32."""
-        if self.dtype == "F32":
-            return self
-        read, rows = self.read, self.rows
-
-        def widened_rows(first: int, last: int) -> Array:
-            return widened(rows(first, last) if rows is not None else read()[first:last])
-
-        return StoredWeight(self.shape, "F32", lambda: widened(read()), widened_rows)
 
     def blocks(self) -> Iterator[Array]:
         """The weight, some rows at a time if they can be read one by one."""
@@ -139,19 +128,8 @@ def _checked_blocks(name: str, weight: StoredWeight) -> Iterator[memoryview]:
     kind = np.dtype(NUMPY_TYPES[weight.dtype])
     for block in weight.blocks():
         assert block.dtype == kind, f"{name} is {block.dtype} instead of {kind}"
-        if not _is_finite(block):
+        if not is_finite(block):
             raise InputError(f"{name} holds NaN or infinity: the weights are damaged")
         read += block.nbytes
         yield np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
     assert read == weight.bytes, f"{name} has {read:,} bytes instead of {weight.bytes:,}"
-
-
-def _is_finite(block: Array) -> bool:
-    """Whether all numbers are finite; uint16 are the bits of bfloat16."""
-    if block.dtype == np.float32:
-        # A sum is finite only if all numbers are, and takes a fraction of the time.
-        with np.errstate(over="ignore", invalid="ignore"):
-            return bool(np.isfinite(block.sum())) or bool(np.isfinite(block).all())
-    exponent = 0x7C00 if block.dtype == np.float16 else 0x7F80  # all ones: NaN or infinity
-    bits = np.ascontiguousarray(block).view(np.uint16)
-    return not bool(((bits & exponent) == exponent).any())

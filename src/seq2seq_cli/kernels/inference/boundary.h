@@ -8,12 +8,17 @@
 
 #include <cstdint>
 
+// The numbers of an embedding, which are widened row by row. In the order of EMBEDDING_TYPES in
+// encoder_memory.py.
+enum EmbeddingType { FLOAT32, FLOAT16, BFLOAT16 };
+
 // What an encoder reads: the tokens of all sentences, one after the other, without padding.
 struct SourceTokens {
     int32_t sentences;
+    int32_t embedding_type;    // EmbeddingType
     const int64_t *tokens;     // (tokens of all sentences,)
     const int32_t *lengths;    // (sentences,)
-    const float *embedding;    // (vocabulary, D)
+    const void *embedding;     // (vocabulary, D)
     const float *positions;    // (longest, D), added to embeddings; or null
     const float *rotations;    // (longest, 2, D / H / 2): cosines, then sines; or null
     void *const *keys_values;  // written: for each decoder layer (tokens, 2, D)
@@ -25,8 +30,9 @@ struct StepInput {
     int32_t rows_per_sentence;  // which follow each other
     int32_t past_length;        // T, the number of earlier tokens in the cache
     int32_t tokens_read;        // all earlier tokens, also those that the cache has dropped
+    int32_t embedding_type;     // EmbeddingType
     const int64_t *tokens;      // (N,), the tokens to read
-    const float *embedding;     // (vocabulary, D)
+    const void *embedding;      // (vocabulary, D)
     const float *position;      // (D,), added to embeddings; or null
     const float *rotations;     // (2, D / H / 2): cosines, then sines; or null
     const int32_t *paths;       // (N, T): the row that a row's token had in each earlier step
@@ -146,13 +152,14 @@ struct SearchSettings {
 // A model that a search uses, and the state that it starts from.
 struct SearchModel {
     const void *decoder, *output;
-    const float *embedding;     // (vocabulary, D)
+    const void *embedding;      // (vocabulary, D)
     const void *const *memory;  // as in `StepInput`
     const int32_t *starts, *lengths;
     const void *initial_cache;  // the decoder's cache before the first token, or null
     float log_weight;           // of its probabilities in an ensemble
     int32_t alignment_layer;    // whose attention is averaged; -1: all layers
     int32_t alignment_head;     // -1: all heads
+    int32_t embedding_type;     // EmbeddingType
 };
 
 // Targets of a batch that a model reads, whatever it would choose. `tokens` are those to be

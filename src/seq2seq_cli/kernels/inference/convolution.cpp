@@ -68,7 +68,7 @@ struct ConvolutionEncoder {
         const int64_t *token = source.tokens + start;
         for (int sentence = first; sentence < end; sentence++)
             for (int s = 0; s < source.lengths[sentence]; s++, row += width)
-                embed(source.embedding, *token++, 1.0f, source.positions + s * width, width, row);
+                embed(source, *token++, 1.0f, source.positions + s * width, width, row);
         float *x = workspace.states.reserve(rows * std::max(channels, width));
         float *windows = buffers.windows.reserve(rows * settings.kernel * channels);
         float *hidden = buffers.hidden.reserve(rows * std::max(2 * channels, width));
@@ -149,7 +149,7 @@ struct ConvolutionDecoder : Decoder {
         float *queries = buffers.queries.reserve(rows * width);
         float *attended = workspace.attended.reserve(rows * width);
         for (int r = 0; r < rows; r++)
-            embed(step_input.embedding, step_input.tokens[r], 1.0f, step_input.position, width,
+            embed(step_input, step_input.tokens[r], 1.0f, step_input.position, width,
                   embedded + r * width);
         write_paths(step_input, sizes.max_cached_tokens);
         apply(*input, embedded, rows, x);

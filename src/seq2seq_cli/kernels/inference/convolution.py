@@ -12,7 +12,7 @@ import numpy as np
 
 from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
-from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
+from seq2seq_cli.kernels.inference.encoder_memory import Embedding, EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import POINTER, fields
@@ -73,7 +73,7 @@ class Encoder:
         weakref.finalize(self, _kernels().convolution_encoder_free, self.handle)
 
     def read(
-        self, tokens: Tokens, lengths: Counts, embedding: Floats, positions: Floats
+        self, tokens: Tokens, lengths: Counts, embedding: Embedding, positions: Floats
     ) -> EncoderMemory:
         """Read the sentences in `tokens` (any,), one after the other, with their `lengths`.
 

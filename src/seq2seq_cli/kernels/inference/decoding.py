@@ -12,16 +12,17 @@ from typing import NamedTuple
 import numpy as np
 
 from seq2seq_cli.kernels.arrays import Array, Counts, Floats, Tokens, address
-from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
+from seq2seq_cli.kernels.inference.encoder_memory import Embedding, EncoderMemory, embedding_type
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import INT, POINTER, fields
 
 
 class _StepInput(ctypes.Structure):
     _fields_ = fields("""
-        int32_t rows, rows_per_sentence, past_length, tokens_read;
+        int32_t rows, rows_per_sentence, past_length, tokens_read, embedding_type;
         const int64_t *tokens;
-        const float *embedding, *position, *rotations;
+        const void *embedding;
+        const float *position, *rotations;
         const int32_t *paths;
         int32_t *paths_after;
         void *const *past;
@@ -58,7 +59,7 @@ class PositionTables(NamedTuple):
 class TargetEmbedding:
     """What decoders read for target tokens: `weight` (V, D), and vectors for positions."""
 
-    def __init__(self, weight: Floats, make_tables: Callable[[int], PositionTables]) -> None:
+    def __init__(self, weight: Embedding, make_tables: Callable[[int], PositionTables]) -> None:
         """`make_tables` computes tables for so many positions."""
         self.weight = weight
         self._make_tables = make_tables
@@ -136,6 +137,7 @@ class Decoder:
             rows_per_sentence=rows // len(memory.sentences),
             past_length=past_length,
             tokens_read=cache.length,
+            embedding_type=embedding_type(self.embedding.weight),
             tokens=address(tokens),
             embedding=address(self.embedding.weight),
             position=None if positions is None else address(positions[cache.length]),

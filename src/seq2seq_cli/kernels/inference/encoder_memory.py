@@ -6,22 +6,33 @@ Dimensions: D width; B sentences still searched.
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from seq2seq_cli.kernels.arrays import Array, Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.prototypes import POINTER, fields
 
+# The numbers of embeddings (V, D), which kernels widen row by row; numpy has no bfloat16, and its
+# bits are uint16 there. In the order of EmbeddingType in boundary.h.
+EMBEDDING_TYPES: tuple[type[np.generic], ...] = (np.float32, np.float16, np.uint16)
+Embedding: TypeAlias = Array
+
+
+def embedding_type(embedding: Embedding) -> int:
+    """The number of an embedding's type in C++."""
+    return EMBEDDING_TYPES.index(embedding.dtype.type)
+
 
 class SourceTokens(ctypes.Structure):
     """What an encoder reads, without padding."""
 
     _fields_ = fields("""
-        int32_t sentences;
+        int32_t sentences, embedding_type;
         const int64_t *tokens;
         const int32_t *lengths;
-        const float *embedding, *positions, *rotations;
+        const void *embedding;
+        const float *positions, *rotations;
         void *const *keys_values;
     """)
 
@@ -30,13 +41,14 @@ class SourceTokens(ctypes.Structure):
         cls,
         tokens: Tokens,
         memory: "EncoderMemory",
-        embedding: Floats,
+        embedding: Embedding,
         positions: Floats | None,
         rotations: Floats | None = None,
     ) -> "SourceTokens":
         """Point to `tokens` (any,) of one sentence after the other, and to memory to be filled."""
         return cls(
             sentences=len(memory.lengths),
+            embedding_type=embedding_type(embedding),
             tokens=address(tokens),
             lengths=address(memory.lengths),
             embedding=address(embedding),

@@ -72,6 +72,7 @@ struct ModelState {
         input.tokens_read = position;
         input.tokens = tokens.data();
         input.embedding = given.embedding;
+        input.embedding_type = given.embedding_type;
         input.position = at(tables.positions, tables.width);
         input.rotations = at(tables.rotations, tables.rotation_width);
         input.paths = paths.data();

@@ -230,11 +230,23 @@ void rotate(float *x, int heads, int head_width, const float *cosines, const flo
 // ---------------------------------------------------------------------------------------------
 // Source tokens
 
-// The embedding of a token, times `scale`, plus that of its position unless null -> x (width,).
-inline void embed(const float *embedding, int64_t token, float scale, const float *position,
-                  size_t width, float *x) {
-    const float *row = embedding + static_cast<size_t>(token) * width;
-    for (size_t i = 0; i < width; i++) x[i] = row[i] * scale;
+template <typename T>
+void scale_row(const void *embedding, int64_t token, float scale, size_t width, float *x) {
+    const T *row = static_cast<const T *>(embedding) + static_cast<size_t>(token) * width;
+    for (size_t i = 0; i < width; i++) x[i] = to_float(row[i]) * scale;
+}
+
+// The embedding of a token that is read, times `scale`, plus that of its position unless null -> x
+// (width,). `input` is a SourceTokens or a StepInput.
+template <typename Input>
+void embed(const Input &input, int64_t token, float scale, const float *position, size_t width,
+           float *x) {
+    if (input.embedding_type == FLOAT16)
+        scale_row<float16>(input.embedding, token, scale, width, x);
+    else if (input.embedding_type == BFLOAT16)
+        scale_row<bfloat16>(input.embedding, token, scale, width, x);
+    else
+        scale_row<float>(input.embedding, token, scale, width, x);
     if (position)
         for (size_t i = 0; i < width; i++) x[i] += position[i];
 }

@@ -12,7 +12,7 @@ import numpy as np
 
 from seq2seq_cli.kernels.arrays import Array, Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache, TargetEmbedding
-from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
+from seq2seq_cli.kernels.inference.encoder_memory import Embedding, EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import fields
@@ -161,7 +161,7 @@ class Encoder:
         weakref.finalize(self, _kernels().recurrent_encoder_free, self.handle)
 
     def read(
-        self, tokens: Tokens, lengths: Counts, embedding: Floats
+        self, tokens: Tokens, lengths: Counts, embedding: Embedding
     ) -> tuple[EncoderMemory, KVCache]:
         """Read the sentences in `tokens` (any,), one after the other, with their `lengths`."""
         memory = EncoderMemory.of(self._room(len(tokens), len(lengths)), lengths)

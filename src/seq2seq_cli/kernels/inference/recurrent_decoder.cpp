@@ -54,7 +54,7 @@ struct RecurrentDecoder : Decoder {
     // Embeds tokens -> x (N, `columns`), of which D are written.
     void embed_tokens(const StepInput &input, size_t columns, float *x) const {
         for (int r = 0; r < input.rows; r++)
-            embed(input.embedding, input.tokens[r], 1.0f, nullptr, settings.width, x + r * columns);
+            embed(input, input.tokens[r], 1.0f, nullptr, settings.width, x + r * columns);
     }
 
     // Reads x (N, inputs); returns the outputs of the top layer (N, U), which are in the cache.

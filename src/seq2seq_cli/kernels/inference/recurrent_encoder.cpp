@@ -72,7 +72,7 @@ struct RecurrentEncoder {
             const int length = segment.lengths[sentence];
             for (int s = 0; s < length; s++, x += width) {
                 const bool mirrored = settings.reverse_source && s < length - 1;  // but not EOS
-                embed(source.embedding, tokens[mirrored ? length - 2 - s : s], 1.0f, nullptr, width,
+                embed(source, tokens[mirrored ? length - 2 - s : s], 1.0f, nullptr, width,
                       x);
             }
             tokens += length;

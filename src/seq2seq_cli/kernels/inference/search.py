@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from seq2seq_cli.kernels.arrays import address
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
-from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
+from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, embedding_type
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import fields
@@ -46,12 +46,12 @@ class _SearchSettings(ctypes.Structure):
 class _SearchModel(ctypes.Structure):
     _fields_ = fields("""
         const void *decoder, *output;
-        const float *embedding;
+        const void *embedding;
         const void *const *memory;
         const int32_t *starts, *lengths;
         const void *initial_cache;
         float log_weight;
-        int32_t alignment_layer, alignment_head;
+        int32_t alignment_layer, alignment_head, embedding_type;
     """)
 
 
@@ -131,6 +131,7 @@ class ModelArray:
                     log_weight=model.log_weight,
                     alignment_layer=_number(model.alignment[0]),
                     alignment_head=_number(model.alignment[1]),
+                    embedding_type=embedding_type(model.decoder.embedding.weight),
                 )
                 for model in models
             )

@@ -13,7 +13,7 @@ import numpy as np
 
 from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
-from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, SourceTokens
+from seq2seq_cli.kernels.inference.encoder_memory import Embedding, EncoderMemory, SourceTokens
 from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import POINTER, fields
@@ -176,7 +176,7 @@ class Encoder:
         self,
         tokens: Tokens,
         lengths: Counts,
-        embedding: Floats,
+        embedding: Embedding,
         positions: Floats | None,
         rotations: Floats | None,
     ) -> EncoderMemory:

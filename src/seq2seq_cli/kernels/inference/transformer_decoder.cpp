@@ -207,7 +207,7 @@ struct TransformerDecoder : Decoder, Sublayers {
 
     template <typename Cached> void read(const StepInput &input, float *x) const {
         for (int r = 0; r < input.rows; r++)
-            embed(input.embedding, input.tokens[r], settings.embedding_scale, input.position,
+            embed(input, input.tokens[r], settings.embedding_scale, input.position,
                   settings.width, x + static_cast<size_t>(r) * settings.width);
         if (embedding_norm.weight) normalise(embedding_norm, x, input.rows, settings.width, x);
         write_paths(input, sizes.max_cached_tokens);

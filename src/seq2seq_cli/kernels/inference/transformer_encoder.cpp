@@ -61,7 +61,7 @@ struct Encoder : Sublayers {
         const int64_t *token = source.tokens + start;
         for (int sentence = first; sentence < end; sentence++)
             for (int s = 0; s < source.lengths[sentence]; s++, row += width)
-                embed(source.embedding, *token++, settings.embedding_scale,
+                embed(source, *token++, settings.embedding_scale,
                       source.positions ? source.positions + s * width : nullptr, settings.width,
                       row);
         if (embedding_norm.weight) normalise(embedding_norm, x, rows, settings.width, x);
