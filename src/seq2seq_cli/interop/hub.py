@@ -26,6 +26,8 @@ ADDRESS = re.compile(
 NO_LOGIN = (401, 403)
 # Of httpx, requests and huggingface_hub, which differ between versions.
 NO_NETWORK = ("ConnectError", "ConnectTimeout", "ReadTimeout", "ProxyError", "OfflineModeIsEnabled")
+NOT_CACHED = ("LocalEntryNotFoundError", "IncompleteSnapshotError")
+BROKEN_OFF = ("RemoteProtocolError", "ReadError", "ReadTimeout", "ChunkedEncodingError")
 INSTALL = "the package huggingface_hub is not installed; pip install 'seq2seq-cli[hub]' installs it"
 
 
@@ -47,8 +49,8 @@ def is_hub_name(source: str) -> bool:
 def download(name: str, revision: str = "") -> tuple[Path, str]:
     """Download the files of a model that are needed; returns their folder and the commit.
 
-    Interrupted downloads go on where they stopped. What is in the cache is not downloaded again,
-    and without a network, or with HF_HUB_OFFLINE=1, it is used as it is. Raises InputError, with
+    What is in the cache is not downloaded again, and without a network, while the hub has a fault,
+    or with HF_HUB_OFFLINE=1, it is used as it is. Raises InputError, with
     the reason, if the model cannot be had.
     """
     folder = _snapshot(name, revision, NEEDED)
@@ -77,7 +79,7 @@ def _snapshot(name: str, revision: str, patterns: tuple[str, ...]) -> Path:
 
 def _reason(name: str, revision: str, error: Exception) -> str:
     """The message for what kept the hub from answering."""
-    kind, said = type(error).__name__, str(error).strip().partition("\n")[0]
+    kind, said = type(error).__name__, _first_line(error)
     at = f"{name}, revision {revision}" if revision else name
     if kind == "RevisionNotFoundError":
         return f"{name} has no revision {revision}; give a branch, a tag or a commit"
@@ -91,13 +93,58 @@ def _reason(name: str, revision: str, error: Exception) -> str:
             f"{name}: no such file or folder, and the hub has no such model, or a private one; log "
             "in with `hf auth login` for that"
         )
+    # What the library raises for want of a model in its cache has the hub's answer as its cause.
+    cause = error if kind not in NOT_CACHED else error.__cause__ or error
     if kind == "IncompleteSnapshotError":
-        return f"{at} is not complete in the cache, and the hub cannot be reached: {said}"
-    if kind == "LocalEntryNotFoundError":
+        missing = "the model is not complete in the cache"
+    else:
+        missing = "the model is not in the cache"
+    if (status := _status(cause)) is not None:
+        return f"{at}: {_answer(status)}" + (f"; {missing}" if kind in NOT_CACHED else "")
+    if kind in NOT_CACHED:
         offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
         why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
-        return f"{at}: no such file or folder; {why}, and the model is not in the cache"
+        return f"{at}: no such file or folder; {why}, and {missing}"
+    if isinstance(error, ValueError) and "JSON" in kind:
+        return (
+            f"{at}: what answers is not the hub ({kind}: {said}); a proxy, a page to log in to the "
+            "network, or HF_ENDPOINT may be why"
+        )
+    if kind in BROKEN_OFF:
+        return f"{at}: the download broke off ({said}); the same command continues where it stopped"
     return f"{at} cannot be downloaded: {kind}: {said}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _status(error: BaseException) -> int | None:
+    """The status of the hub's answer that an error is about; None if it has not answered."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) and status >= 400 else None
+
+
+def _answer(status: int) -> str:
+    """What an HTTP status of the hub means, and what helps."""
+    if status == 401:
+        return (
+            "the hub does not take the login (HTTP 401); it may have expired: `hf auth login` "
+            "renews it, unless HF_TOKEN is set"
+        )
+    if status == 403:
+        return (
+            "the hub refuses access (HTTP 403); log in with `hf auth login` as somebody who may "
+            "read the model"
+        )
+    if status == 429:
+        return (
+            "the hub answers that there were too many requests (HTTP 429); wait some minutes, or "
+            "log in with `hf auth login`, which allows more"
+        )
+    if status >= 500:
+        return f"the hub has a fault of its own (HTTP {status}); try again later"
+    return f"the hub refuses the request (HTTP {status})"
 
 
 README = """---
@@ -151,8 +198,7 @@ def upload(run: Path, name: str, *, card: str, private: bool = False) -> str:
 
 def _refusal(error: Exception) -> str:
     """Why the hub did not take a run. Logging in is named only where it helps."""
-    kind, said = type(error).__name__, str(error).strip().partition("\n")[0]
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    kind, said, status = type(error).__name__, _first_line(error), _status(error)
     if status in NO_LOGIN or kind == "LocalTokenNotFoundError":
         return f"the hub did not take the run: {said}; `hf auth login` logs in"
     if status is None and (kind in NO_NETWORK or isinstance(error, OSError)):
