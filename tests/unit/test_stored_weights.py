@@ -24,13 +24,14 @@ def stored(tensor: torch.Tensor) -> StoredWeight:
     return StoredWeight.of(tensor.numpy())
 
 
+@pytest.mark.parametrize("rows", [3, 4])
 def test_weights_written_one_by_one_are_read_by_numpy_and_torch_in_every_type(
-    tmp_path: Path,
+    rows: int, tmp_path: Path
 ) -> None:
     torch.manual_seed(1)
     given = {
         # odd sizes of 16 bits come before numbers of 32 bits in the order of names
-        f"{number} {name}": torch.randn(3, 5 + number).to(kind)
+        f"{number} {name}": torch.randn(rows, 5 + number).to(kind)
         for number, (name, kind) in enumerate([*TYPES.items()][::-1])
     }
     path = tmp_path / "model.safetensors"

@@ -83,8 +83,10 @@ def save_stored_weights(
 
     Raises InputError for a weight that is not finite.
     """
-    # Numbers of four bytes come first, so that all are aligned.
-    names = sorted(weights, key=lambda name: (weights[name].dtype != "F32", name))
+    names = sorted(weights)
+    if any(weight.bytes % 4 for weight in weights.values()):
+        # Numbers of four bytes come first, so that all are aligned.
+        names.sort(key=lambda name: weights[name].dtype != "F32")
     places: dict[str, tuple[int, int]] = {}  # first byte and count
     end = 0
     for name in names:
