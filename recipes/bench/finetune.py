@@ -1,6 +1,6 @@
 """Compares fine-tuning an OPUS-MT model with a plain loop over Hugging Face's MarianMTModel.
 
-    python recipes/bench/finetune.py [--folder FOLDER] [--batch-tokens 2048]
+    python recipes/bench/finetune.py [--folder FOLDER] [--batch-tokens 4096]
 
 The model has the shape of OPUS-MT (58,101 pieces, width 512, 6 + 6 layers, inner width 2,048) with
 random weights, or is the one in FOLDER. Both begin with the same weights: here as `seq2seq import`
@@ -11,34 +11,26 @@ both sides, and there with gradient checkpointing too.
 """
 
 import argparse
-import multiprocessing
-import resource
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
-from train import CPU, TYPES, Silent
+from updates import TYPES, Engine, Update, our_update, usual_update
 
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
-from seq2seq_cli.devices import autocast, prepare
-from seq2seq_cli.padding import split_by_tokens
+from seq2seq_cli.devices import prepare
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training.settings import merge_settings
-from seq2seq_cli.training.trainer import Experiment, Trainer
 from seq2seq_cli.translation.importing import ImportRequest, import_model
 
 PIECES, WIDTH = 58_101, 512
 WARM_UP = 2  # updates before the clock runs
 SENTENCES = 20_000
-Update = Callable[[], object]
+ENGINES = ("seq2seq", "transformers")
 
 
 def made_up_folder(path: Path) -> None:
@@ -76,116 +68,31 @@ def made_up_pairs(pieces: int, length: float) -> TokenPairs:
     return TokenPairs(*map(Sentences, sides))
 
 
-def our_engine(given: argparse.Namespace, pairs: TokenPairs, config: Any, precision: str) -> Update:
-    """Return the trainer's update, as `seq2seq train --init-from` runs it."""
-    trainer = Trainer(
-        Experiment(
-            model=RunFolder(given.run).load_model(),
-            pairs=pairs,
-            config=config,
-            run=RunFolder(Path(tempfile.mkdtemp())),
-            validate=None,
-            diagnose=None,
-            listener=Silent(),
-            device=CPU,
-            precision=TYPES[precision],
-            data="",
-        )
-    )
-    trainer.model.train()
-    return trainer.update
-
-
-def marian_engine(
-    given: argparse.Namespace, pairs: TokenPairs, config: Any, precision: str
-) -> Update:
-    """Return an update as it is usually written with transformers and PyTorch alone."""
+def make_update(given: argparse.Namespace, kind: str, precision: str) -> Update:
+    """Return the update of an engine, whose settings of the process are made too."""
+    if kind == "seq2seq":
+        prepare(given.threads)
+    torch.set_num_threads(given.threads)
+    training = {"batch_tokens": given.batch_tokens, "warmup_updates": 4000}
+    if given.micro_batch_tokens:
+        training["micro_batch_tokens"] = given.micro_batch_tokens
+    config = merge_settings({"training": training}, preset="transformer-base", warn=print).training
+    pairs = made_up_pairs(PIECES, given.length)
+    if kind == "seq2seq":
+        return our_update(RunFolder(given.run).load_model(), pairs, config, precision)
     import transformers
 
     transformers.logging.set_verbosity_error()
     model = transformers.MarianMTModel.from_pretrained(given.folder, dtype=torch.float32)
-    model = model.train()
     model.config.use_cache = False
     if given.micro_batch_tokens:
         model.gradient_checkpointing_enable()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, (config.beta1, config.beta2)
-    )
-    rows = iter(epoch_batches(pairs, given.batch_tokens, config.seed, 0))
-
-    def update() -> None:
-        chosen = next(rows)
-        lengths = np.maximum(pairs.source.lengths, pairs.target.lengths)[chosen] + 1
-        parts = split_by_tokens(lengths, given.micro_batch_tokens or 1 << 30)
-        total = pairs.batch(chosen).target_tokens()
-        for part in parts:
-            batch = pairs.batch(chosen[part])
-            with autocast(CPU, TYPES[precision]):
-                logits = model(
-                    input_ids=batch.source,
-                    attention_mask=batch.source != PAD,
-                    decoder_input_ids=batch.target[:, :-1],
-                ).logits
-                loss = F.cross_entropy(
-                    logits.flatten(0, 1), batch.target[:, 1:].flatten(), reduction="sum",
-                    ignore_index=PAD, label_smoothing=config.label_smoothing,
-                )  # fmt: skip
-            (loss / total).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        loss.item()
-
-    return update
+    return usual_update(model, pairs, config, precision, given.micro_batch_tokens)
 
 
-ENGINES = {"seq2seq": our_engine, "transformers": marian_engine}
-
-
-def serve(pipe: Any, kind: str, precision: str, given: argparse.Namespace) -> None:
-    """Warm up, then answer each number of updates with their seconds and the peak memory in MB."""
-    if kind == "seq2seq":
-        prepare(given.threads)
-    torch.set_num_threads(given.threads)
-    torch.manual_seed(1)
-    training = {"batch_tokens": given.batch_tokens, "warmup_updates": 4000}
-    if given.micro_batch_tokens:
-        training["micro_batch_tokens"] = given.micro_batch_tokens
-    settings = merge_settings({"training": training}, preset="transformer-base", warn=print)
-    pairs = made_up_pairs(PIECES, given.length)
-    update = ENGINES[kind](given, pairs, settings.training, precision)
-    for _ in range(WARM_UP):
-        update()
-    pipe.send("ready")
-    for updates in iter(pipe.recv, None):
-        began = time.perf_counter()
-        for _ in range(updates):
-            update()
-        seconds = time.perf_counter() - began
-        pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-
-
-class Engine:
-    """An engine in a process of its own."""
-
-    def __init__(self, kind: str, precision: str, given: argparse.Namespace) -> None:
-        self.label = f"{kind}, {precision}"
-        self.kind, self.speeds, self.megabytes = kind, list[float](), 0.0
-        self.pipe, theirs = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(theirs, kind, precision, given), daemon=True
-        )
-        self.process.start()
-        assert self.pipe.recv() == "ready"
-
-    def train(self, updates: int, tokens: int) -> None:
-        self.pipe.send(updates)
-        seconds, self.megabytes = self.pipe.recv()
-        self.speeds.append(tokens / seconds)
-
-    def stop(self) -> None:
-        self.pipe.send(None)
-        self.process.join()
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the median over the rounds of how many times as fast ours is."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def main() -> None:
@@ -208,23 +115,28 @@ def main() -> None:
     pairs = made_up_pairs(PIECES, given.length)
     batches = epoch_batches(pairs, given.batch_tokens, 1, 0)
     tokens = [pairs.batch(rows).target_tokens() for rows in batches[WARM_UP:]]
-    engines = [Engine(kind, each, given) for each in given.precision for kind in ENGINES]
+    engines = [
+        Engine(f"{kind}, {precision}", precision, make_update, WARM_UP, given, kind, precision)
+        for precision in given.precision
+        for kind in ENGINES
+    ]
     for start in range(0, given.rounds * given.updates, given.updates):
         for engine in engines:
             engine.train(given.updates, sum(tokens[start : start + given.updates]))
     for engine in engines:
         engine.stop()
-    print(f"{'engine':24} {'tokens/s':>9} {'from':>7} {'to':>7} {'MB':>6}")
+    print(f"{'engine':24} {'tokens/s':>9} {'from':>7} {'to':>7} {'/cpu s':>7} {'MB':>6}")
     for engine in engines:
         speeds = engine.speeds
         print(
             f"{engine.label:24} {statistics.median(speeds):9,.0f} {min(speeds):7,.0f} "
-            f"{max(speeds):7,.0f} {engine.megabytes:6,.0f}"
+            f"{max(speeds):7,.0f} {statistics.median(engine.processor_speeds):7,.0f} "
+            f"{engine.megabytes:6,.0f}"
         )
     for ours, theirs in zip(engines[::2], engines[1::2], strict=True):
-        ratios = [a / b for a, b in zip(ours.speeds, theirs.speeds, strict=True)]
         print(
-            f"{ours.label} / {theirs.label}: {statistics.median(ratios):.2f} of the speed, "
+            f"{ours.label} / {theirs.label}: {ratio(ours.speeds, theirs.speeds):.2f} of the speed, "
+            f"{ratio(ours.processor_speeds, theirs.processor_speeds):.2f} by processor time, "
             f"{ours.megabytes / theirs.megabytes:.2f} of the memory"
         )
 

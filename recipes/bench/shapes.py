@@ -2,16 +2,17 @@
 
     python recipes/bench/shapes.py opus-mt RUN --text FILE --lines 500
 
-The settings are those that Marian and Firefox's engines have too. Every word of the text is one
-piece, all lines have as many, and the run never writes EOS: translations are as long as their limit
-in every engine, with `bench/decode.py --most-tokens`. Only speed and memory can be told from such a
-run; its weights keep the size of hidden states.
+The settings are those that Marian and Firefox's engines have too, but for NLLB's. Every word of the
+text is one piece, all lines have as many, and the run never writes EOS: translations are as long as
+their limit in every engine, with `bench/decode.py --most-tokens`. Only speed and memory can be told
+from such a run; its weights keep the size of hidden states.
 """
 
 import argparse
 import itertools
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,13 @@ OPUS_MT = {"width": 512, "heads": 8, "feed_forward": 2048, "activation": "swish"
 OPUS_MT |= {"encoder_layers": 6, "decoder_layers": 6}
 STUDENT = {"width": 256, "heads": 8, "feed_forward": 1536}
 STUDENT |= {"encoder_layers": 6, "decoder_layers": 2}
+NLLB = {"width": 1024, "heads": 16, "feed_forward": 4096, "norm": "pre", "norm_epsilon": 1e-5}
+NLLB |= {"encoder_layers": 12, "decoder_layers": 12, "sinusoids": "halves", "zero_start": False}
 SHAPES: dict[str, tuple[int, dict[str, Any]]] = {  # pieces, settings
     "transformer-small": (8000, {"width": 256, "heads": 4, "feed_forward": 1024}),
     "opus-mt": (58000, OPUS_MT),
     "tc-big": (58000, OPUS_MT | {"width": 1024, "heads": 16, "feed_forward": 4096}),
+    "nllb-600m": (256206, NLLB),
     "student": (32000, STUDENT | {"decoder_attention": "ssru"}),
     "student-self": (32000, STUDENT),
 }
@@ -83,22 +87,26 @@ def number(field: int, value: int) -> bytes:
 
 def random_weights(config: TransformerConfig, vocabulary: Vocabulary) -> dict[str, StoredWeight]:
     """Weights that keep the size of hidden states; EOS is never written."""
-    draw = np.random.default_rng(1)
-    weights = {}
-    for name, shape in weight_shapes(config, vocabulary).items():
-        array = draw.standard_normal(shape, dtype=np.float32)
-        if "norm" in name:
-            array = np.full(shape, name.endswith("weight"), dtype=np.float32)
-        elif len(shape) > 1:
-            array /= np.float32(shape[-1] ** 0.5)
-        else:
-            array *= np.float32(0.1)
-        if name == "target_embedding.weight":
-            array[BOS] = 0
-        if name == "output.bias":
-            array[[PAD, BOS, EOS]] = NEVER
-        weights[name] = StoredWeight.of(array)
-    return weights
+    shapes = weight_shapes(config, vocabulary)
+    return {
+        name: StoredWeight(shape, "F32", partial(random_weight, name, shape, seed))
+        for seed, (name, shape) in enumerate(shapes.items())
+    }
+
+
+def random_weight(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    array = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    if "norm" in name:
+        array = np.full(shape, name.endswith("weight"), dtype=np.float32)
+    elif len(shape) > 1:
+        array /= np.float32(shape[-1] ** 0.5)
+    else:
+        array *= np.float32(0.1)
+    if name == "target_embedding.weight":
+        array[BOS] = 0
+    if name == "output.bias":
+        array[[PAD, BOS, EOS]] = NEVER
+    return array
 
 
 def random_shortlist(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,77 +13,53 @@ same size, with the same dropout.
 import argparse
 import json
 import math
-import multiprocessing
-import resource
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from updates import TYPES, Engine, Update, our_update, usual_update
 
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
-from seq2seq_cli.devices import autocast, prepare
+from seq2seq_cli.devices import prepare
 from seq2seq_cli.models import TranslationModel, Vocabulary, build
 from seq2seq_cli.runs.run_config import RunConfig
-from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import BOS, EOS, PAD
 from seq2seq_cli.training.settings import merge_settings
-from seq2seq_cli.training.trainer import Experiment, Trainer
 
-CPU = torch.device("cpu")
-TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WARM_UP = 3  # updates before the clock runs
 # The products of a linear layer: forward, and for the gradients of its inputs and its weights.
 FORWARD, INPUTS, WEIGHTS = "f", "i", "w"
 ONWARD, ALL = FORWARD + INPUTS, FORWARD + INPUTS + WEIGHTS
 
-Update = Callable[[], object]
+
+def make_update(
+    pairs_ids: Any, config: RunConfig, size: int, kind: str, precision: str, tuned: bool,
+    threads: int,
+) -> Update:  # fmt: skip
+    """Return the update of an engine, whose settings of the process are made too."""
+    if tuned:
+        prepare(threads)
+    torch.set_num_threads(threads)
+    pairs = TokenPairs(*map(Sentences, pairs_ids))
+    if kind == "seq2seq":
+        model = build(config.model, Vocabulary(size, size, joint=True))
+        return our_update(model, pairs, config.training, precision)
+    return usual_update(marian_model(config, size), pairs, config.training, precision)
 
 
-class Silent:
-    """Ignores the progress of training."""
-
-    def progressed(self, *figures: object) -> None: ...
-    def ticked(self, *figures: object) -> None: ...
-    def validated(self, *figures: object, **more: object) -> None: ...
-    def said(self, message: str) -> None: ...
-
-
-def our_engine(pairs: TokenPairs, config: RunConfig, size: int, precision: str) -> Update:
-    """Return the trainer's update, as `seq2seq train` runs it."""
-    model = build(config.model, Vocabulary(size, size, joint=True))
-    folder = RunFolder(Path(tempfile.mkdtemp()))
-    trainer = Trainer(
-        Experiment(
-            model=model,
-            pairs=pairs,
-            config=config.training,
-            run=folder,
-            validate=None,
-            diagnose=None,
-            listener=Silent(),
-            device=CPU,
-            precision=TYPES[precision],
-            data="",
-        )
-    )
-    model.train()
-    return trainer.update
-
-
-def marian_engine(pairs: TokenPairs, config: RunConfig, size: int, precision: str) -> Update:
-    """Return an update as it is usually written with transformers and PyTorch alone."""
+def marian_model(config: RunConfig, size: int) -> nn.Module:
+    """Return a MarianMTModel of the same size, with the same dropout."""
     import transformers
 
     transformers.logging.set_verbosity_error()
-    training, shape = config.training, config.model
-    marian = transformers.MarianMTModel(
+    shape = config.model
+    return transformers.MarianMTModel(
         transformers.MarianConfig(
             vocab_size=size, d_model=shape.width, pad_token_id=PAD, eos_token_id=EOS,
             encoder_layers=shape.encoder_layers, decoder_layers=shape.decoder_layers,
@@ -92,75 +68,7 @@ def marian_engine(pairs: TokenPairs, config: RunConfig, size: int, precision: st
             dropout=shape.dropout, activation_dropout=shape.dropout, activation_function="relu",
             scale_embedding=True, decoder_start_token_id=BOS, use_cache=False,
         )
-    ).train()  # fmt: skip
-    optimizer = torch.optim.AdamW(
-        marian.parameters(), training.learning_rate, (training.beta1, training.beta2)
-    )
-    rows = iter(epoch_batches(pairs, training.batch_tokens, training.seed, 0))
-
-    def update() -> None:
-        batch = pairs.batch(next(rows))
-        with autocast(CPU, TYPES[precision]):
-            logits = marian(
-                input_ids=batch.source,
-                attention_mask=batch.source != PAD,
-                decoder_input_ids=batch.target[:, :-1],
-            ).logits
-            loss = F.cross_entropy(
-                logits.flatten(0, 1), batch.target[:, 1:].flatten(),
-                ignore_index=PAD, label_smoothing=training.label_smoothing,
-            )  # fmt: skip
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(marian.parameters(), training.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        loss.item()
-
-    return update
-
-
-def serve(pipe: Any, kind: str, precision: str, tuned: bool, threads: int, *given: Any) -> None:
-    """Warm up, then answer each number of updates with their seconds and the peak memory in MB."""
-    if tuned:
-        prepare(threads)
-    torch.set_num_threads(threads)
-    torch.manual_seed(1)
-    ids, config, size = given
-    pairs = TokenPairs(*map(Sentences, ids))
-    update = {"seq2seq": our_engine, "marian": marian_engine}[kind](pairs, config, size, precision)
-    for _ in range(WARM_UP):
-        update()
-    pipe.send("ready")
-    for updates in iter(pipe.recv, None):
-        began = time.perf_counter()
-        for _ in range(updates):
-            update()
-        seconds = time.perf_counter() - began
-        pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-
-
-class Engine:
-    """An engine in a process of its own."""
-
-    def __init__(self, label: str, kind: str, precision: str, tuned: bool, *given: Any) -> None:
-        self.label, self.precision = label, precision
-        self.pipe, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        arguments = (theirs, kind, precision, tuned, *given)
-        self.process = context.Process(target=serve, args=arguments, daemon=True)
-        self.process.start()
-        assert self.pipe.recv() == "ready"
-        self.speeds: list[float] = []  # target tokens/s of each round
-        self.megabytes = 0.0
-
-    def train(self, updates: int, tokens: int) -> None:
-        self.pipe.send(updates)
-        seconds, self.megabytes = self.pipe.recv()
-        self.speeds.append(tokens / seconds)
-
-    def stop(self) -> None:
-        self.pipe.send(None)
-        self.process.join()
+    )  # fmt: skip
 
 
 class Products:
@@ -245,15 +153,16 @@ def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, 
     batches = epoch_batches(pairs, given.batch_tokens, config.training.seed, 0)
     used = batches[WARM_UP : WARM_UP + given.rounds * given.updates]
     rest = (ids, config, given.vocabulary_size)
-    engines = [
-        Engine(f"seq2seq, {name}", "seq2seq", name, True, given.threads, *rest) for name in TYPES
-    ]
+    kinds = [(f"seq2seq, {name}", "seq2seq", name, True) for name in TYPES]
     if config.model.architecture == "transformer" and not given.alone:
-        engines += [
-            Engine("Marian, as usually written", "marian", "float32", False, given.threads, *rest),
-            Engine("Marian, bfloat16, malloc tuned", "marian", "bfloat16", True, given.threads,
-                   *rest),
-        ]  # fmt: skip
+        kinds += [
+            ("Marian, as usually written", "marian", "float32", False),
+            ("Marian, bfloat16, malloc tuned", "marian", "bfloat16", True),
+        ]
+    engines = [
+        Engine(label, precision, make_update, WARM_UP, *rest, kind, precision, tuned, given.threads)
+        for label, kind, precision, tuned in kinds
+    ]
     model = build(config.model, Vocabulary(given.vocabulary_size, given.vocabulary_size, True))
     sentences = round(sum(map(len, used)) / len(used))
     each = [pairs.batch(rows).target_tokens() for rows in used]

@@ -85,15 +85,29 @@ def float64_device(device: "torch.device") -> "torch.device":
 
 
 def gains_from_bfloat16(device: "torch.device") -> bool:
-    """Whether the device has instructions for bfloat16 matrix products."""
+    """Whether the device has fast instructions for bfloat16 matrix products."""
     import torch
 
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        return any(getattr(torch.cpu, name, bool)() for name in names)
+        if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+            return True
+        # AVX-512 alone: Intel's takes longer for them than for float32, AMD's half as long
+        # (recipes/bench/LOG.md). Some virtual machines have Intel's without AMX.
+        return getattr(torch.cpu, "_is_avx512_bf16_supported", bool)() and not _is_of_intel()
     return False
+
+
+def _is_of_intel() -> bool:
+    """Whether Intel made the processor."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return any("GenuineIntel" in line for line in file)
+    except OSError:  # not Linux
+        import platform
+
+        return "GenuineIntel" in platform.processor()
 
 
 def choose_precision(name: str, device: "torch.device") -> "torch.dtype":

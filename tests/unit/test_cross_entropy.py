@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd import products
@@ -76,21 +77,36 @@ def test_an_output_bias_adds_to_logits_and_has_a_gradient(
     torch.testing.assert_close(gradients(fused, all_inputs), gradients(plain, all_inputs), **near)
 
 
-def test_pieces_that_a_model_cannot_write_are_unknown_and_never_change() -> None:
-    """They get no share of label smoothing; as gold pieces they are UNK."""
+@pytest.mark.parametrize("ruled_out", [[V - 2, V - 1], [PAD, 2, V - 2, V - 1], [0, 2, 4, 6, 8, 10]])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pieces_that_a_model_cannot_write_are_unknown_and_never_change(
+    monkeypatch: pytest.MonkeyPatch, ruled_out: list[int], dtype: torch.dtype
+) -> None:
+    """They get no share of label smoothing; as gold pieces they are UNK.
+
+    The others may be several ranges of pieces, and so many that their weights are copied.
+    """
+    monkeypatch.setattr(loss, "CHUNK_BYTES", 1)
     torch.manual_seed(1)
-    hidden, weight = (torch.randn(n, D, requires_grad=True) for n in (4, V))
-    bias = torch.randn(V)
-    bias[-2:] = NEVER
+    hidden = torch.randn(200, D, requires_grad=True)
+    rounded = hidden.detach().to(dtype).requires_grad_()
+    weight, bias = torch.randn(V, D, requires_grad=True), torch.randn(V)
+    bias[ruled_out] = NEVER
     bias.requires_grad_()
-    fused, _ = loss.cross_entropy(hidden, weight, torch.tensor([5, V - 1, V - 2, 3]), 0.1, bias)
-    known = weight[:-2], torch.tensor([[5, UNK, UNK, 3]]), 0.1, bias[:-2]
-    plain = loss.plain_cross_entropy(hidden[None], *known)
-    torch.testing.assert_close(fused, plain)
-    expected, found = (gradients(each, (hidden, weight, bias)) for each in (plain, fused))
-    torch.testing.assert_close(found, expected)
-    assert not found[1][-2:].any()
-    assert not found[2][-2:].any()
+    known = [piece for piece in range(V) if piece not in ruled_out]
+    gold = torch.randint(1, V, (200,))
+    fused, _ = loss.cross_entropy(rounded, weight, gold, 0.1, bias)
+    numbers = [known.index(piece if piece in known else UNK) for piece in gold.tolist()]
+    smoothed = F.linear(hidden, weight[known], bias[known])
+    plain = F.cross_entropy(smoothed, torch.tensor(numbers), label_smoothing=0.1, reduction="sum")
+    near = {"rtol": 0.05, "atol": 0.2} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(fused, plain, **near)
+    expected = gradients(plain, (hidden, weight, bias))
+    found = gradients(fused, (rounded, weight, bias))
+    torch.testing.assert_close(found[0].float(), expected[0], **near)
+    torch.testing.assert_close(found[1:], expected[1:], **near)
+    assert not found[1][ruled_out].any()
+    assert not found[2][ruled_out].any()
 
 
 def test_unknown_text_is_learned_where_the_bias_rules_out_unk_itself() -> None:

@@ -13,7 +13,7 @@ from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd import products
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.search.alignment import attention_to_source
-from seq2seq_cli.symbols import BOS, EOS, PAD, UNK
+from seq2seq_cli.symbols import BOS, EOS, NEVER, PAD, UNK
 from seq2seq_cli.training import cross_entropy, r_drop
 from seq2seq_cli.training.cross_entropy import plain_cross_entropy
 from seq2seq_cli.training.objective import Objective, without_words
@@ -57,6 +57,43 @@ def test_r_drop_of_equal_passes_is_the_cross_entropy(inputs: tuple[Tensor, Tenso
     hidden, weight = inputs
     loss, _ = r_drop.r_drop(hidden[:2].repeat(2, 1, 1), weight, TARGET, 0.1, 5.0)
     torch.testing.assert_close(loss, plain_cross_entropy(hidden[:2], weight, TARGET, 0.1))
+
+
+@pytest.mark.usefixtures("_with_and_without_kernels")
+def test_r_drop_leaves_out_the_pieces_that_cross_entropy_leaves_out(
+    inputs: tuple[Tensor, Tensor],
+) -> None:
+    hidden, weight = inputs
+    bias = torch.zeros(V)
+    bias[[BOS, V - 1]] = NEVER
+    found = []
+    for loss in (
+        r_drop.r_drop(hidden[:2].repeat(2, 1, 1), weight, TARGET, 0.1, 5.0, bias)[0],
+        cross_entropy.cross_entropy(hidden[:2], weight, TARGET, 0.1, bias)[0],
+    ):
+        found.append((loss, *torch.autograd.grad(loss, (hidden, weight))))
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.usefixtures("_with_and_without_kernels")
+@pytest.mark.parametrize("joint", [True, False])
+def test_sparse_gradients_of_embeddings_are_added_to_those_of_the_output(joint: bool) -> None:
+    """Where they are one matrix; the sum is dense, over several batches too."""
+    torch.manual_seed(1)
+    table = {"architecture": "transformer", "width": 8, "heads": 2, "feed_forward": 12}
+    model = build(model_config(table | {"dropout": 0.0}), Vocabulary(V, V, joint))
+    batch = Batch(torch.tensor([[4, 5, 4, EOS], [6, EOS, PAD, PAD]]), TARGET)
+    objective = Objective(TrainingConfig(), torch.float32)
+    found = []
+    for sparse in (False, True):
+        if sparse:
+            model.use_sparse_gradients()
+        model.zero_grad()
+        for _ in range(2):
+            objective(model, batch)[0].backward()  # type: ignore[no-untyped-call]
+        found.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    assert model.target_embedding.sparse
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.usefixtures("_with_and_without_kernels")

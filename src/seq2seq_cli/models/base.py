@@ -129,6 +129,14 @@ class TranslationModel(nn.Module, ABC):
             if self.output.bias is not None:
                 self.output.bias.zero_()
 
+    def use_sparse_gradients(self) -> None:
+        """Let embeddings have sparse gradients if they are the output weights too.
+
+        For a loss that is fused with these weights: they have a dense gradient then, to which a few
+        rows are added in place. Otherwise a matrix of zeros is made for each side and pass.
+        """
+        self.target_embedding.sparse = self.config.tie_output
+
     @abstractmethod
     def encode(self, source: Tensor) -> tuple[State, State]:
         """Read (B, S) ids; return memory, and the state before the first token, B rows each."""

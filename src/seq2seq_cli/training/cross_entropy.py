@@ -1,6 +1,8 @@
 """Cross-entropy fused with the projection to the vocabulary, so that logits are never stored."""
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -12,6 +14,7 @@ from seq2seq_cli.kernels.autograd import products
 from seq2seq_cli.symbols import NEVER, PAD, UNK
 
 CHUNK_BYTES = 64 << 20  # of logits held at a time
+MOST_RANGES = 4  # of pieces, whose logits are products of their own; of more, weights are copied
 
 
 def chunk_size(bytes_per_token: int) -> int:
@@ -29,51 +32,63 @@ class _FusedCrossEntropy(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor | None,
+        pieces: Sequence[slice] | None,
         target: Tensor,
         smoothing: float,
         needs_gradient: bool,
     ) -> tuple[Tensor, Tensor]:
-        size, rows = weight.size(0), target.size(0)
-        chunk = chunk_size(hidden.element_size() * size)
+        rows = target.size(0)
         # Filled up by zeros, which add nothing to the gradient of the weights.
         padded = F.pad(hidden, (0, 0, 0, -rows % products.FEW_ROWS))
         losses = torch.zeros(2, dtype=torch.float32, device=hidden.device)
-        grad_hidden = torch.empty_like(padded) if needs_gradient else None
-        projection = autograd.OutputProjection(weight, bias, padded)
-        grad_weight: Tensor | None = None
-        grad_bias = torch.zeros_like(bias) if bias is not None and needs_gradient else None
+        projection = autograd.OutputProjection(weight, bias, padded, pieces)
+        size = projection.size
+        chunk = chunk_size(hidden.element_size() * size)
+        gradients = Gradients(padded, weight, bias) if needs_gradient else None
         for start in range(0, rows, chunk):
             tokens, gold = padded[start : start + chunk], target[start : start + chunk]
-            logits = projection.logits(tokens, logits_buffer(len(tokens), size, hidden))
+            logits = logits_buffer(len(tokens), size, hidden)
+            projection.logits(tokens, logits)
             grad_logits, chunk_losses = autograd.cross_entropy_gradient(logits, gold, smoothing)
             losses += chunk_losses
-            if grad_hidden is not None:
-                projection.grad_hidden(grad_logits, out=grad_hidden[start : start + chunk])
-                chunk_grad, chunk_grad_bias = projection.weight_gradients(grad_logits, tokens)
-                if grad_bias is not None and chunk_grad_bias is not None:
-                    grad_bias += chunk_grad_bias
-                if grad_weight is None:
-                    grad_weight = chunk_grad.to(weight.dtype)
-                else:  # in float32, so that the sum over chunks stays exact
-                    grad_weight += chunk_grad
-        if grad_hidden is not None:
-            if grad_weight is None:  # there are no tokens
-                grad_weight = torch.zeros_like(weight)
-            grad_hidden = grad_hidden[:rows]
+            if gradients is not None:
+                projection.grad_hidden(grad_logits, gradients.hidden[start : start + chunk])
+                projection.add_weight_gradients(
+                    grad_logits, tokens, gradients.weight, gradients.bias
+                )
+        if gradients is not None:
+            gradients.save(ctx, gradients.hidden[:rows])
         total, uniform = losses
-        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         ctx.mark_non_differentiable(total)
         return (1 - smoothing) * total + smoothing * uniform, total
 
     @staticmethod
-    def backward(
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None, None, None, None]:
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        scale = grad_outputs[0]  # in place: autograd itself refuses a second backward pass
-        if grad_bias is not None:
-            grad_bias.mul_(scale)
-        return grad_hidden.mul_(scale), grad_weight.mul_(scale), grad_bias, None, None, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        return *Gradients.scaled(ctx, grad_outputs[0]), None, None, None, None
+
+
+class Gradients:
+    """Gradients that a forward pass computes: of hidden states, output weights and bias."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+        self.hidden = torch.empty_like(hidden)
+        self.weight = torch.zeros_like(weight)
+        self.bias = None if bias is None else torch.zeros_like(bias)
+
+    def save(self, ctx: Any, hidden: Tensor) -> None:
+        """Save them for the backward pass, with the gradient of the hidden states as it is given.
+
+        That of the weights is passed on, not shared, so that autograd adds others to it in place.
+        """
+        ctx.save_for_backward(hidden, self.bias)
+        ctx.grad_weight = self.weight
+
+    @staticmethod
+    def scaled(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The saved gradients times a factor, in place: autograd refuses a second backward pass."""
+        hidden, bias = ctx.saved_tensors
+        weight, ctx.grad_weight = ctx.grad_weight, None
+        return hidden.mul_(scale), weight.mul_(scale), None if bias is None else bias.mul_(scale)
 
 
 def logits_buffer(rows: int, columns: int, like: Tensor) -> Tensor:
@@ -109,33 +124,47 @@ def cross_entropy(
     real = target != PAD
     if hidden.dim() == 3:
         hidden = hidden[real]
-    weight, bias, gold = possible_outputs(weight, bias, target[real])
+    weight, bias, pieces, gold = possible_outputs(weight, bias, target[real])
     return cast(
         tuple[Tensor, Tensor],
         _FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden, weight, bias, gold, smoothing, torch.is_grad_enabled()
+            hidden, weight, bias, pieces, gold, smoothing, torch.is_grad_enabled()
         ),
     )
 
 
 def possible_outputs(
     weight: Tensor, bias: Tensor | None, gold: Tensor
-) -> tuple[Tensor, Tensor | None, Tensor]:
+) -> tuple[Tensor, Tensor | None, Sequence[slice] | None, Tensor]:
     """Leave out the pieces that the bias (V,) rules out, which a model has as UNK.
 
     They would get a share of label smoothing, and an infinite loss where they are the gold piece.
-    UNK itself, if it is ruled out, is learned without a bias. Returns the weights and the bias of
-    the others, and the gold pieces (any,) numbered among these.
+    UNK itself, if it is ruled out, is learned without a bias. Returns weights, the bias of the
+    others, their ranges in these weights (None: all), and the gold pieces (any,) numbered among
+    the others.
     """
     if bias is None or not (ruled_out := bias.detach() <= NEVER / 2).any():
-        return weight, bias, gold
+        return weight, bias, None, gold
     if ruled_out[UNK]:
         is_unknown = torch.arange(len(bias), device=bias.device) == UNK
         bias, ruled_out = bias.masked_fill(is_unknown, 0.0), ruled_out & ~is_unknown
     (possible,) = torch.where(~ruled_out)
     numbers = (~ruled_out).cumsum(0) - 1
     numbers = torch.where(ruled_out, numbers[UNK], numbers)
-    return weight.index_select(0, possible), bias.index_select(0, possible), numbers[gold]
+    bias, gold = bias.index_select(0, possible), numbers[gold]
+    pieces = _ranges(possible)
+    if len(pieces) > MOST_RANGES:
+        return weight.index_select(0, possible), bias, None, gold
+    return weight, bias, pieces, gold
+
+
+def _ranges(numbers: Tensor) -> list[slice]:
+    """The ranges that ascending numbers (any,) consist of."""
+    (ends,) = torch.where(numbers.diff() > 1)
+    firsts = [0, *(ends + 1).tolist(), len(numbers)]
+    return [
+        slice(int(numbers[first]), int(numbers[last - 1]) + 1) for first, last in pairwise(firsts)
+    ]
 
 
 def plain_cross_entropy(

@@ -3,6 +3,7 @@
 Two passes of one batch differ by what dropout leaves out; their predictions are drawn together.
 """
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,7 @@ from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd import products
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.training.cross_entropy import (
+    Gradients,
     chunk_size,
     logits_buffer,
     plain_cross_entropy,
@@ -29,50 +31,41 @@ class _FusedRDrop(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor | None,
+        pieces: Sequence[slice] | None,
         target: Tensor,
         smoothing: float,
         alpha: float,
     ) -> tuple[Tensor, Tensor]:
-        """Hidden states (2, tokens, D), output weights (V, D), bias (V,), target ids (tokens,)."""
-        size, rows = weight.size(0), target.size(0)
-        chunk = chunk_size(2 * size * hidden.element_size())
+        """Hidden states (2, tokens, D), output weights (V, D), bias (C,), target ids (tokens,)."""
+        rows = target.size(0)
         padded = F.pad(hidden, (0, 0, 0, -rows % products.FEW_ROWS))
         losses = torch.zeros(3, dtype=torch.float32, device=hidden.device)
-        grad_hidden = torch.empty_like(padded)
-        grad_weight = torch.zeros_like(weight)
-        grad_bias = None if bias is None else torch.zeros_like(bias)
-        projection = autograd.OutputProjection(weight, bias, hidden)
+        projection = autograd.OutputProjection(weight, bias, hidden, pieces)
+        size = projection.size
+        chunk = chunk_size(2 * size * hidden.element_size())
+        gradients = Gradients(padded, weight, bias)
         for start in range(0, rows, chunk):
             tokens = padded[:, start : start + chunk].reshape(-1, hidden.size(2))
             gold = target[start : start + chunk]
-            logits = projection.logits(tokens, logits_buffer(len(tokens), size, hidden))
+            logits = logits_buffer(len(tokens), size, hidden)
+            projection.logits(tokens, logits)
             grad_logits, chunk_losses = autograd.r_drop_gradient(
                 logits.view(2, -1, size), gold, smoothing, alpha
             )
             losses += chunk_losses
-            grad_logits = grad_logits.flatten(0, 1)
-            grad_tokens = projection.grad_hidden(grad_logits).view(2, -1, tokens.size(1))
-            grad_hidden[:, start : start + chunk] = grad_tokens
-            chunk_grad, chunk_grad_bias = projection.weight_gradients(grad_logits, tokens)
-            grad_weight += chunk_grad
-            if grad_bias is not None and chunk_grad_bias is not None:
-                grad_bias += chunk_grad_bias
+            grad_logits, grad_tokens = grad_logits.flatten(0, 1), torch.empty_like(tokens)
+            projection.grad_hidden(grad_logits, grad_tokens)
+            gradients.hidden[:, start : start + chunk] = grad_tokens.view(2, -1, tokens.size(1))
+            projection.add_weight_gradients(grad_logits, tokens, gradients.weight, gradients.bias)
         plain, uniform, divergence = losses
         loss = (1 - smoothing) * plain + smoothing * uniform + 0.25 * alpha * divergence
-        grad_hidden = grad_hidden[:, :rows]
-        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        gradients.save(ctx, gradients.hidden[:, :rows])
         ctx.mark_non_differentiable(plain)
         return loss, plain
 
     @staticmethod
-    def backward(
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None, None, None, None]:
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        scale = grad_outputs[0]  # in place: autograd itself refuses a second backward pass
-        if grad_bias is not None:
-            grad_bias.mul_(scale)
-        return grad_hidden.mul_(scale), grad_weight.mul_(scale), grad_bias, None, None, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        return *Gradients.scaled(ctx, grad_outputs[0]), None, None, None, None
 
 
 def r_drop(
@@ -97,10 +90,12 @@ def r_drop(
     both = hidden.view(2, -1, *hidden.shape[1:])
     if hidden.dim() == 3:
         both = both[:, real]
-    weight, bias, gold = possible_outputs(weight, bias, target[real])
+    weight, bias, pieces, gold = possible_outputs(weight, bias, target[real])
     return cast(
         tuple[Tensor, Tensor],
-        _FusedRDrop.apply(both, weight, bias, gold, smoothing, alpha),  # type: ignore[no-untyped-call]
+        _FusedRDrop.apply(  # type: ignore[no-untyped-call]
+            both, weight, bias, pieces, gold, smoothing, alpha
+        ),
     )
 
 

@@ -91,6 +91,8 @@ class Trainer:
         self.state = TrainingState(
             data=experiment.data, files=experiment.files, schedule_end=experiment.schedule_end
         )
+        if experiment.device.type == "cpu" and model.copy_gate is None and not self.is_sharded:
+            model.use_sparse_gradients()
         self.optimizer = make_optimizer(model, config)
         self.objective = Objective(
             config, experiment.precision, experiment.language_tags, experiment.target_tags

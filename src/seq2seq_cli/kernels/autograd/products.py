@@ -1,6 +1,8 @@
 """Linear layers, and the projection to the vocabulary."""
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any, cast
 
 import torch
@@ -121,35 +123,76 @@ def product_over_rows(x: Tensor, y: Tensor) -> Tensor:
 
 
 class OutputProjection:
-    """Hidden states (rows, D) times the output weights (V, D) plus a bias (V,), and its gradients.
+    """Hidden states (rows, D) times the output weights (V, D) plus a bias (C,), and its gradients.
 
-    The number of rows is a multiple of FEW_ROWS.
+    The number of rows is a multiple of FEW_ROWS. The C logits are those of some ranges of pieces,
+    one after the other; by default of all V.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, hidden: Tensor) -> None:
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        hidden: Tensor,
+        pieces: Sequence[slice] | None = None,
+    ) -> None:
         self.weight, self.bias = weight, bias
         self.dtype = hidden.dtype
         self.in_kernel = engine(hidden, products=(weight.size(1),)) == "kernel"
+        self.pieces = [slice(0, weight.size(0))] if pieces is None else pieces
+        ends = [0, *accumulate(each.stop - each.start for each in self.pieces)]
+        self.size = ends[-1]  # C
+        self.columns = [slice(first, last) for first, last in pairwise(ends)]  # of the pieces
 
     @cached_property
     def rounded(self) -> Tensor:
         """The weights in the dtype of the hidden states, which autocast may have made bfloat16."""
         return self.weight.to(self.dtype)
 
-    def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
-        """Write the logits (rows, V)."""
-        if not self.in_kernel:
-            bias = None if self.bias is None else self.bias.to(self.dtype)
-            return _product(hidden, self.rounded.t(), bias, out=out)
-        return training.linear(hidden, self.weight, self.bias, out=out)
+    @cached_property
+    def selected(self) -> Tensor:
+        """The weights of the logits (C, D)."""
+        if self.size == len(self.weight):
+            return self.weight
+        return torch.cat([self.weight[pieces] for pieces in self.pieces])
 
-    def grad_hidden(self, grad_logits: Tensor, out: Tensor | None = None) -> Tensor:
-        """The gradient of the hidden states (rows, D), from that of the logits (rows, V)."""
-        return torch.mm(grad_logits, self.rounded, out=out)
+    def logits(self, hidden: Tensor, out: Tensor) -> None:
+        """Write the logits (rows, C)."""
+        if self.in_kernel:
+            training.linear(hidden, self.selected, self.bias, out=out)
+            return
+        bias = None if self.bias is None else self.bias.to(self.dtype)
+        for pieces, columns in self._blocks():
+            own = None if bias is None else bias[columns]
+            _product(hidden, self.rounded[pieces].t(), own, out=out[:, columns])
 
-    def weight_gradients(self, grad_logits: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The gradients of the weights (V, D), in float32 or as the hidden states, and the bias."""
-        biased = self.bias is not None
+    def grad_hidden(self, grad_logits: Tensor, out: Tensor) -> None:
+        """Write the gradient of the hidden states (rows, D), from that of the logits (rows, C)."""
+        for pieces, columns in self._blocks():
+            beta = 0 if columns.start == 0 else 1
+            weight = self.rounded[pieces]
+            torch.addmm(out, grad_logits[:, columns], weight, beta=beta, out=out)
+
+    def add_weight_gradients(
+        self, grad_logits: Tensor, hidden: Tensor, grad_weight: Tensor, grad_bias: Tensor | None
+    ) -> None:
+        """Add the gradients to those of the weights (V, D) and the bias (C,), in float32."""
         if not self.in_kernel:
-            return grad_logits.t() @ hidden, _column_sums(grad_logits) if biased else None
-        return training.linear_grad_weight(grad_logits, hidden, biased=biased)
+            for pieces, columns in self._blocks():
+                own = grad_logits[:, columns].t()
+                if self.dtype == grad_weight.dtype:
+                    grad_weight[pieces].addmm_(own, hidden)
+                else:  # in float32, so that sums stay exact
+                    grad_weight[pieces] += own @ hidden
+            if grad_bias is not None:
+                grad_bias += _column_sums(grad_logits)
+            return
+        biased = grad_bias is not None
+        own_weight, own_bias = training.linear_grad_weight(grad_logits, hidden, biased=biased)
+        for pieces, columns in self._blocks():
+            grad_weight[pieces] += own_weight[columns]
+        if grad_bias is not None and own_bias is not None:
+            grad_bias += own_bias
+
+    def _blocks(self) -> Iterator[tuple[slice, slice]]:
+        return zip(self.pieces, self.columns, strict=True)
