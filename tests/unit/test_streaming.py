@@ -2,6 +2,8 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.data import pair_tokenizer
 from seq2seq_cli.data.pair_tokenizer import PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, parse_corpora
 from seq2seq_cli.data.prefetch import Prefetcher
@@ -110,3 +113,77 @@ def test_a_later_portion_without_a_usable_pair_is_left_out_with_a_warning(tmp_pa
 def read_again(corpus: Corpus, config: DataConfig) -> StreamedPairs:
     tokenizer = PairTokenizer(TOKENIZER, TOKENIZER, config)
     return Stream([corpus], config, lambda message: None).tokenise(tokenizer)
+
+
+class Group:
+    """Processes that are threads: each waits until all have given what it gathers."""
+
+    def __init__(self, count: int) -> None:
+        self.barrier = threading.Barrier(count, timeout=60)
+        self.values: list[object] = [None] * count
+
+    def member(self, rank: int) -> "Member":
+        return Member(self, rank, len(self.values))
+
+
+@dataclass(frozen=True)
+class Member:
+    group: Group
+    rank: int
+    world_size: int
+
+    def gather(self, value: object) -> list[object]:
+        self.group.values[self.rank] = value
+        self.group.barrier.wait()
+        values = list(self.group.values)
+        self.group.barrier.wait()
+        return values
+
+    gather_numbers = gather
+
+
+def in_processes(corpora: list[list[Corpus]], **data: object) -> list[object]:
+    """What several processes read of two portions, each of its own corpora, or its error."""
+    config = DataConfig(stream=True, **data)  # type: ignore[arg-type]
+    group = Group(len(corpora))
+
+    def read(rank: int) -> object:
+        try:
+            tokenizer = PairTokenizer(TOKENIZER, TOKENIZER, config)
+            one = Stream(corpora[rank], config, pytest.fail).tokenise(tokenizer, group.member(rank))
+            portions = [one.pairs_for_epoch(1, epoch) for epoch in (0, 1)]
+        except InputError as error:
+            return str(error)
+        lines = [[each.tolist() for each in pairs.line_numbers] for pairs in portions]
+        return [letters(pairs) for pairs in portions], lines, one.report
+
+    with ThreadPoolExecutor(len(corpora)) as pool:
+        return list(pool.map(read, range(len(corpora))))
+
+
+@pytest.mark.parametrize("chunk", [2, 100])
+def test_processes_that_share_a_stream_have_what_one_has(
+    chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_tokenizer, "CHUNK_LINES", chunk)
+    both = [write(tmp_path / "a", f"{LETTERS} {LETTERS}"), write(tmp_path / "b", CAPITALS)]
+    tokenised: list[int] = []
+    tokenise = PairTokenizer.tokenise_chunk
+
+    def counted(self: PairTokenizer, lines: list[tuple[str, str]], first: int) -> object:
+        tokenised.append(len(lines))
+        return tokenise(self, lines, first)
+
+    monkeypatch.setattr(PairTokenizer, "tokenise_chunk", counted)
+    found = []
+    for count in (1, 2, 3):
+        tokenised.clear()
+        found += in_processes([both] * count, stream_pairs=14)
+        assert sum(tokenised) == 28  # each pair once, whatever the number
+    assert all(each == found[0] for each in found[1:])
+
+
+def test_processes_that_read_different_streams_end(tmp_path: Path) -> None:
+    texts = [[write(tmp_path / name, text)] for name, text in (("a", "abcd"), ("b", "abdc"))]
+    for error in in_processes(texts, stream_pairs=4):
+        assert "the stream that process 1 reads is not that of process 0" in error

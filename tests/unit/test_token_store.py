@@ -1,7 +1,9 @@
 """Tokenised corpora are the same from memory and cache, and are made again when needed."""
 
+import multiprocessing
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +17,19 @@ import pytest
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.data import pair_tokenizer as pair_tokenizer_module
+from seq2seq_cli.data import tokenising
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.cache import UNUSED_DAYS, Cache
 from seq2seq_cli.data.pair_tokenizer import PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, parse_corpora
+from seq2seq_cli.data.token_blocks import BlockFolder
 from seq2seq_cli.data.token_store import PAIRS, tokenise_or_load
+from seq2seq_cli.data.tokenising import tokenise_blocks
 from seq2seq_cli.data.tokenizers import train_or_load_tokenizer
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.symbols import PAD
 from seq2seq_cli.tokenization.learning import train_tokenizer
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 LINES = [f"{'ab ' * (1 + number % 7)}{number}" for number in range(100)]
 FILTERED = ["", "too long " * 50, "a"]  # blank, too long, uneven
@@ -56,7 +62,8 @@ def cache(tmp_path: Path) -> Cache:
 
 def entries(cache: Cache) -> dict[str, int]:
     """The entries, and when each was made."""
-    return {path.name: path.stat().st_ctime_ns for path in cache.folder.iterdir() if path.is_dir()}
+    folders = [path for path in cache.folder.glob("[!.]*") if path.is_dir()]
+    return {path.name: path.stat().st_ctime_ns for path in folders}
 
 
 @pytest.mark.parametrize("lines", [1, 7, 100, 1000])
@@ -122,7 +129,7 @@ def test_an_unfinished_entry_is_not_used(
     corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pair_tokenizer_module, "CHUNK_LINES", 30)
-    apply = PairTokenizer._tokenise_chunk
+    apply = PairTokenizer.tokenise_chunk
     left = [2]
 
     def stops(self: PairTokenizer, lines: list[tuple[str, str]], first: int) -> object:
@@ -132,11 +139,160 @@ def test_an_unfinished_entry_is_not_used(
         return apply(self, lines, first)
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(PairTokenizer, "_tokenise_chunk", stops)
+        interrupted.setattr(PairTokenizer, "tokenise_chunk", stops)
         with pytest.raises(KeyboardInterrupt):
             tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
     assert entries(cache) == {}
-    assert len(tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)[0]) == 100
+    said: list[str] = []
+    assert len(tokenise_or_load(corpus, pair_tokenizer, cache, said.append)[0]) == 100
+    assert "2 blocks of" in said[0]
+
+
+def made(cache: Cache) -> dict[str, bytes]:
+    """All files of a cache but locks, by their paths within it."""
+    paths = (path for path in cache.folder.rglob("*") if path.is_file())
+    files = {str(path.relative_to(cache.folder)): path.read_bytes() for path in paths}
+    return {name: data for name, data in files.items() if not name.endswith(".lock")}
+
+
+@pytest.fixture
+def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a few pairs each."""
+    monkeypatch.setattr(pair_tokenizer_module, "CHUNK_LINES", 7)
+
+
+@pytest.fixture
+def uncommon(tmp_path: Path) -> Corpus:
+    """A corpus with characters that divide lines elsewhere, or that sides read in their own way."""
+    (tmp_path / "c").mkdir()
+    corpus = write_corpus(tmp_path / "c")
+    for name in "ab":
+        text = (tmp_path / "c" / name).read_text()
+        text = text.replace("11\n", "\u2028 \uff11 \x85\r\r\n").replace("22\n", "2\x002\n")
+        (tmp_path / "c" / name).write_text(text, newline="")
+    return corpus
+
+
+@pytest.mark.usefixtures("many_blocks")
+def test_any_number_of_processes_makes_the_same_bytes(
+    uncommon: Corpus, pair_tokenizer: PairTokenizer, tmp_path: Path
+) -> None:
+    tokenizer = pair_tokenizer.source.for_side("source")
+    pair_tokenizer = replace(pair_tokenizer, source=tokenizer)
+    found = []
+    for workers in (1, 2, 3):
+        cache = Cache(tmp_path / str(workers))
+        pairs, report = tokenise_or_load(
+            uncommon, pair_tokenizer, cache, pytest.fail, workers=workers
+        )
+        found.append(made(cache))
+    held, expected = tokenise_or_load(uncommon, pair_tokenizer, None, pytest.fail)
+    assert (pairs.fingerprint(), report) == (held.fingerprint(), expected)
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 2  # and nothing else is left
+
+
+@pytest.mark.usefixtures("many_blocks")
+def test_a_killed_preparation_goes_on_where_it_was(
+    corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache, tmp_path: Path
+) -> None:
+    whole = Cache(tmp_path / "whole")
+    tokenise_or_load(corpus, pair_tokenizer, whole, pytest.fail)
+    killed = multiprocessing.get_context("forkserver").Process(
+        target=killed_after_blocks, args=(tmp_path, pair_tokenizer.source.model, cache.folder)
+    )
+    killed.start()
+    killed.join(100)
+    assert killed.exitcode == -signal.SIGKILL
+    work = next(cache.folder.glob(".*.work"))
+    done = sorted(work.glob("*.arrow"))
+    assert len(done) >= 3
+    done[0].write_bytes(done[0].read_bytes()[:100])
+    written: list[int] = []
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        write = BlockFolder.write
+        patch.setattr(
+            BlockFolder, "write", lambda self, *of: written.append(of[0]) or write(self, *of)
+        )
+        tokenise_or_load(corpus, pair_tokenizer, cache, said.append)
+    assert "going on with a preparation that was broken off" in said[0]
+    assert int(done[0].stem) in written  # the damaged one
+    assert len(written) <= 15 - len(done) + 1
+    assert made(cache) == made(whole)
+
+
+def killed_after_blocks(folder: Path, model: bytes, cache: Path) -> None:
+    """Tokenise a corpus with two processes, and be killed once some blocks are there."""
+    pair_tokenizer_module.CHUNK_LINES = 7
+    [corpus] = parse_corpora([str(folder / "a")], [str(folder / "b")])
+    tokenizer = Tokenizer(model)
+
+    def pairs(self: Corpus, warn: object) -> Iterator[tuple[str, str]]:
+        for number, pair in enumerate(read(self, print)):
+            while number == 95 and len(list(cache.glob(".*.work/*.arrow"))) < 3:
+                time.sleep(0.01)
+            if number == 95:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield pair
+
+    read, Corpus.pairs = Corpus.pairs, pairs
+    pair_tokenizer = PairTokenizer(tokenizer, tokenizer, DataConfig(max_length=60))
+    tokenise_or_load(corpus, pair_tokenizer, Cache(cache), print, workers=2)
+
+
+@pytest.mark.usefixtures("many_blocks")
+def test_what_goes_wrong_in_a_process_is_said(
+    corpus: Corpus, pair_tokenizer: PairTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = BlockFolder(tmp_path / "none")
+    with pytest.raises(FileNotFoundError):
+        tokenise_blocks(corpus, pair_tokenizer, folder, pytest.fail, 2)
+    monkeypatch.setattr(tokenising, "SERVE", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(Seq2seqError, match=r"was ended by SIGKILL, .*the same command goes on"):
+        tokenise_blocks(corpus, pair_tokenizer, folder, pytest.fail, 2)
+
+
+def test_blocks_of_a_corpus_that_cannot_be_used_are_removed(
+    corpus: Corpus, pair_tokenizer: PairTokenizer, cache: Cache, tmp_path: Path
+) -> None:
+    with (tmp_path / "a").open("a") as stream:
+        stream.write("one more\n")
+    with pytest.raises(InputError, match=r"104 lines but .* has 103"):
+        tokenise_or_load(corpus, pair_tokenizer, cache, pytest.fail)
+    assert made(cache) == {}
+
+
+@pytest.mark.usefixtures("many_blocks")
+def test_no_more_lines_are_read_ahead_than_processes_are_about_to_need(
+    pair_tokenizer: PairTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead, total = 2 * tokenising.READ_AHEAD, 40
+    read, done = [0], [0]
+
+    class Endless:
+        def pairs(self, warn: object) -> Iterator[tuple[str, str]]:
+            for number in range(7 * total):
+                read[0] = number // 7
+                assert read[0] <= done[0] + ahead + 1
+                yield "a", "b"
+
+    class Slow:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def make(self, index: int, first_line: int, lines: object) -> None:
+            while read[0] < min(index + ahead, total - 1):  # as far as it may be
+                time.sleep(0.001)
+            time.sleep(0.01)
+            done[0] += 1
+
+        def end(self) -> None:
+            pass
+
+    monkeypatch.setattr(tokenising, "_Worker", Slow)
+    folder = BlockFolder(tmp_path)
+    assert tokenise_blocks(Endless(), pair_tokenizer, folder, pytest.fail, 2) == total
 
 
 @pytest.mark.parametrize("size", [0, 100, 2000])

@@ -15,6 +15,8 @@ To read how text becomes batches, begin with `parallel`, `pair_tokenizer` and `b
 - `batching`: batches by number of tokens, in a reproducible order
 - `pair_tokenizer`: sentence pairs to tokens, and which pairs are used
 - `repetitions`: pairs that occur more than once, by hashes
+- `token_blocks`: blocks of a tokenised corpus on disk, for a process that goes on
+- `tokenising`: a corpus to blocks, in several processes
 - `token_store`: tokenised corpora on disk
 - `sentence_counts`: whether lines hold one sentence or several
 - `streaming`: text that is read as it is needed

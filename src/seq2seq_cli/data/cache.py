@@ -2,6 +2,7 @@
 
     CACHE/KEY/          an entry; it appears in one step, so it is complete or missing
     CACHE/.KEY-*.tmp/   an entry that is being made, or the remains of a process that was killed
+    CACHE/.KEY.UID.work/  what is done of an entry, for the user's process that goes on with it
     CACHE/KEY.lock      held by the process that makes the entry; its age is that of the last use
 
 Everything in it may be removed at any time; it is made again. When an entry is made, entries that
@@ -35,6 +36,17 @@ FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)  # what another user's cach
 def default_cache() -> Path:
     """The folder for tokenised corpora in the user's cache (XDG base directories)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq2seq-cli"
+
+
+def work_folder(entry: Path) -> Path:
+    """The folder for what is done of an entry that is being made; it outlasts a killed process.
+
+    `entry` is the folder that `make` of `Cache.load` is to fill.
+    """
+    key = entry.name.rpartition("-")[0]
+    work = entry.with_name(f"{key}.{os.getuid()}.work")
+    work.mkdir(exist_ok=True)
+    return work
 
 
 class Cache:
@@ -81,11 +93,11 @@ class Cache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._locked(key):
+                self._note_use(key)
                 if not (self.folder / key).is_dir():
                     self._make(key, make)
+                    self._note_use(key)
                     self._remove_unused()
-                with suppress(PermissionError):  # the lock of another user
-                    os.utime(self.folder / f"{key}.lock")
         except OSError as error:
             if (self.folder / key).is_dir() and error.errno in FORBIDDEN:
                 return self.folder / key  # in a folder that may only be read
@@ -97,6 +109,10 @@ class Cache:
                 "or name another folder with --cache"
             ) from error
         return self.folder / key
+
+    def _note_use(self, key: str) -> None:
+        with suppress(PermissionError):  # the lock of another user
+            os.utime(self.folder / f"{key}.lock")
 
     def _warn_of(self, reason: str) -> None:
         self.warn(
@@ -113,14 +129,22 @@ class Cache:
             sync_directory(temporary)
             temporary.rename(self.folder / key)
             sync_directory(self.folder)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, OSError | InputError):  # what is done is of no use, or in the way
+                self._remove_work(key)
             raise
+        self._remove_work(key)
 
     def _remove_remains(self, key: str) -> None:
         """Remove what a process that was killed had made of an entry."""
         for remains in self.folder.glob(f".{key}*.tmp"):
             shutil.rmtree(remains, ignore_errors=True)
+
+    def _remove_work(self, key: str) -> None:
+        """Remove what was done of an entry, as far as it belongs to the user."""
+        for work in self.folder.glob(f".{key}.*.work"):
+            shutil.rmtree(work, ignore_errors=True)
 
     def _remove_unused(self) -> None:
         """Remove old entries. A process that reads one goes on: the system keeps open files."""
@@ -135,6 +159,7 @@ class Cache:
                 if os.fstat(lock.fileno()).st_mtime < oldest:  # not used since it was listed
                     shutil.rmtree(self.folder / path.stem, ignore_errors=True)
                     self._remove_remains(path.stem)
+                    self._remove_work(path.stem)
 
     def _remove(self, entry: Path) -> None:
         """Remove an entry that turned out to be damaged, if it belongs to the user."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.joining import PairJoiner, SentenceJoiner
@@ -20,6 +21,9 @@ from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 CHUNK_LINES = 1 << 14  # pairs that are tokenised at a time
+ARRAYS = 5  # that a chunk consists of
+
+Lines = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,15 @@ def tagged_pair(source: str, target: str, data: DataConfig) -> tuple[str, str]:
     return with_language(text, own or data.source_language), with_language(target, into)
 
 
+def numbered_chunks(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[int, Lines]]:
+    """Yield CHUNK_LINES pairs at a time, and the number of the first of them."""
+    pairs = iter(pairs)
+    first_line = 0
+    while lines := list(islice(pairs, CHUNK_LINES)):
+        yield first_line, lines
+        first_line += len(lines)
+
+
 @dataclass(frozen=True)
 class TokenisedChunk:
     """Some pairs of a corpus as tokens, without those that were dropped."""
@@ -93,6 +106,24 @@ class TokenisedChunk:
     source: SentenceArray
     target: SentenceArray
 
+    def arrays(self) -> list[NDArray[np.int32]]:
+        """All of the chunk but its report, as ARRAYS arrays of numbers."""
+        sides = [(np.diff(side.offsets), side.ids) for side in (self.source, self.target)]
+        arrays = [*(each for side in sides for each in side), self.line_numbers]
+        return [each.astype(np.int32) for each in arrays]
+
+    @classmethod
+    def from_arrays(
+        cls, report: DataReport, arrays: Sequence[NDArray[np.int32]]
+    ) -> "TokenisedChunk":
+        """The chunk that has this report and these arrays."""
+        source_lengths, source, target_lengths, target, lines = arrays
+        offsets = [
+            np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+            for lengths in (source_lengths, target_lengths)
+        ]
+        return cls(report, lines, *map(SentenceArray, offsets, (source, target)))
+
 
 @dataclass(frozen=True)
 class PairTokenizer:
@@ -101,6 +132,7 @@ class PairTokenizer:
     source: Tokenizer
     target: Tokenizer
     data: DataConfig
+    threads: int | None = None  # that SentencePiece may use; None takes all
 
     @property
     def form(self) -> SentenceForm:
@@ -115,17 +147,15 @@ class PairTokenizer:
 
     def tokenise(self, pairs: Iterable[tuple[str, str]]) -> Iterator[TokenisedChunk]:
         """Tokenise pairs, CHUNK_LINES at a time."""
-        pairs = iter(pairs)
-        first_line = 0
-        while lines := list(islice(pairs, CHUNK_LINES)):
-            yield self._tokenise_chunk(lines, first_line)
-            first_line += len(lines)
+        for first_line, lines in numbered_chunks(pairs):
+            yield self.tokenise_chunk(lines, first_line)
 
-    def _tokenise_chunk(self, lines: Sequence[tuple[str, str]], first_line: int) -> TokenisedChunk:
+    def tokenise_chunk(self, lines: Lines, first_line: int) -> TokenisedChunk:
+        """Tokenise pairs that begin at this line of their corpus."""
         not_blank = [index for index, pair in enumerate(lines) if not is_blank(*pair)]
         tagged = [tagged_pair(*lines[index], self.data) for index in not_blank]
-        sources = self.source.encode([source for source, _ in tagged])
-        targets = self.target.encode([target for _, target in tagged])
+        sources = self.source.encode([source for source, _ in tagged], threads=self.threads)
+        targets = self.target.encode([target for _, target in tagged], threads=self.threads)
         dropped = dict.fromkeys(("blank", "too_long", "uneven"), 0)
         dropped["blank"] = len(lines) - len(not_blank)
         used = []

@@ -1,11 +1,24 @@
 """Text that is too large to store: read as it is needed, one portion for each epoch."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from seq2seq_cli.config.data import DataConfig
-from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, check_pairs_left
+from seq2seq_cli.config.settings import require
+from seq2seq_cli.data.pair_tokenizer import (
+    ARRAYS,
+    DataReport,
+    PairTokenizer,
+    TokenisedChunk,
+    check_pairs_left,
+    numbered_chunks,
+)
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.token_pairs import EndOfDataError, Sentences, TokenPairs
 from seq2seq_cli.text import Warn, ignore_warning
@@ -93,18 +106,45 @@ class Stream:
         pairs = list(chain.from_iterable(self.first))
         return (pair[side] for side in sides for pair in pairs if not is_blank(*pair))
 
-    def tokenise(self, tokenizer: PairTokenizer) -> "StreamedPairs":
-        """Return the pairs as tokens."""
-        return StreamedPairs(self, tokenizer)
+    def tokenise(
+        self, tokenizer: PairTokenizer, processes: "Processes | None" = None
+    ) -> "StreamedPairs":
+        """Return the pairs as tokens; several processes tokenise a part of each portion each."""
+        return StreamedPairs(self, tokenizer, processes)
+
+
+class Processes(Protocol):
+    """The processes of a training. All call these methods in the same order."""
+
+    @property
+    def rank(self) -> int:
+        """The number of this process."""
+
+    @property
+    def world_size(self) -> int:
+        """How many processes there are."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank."""
+
+    def gather_numbers(self, arrays: Sequence[NDArray[np.int32]]) -> list[list[NDArray[np.int32]]]:
+        """The arrays of all processes, by rank."""
 
 
 class StreamedPairs:
-    """A stream as tokens: each of its portions is an epoch."""
+    """A stream as tokens: each of its portions is an epoch.
 
-    def __init__(self, stream: Stream, tokenizer: PairTokenizer) -> None:
+    Each of several processes reads the whole stream, tokenises its share of each portion, and takes
+    the rest from the others.
+    """
+
+    def __init__(
+        self, stream: Stream, tokenizer: PairTokenizer, processes: Processes | None = None
+    ) -> None:
         """Raises InputError if no pair of the first portion can be used."""
         self._stream = stream
         self._tokenizer = tokenizer
+        self._processes = processes
         self._portions_read = 1
         self.first, self.report = self._tokenise(stream.first)
         check_pairs_left(stream.corpora, tokenizer.data, self.report)
@@ -113,7 +153,8 @@ class StreamedPairs:
     def pairs_for_epoch(self, seed: int, epoch: int) -> TokenPairs:
         """Return the pairs of a portion: none, with a warning, if none of them can be used.
 
-        Raises EndOfDataError once all pipes have ended.
+        Raises EndOfDataError once all pipes have ended, and InputError if another process has read
+        other text.
         """
         if epoch == 0:
             return self.first.pairs_for_epoch(seed, epoch)
@@ -137,7 +178,10 @@ class StreamedPairs:
         return portion
 
     def _tokenise(self, portion: Portion) -> tuple[TokenPairs, DataReport]:
-        chunks = [chunk for lines in portion for chunk in self._tokenizer.tokenise(lines)]
+        if self._processes is None or self._processes.world_size == 1:
+            chunks = [chunk for lines in portion for chunk in self._tokenizer.tokenise(lines)]
+        else:
+            chunks = self._tokenise_together(portion, self._processes)
         report = sum((chunk.report for chunk in chunks), start=DataReport())
         pairs = TokenPairs(
             Sentences.from_arrays([chunk.source for chunk in chunks]),
@@ -148,3 +192,28 @@ class StreamedPairs:
         pairs.sampler = self._tokenizer.subword_sampler()
         pairs.form = self._tokenizer.form
         return pairs, report
+
+    def _tokenise_together(self, portion: Portion, processes: Processes) -> list[TokenisedChunk]:
+        """The chunks of a portion, of which this process has tokenised each N-th."""
+        chunks = [each for lines in portion for each in numbered_chunks(lines)]
+        text = hashlib.sha256()
+        for _, lines in chunks:
+            joined = "\n".join(chain.from_iterable(lines))
+            text.update(joined.encode("utf-8", "surrogatepass"))
+        digests = processes.gather(text.digest())
+        for rank, digest in enumerate(digests):
+            require(
+                digest == digests[0],
+                f"the stream that process {rank} reads is not that of process 0; let all have the "
+                "same files",
+            )
+        share = chunks[processes.rank :: processes.world_size]
+        own = [self._tokenizer.tokenise_chunk(lines, first) for first, lines in share]
+        reports = processes.gather([chunk.report for chunk in own])
+        numbers = processes.gather_numbers([each for chunk in own for each in chunk.arrays()])
+        found = []
+        for index in range(len(chunks)):
+            number, rank = divmod(index, processes.world_size)
+            arrays = numbers[rank][ARRAYS * number : ARRAYS * (number + 1)]
+            found.append(TokenisedChunk.from_arrays(reports[rank][number], arrays))
+        return found

@@ -40,6 +40,27 @@ class SentenceArray:
         return len(self.offsets) - 1
 
 
+class SentenceHash:
+    """A hash of sentences that come array by array, whatever the arrays are."""
+
+    def __init__(self) -> None:
+        self._lengths, self._ids = hashlib.sha256(), hashlib.sha256()
+
+    def add(self, array: SentenceArray) -> None:
+        """Add the sentences of an array."""
+        self._lengths.update(np.diff(array.offsets).astype(np.int32).data)
+        self._ids.update(array.ids.astype(np.int32).data)
+
+    def digest(self) -> bytes:
+        """The hash of all sentences so far."""
+        return self._lengths.digest() + self._ids.digest()
+
+
+def fingerprint_of(source: bytes, target: bytes) -> str:
+    """The fingerprint of pairs whose sides have these digests."""
+    return hashlib.sha256(source + target).hexdigest()
+
+
 class Sentences:
     """Token ids of many sentences in a few flat arrays, which may lie in a mapped file."""
 
@@ -92,10 +113,10 @@ class Sentences:
 
     def digest(self) -> bytes:
         """A hash of all ids and sentence ends, whatever arrays the sentences are stored in."""
-        ends, ids = hashlib.sha256(self.lengths.astype(np.int32).data), hashlib.sha256()
+        found = SentenceHash()
         for array in self._read():
-            ids.update(array.ids.astype(np.int32).data)
-        return ends.digest() + ids.digest()
+            found.add(array)
+        return found.digest()
 
     def _read(self) -> Iterator[SentenceArray]:
         for array in self.arrays:
@@ -228,8 +249,7 @@ class TokenPairs:
     def fingerprint(self) -> str:
         """A hash of all tokens: training resumes only on the data it began with."""
         if not self._fingerprint:
-            digests = self.source.digest() + self.target.digest()
-            self._fingerprint = hashlib.sha256(digests).hexdigest()
+            self._fingerprint = fingerprint_of(self.source.digest(), self.target.digest())
         return self._fingerprint
 
     def take(self, rows: Sequence[int] | Indices) -> Iterator[tuple[Ids, Ids]]:

@@ -2,6 +2,7 @@
 
     CACHE/KEY/pairs.arrow  the ids of both sides, and the number of the line they come from
     CACHE/KEY/report.json  how many pairs were used and dropped
+    CACHE/.KEY.UID.work/   blocks that are done, until all are and become an entry
 
 KEY is a hash of everything that decides the content: the texts, the tokenizers, the settings.
 """
@@ -12,43 +13,55 @@ import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from seq2seq_cli.data.cache import Cache
-from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, check_pairs_left
+from seq2seq_cli.data import pair_tokenizer
+from seq2seq_cli.data.cache import Cache, work_folder
+from seq2seq_cli.data.pair_tokenizer import (
+    DataReport,
+    PairTokenizer,
+    check_pairs_left,
+)
 from seq2seq_cli.data.parallel import Corpus
-from seq2seq_cli.data.token_pairs import SentenceArray, Sentences, TokenPairs
-from seq2seq_cli.text import Warn, replace_file
+from seq2seq_cli.data.token_blocks import BlockFolder, record_batch, schema_of, sentences_of
+from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.tokenising import tokenise_blocks
+from seq2seq_cli.text import Warn, counted, replace_file
 
-if TYPE_CHECKING:
-    import pyarrow
-
-FORMAT = 3  # raise it when the content of an entry changes
+FORMAT = 3  # raise it when the content of an entry or of a block changes
 PAIRS, REPORT = "pairs.arrow", "report.json"
 
 
 def tokenise_or_load(
-    corpus: Corpus, tokenizer: PairTokenizer, cache: Cache | None, warn: Warn
+    corpus: Corpus, tokenizer: PairTokenizer, cache: Cache | None, warn: Warn, *, workers: int = 1
 ) -> tuple[TokenPairs, DataReport]:
     """Tokenise a corpus, or map it from the cache. Without a cache, tokens stay in memory.
 
+    With a cache, `workers` processes share the work, and what a killed process had done is used.
     Raises InputError if no pair is left.
     """
     if cache is None:
         return _tokenise_in_memory(corpus, tokenizer, warn)
+    key = [corpus.digest(), [FORMAT, *tokenizer.cache_key()]]
 
     def make(folder: Path) -> None:
+        blocks = BlockFolder(work_folder(folder))
+        if done := blocks.remove_damaged():
+            warn(
+                f"{corpus.name}: going on with a preparation that was broken off; "
+                f"{counted(done, 'block')} of {pair_tokenizer.CHUNK_LINES:,} pairs "
+                f"{'is' if done == 1 else 'are'} done"
+            )
+        count = tokenise_blocks(corpus, tokenizer, blocks, warn, workers)
+        report = blocks.report(count)
+        check_pairs_left([corpus], tokenizer.data, report)
         with (folder / PAIRS).open("wb") as stream:
-            report = _write(stream, corpus, tokenizer, warn)
+            fingerprint = blocks.join(count, stream, schema_of(tokenizer))
             stream.flush()
             os.fsync(stream.fileno())
-        fingerprint = _map_pairs(folder / PAIRS).fingerprint()
         about = {"fingerprint": fingerprint, **dataclasses.asdict(report)}
         replace_file(folder / REPORT, json.dumps(about, indent=1).encode())
 
-    key = [corpus.digest(), [FORMAT, *tokenizer.cache_key()]]
     loaded = cache.load(key, make, load_entry)
     return _tokenise_in_memory(corpus, tokenizer, warn) if loaded is None else loaded
 
@@ -58,8 +71,13 @@ def _tokenise_in_memory(
 ) -> tuple[TokenPairs, DataReport]:
     import pyarrow
 
-    sink = pyarrow.BufferOutputStream()
-    report = _write(sink, corpus, tokenizer, warn)
+    sink, schema = pyarrow.BufferOutputStream(), schema_of(tokenizer)
+    report = DataReport()
+    with pyarrow.ipc.new_file(sink, schema) as writer:
+        for chunk in tokenizer.tokenise(corpus.pairs(warn)):
+            report += chunk.report
+            writer.write_batch(record_batch(chunk, schema))
+    check_pairs_left([corpus], tokenizer.data, report)
     return _pairs(sink.getvalue(), lambda: None), report
 
 
@@ -96,42 +114,8 @@ def _pairs(buffer: Any, release: Callable[[], None], fingerprint: str = "") -> T
     reader = pyarrow.ipc.open_file(pyarrow.py_buffer(buffer))
     batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
     source, target = (
-        Sentences.from_arrays([_sentences(batch.column(side)) for batch in batches], release)
+        Sentences.from_arrays([sentences_of(batch.column(side)) for batch in batches], release)
         for side in ("source", "target")
     )
     line_numbers = [batch.column("line").to_numpy() for batch in batches]
     return TokenPairs(source, target, fingerprint=fingerprint, line_numbers=line_numbers)
-
-
-def _sentences(column: "pyarrow.ListArray") -> SentenceArray:
-    return SentenceArray(column.offsets.to_numpy(), column.values.to_numpy())
-
-
-def _write(stream: Any, corpus: Corpus, tokenizer: PairTokenizer, warn: Warn) -> DataReport:
-    """Tokenise a corpus into an Arrow file. Raises InputError if no pair is left."""
-    import pyarrow
-
-    types = [
-        pyarrow.uint16() if len(each) <= 1 << 16 else pyarrow.int32()
-        for each in (tokenizer.source, tokenizer.target)
-    ]
-    sides_of_schema = zip(("source", "target"), map(pyarrow.list_, types), strict=True)
-    schema = pyarrow.schema([*sides_of_schema, ("line", pyarrow.int32())])
-    report = DataReport()
-    with pyarrow.ipc.new_file(stream, schema) as writer:
-        for chunk in tokenizer.tokenise(corpus.pairs(warn)):
-            report += chunk.report
-            sides = zip((chunk.source, chunk.target), types, strict=True)
-            arrays = [_list_array(sentences, kind) for sentences, kind in sides]
-            arrays.append(pyarrow.array(chunk.line_numbers))
-            writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
-    check_pairs_left([corpus], tokenizer.data, report)
-    return report
-
-
-def _list_array(sentences: SentenceArray, kind: "pyarrow.DataType") -> "pyarrow.ListArray":
-    """Sentences as an Arrow array of lists of ids of this type."""
-    import pyarrow
-
-    ids = pyarrow.array(sentences.ids.astype(kind.to_pandas_dtype()))
-    return pyarrow.ListArray.from_arrays(sentences.offsets.astype(np.int32), ids)

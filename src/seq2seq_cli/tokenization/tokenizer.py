@@ -82,6 +82,7 @@ class Tokenizer:
 
     model: bytes  # SentencePiece's own format, which its other tools read
     vocabulary: list[str]  # id -> piece
+    side: Side = "target"  # of a model whose text it reads and writes
     form: TextForm  # what becomes of text before it is cut, and after it is joined
     tags: dict[str, int]  # the languages that the tag of a line can choose -> the ids of their tags
 
@@ -164,7 +165,7 @@ class Tokenizer:
     def for_side(self, side: Side) -> "Tokenizer":
         """The same vocabulary, which treats text as this side of a model does."""
         other = copy.copy(self)
-        other.form = self._form_of(side)
+        other.side, other.form = side, self._form_of(side)
         for cached in ("_collapses_spaces",):
             other.__dict__.pop(cached, None)
         return other

@@ -13,6 +13,8 @@ from datetime import timedelta
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore
@@ -22,6 +24,7 @@ from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.launching import check_environment, is_launched
 
 Value = TypeVar("Value")
+Numbers = npt.NDArray[np.int32]
 
 # A process that ends breaks its connections, which the others notice at once. Nothing else limits
 # how long they wait: rank 0 may tokenise for hours.
@@ -47,6 +50,7 @@ class ProcessGroup:
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0  # among the processes of this machine
+    local_size: int = 1  # the processes of this machine, as far as the launcher tells
 
     @property
     def may_write(self) -> bool:
@@ -90,6 +94,22 @@ class ProcessGroup:
         with losses_noticed():
             distributed.all_gather_object(values, value)
         return values
+
+    def gather_numbers(self, arrays: Sequence[Numbers]) -> list[list[Numbers]]:
+        """The arrays of all processes, by rank."""
+        if self.world_size == 1:
+            return [list(arrays)]
+        found = []
+        for rank, sizes in enumerate(self.gather([len(array) for array in arrays])):
+            flat = torch.empty(sum(sizes), dtype=torch.int32)
+            if rank == self.rank and arrays:
+                flat = torch.from_numpy(np.concatenate(arrays))
+            if len(flat):
+                with losses_noticed():
+                    distributed.broadcast(flat, src=rank)
+            ends = np.cumsum(sizes)[:-1]
+            found.append(np.split(flat.numpy(), ends) if sizes else [])
+        return found
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -163,6 +183,7 @@ def joined(device_type: str) -> Iterator[ProcessGroup]:
         distributed.get_rank(),
         distributed.get_world_size(),
         int(os.environ.get("LOCAL_RANK", "0")),
+        int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
     )
     distributed.destroy_process_group()  # after an error connections end with the process
 

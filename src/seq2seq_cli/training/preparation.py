@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.settings import require
@@ -29,6 +30,7 @@ from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer_
 from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.text_form import SIDES, ChangedLines, plain
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.training.distributed import ALONE, ProcessGroup
 from seq2seq_cli.training.progress import Listener
 from seq2seq_cli.training.signals import keyboard_interrupts
 
@@ -73,17 +75,23 @@ def prepare_data(
     cache: Path | None,
     listener: Listener,
     warn: Warn,
+    workers: int = 1,
+    processes: ProcessGroup = ALONE,
 ) -> PreparedData:
     """Read and tokenise all text; tokenizers are learned from the training text if there are none.
 
-    Raises InputError if text is missing, damaged or of no use.
+    Text that is cached is tokenised by so many `workers`, processes of their own; a stream by all
+    `processes`, which then call this together. Raises InputError if text is missing, damaged or of
+    no use.
     """
     for file in config.data.alignments:
         check_input(Path(file))
     valid = _corpora(config, "valid_source", "valid_target")
     valid_text = read_parallel(valid, warn)
-    prepare = _prepare_stream if config.data.stream else _prepare_stored
-    text = prepare(config, tokenizers, cache, listener, warn)
+    if config.data.stream:
+        text = _prepare_stream(config, tokenizers, listener, warn, processes)
+    else:
+        text = _prepare_stored(config, tokenizers, cache, listener, warn, workers)
     return_memory()  # that learning a tokenizer needed
     for line in text.notes:
         listener.said(line)
@@ -188,6 +196,7 @@ def _prepare_stored(
     cache_folder: Path | None,
     listener: Listener,
     warn: Warn,
+    workers: int,
 ) -> TrainingText:
     """Tokenise the whole training text once."""
     with TemporaryDirectory(prefix="seq2seq-") as folder:  # for text that comes through pipes
@@ -202,7 +211,10 @@ def _prepare_stored(
 
         tokenizers = tokenizers or learn_tokenizers(config, learn, listener)
         pair_tokenizer = PairTokenizer(tokenizers.source, tokenizers.target, config.data)
-        found = [tokenise_or_load(corpus, pair_tokenizer, cache, warn) for corpus in train]
+        found = [
+            tokenise_or_load(corpus, pair_tokenizer, cache, warn, workers=workers)
+            for corpus in train
+        ]
         links = config.data.alignments
         alignments = _read_alignments(train, found, tokenizers, links, warn) if links else None
         files = files_of_corpora(train, TEXTS)
@@ -242,9 +254,9 @@ def _mixture(config: RunConfig, sizes: Sequence[int]) -> Mixture | None:
 def _prepare_stream(
     config: RunConfig,
     tokenizers: Tokenizers | None,
-    cache_folder: Path | None,
     listener: Listener,
     warn: Warn,
+    processes: ProcessGroup,
 ) -> TrainingText:
     """Read the training text when it is needed; tokenizers are learned from its first piece."""
     train = _corpora(config, "source", "target", streamed=True)
@@ -254,12 +266,16 @@ def _prepare_stream(
         texts = [((SIDES[side],), stream.lines([side])) for side in sides]
         return train_tokenizer_on_sides(texts, config.tokenizer, sides=len(sides))
 
-    tokenizers = tokenizers or learn_tokenizers(config, learn, listener)
-    pairs = stream.tokenise(PairTokenizer(tokenizers.source, tokenizers.target, config.data))
+    learned = processes.from_first(
+        lambda: tokenizers or learn_tokenizers(config, learn, listener),
+    )
+    threads = None if processes.world_size == 1 else torch.get_num_threads()
+    pair_tokenizer = PairTokenizer(learned.source, learned.target, config.data, threads)
+    pairs = stream.tokenise(pair_tokenizer, processes)
     first_line = f"a stream, {stream.pairs:,} pairs at a time; of the first:"
     lines = [first_line, *pairs.report.lines()]
     files = files_of_corpora(train, TEXTS, whole=False)
-    return TrainingText(tokenizers, pairs, pairs.first, pairs.report, lines, files)
+    return TrainingText(learned, pairs, pairs.first, pairs.report, lines, files)
 
 
 # Alignments

@@ -192,24 +192,32 @@ def prepare_on_all(
     listener: Listener,
     warn: Warn,
 ) -> PreparedData:
-    """Read and tokenise all text in every process, rank 0 first.
+    """Read and tokenise all text in every process.
 
-    So tokenizers are learned once, and a cache of tokenised text is written by one process and read
-    by the others. Raises InputError if a process has other text than rank 0.
+    Rank 0 is first, so that tokenizers are learned once, and a cache of tokenised text is written
+    by one process, with the cores of all that are on its machine, and read by the others. A stream
+    is tokenised by all together. Raises InputError if a process has other text than rank 0.
     """
-    first: list[tuple[Tokenizers, str]] = []
+    workers = torch.get_num_threads() * processes.local_size
 
     def prepare(tokenizers: Tokenizers | None) -> PreparedData:
         if processes.world_size > 1:
             check_no_pipes(plan.config)
-        return prepare_data(plan.config, tokenizers, cache=cache, listener=listener, warn=warn)
+        return prepare_data(
+            plan.config,
+            tokenizers,
+            cache=cache,
+            listener=listener,
+            warn=warn,
+            workers=workers,
+            processes=processes,
+        )
 
-    if processes.may_write:
+    if processes.may_write or plan.config.data.stream:
         data = prepare(plan.tokenizers)
-        first.append((data.tokenizers, data.fingerprint))
-    tokenizers, fingerprint = processes.from_first(lambda: first[0])
+    tokenizers, fingerprint = processes.from_first(lambda: (data.tokenizers, data.fingerprint))
     with processes.one_by_one():
-        if not processes.may_write:
+        if not (processes.may_write or plan.config.data.stream):
             data = prepare(tokenizers)
     require(
         data.fingerprint == fingerprint,
