@@ -35,17 +35,18 @@ def tokens_per_second(run: Path) -> float:
 
 
 def train(options: argparse.Namespace, preset: str, layout: str) -> float:
-    """Train for some updates; returns the tokens per second of the last 50."""
+    """Train for some updates; returns the tokens per second of the last report."""
     processes, threads = LAYOUTS[layout]
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [sys.executable, "-m", "seq2seq_cli", "train", "--quiet"]
         for name in ("source", "target", "valid_source", "valid_target"):
             command += [f"--{name.replace('_', '-')}", getattr(options, name)]
-        command += ["--preset", preset, "--output", str(run), "--max-updates", "100"]
+        command += ["--preset", preset, "--output", str(run)]
+        command += ["--max-updates", str(options.updates)]
         command += ["--processes", str(processes), "--threads", str(threads), "--accept-data"]
         command += ["--set", "training.validate_every=1000000", "--set", "training.valid_beam=1"]
-        command += ["--set", "training.warmup_updates=50", "--device", "cpu"]
+        command += ["--set", f"training.warmup_updates={options.updates // 2}", "--device", "cpu"]
         for setting in options.set:
             command += ["--set", setting]
         subprocess.run(command, check=True)
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--presets", nargs="*", default=["transformer-small", "attention-rnn"])
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=100, help="the last 50 are timed, at most")
     parser.add_argument("--translate", metavar="RUN")
     parser.add_argument("--lines", type=int, default=100_000)
     options = parser.parse_args()

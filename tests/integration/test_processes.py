@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.arrays import load_arrays
+from seq2seq_cli.translation import blocks
 from seq2seq_cli.translation.blocks import BLOCK_LINES
 from tests.integration.conftest import FILES, Command, Done, Process
 from tests.integration.test_resume import reports, result
@@ -171,6 +173,50 @@ def test_processes_that_differ_end_with_one_error_before_training_begins(train) 
     assert done.code == 2
     assert "processes 0 and 1 differ in their settings" in done.stderr
     assert second.finish().stderr == ""
+
+
+def test_processes_with_other_files_end_with_one_error_before_training_begins(
+    train, tmp_path: Path
+) -> None:
+    command = train()
+    elsewhere = Command(command.seq2seq, tmp_path / "elsewhere")
+    shutil.copytree(command.folder, elsewhere.folder)
+    text = elsewhere.folder / "valid.de"
+    text.write_text(text.read_text().replace("eins", "zwei"))
+    one, two = places(2)
+    first, second = command.start(environment=one), elsewhere.start(environment=two)
+    done = first.finish()
+    second.send_signal(signal.SIGTERM)  # as a launcher does
+    assert done.code == 2
+    assert "the text that process 1 reads is not that of process 0" in done.stderr
+    assert second.finish().stderr == ""
+    assert not command.run.exists() or not list(command.run.glob("*"))
+
+
+def test_more_processes_than_pairs_in_an_update_are_an_error(train) -> None:
+    first, second = start(train(batch_tokens=5, micro_batch_tokens=5), 2)
+    done = first.finish()
+    second.send_signal(signal.SIGTERM)  # as a launcher does
+    assert done.code == 2
+    assert "2 processes, but an update has about 1 sentence pair" in done.stderr
+    assert second.finish().stderr == ""
+
+
+@pytest.mark.parametrize("more", [[], ["--stream"]])
+def test_processes_cannot_read_a_pipe(more, train) -> None:
+    done = train().start("--processes", 2, *more, files={"--source": "-"}).finish(b"one\n")
+    assert done.code == 2
+    assert "standard input" in done.stderr
+    assert "comes through a pipe, which several processes cannot read" in done.stderr
+
+
+def test_an_output_that_a_process_does_not_see_is_an_error(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(blocks, "SECONDS_FOR_PLAN", 0.1)
+    folder = blocks.BlockFolder(tmp_path / "out.de", {"lines": 1})
+    with pytest.raises(
+        InputError, match=r"out\.de\.blocks: .*a file system that all processes see"
+    ):
+        folder.open(pytest.fail, is_first=False)
 
 
 def test_what_ends_a_training_before_it_begins_is_said_once(train) -> None:

@@ -141,6 +141,9 @@ class Member:
 
     gather_numbers = gather
 
+    def refuse(self, message: str) -> None:
+        raise InputError(message)
+
 
 def in_processes(corpora: list[list[Corpus]], **data: object) -> list[object]:
     """What several processes read of two portions, each of its own corpora, or its error."""

@@ -22,7 +22,7 @@ from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.cache import UNUSED_DAYS, Cache
 from seq2seq_cli.data.pair_tokenizer import PairTokenizer
 from seq2seq_cli.data.parallel import Corpus, parse_corpora
-from seq2seq_cli.data.token_blocks import BlockFolder
+from seq2seq_cli.data.token_blocks import TokenBlocks
 from seq2seq_cli.data.token_store import PAIRS, tokenise_or_load
 from seq2seq_cli.data.tokenising import tokenise_blocks
 from seq2seq_cli.data.tokenizers import train_or_load_tokenizer
@@ -211,9 +211,9 @@ def test_a_killed_preparation_goes_on_where_it_was(
     written: list[int] = []
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        write = BlockFolder.write
+        write = TokenBlocks.write
         patch.setattr(
-            BlockFolder, "write", lambda self, *of: written.append(of[0]) or write(self, *of)
+            TokenBlocks, "write", lambda self, *of: written.append(of[0]) or write(self, *of)
         )
         tokenise_or_load(corpus, pair_tokenizer, cache, said.append)
     assert "going on with a preparation that was broken off" in said[0]
@@ -245,7 +245,7 @@ def killed_after_blocks(folder: Path, model: bytes, cache: Path) -> None:
 def test_what_goes_wrong_in_a_process_is_said(
     corpus: Corpus, pair_tokenizer: PairTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = BlockFolder(tmp_path / "none")
+    folder = TokenBlocks(tmp_path / "none")
     with pytest.raises(FileNotFoundError):
         tokenise_blocks(corpus, pair_tokenizer, folder, pytest.fail, 2)
     monkeypatch.setattr(tokenising, "SERVE", "import os; os.kill(os.getpid(), 9)")
@@ -291,7 +291,7 @@ def test_no_more_lines_are_read_ahead_than_processes_are_about_to_need(
             pass
 
     monkeypatch.setattr(tokenising, "_Worker", Slow)
-    folder = BlockFolder(tmp_path)
+    folder = TokenBlocks(tmp_path)
     assert tokenise_blocks(Endless(), pair_tokenizer, folder, pytest.fail, 2) == total
 
 

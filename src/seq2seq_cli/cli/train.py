@@ -306,6 +306,9 @@ def train(
     for sentence in TRAIN.sentences({"--cache"} if cache is not None else (), values):
         warn(sentence)
     if processes > 1 and not is_launched():
+        from seq2seq_cli.training.preparation import check_no_pipes
+
+        check_no_pipes(settings)
         each = threads_of_each(processes, threads)
         raise typer.Exit(launch(own_arguments(), processes, each))
     run(
@@ -373,7 +376,7 @@ def run(
             listener.said(str(finished))
     except LostProcessError as lost:
         if not str(lost):
-            raise typer.Exit(1) from None
+            raise typer.Exit(lost.exit_code) from None
         wait_before_error(is_loss=True)
         raise Seq2seqError(str(lost)) from None
     except Seq2seqError:

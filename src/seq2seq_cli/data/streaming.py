@@ -4,13 +4,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq_cli.config.data import DataConfig
-from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.pair_tokenizer import (
     ARRAYS,
     DataReport,
@@ -124,6 +123,9 @@ class Processes(Protocol):
     def world_size(self) -> int:
         """How many processes there are."""
 
+    def refuse(self, message: str) -> NoReturn:
+        """End all processes with a message that one of them says."""
+
     def gather(self, value: Any) -> list[Any]:
         """The values of all processes, by rank."""
 
@@ -153,8 +155,7 @@ class StreamedPairs:
     def pairs_for_epoch(self, seed: int, epoch: int) -> TokenPairs:
         """Return the pairs of a portion: none, with a warning, if none of them can be used.
 
-        Raises EndOfDataError once all pipes have ended, and InputError if another process has read
-        other text.
+        Raises EndOfDataError once all pipes have ended. If a process has read other text, all end.
         """
         if epoch == 0:
             return self.first.pairs_for_epoch(seed, epoch)
@@ -202,11 +203,11 @@ class StreamedPairs:
             text.update(joined.encode("utf-8", "surrogatepass"))
         digests = processes.gather(text.digest())
         for rank, digest in enumerate(digests):
-            require(
-                digest == digests[0],
-                f"the stream that process {rank} reads is not that of process 0; let all have the "
-                "same files",
-            )
+            if digest != digests[0]:
+                processes.refuse(
+                    f"the stream that process {rank} reads is not that of process 0; let all have "
+                    "the same files"
+                )
         share = chunks[processes.rank :: processes.world_size]
         own = [self._tokenizer.tokenise_chunk(lines, first) for first, lines in share]
         reports = processes.gather([chunk.report for chunk in own])

@@ -61,7 +61,7 @@ def sentences_of(column: "pyarrow.ListArray") -> SentenceArray:
 
 
 @dataclass(frozen=True)
-class BlockFolder:
+class TokenBlocks:
     """The blocks of a corpus that are done so far."""
 
     path: Path

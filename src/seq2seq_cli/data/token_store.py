@@ -23,7 +23,7 @@ from seq2seq_cli.data.pair_tokenizer import (
     check_pairs_left,
 )
 from seq2seq_cli.data.parallel import Corpus
-from seq2seq_cli.data.token_blocks import BlockFolder, record_batch, schema_of, sentences_of
+from seq2seq_cli.data.token_blocks import TokenBlocks, record_batch, schema_of, sentences_of
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.data.tokenising import tokenise_blocks
 from seq2seq_cli.text import Warn, counted, replace_file
@@ -45,7 +45,7 @@ def tokenise_or_load(
     key = [corpus.digest(), [FORMAT, *tokenizer.cache_key()]]
 
     def make(folder: Path) -> None:
-        blocks = BlockFolder(work_folder(folder))
+        blocks = TokenBlocks(work_folder(folder))
         if done := blocks.remove_damaged():
             warn(
                 f"{corpus.name}: going on with a preparation that was broken off; "

@@ -25,7 +25,7 @@ import seq2seq_cli
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.pair_tokenizer import Lines, PairTokenizer, numbered_chunks
 from seq2seq_cli.data.parallel import Corpus
-from seq2seq_cli.data.token_blocks import BlockFolder, schema_of
+from seq2seq_cli.data.token_blocks import TokenBlocks, schema_of
 from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.text import Warn
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
@@ -40,7 +40,7 @@ Block = tuple[int, tuple[int, Lines]]  # index, number of the first line, lines
 
 
 def tokenise_blocks(
-    corpus: Corpus, tokenizer: PairTokenizer, folder: BlockFolder, warn: Warn, workers: int
+    corpus: Corpus, tokenizer: PairTokenizer, folder: TokenBlocks, warn: Warn, workers: int
 ) -> int:
     """Make all blocks of a corpus that are not there yet; returns how many there are in all.
 
@@ -67,7 +67,7 @@ class _Workers:
 
     most: int
     tokenizer: PairTokenizer
-    folder: BlockFolder
+    folder: TokenBlocks
     _idle: "SimpleQueue[_Worker]" = field(default_factory=SimpleQueue)
     _all: list["_Worker"] = field(default_factory=list)
 
@@ -114,7 +114,7 @@ class _Workers:
 class _Worker:
     """A process that tokenises lines, from the side of the one that started it."""
 
-    def __init__(self, tokenizer: PairTokenizer, folder: BlockFolder) -> None:
+    def __init__(self, tokenizer: PairTokenizer, folder: TokenBlocks) -> None:
         # The same package, whatever the folder is that the process starts in
         root = str(Path(seq2seq_cli.__file__).parents[1])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -170,7 +170,7 @@ def _ending(code: int) -> str:
     return f"ended with exit code {code}"
 
 
-def _description(tokenizer: PairTokenizer, folder: BlockFolder) -> list[bytes]:
+def _description(tokenizer: PairTokenizer, folder: TokenBlocks) -> list[bytes]:
     """All that decides how a process tokenises, as messages to it."""
     about = {
         "folder": str(folder.path.absolute()),
@@ -194,7 +194,7 @@ def serve() -> None:
         DataConfig(**setup["data"]),
         threads=1,
     )
-    folder, schema = BlockFolder(Path(setup["folder"])), schema_of(tokenizer)
+    folder, schema = TokenBlocks(Path(setup["folder"])), schema_of(tokenizer)
     while about := _receive(stream):
         block = json.loads(about)
         texts = _receive(stream).decode("utf-8", "surrogatepass").split("\n")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 from uuid import uuid4
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from seq2seq_cli.errors import Seq2seqError
+from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.launching import check_environment, is_launched
 
 Value = TypeVar("Value")
@@ -35,8 +35,17 @@ SECONDS_BETWEEN_LOOKS = 0.02  # of rank 0, for processes that start
 class LostProcessError(Exception):
     """Another process of the training has ended; its own message says why.
 
-    The message is empty if the launcher has asked this process to end too.
+    The message is empty if the launcher has asked this process to end too, or if rank 0 says it.
     """
+
+    exit_code = 1  # that of the process which says why
+
+    @classmethod
+    def silent(cls, error: Exception) -> "LostProcessError":
+        """What ends a process where rank 0 says this error."""
+        lost = cls("")
+        lost.exit_code = getattr(error, "exit_code", cls.exit_code)
+        return lost
 
 
 @dataclass(frozen=True)
@@ -78,13 +87,22 @@ class ProcessGroup:
             values: list[Any] = [make(), None] if self.may_write else [None, None]
         except Exception as error:
             is_error = isinstance(error, Seq2seqError | OSError | RuntimeError)
-            distributed.broadcast_object_list([None, LostProcessError("") if is_error else error])
+            told = LostProcessError.silent(error) if is_error else error
+            distributed.broadcast_object_list([None, told])
             raise
         with losses_noticed():
             distributed.broadcast_object_list(values, src=0)
         if values[1] is not None:
             raise values[1]
         return cast(Value, values[0])
+
+    def refuse(self, message: str) -> NoReturn:
+        """End all processes with a message that rank 0 says: each calls this.
+
+        Raises InputError on rank 0, and LostProcessError elsewhere.
+        """
+        error = InputError(message)
+        raise error if self.may_write else LostProcessError.silent(error)
 
     def gather(self, value: Value) -> list[Value]:
         """The values of all processes, by rank."""

@@ -132,6 +132,7 @@ def train_run(
             chosen = with_chosen_bleu(sized, data=data, listener=listener)
             if "training.warmup_updates" not in config.open_settings:
                 warn_of_long_warmup(chosen.config.training, warn)
+            check_pairs_for_all(processes, chosen.config.training, data.first)
             open_run(chosen, data)
             return chosen
 
@@ -149,19 +150,20 @@ def train_run(
 
 
 def check_alike(processes: ProcessGroup, config: RunConfig) -> None:
-    """Raise InputError unless all processes have the same versions and settings."""
+    """End all processes with one error unless they have the same versions and settings."""
     facts = {
         "version of seq2seq-cli": __version__,
         "version of torch": torch.__version__,
         "settings": repr((config.tables(), sorted(config.open_settings))),
     }
-    for rank, others in enumerate(processes.gather(facts)):
-        different = [name for name, value in others.items() if value != facts[name]]
-        require(
-            not different,
-            f"processes {processes.rank} and {rank} differ in their {' and '.join(different)}; "
-            "start all of them with the same installation and the same command",
-        )
+    first, *others = processes.gather(facts)
+    for rank, other in enumerate(others, start=1):
+        different = [name for name, value in other.items() if value != first[name]]
+        if different:
+            processes.refuse(
+                f"processes 0 and {rank} differ in their {' and '.join(different)}; start all of "
+                "them with the same installation and the same command"
+            )
 
 
 def check_folder_is_shared(path: Path, processes: ProcessGroup) -> None:
@@ -215,16 +217,36 @@ def prepare_on_all(
 
     if processes.may_write or plan.config.data.stream:
         data = prepare(plan.tokenizers)
-    tokenizers, fingerprint = processes.from_first(lambda: (data.tokenizers, data.fingerprint))
+    tokenizers = processes.from_first(lambda: data.tokenizers)
     with processes.one_by_one():
         if not (processes.may_write or plan.config.data.stream):
             data = prepare(tokenizers)
-    require(
-        data.fingerprint == fingerprint,
-        f"the text that process {processes.rank} reads is not that of process 0; let all have the "
-        "same files, which are no pipes",
-    )
+    fingerprints = processes.gather(data.fingerprint)
+    for rank, fingerprint in enumerate(fingerprints):
+        if fingerprint != fingerprints[0]:
+            processes.refuse(
+                f"the text that process {rank} reads is not that of process 0; let all have the "
+                "same files"
+            )
     return data
+
+
+def check_pairs_for_all(
+    processes: ProcessGroup, training: TrainingConfig, pairs: TokenPairs
+) -> None:
+    """Raise InputError if an update has fewer pairs than there are processes, by their mean length.
+
+    With fewer micro-batches than processes these are split further.
+    """
+    lengths = np.maximum(pairs.source.lengths, pairs.target.lengths) + 1
+    batch_tokens = cast(int, training.batch_tokens)
+    a_batch = max(1, min(len(pairs), int(batch_tokens / float(lengths.mean()))))
+    require(
+        processes.world_size <= a_batch * training.accumulate,
+        f"{processes.world_size} processes, but an update has about "
+        f"{counted(a_batch * training.accumulate, 'sentence pair')}, so some would have nothing to "
+        f"do; start fewer, or set more than training.batch_tokens = {batch_tokens}",
+    )
 
 
 def with_chosen_settings(

@@ -13,12 +13,13 @@ from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from seq2seq_cli.errors import Seq2seqError
+from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.text import Warn, replace_file, sync_directory
 
 BLOCK_LINES = 1024
 PLAN = "plan.json"
 SECONDS_BETWEEN_LOOKS = 0.05
+SECONDS_FOR_PLAN = 600  # in which process 0 makes the folder: processes may start at other times
 
 Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the first
 
@@ -39,9 +40,19 @@ class BlockFolder:
         return self.output.with_name(f"{self.output.name}.blocks")
 
     def open(self, warn: Warn, *, is_first: bool) -> None:
-        """Make the folder in the first process; the others wait until it is there."""
+        """Make the folder in the first process; the others wait until it is there.
+
+        Raises InputError if they do not find it.
+        """
         if not is_first:
+            last = time.monotonic() + SECONDS_FOR_PLAN
             while not self._is_of_this_work():
+                if time.monotonic() > last:
+                    raise InputError(
+                        f"{self.path}: this process has not seen the folder that process 0 makes "
+                        f"within {SECONDS_FOR_PLAN / 60:.0f} minutes; put --output on a file "
+                        "system that all processes see, or use one machine"
+                    )
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             return
         if self._is_of_this_work():
