@@ -1,12 +1,15 @@
 """Probes find what is there, and nothing where nothing is."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.plots import figures
+from seq2seq_cli.evaluation.plots.geometry_figures import layers_figure, senses_figure, tree_figure
 from seq2seq_cli.evaluation.probes import attention, report, senses, structural
 from seq2seq_cli.evaluation.probes.report import Sample
 from seq2seq_cli.evaluation.probes.treebank import NO_HEAD, Tree, read_trees
@@ -169,6 +172,9 @@ def test_a_multiword_token_is_a_node_and_punctuation_is_none(tmp_path: Path) -> 
     assert shares[1].tolist() == [0, 0.5, 0.5, 0, 0, 0, 0]
     assert shares[3].tolist() == [0, 0, 0, 0, 0.5, 0.5, 0]
     assert piece_shares(tree, ["▁im", "▁Haus"]) is None
+    path.write_text(SENTENCE.replace("VERB", "PUNCT"))
+    [tree] = read_trees(path, ignore_warning)
+    assert tree.heads == [1, 2, NO_HEAD, 2]  # the root stays, whatever it is
 
 
 @pytest.mark.parametrize(
@@ -189,3 +195,31 @@ def test_what_is_no_tree_is_refused(tmp_path: Path, old: str, new: str, message:
     with pytest.raises(InputError) as raised:
         read_trees(path, ignore_warning)
     assert message in str(raised.value)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("size", [1, 2, 12, 13, 60])
+def test_the_words_of_a_drawn_tree_do_not_overlap(size: int) -> None:
+    generator = np.random.default_rng(size)
+    tree = replace(random_tree(generator, size), relations=["nmod:poss"] * size)
+    states = generator.normal(size=(size, WIDTH)).astype(np.float32)
+    drawing = tree_figure(tree, states, "a run, layer-1")
+    drawing.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in drawing.axes[0].get_xticklabels()]
+    assert len(boxes) == size
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_senses_and_layers_are_drawn(tmp_path: Path) -> None:
+    states = {"es": np.eye(4, dtype=np.float32), "er $": np.zeros((1, 4), np.float32)}
+    drawings = (
+        senses_figure("it", {"embedding": states, "layer-1": states}),
+        layers_figure(
+            {"rnn": [0.4, 0.5], "conv": [0.4, 0.5, 0.6]}, {"order of words": 0.5}, "UUAS"
+        ),
+    )
+    for number, drawing in enumerate(drawings):
+        figures.save(drawing, tmp_path / f"{number}.svg", ignore_warning)
+        assert (tmp_path / f"{number}.svg").stat().st_size > 1000

@@ -124,4 +124,4 @@ def save_tree(
     check_format(path, LENGTH_FORMATS)
     layer = report.best().layer
     vectors = shown.layers[layer] @ report.projections[layer]
-    figures.save(tree_figure(shown.tree, vectors, f"{report.run}, {layer}"), path, warn)
+    figures.save(tree_figure(shown.tree, vectors, f"{Path(report.run).name}, {layer}"), path, warn)

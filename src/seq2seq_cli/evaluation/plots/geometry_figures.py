@@ -38,7 +38,7 @@ def tree_figure(tree: "Tree", vectors: Floats, title: str) -> "Figure":
     from matplotlib.patheffects import withStroke
 
     size = len(tree.forms)
-    width = max(7.0, (0.3 if size > MOST_UPRIGHT else 0.55) * size + 1.5)
+    width = max(7.0, (0.3 if size > MOST_UPRIGHT else 0.75) * size + 1.5)
     upright = size <= MOST_UPRIGHT
     drawing = figure(width, 7.5 if upright else 12)
     top, below = drawing.subplots(2, 1, height_ratios=[1, 1.7 if upright else 2.8])
@@ -66,6 +66,8 @@ def tree_figure(tree: "Tree", vectors: Floats, title: str) -> "Figure":
     below.set_aspect("equal", adjustable="datalim")
     below.set_xticks([])
     below.set_yticks([])
+    for side in below.spines.values():
+        side.set_visible(False)
     _add_scale(drawing, below)
     return drawing
 

@@ -1,7 +1,7 @@
 """Dependency trees from CoNLL-U, and the distances in them.
 
-A node of a tree is a token of the text that is not punctuation: a multiword token (im = in dem) is
-one node, since a model reads it as one.
+A node of a tree is a token of the text that is not punctuation, unless it is the root. A multiword
+token (im = in dem) is one node, since a model reads it as one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -106,8 +106,11 @@ def _merged(sentence: ParsedSentence) -> Tree:
         token: NO_HEAD if heads[word] == NO_HEAD else token_of[heads[word]]
         for token, word in leading.items()
     }
-    kept = [t for t in range(len(tokens)) if words[leading[t]].part_of_speech != "PUNCT"]
-    kept = kept or list(range(len(tokens)))
+    kept = [
+        token
+        for token, word in sorted(leading.items())
+        if words[word].part_of_speech != "PUNCT" or heads[word] == NO_HEAD
+    ]
     numbers = {token: node for node, token in enumerate(kept)}
 
     def node_of_head(token: int) -> int:
