@@ -149,7 +149,7 @@ def layers_figure(
             most - 1, value, plain(name), fontsize=8, ha="right", va="bottom", color="#555555"
         )
     axis.set_xticks(range(most), ["embedding", *(str(number) for number in range(1, most))])
-    axis.set_xlabel("layer of the encoder")
+    axis.set_xlabel("layer of the encoder; the decoder reads the last")
     axis.set_ylabel(what)
     axis.grid(axis="y", color="#e5e5e5")
     for side in ("top", "right"):
