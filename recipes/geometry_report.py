@@ -94,7 +94,7 @@ def overview(folder: Path, reports: dict[str, ProbeReport]) -> list[str]:
     """Sizes, BLEU and the best layer of each, with the baselines that need no model."""
     rows = [["architecture", "parameters", "BLEU", "best layer", "UUAS", "Spearman", "senses"]]
     for name, report in reports.items():
-        bleu = json.loads((folder / f"{name}.score.json").read_text())["scores"][0]["value"]
+        bleu = json.loads((folder / f"{name}.score.json").read_text())[0]["value"]
         best = report.best()
         senses = max(each.senses.accuracy for each in report.layers)
         size = ModelInfo.of_run(folder / name).count
@@ -185,7 +185,7 @@ lines = [
 ]  # fmt: skip
 for report in found.values():
     lines += section(report)
-lines += [f"Words with several senses: {', '.join(first.ambiguous)}", ""]
+lines += [f"Words with several senses: {', '.join(first.ambiguous) or 'none'}", ""]
 failures = missed(found)
 lines += ["## Checks", "", *(f"- missed: {each}" for each in failures or ["none"]), ""]
 (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
