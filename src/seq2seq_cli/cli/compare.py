@@ -10,9 +10,12 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import (
     AsTextOption,
+    CometKiwiOption,
+    CometOption,
     CommandLineSearch,
     DelimiterOption,
     EncodingOption,
+    load_comet,
     warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import check_paths
@@ -92,7 +95,7 @@ def compare(
         typer.Option(
             metavar="NAME,…",
             rich_help_panel=METRICS,
-            help="Any of bleu, spbleu, chrf, chrf++ and ter.",
+            help="Any of bleu, spbleu, chrf, chrf++, ter, comet and comet-kiwi.",
         ),
     ] = "bleu,chrf",
     tokenize: Annotated[
@@ -162,6 +165,8 @@ def compare(
             rich_help_panel=SEARCH,
         ),
     ] = None,
+    comet: CometOption = None,
+    comet_kiwi: CometKiwiOption = None,
     encoding: EncodingOption = "",
     delimiter: DelimiterOption = "",
     as_text: AsTextOption = False,
@@ -179,7 +184,7 @@ def compare(
     """
     from seq2seq_cli.config.effects import COMPARE
     from seq2seq_cli.data.sources import parse_text
-    from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, build_metrics, tokenizer_for
+    from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, check_metrics, tokenizer_for
     from seq2seq_cli.evaluation.references import Text
     from seq2seq_cli.evaluation.system_comparison import (
         ComparedTexts,
@@ -192,7 +197,8 @@ def compare(
     check_names(list(named), baseline)
     names = tuple(name.strip().lower() for name in metrics.split(",") if name.strip())
     score = ScoreOptions(tokenize="13a" if tokenize == AUTO else tokenize, lowercase=lowercase)
-    build_metrics(names, score)  # a wrong name is an error before runs translate
+    # A wrong name is an error before models are loaded or runs translate.
+    check_metrics(names, score)
     outputs = output or []
     for path in outputs:
         check_format(path, COMPARISON_FORMATS)
@@ -217,6 +223,8 @@ def compare(
     given_texts = [*texts, *([] if source_text is None else [source_text])]
     _check_counts([*given_texts, *(Text(name, found) for name, found in translations.items())])
     if source_text is not None:
+        models = load_comet(names, {"comet": comet, "comet-kiwi": comet_kiwi}, source)
+        score = replace(score, models=models, source=source_text.lines)
         translations |= _translate(runs, source_text.lines, beam, threads)
     if tokenize == AUTO:
         score = replace(score, tokenize=tokenizer_for(texts[0].lines))

@@ -11,7 +11,10 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from seq2seq_cli.config.effects import Effects
+    from seq2seq_cli.evaluation.comet import Comet
 
 READING = "How text is read"
 
@@ -42,6 +45,46 @@ AsTextOption = Annotated[
         rich_help_panel=READING,
     ),
 ]
+
+CometOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Checkpoint of COMET for the metric comet; it also reads --source.",
+        rich_help_panel="Metrics",
+    ),
+]
+CometKiwiOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Checkpoint of COMET-Kiwi for the metric comet-kiwi, which reads --source and no "
+        "reference.",
+        rich_help_panel="Metrics",
+    ),
+]
+
+
+def load_comet(
+    metrics: "Sequence[str]", given: "dict[str, Path | None]", source: str | None
+) -> "dict[str, Comet]":
+    """The models that the metrics need. Raises InputError for what is missing or does not fit."""
+    wanted = {name: path for name, path in given.items() if name in metrics}
+    for name, path in wanted.items():
+        if path is None:
+            raise InputError(f"{name} needs a model: give --{name} with the folder of a checkpoint")
+        if source is None:
+            raise InputError(f"{name} reads the source too: give --source")
+    if not wanted:
+        return {}
+    from seq2seq_cli.evaluation.comet import Comet
+
+    models = {name: Comet.load(path) for name, path in wanted.items() if path is not None}
+    for name, model in models.items():
+        if model.needs_reference != (name == "comet"):
+            other = "comet" if model.needs_reference else "comet-kiwi"
+            raise InputError(f"--{name} {wanted[name]}: a model for the metric {other}")
+    return models
 
 
 def parse_weights(weights: str) -> list[float]:

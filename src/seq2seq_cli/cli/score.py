@@ -9,8 +9,11 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import (
     AsTextOption,
+    CometKiwiOption,
+    CometOption,
     DelimiterOption,
     EncodingOption,
+    load_comet,
     warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import check_paths
@@ -27,7 +30,7 @@ OUTPUT = "Output"
 def score(
     context: typer.Context,
     reference: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--reference",
             "-r",
@@ -35,8 +38,9 @@ def score(
             rich_help_panel=FILES,
             help="Reference translation, or FILE:COLUMN of a table. Give the option again for "
             "further references.",
+            show_default="required, but for comet-kiwi",
         ),
-    ],
+    ] = None,
     hypothesis: Annotated[
         str,
         typer.Option(
@@ -48,7 +52,7 @@ def score(
         typer.Option(
             metavar="NAME,…",
             rich_help_panel=METRICS,
-            help="Any of bleu, spbleu, chrf, chrf++ and ter.",
+            help="Any of bleu, spbleu, chrf, chrf++, ter, comet and comet-kiwi.",
         ),
     ] = "bleu,chrf",
     tokenize: Annotated[
@@ -173,6 +177,8 @@ def score(
         Literal["text", "json"],
         typer.Option("--format", rich_help_panel=OUTPUT, help="Lines to read, or a JSON list."),
     ] = "text",
+    comet: CometOption = None,
+    comet_kiwi: CometKiwiOption = None,
     encoding: EncodingOption = "",
     delimiter: DelimiterOption = "",
     as_text: AsTextOption = False,
@@ -195,7 +201,7 @@ def score(
     """
     from seq2seq_cli.config.effects import SCORE
     from seq2seq_cli.data.sources import parse_text
-    from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, build_metrics, tokenizer_for
+    from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, check_metrics, tokenizer_for
     from seq2seq_cli.evaluation.references import Text
     from seq2seq_cli.evaluation.score_report import ScoredTexts, score_report
 
@@ -211,13 +217,18 @@ def score(
         ter_case_sensitive=ter_case_sensitive,
         as_sacrebleu=as_sacrebleu,
     )
-    build_metrics(names, options)  # a wrong name is an error before a slow pipe is read
+    # A wrong name is an error before models are loaded or a slow pipe is read.
+    check_metrics(names, options)
+    models = load_comet(names, {"comet": comet, "comet-kiwi": comet_kiwi}, source)
+    if not reference and set(names) != {"comet-kiwi"}:
+        raise InputError("--reference is missing; comet-kiwi alone does without")
+    reference = reference or []
     files = [hypothesis, *reference, *(name for name in (compare, source) if name is not None)]
     reading = Reading(encoding, delimiter, as_text)
     inputs = {name: parse_text(name, reading) for name in files}
     if [inputs[name].path for name in files].count(STDIN) > 1:
         raise InputError("standard input can be read once: give all but one of the texts as files")
-    if (source is not None or plot is not None) and not by_length:
+    if (plot is not None or (source is not None and not models)) and not by_length:
         raise InputError("--source and --plot belong to --by-length; give that too")
     if sentences and by_length:
         raise InputError("--sentences and --by-length write different tables; give one of them")
@@ -229,12 +240,15 @@ def score(
     text = {name: Text(each.name, list(each.lines(console.warn))) for name, each in inputs.items()}
     texts = ScoredTexts(
         hypothesis=text[hypothesis],
-        references=[text[name] for name in reference],
+        # Kiwi reads none: the source stands for it, so that lines are counted and blank ones told.
+        references=[text[name] for name in reference or [source or ""]],
         other=None if compare is None else text[compare],
         source=None if source is None else text[source],
     )
-    if tokenize == AUTO:
+    if tokenize == AUTO and reference:
         options = replace(options, tokenize=tokenizer_for(text[reference[0]].lines))
+    if source is not None:
+        options = replace(options, models=models, source=text[source].lines)
     width = bucket if by_length else None
     report = score_report(texts, names, options, width, console.warn, sentences=sentences)
     if output_format == "json":

@@ -389,6 +389,10 @@ def _without(*metrics: str) -> Callable[[Values], bool]:
 
 
 OF_METRICS = (
+    Condition(("comet",), _without("comet"), "it is for COMET; add comet to --metrics"),
+    Condition(
+        ("comet_kiwi",), _without("comet-kiwi"), "it is for Kiwi; add comet-kiwi to --metrics"
+    ),
     Condition(("tokenize",), _without("bleu"), "it is for BLEU; add bleu to --metrics"),
     Condition(
         ("lowercase",),
@@ -409,7 +413,7 @@ SCORE = Effects(
             "as_sacrebleu",
             "compare",
             "by_length",
-            "source",  # refused without --by-length
+            "source",  # refused without --by-length or a model that reads it
             "plot",  # refused without --by-length
             "confidence",
             "sentences",

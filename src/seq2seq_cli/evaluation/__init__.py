@@ -2,6 +2,8 @@
 
 - `writing`: how a text is written: script, spaces, lengths
 - `words`: words of a line in any script, and how two lines differ in them
+- `comet`: reads checkpoints of COMET, and scores lines with them
+- `comet_metric`: COMET as a metric of sacreBLEU's kind
 - `metrics`: sacreBLEU's metrics, built from options
 - `references`: references of a translation, of which some lines may be missing
 - `advice`: which figures mislead for some texts

@@ -6,9 +6,9 @@ Post 2018 (signatures).
 
 import difflib
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
 from sacrebleu.utils import SACREBLEU_DIR
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.comet import Comet
+from seq2seq_cli.evaluation.comet_metric import CometMetric
 from seq2seq_cli.evaluation.writing import Kind, Writing
 
-METRICS = ("bleu", "spbleu", "chrf", "chrf++", "ter")
+COMET_METRICS = ("comet", "comet-kiwi")  # by models, which also read the source
+METRICS = ("bleu", "spbleu", "chrf", "chrf++", "ter", *COMET_METRICS)
 TOKENIZERS = tuple(BLEU.TOKENIZERS)
 USUAL_TOKENIZER = "13a"
 WORD_TOKENIZERS = (USUAL_TOKENIZER, "intl", "none")  # they divide words by spaces
@@ -61,6 +64,12 @@ class ScoreOptions:
     ter_asian: bool = False  # the two above for Chinese and Japanese characters too
     ter_case_sensitive: bool = False
     as_sacrebleu: bool = False  # the figures of the sacrebleu command also where they mislead
+    models: Mapping[str, Comet] = field(default_factory=dict)  # for each of COMET_METRICS asked for
+    source: Sequence[str] = ()  # what these models read beside the translation
+
+    def of_rows(self, rows: Sequence[int]) -> "ScoreOptions":
+        """The same for some of the lines."""
+        return replace(self, source=[self.source[row] for row in rows]) if self.source else self
 
 
 def tokenizer_for(lines: Iterable[str]) -> str:
@@ -95,6 +104,13 @@ def build_metrics(
     return [_build_metric(name, options, single_lines) for name in dict.fromkeys(names)]
 
 
+def check_metrics(names: Sequence[str], options: ScoreOptions) -> None:
+    """Raise InputError for what `build_metrics` refuses, but for models that are not loaded yet."""
+    others = [name for name in names if name not in COMET_METRICS]
+    if others or not names:
+        build_metrics(others, options)
+
+
 def _build_metric(name: str, options: ScoreOptions, single_lines: bool) -> Metric:
     if name == "bleu":
         return _build_bleu(options, single_lines)
@@ -111,6 +127,10 @@ def _build_metric(name: str, options: ScoreOptions, single_lines: bool) -> Metri
             asian_support=options.ter_asian,
             case_sensitive=options.ter_case_sensitive,
         )
+    if name in COMET_METRICS:
+        if name not in options.models:
+            raise InputError(f"{name} needs a model: give --{name} with the folder of a checkpoint")
+        return CometMetric(options.models[name], options.source)
     raise InputError(_unknown("metric", name, METRICS))
 
 

@@ -188,7 +188,7 @@ def score_by_length(
                 [hypotheses[row] for row in chosen],
                 [[reference[row] for row in chosen] for reference in references],
                 metrics,
-                options,
+                options and options.of_rows(chosen),
             ),
             unit=unit,
         )

@@ -316,7 +316,12 @@ def _group_scores(
 ) -> GroupScores:
     references = [[text[row] for row in group.rows] for text in texts.reference_lines]
     scored = [
-        score([system.lines[row] for row in group.rows], references, options.metrics, options.score)
+        score(
+            [system.lines[row] for row in group.rows],
+            references,
+            options.metrics,
+            options.score.of_rows(group.rows),
+        )
         for system in systems
     ]
     return GroupScores(

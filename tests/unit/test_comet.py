@@ -1,0 +1,260 @@
+"""Scores of COMET and Kiwi are those of unbabel-comet; files that are not theirs are refused.
+
+The expected scores were computed by unbabel-comet 2.2.7 (transformers 4.57.6, torch 2.13.0) from
+the same checkpoints, which `write_checkpoint` makes without chance.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner, Result
+
+from seq2seq_cli.cli.app import app
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.comet import Comet, sparsemax
+from seq2seq_cli.evaluation.metrics import ScoreOptions
+from seq2seq_cli.evaluation.scoring import score, score_by_length
+
+transformers = pytest.importorskip("transformers")
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz .我书"
+SIZES = {
+    "vocab_size": 4 + len(LETTERS), "hidden_size": 16, "num_hidden_layers": 3,
+    "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 40,
+    "type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
+}  # fmt: skip
+SOURCE = ["the old cat", "hello world", "a book " * 10, "我书", "x"]
+TRANSLATION = ["an old cat", "world", "the cat " * 10, "我", "x"]
+REFERENCE = ["the cat is old", "hello", "book", "我书.", "y"]
+KINDS: dict[str, dict[str, Any]] = {
+    "da": {"class_identifier": "regression_metric", "pool": "avg", "layer": "mix",
+           "layer_transformation": "softmax", "layer_norm": False},
+    "sparse": {"class_identifier": "regression_metric", "pool": "cls", "layer": "mix",
+               "layer_transformation": "sparsemax", "layer_norm": True,
+               "final_activation": "Sigmoid"},
+    "layer": {"class_identifier": "regression_metric", "pool": "avg", "layer": 2},
+    "kiwi": {"class_identifier": "unified_metric", "sent_layer": "mix", "layer_norm": False,
+             "layer_transformation": "sparsemax", "input_segments": ["mt", "src"]},
+}  # fmt: skip
+EXPECTED = {
+    "da": [0.559712, 0.605161, 0.58111, 0.668078, 0.661025],
+    "sparse": [0.689779, 0.694634, 0.691364, 0.69597, 0.697308],
+    "layer": [1.170498, 1.169284, 1.170124, 1.172011, 1.174477],
+    "kiwi": [0.107624, 0.107423, 0.107823, 0.108151, 0.11855],
+}
+
+
+def numbers(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """Weights that look random and are the same in every version."""
+    places = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
+    return (torch.sin(places * 12.9898 + seed) * 0.6).float().reshape(shape)
+
+
+def write_encoder(folder: Path) -> None:
+    """A tokenizer of letters, and the settings of a tiny XLM-R."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    symbols = ["<s>", "<pad>", "</s>", "<unk>"]
+    pieces = [(name, 0.0) for name in (*symbols, *LETTERS.replace(" ", "▁"))]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>",
+        unk_token="<unk>", cls_token="<s>", sep_token="</s>",
+    ).save_pretrained(folder)  # fmt: skip
+    transformers.XLMRobertaConfig(**SIZES).save_pretrained(folder)
+
+
+def write_checkpoint(folder: Path, kind: str, **changes: Any) -> Path:
+    """A checkpoint of unbabel-comet's format, in a folder of its own."""
+    write_encoder(folder / "encoder")
+    settings = {
+        "encoder_model": "XLM-RoBERTa", "pretrained_model": str(folder / "encoder"),
+        "hidden_sizes": [12, 8], "activations": "Tanh", "load_pretrained_weights": False,
+        **KINDS[kind], **changes,
+    }  # fmt: skip
+    config = transformers.XLMRobertaConfig(**SIZES)
+    model = transformers.XLMRobertaModel(config, add_pooling_layer=False)
+    shapes = {f"encoder.model.{name}": tuple(each.shape) for name, each in model.named_parameters()}
+    shapes |= {f"layerwise_attention.scalar_parameters.{layer}": (1,) for layer in range(4)}
+    shapes["layerwise_attention.gamma"] = (1,)
+    width = 16 if kind == "kiwi" else 6 * 16
+    for number, (inner, outer) in {0: (width, 12), 3: (12, 8), 6: (8, 1)}.items():
+        shapes |= {f"estimator.ff.{number}.weight": (outer, inner)}
+        shapes |= {f"estimator.ff.{number}.bias": (outer,)}
+    if KINDS[kind].get("layer") == 2:
+        shapes = {name: shape for name, shape in shapes.items() if "layerwise" not in name}
+    weights = {
+        name: numbers(shape, seed) + ("LayerNorm.weight" in name)
+        for seed, (name, shape) in enumerate(shapes.items())
+    }
+    (folder / "checkpoints").mkdir()
+    own = {name: value for name, value in settings.items() if name != "class_identifier"}
+    torch.save(
+        {"state_dict": weights, "hyper_parameters": own, "pytorch-lightning_version": "2.6.6"},
+        folder / "checkpoints" / "model.ckpt",
+    )
+    (folder / "hparams.yaml").write_text(yaml.safe_dump(settings))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("comet")
+    return {kind: write_checkpoint(root / kind, kind) for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_those_of_unbabel_comet(kind: str, checkpoints: dict[str, Path]) -> None:
+    found = Comet.load(checkpoints[kind]).score_lines(TRANSLATION, SOURCE, REFERENCE)
+    assert found == pytest.approx([100 * each for each in EXPECTED[kind]], abs=1e-4)
+
+
+def test_a_score_does_not_depend_on_the_other_lines(checkpoints: dict[str, Path]) -> None:
+    model = Comet.load(checkpoints["da"])
+    together = model.score_lines(TRANSLATION, SOURCE, REFERENCE)
+    alone = Comet.load(checkpoints["da"])
+    assert together == pytest.approx(
+        [
+            alone.score_lines([mt], [src], [ref])[0]
+            for mt, src, ref in zip(TRANSLATION, SOURCE, REFERENCE, strict=True)
+        ],
+        abs=1e-4,
+    )
+
+
+def test_sparsemax_is_the_nearest_point_of_the_simplex() -> None:
+    assert sparsemax(torch.tensor([0.0, 2.0, 0.5])).tolist() == [0.0, 1.0, 0.0]
+    assert sparsemax(torch.tensor([0.5, 0.3, -1.0])).tolist() == pytest.approx([0.6, 0.4, 0.0])
+
+
+def test_a_text_has_the_mean_of_its_lines_and_blank_ones_do_not_count(
+    checkpoints: dict[str, Path],
+) -> None:
+    model = Comet.load(checkpoints["da"])
+    options = ScoreOptions(models={"comet": model}, source=[*SOURCE, ""], bootstrap_samples=50)
+    texts = [*TRANSLATION, ""], [[*REFERENCE, ""]]
+    [found] = score(*texts, metrics=["comet"], options=options)
+    mean = 100 * sum(EXPECTED["da"]) / 5
+    assert (found.metric, found.value) == ("COMET", pytest.approx(mean, abs=1e-4))
+    assert found.mean == pytest.approx(mean, abs=10)
+    assert f"|model:da|sha256:{model.sha256[:12]}|scale:100" in found.signature
+    buckets = score_by_length(*texts, [*SOURCE, ""], ["comet"], options)
+    assert sum(b.scores[0].value * (b.lines - (b.least == 1)) for b in buckets) == pytest.approx(
+        5 * mean, abs=1e-2
+    )
+
+
+# The commands
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    texts = {"src": SOURCE, "mt": TRANSLATION, "ref": REFERENCE, "other": SOURCE}
+    for name, lines in texts.items():
+        (tmp_path / name).write_text("".join(f"{line.strip()}\n" for line in lines))
+    return tmp_path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_kiwi_needs_no_reference(files: Path, checkpoints: dict[str, Path]) -> None:
+    command = ["score", "--hypothesis", "mt", "--source", "src", "--metrics", "comet-kiwi"]
+    done = run(*command, "--comet-kiwi", checkpoints["kiwi"], "--format", "json")
+    assert done.exit_code == 0, done.exception
+    [found] = json.loads(done.stdout)
+    assert found["metric"] == "COMET-Kiwi"
+    assert "nrefs" not in found["signature"]
+
+
+def test_systems_are_compared_by_comet_too(files: Path, checkpoints: dict[str, Path]) -> None:
+    command = ["compare", "mt", "other", "-r", "ref", "--source", "src", "--samples", "100"]
+    done = run(*command, "--metrics", "chrf,comet", "--comet", checkpoints["da"], "-o", "a.json")
+    assert done.exit_code == 0, done.exception
+    chrf, comet = json.loads((files / "a.json").read_text())["tables"]
+    assert (chrf["metric"], comet["metric"]) == ("chrF2", "COMET")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["-r", "ref", "--source", "src", "--metrics", "comet"],
+            "comet needs a model: give --comet",
+        ),
+        (["-r", "ref", "--metrics", "comet", "--comet", "x"], "comet reads the source too"),
+        (["--source", "src", "--metrics", "chrf"], "--reference is missing; comet-kiwi alone"),
+        (
+            ["-r", "ref", "--source", "src", "--metrics", "comet", "--comet", "x"],
+            "x: no such checkpoint of COMET; fetch it once",
+        ),
+        (
+            ["-r", "ref", "--source", "src", "--metrics", "comet", "--comet", "KIWI"],
+            "a model for the metric comet-kiwi",
+        ),
+        (
+            ["-r", "ref", "-r", "mt", "--source", "src", "--metrics", "comet", "--comet", "DA"],
+            "COMET compares with one reference, and 2 are given",
+        ),
+    ],
+)
+def test_what_comet_lacks_is_told(
+    files: Path, checkpoints: dict[str, Path], arguments: list[str], message: str
+) -> None:
+    places = {"KIWI": str(checkpoints["kiwi"]), "DA": str(checkpoints["da"])}
+    done = run("score", "--hypothesis", "mt", *(places.get(each, each) for each in arguments))
+    assert message in str(done.exception)
+
+
+class Evil:
+    """Would run a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (print, ("unpickled",))
+
+
+def test_a_pickle_with_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_checkpoint(tmp_path / "evil", "da")
+    torch.save({"state_dict": {}, "hyper_parameters": Evil()}, folder / "checkpoints/model.ckpt")
+    with pytest.raises(InputError, match="not a checkpoint of COMET that can be read"):
+        Comet.load(folder)
+    assert "unpickled" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_identifier": "xcomet_metric"}, "a model of the kind xcomet_metric"),
+        ({"encoder_model": "BERT"}, "the encoder BERT; XLM-RoBERTa"),
+        ({"pool": "max"}, "pool = max; avg and cls are allowed"),
+        ({"activations": "Eval"}, "the activation Eval"),
+    ],
+)
+def test_models_of_other_kinds_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Comet.load(write_checkpoint(tmp_path / "other", "da", **changes))
+
+
+def test_an_encoder_of_another_size_or_none_is_told(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "da", "da")
+    config = json.loads((folder / "encoder/config.json").read_text())
+    (folder / "encoder/config.json").write_text(json.dumps(config | {"vocab_size": 10**12}))
+    with pytest.raises(InputError, match="give the encoder that belongs to it"):
+        Comet.load(folder)
+    (folder / "encoder").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"are neither in .* nor in the cache of Hugging Face"):
+        Comet.load(folder)
