@@ -179,7 +179,8 @@ lines = [
     f"Structural probes of rank {RANK}, trained on {first.sentences:,} sentences of the demo "
     f"grammar and measured on {first.held_out:,} others. A word's state is the mean of its pieces' "
     "states. UUAS: share of the tree's edges found; Spearman: correlation of distances; senses: "
-    "accuracy of the nearest centroid, mean over words.", "",
+    "accuracy of the nearest centroid, mean over words. The best layer is chosen on the sentences "
+    "it is measured on.", "",
     *overview(folder, found), "![UUAS by layer](layers.png)", "",
     *attention_section(found), *behaves_as_in_the_paper(found),
 ]  # fmt: skip
