@@ -22,7 +22,7 @@ IMPORTS = (
     "import seq2seq_cli.training.run, torch.distributed.fsdp, torch.distributed.checkpoint;"
     "from seq2seq_cli.kernels.library import library; library()"
 )
-PAIRS, WORDS, LENGTH = 4000, 20_000, 20
+PAIRS, WORDS, LENGTH = 2000, 20_000, 20
 
 
 def write_text(folder: Path) -> None:
@@ -31,7 +31,7 @@ def write_text(folder: Path) -> None:
     words = [
         "".join(draw.choices("abdefgiklmnoprstuvz", k=draw.randint(3, 9))) for _ in range(WORDS)
     ]
-    for name, count in (("train", PAIRS), ("valid", 20)):
+    for name, count in (("train", PAIRS), ("valid", 4)):
         lines = [" ".join(draw.choices(words, k=LENGTH)) for _ in range(count)]
         for language in ("en", "de"):
             text = "".join(f"{line}\n" for line in lines)
@@ -60,11 +60,11 @@ def train(options: argparse.Namespace, folder: Path, *, is_sharded: bool) -> lis
         language = "en" if name == "source" else "de"
         command += [f"--{name}", f"train.{language}", f"--valid-{name}", f"valid.{language}"]
     command += ["--preset", options.preset, "--output", f"run-{is_sharded}", "--device", "cpu"]
-    command += ["--max-updates", "4", "--threads", "1"]
-    settings = {"training.batch_tokens": "2048", "training.micro_batch_tokens": "1024"}
+    command += ["--max-updates", "2", "--threads", "1"]
+    settings = {"training.batch_tokens": "1024", "training.micro_batch_tokens": "1024"}
     settings |= {"training.activation_checkpointing": "true", "training.precision": "float32"}
-    settings |= {"training.checkpoint_every": "2", "training.validate_every": "2"}
-    settings |= {"training.warmup_updates": "2", "tokenizer.vocabulary_size": "16000"}
+    settings |= {"training.checkpoint_every": "1", "training.validate_every": "1"}
+    settings |= {"training.warmup_updates": "1", "tokenizer.vocabulary_size": "16000"}
     settings |= {"training.shard": str(is_sharded).lower()}
     for setting in [*(f"{key}={value}" for key, value in settings.items()), *options.set]:
         command += ["--set", setting]

@@ -36,8 +36,9 @@ def capture_attention(
     thread = threading.get_ident()
 
     def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
-        if threading.get_ident() == thread:
-            weights = cast(SourceAttention, module).weights(*inputs)
+        attention = cast(SourceAttention, module)
+        if threading.get_ident() == thread and not attention.is_without_effect:
+            weights = attention.weights(*inputs)
             by_module[id(module)].append(weights[:, heads])
 
     handles = [module.register_forward_pre_hook(hook) for module in modules]

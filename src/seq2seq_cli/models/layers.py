@@ -66,6 +66,8 @@ class SourceAttention(nn.Module, ABC):
     sentence are more queries Q of it.
     """
 
+    is_without_effect = False  # whether it is only computed since other processes compute theirs
+
     @abstractmethod
     def weights(self, *inputs: Any) -> Tensor:
         """The weights (B, H, Q, S) for the inputs of `forward`."""

@@ -5,7 +5,7 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import Literal, cast
 
 import torch
@@ -18,6 +18,7 @@ from seq2seq_cli.models.kv_cache import PackedTarget
 from seq2seq_cli.models.layers import (
     Dropout,
     LearnedPositions,
+    SourceAttention,
     count_more,
     no_tokens_read,
     rotations,
@@ -40,9 +41,16 @@ from seq2seq_cli.symbols import BOS
 Side = Literal["source", "target"]
 
 
-def _same_draws(device: torch.device) -> AbstractContextManager[None]:
-    """Leave random states as they were before a block."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+@contextmanager
+def _beside(layer: nn.Module, device: torch.device) -> Iterator[None]:
+    """Leave no trace of a layer that is computed in a block: random states, captured attention."""
+    attentions = [each for each in layer.modules() if isinstance(each, SourceAttention)]
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for each in attentions:
+            each.is_without_effect = True
+        yield
+        for each in attentions:
+            each.is_without_effect = False
 
 
 class Transformer(TranslationModel):
@@ -167,7 +175,7 @@ class Transformer(TranslationModel):
             if not self._skips_layer():
                 x = layer(x, mask, rotation)
             elif self.in_step:
-                with _same_draws(x.device):
+                with _beside(layer, x.device):
                     x = without_effect(x, layer(x, mask, rotation))
         return cast(Tensor, self.encoder_norm(x))
 
@@ -198,7 +206,7 @@ class Transformer(TranslationModel):
             if not self._skips_layer():
                 x, layer_after = layer(x, layer_state, layer_memory, mask)
             elif self.in_step:
-                with _same_draws(x.device):
+                with _beside(layer, x.device):
                     x = without_effect(x, layer(x, layer_state, layer_memory, mask)[0])
             after.append(layer_after)
         return self.decoder_norm(x), after
