@@ -3,12 +3,20 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from seq2seq_cli.runs.checkpoints import SHARDS
 from tests.integration.conftest import Command
-from tests.integration.test_processes import assert_same_training, finish, places, start
+from tests.integration.test_processes import (
+    assert_same_training,
+    finish,
+    places,
+    reports,
+    start,
+    weights,
+)
 
 # Three micro-batches an update, so that one of two processes has a step with none of its own.
 SETTINGS = {"precision": "float32", "batch_tokens": 300, "micro_batch_tokens": 200}
@@ -83,3 +91,20 @@ def test_a_folder_that_a_process_does_not_see_is_an_error(train, tmp_path: Path)
     assert (first.code, second.code) == (2, 2)
     assert "process 1 does not see the run folder run" in first.stderr
     assert not command.run.exists()
+
+
+def test_gradients_that_are_exchanged_in_bfloat16_differ_by_rounding(train) -> None:
+    command = train("rnn", **SETTINGS)
+    options = ["--set", "training.exchange_precision=bfloat16"]
+    ways = {"float32": [], "bfloat16": options, "sharded": [*options, *SHARD]}
+    found = {name: trained(command, 2, name, *more) for name, more in ways.items()}
+    exact, *rounded = (weights(run) for run in found.values())
+    for each in rounded:
+        differences = {name: float(np.abs(each[name] - exact[name]).max()) for name in exact}
+        assert 1e-7 < max(differences.values()) < 0.02
+    exact_loss, *losses = (
+        [line["loss"] for line in reports(run) if line["kind"] == "validation"]
+        for run in found.values()
+    )
+    for loss in losses:
+        assert loss == pytest.approx(exact_loss, abs=1e-2)
