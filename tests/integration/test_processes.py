@@ -154,8 +154,9 @@ def test_another_number_of_processes_continues_the_same_training(train) -> None:
     assert_same_training(command.folder / "unbroken", command.run, {"validation"})
 
 
-def test_a_lost_process_ends_the_others_within_seconds(train) -> None:
-    processes = start(train(max_updates=100_000), 2)
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_lost_process_ends_the_others_within_seconds(shard, train) -> None:
+    processes = start(train(max_updates=100_000, shard=shard), 2)
     processes[0].wait_for_stderr(b"update 1 ")
     begun = time.monotonic()
     processes[1].send_signal(signal.SIGKILL)
