@@ -99,6 +99,16 @@ def test_any_number_survives_being_written(rate: float, updates: int, smoothing:
             "training.torch_compile does not go with training.guided_alignment, which reads "
             "what layers then do not keep; leave one out",
         ),
+        (
+            {"shard": True, "torch_compile": True},
+            "training.shard does not go with training.torch_compile: a layer would be compiled "
+            "before its weights are divided; leave one out",
+        ),
+        (
+            {"shard": True, "batch_tokens": "auto"},
+            'training.shard does not go with training.batch_tokens = "auto", which is measured '
+            "with the whole model on one device; give a number of tokens",
+        ),
         ({"learning_rate": 0}, "training.learning_rate = 0.0: a number above 0 is allowed"),
         (
             {"schedule": "cosine", "max_updates": 0},
