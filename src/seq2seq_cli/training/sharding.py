@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq_cli.data.batch import Batch
+from seq2seq_cli.devices import return_memory
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, Vocabulary
 from seq2seq_cli.models.shards import is_sharded
@@ -111,6 +112,7 @@ def shard_of(whole: Tensor | None, like: Tensor) -> Tensor:
 @contextmanager
 def whole_model(model: TranslationModel) -> Iterator[TranslationModel]:
     """A copy of a sharded model that is whole, in evaluation mode, on its device in a block."""
+    return_memory()  # of what was whole in training
     source, target = model.source_embedding, model.target_embedding
     vocabulary = Vocabulary(source.num_embeddings, target.num_embeddings, source is target)
     with torch.device("meta"):  # without weights, and without drawing any

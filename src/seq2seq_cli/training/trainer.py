@@ -87,6 +87,7 @@ class Trainer:
         self.is_sharded = config.shard and self.processes.world_size > 1
         if self.is_sharded:
             shard(experiment.model, experiment.device, exchange_precision)
+            return_memory()  # that of the whole model
         self.model = model = experiment.model.to(experiment.device)
         self.state = TrainingState(
             data=experiment.data, files=experiment.files, schedule_end=experiment.schedule_end
@@ -418,6 +419,9 @@ class Trainer:
         """Save all, the best weights included, and note why training ended."""
         self.reporter.show(self.state, self._epoch())
         self._save()
+        if self.is_sharded:  # make room for the weights that are compared
+            self.optimizer.state.clear()
+            return_memory()
         self._warn_of_warmup()
         self.best_weights.choose(self.state)
         if self.processes.may_write:
