@@ -200,7 +200,7 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",  # \textquotedbl is not in every encoding of fonts
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 
@@ -217,7 +217,7 @@ def as_latex(comparison: SystemComparison) -> str:
 
 def _latex_table(table: Table) -> Iterator[str]:
     yield r"\begin{table}[ht]"
-    yield r"\centering"
+    yield r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"
     yield rf"\caption{{{_latex(table.title)}}}"
     yield rf"\begin{{tabular}}{{l{'r' * (len(table.head) - 1)}}}"
     yield r"\hline"
