@@ -3,6 +3,7 @@
 The program is one pipe, and the packages are its stages. A file imports only from those above it;
 the docstring of each package lists its files in the same order.
 
+- `deferred`: what is compiled when it is first used
 - `errors`: errors that the user can mend
 - `symbols`: the control symbols that every vocabulary begins with
 - `encodings`: bytes to UTF-8, and lines that are broken

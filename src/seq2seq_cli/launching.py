@@ -5,7 +5,6 @@ processes that exchange tensors, needs torch.
 """
 
 import ctypes
-import logging
 import os
 import signal
 import subprocess
@@ -178,6 +177,8 @@ def launch(arguments: Sequence[str], processes: int, threads: int) -> int:
     Returns the exit code: 0, that of the first process that failed, or 128 and the number of the
     signal that ended all. Raises Seq2seqError if a process was killed.
     """
+    import logging
+
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch

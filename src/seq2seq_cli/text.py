@@ -21,11 +21,11 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.encodings import (
     CERTAIN,
     FEW,

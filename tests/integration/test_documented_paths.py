@@ -93,6 +93,7 @@ def named(heading: str) -> set[str]:
 
 
 def check(entered: set[str], names: set[str]) -> None:
+    entered -= {"deferred.py"}  # it makes the first few objects of any dataclass
     folders = {name for name in names if name.endswith("/")}
     assert {name for name in entered if not name.startswith(tuple(folders))} == names - folders
 

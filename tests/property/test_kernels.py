@@ -58,6 +58,47 @@ def test_linear_layers_equal_the_exact_product(rows: int, inputs: int, outputs: 
 
 
 @pytest.mark.usefixtures("_each_kernel_build")
+@pytest.mark.parametrize("greatest", [1e-15, 1e36, 2.7e36, 3e38])
+def test_weights_of_any_size_are_rounded_to_eight_bits(greatest: float) -> None:
+    """Above 2.7e36, 127 times a weight is infinite."""
+    random = np.random.default_rng(5)
+    weight = random.uniform(-1, 1, (40, 64))
+    x = random.uniform(-1, 1, (3, 64)) / 1e10
+    layer = Linear.pack((weight * greatest).astype(np.float32), None, eight_bits=True)
+    exact = x @ (weight * greatest).T
+    found = layer(x.astype(np.float32))
+    assert np.linalg.norm(found - exact) / np.linalg.norm(exact) < 0.04
+
+
+@pytest.mark.usefixtures("_each_kernel_build")
+@pytest.mark.parametrize("eight_bits", [False, True])
+def test_a_layer_computes_the_same_from_weights_that_were_packed_before(eight_bits: bool) -> None:
+    random = np.random.default_rng(7)
+    weight, x = (random.standard_normal((rows, 43), dtype=np.float32) for rows in (70, 17))
+    bias = random.standard_normal(70, np.float32)
+    packed = Linear.pack(weight, bias, eight_bits=eight_bits)
+    block = np.frombuffer(bytearray(len(packed.block) + 128), np.uint8)
+    block = block[-block.ctypes.data % 64 :][: len(packed.block)]
+    block[:] = packed.block
+    block.flags.writeable = False
+    expected = packed(x)
+    del packed
+    layer = Linear.of_block(block, 70, 43, eight_bits=eight_bits)
+    del block
+    assert (layer(x) == expected).all()
+    assert (layer.select_outputs(np.array([69, 3]))(x) == expected[:, [69, 3]]).all()
+
+
+def test_a_block_of_another_layer_is_refused() -> None:
+    block = np.zeros(1 << 16, np.uint8)
+    block = block[-block.ctypes.data % 64 :]
+    size = len(Linear.pack(np.zeros((70, 43), np.float32), None, eight_bits=True).block)
+    for wrong in (block[: size - 1], block[: size + 64], block[:0], block[16 : 16 + size]):
+        with pytest.raises(ValueError, match="packed layer"):
+            Linear.of_block(wrong, 70, 43, eight_bits=True)
+
+
+@pytest.mark.usefixtures("_each_kernel_build")
 @pytest.mark.parametrize("eight_bits", [False, True])
 def test_what_becomes_of_a_row_does_not_depend_on_the_others(eight_bits: bool) -> None:
     random = np.random.default_rng(2)

@@ -69,8 +69,22 @@ def test_a_file_for_another_family_of_processors_is_refused(copy: Path) -> None:
 
 def test_a_file_of_another_version_is_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "expected_stamp", lambda: 12345)
+    monkeypatch.setattr(kernels, "is_of_these_sources", lambda path: False)
     with pytest.raises(InputError, match="it is of another version"):
         kernels.load(copy)
+
+
+def test_a_file_sealed_where_python_declared_other_things_is_not_taken_on_trust(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = copy.read_bytes()[: -stamp.SEAL_BYTES]
+    for checksum, trusted in ((stamp.sources(), True), (b"01234567", False)):
+        monkeypatch.setattr(stamp, "sources", lambda checksum=checksum: checksum)
+        copy.write_bytes(content)
+        stamp.seal(copy)
+        monkeypatch.undo()
+        assert not stamp.is_damaged(copy)
+        assert stamp.is_of_these_sources(copy) is trusted
 
 
 def test_a_library_without_a_stamp_is_refused() -> None:

@@ -5,8 +5,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
+from seq2seq_cli.errors import InputError
+from seq2seq_cli.runs import arrays
+from seq2seq_cli.runs.arrays import load_arrays
+from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
 from seq2seq_cli.runs.tensors import load_tensors, load_with_label, save_tensors
 
 SAVES_IN_A_LOOP = """
@@ -57,3 +62,31 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was_opened(
 
     monkeypatch.setattr(Path, "open", open_and_replace)
     assert torch.equal(load_tensors(path)["weight"], torch.zeros(8))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    error: OSError, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_tensors(path, {"weight": torch.zeros(8)})
+
+    def fail(*given: object, **named: object) -> None:
+        raise error
+
+    for holder, name in ((arrays, "digest_of_file"), (arrays, "safe_open"), (Path, "open")):
+        with monkeypatch.context() as failing:
+            failing.setattr(holder, name, fail)
+            with pytest.raises(InputError, match=f"model.safetensors: cannot be read: {reason}"):
+                load_arrays(path)
+    checkpoint = tmp_path / "training/update-00000001"
+    checkpoint.mkdir(parents=True)
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(InputError, match=f"state.json: cannot be read: {reason}"):
+        Checkpoints(tmp_path / "training", SavedWeights(tmp_path / "weights")).load_state()

@@ -5,15 +5,17 @@ import signal
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from seq2seq_cli import __version__
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.commands import Command, Group, LazyCommands, ManyValuesCommand
-from seq2seq_cli.cli.help import Rows
 from seq2seq_cli.errors import Seq2seqError, says_out_of_memory
+
+if TYPE_CHECKING:
+    from seq2seq_cli.cli.help import Rows
 
 PIPE, OTHERS = "The pipe", "Other commands"
 
@@ -106,7 +108,7 @@ class AllCommands(Group):
         """The names of all commands, in the order of the help."""
         return [*COMMANDS]
 
-    def panels(self, ctx: Any) -> Mapping[str, Rows]:
+    def panels(self, ctx: Any) -> "Mapping[str, Rows]":
         """The commands by panel, each with its summary."""
         found: dict[str, Rows] = {}
         for name, entry in COMMANDS.items():

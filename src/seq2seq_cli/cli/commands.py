@@ -1,11 +1,12 @@
 """Kinds of commands: with help of our own, with options of many values, loaded when asked for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from seq2seq_cli.cli.help import Rows, first_paragraph, print_help
+if TYPE_CHECKING:
+    from seq2seq_cli.cli.help import Rows
 
 
 class Command(TyperCommand):
@@ -13,6 +14,8 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
+        from seq2seq_cli.cli.help import print_help
+
         print_help(self, ctx, {})
 
 
@@ -21,10 +24,14 @@ class Group(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
+        from seq2seq_cli.cli.help import print_help
+
         print_help(self, ctx, self.panels(ctx))
 
-    def panels(self, ctx: Any) -> Mapping[str, Rows]:
+    def panels(self, ctx: Any) -> "Mapping[str, Rows]":
         """The commands by panel, each with its summary."""
+        from seq2seq_cli.cli.help import first_paragraph
+
         commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
         return {
             "Commands": [(name, first_paragraph(each.help or ""), "") for name, each in commands]

@@ -1,11 +1,12 @@
 """Progress of training on stderr: a live line on a terminal, plain lines in a log, or nothing."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.deferred import dataclass
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -6,9 +6,9 @@ torch: `training/plan.py` measures speed and applies the rules.
 """
 
 import math
-from dataclasses import dataclass
 
 from seq2seq_cli.config.settings import Table
+from seq2seq_cli.deferred import dataclass
 
 NAME = "auto"
 

@@ -1,14 +1,13 @@
 """Settings of the data that a model is trained on: the section [data]."""
 
-import re
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seq2seq_cli.config.settings import MOST, Section, require, setting, toml_value
+from seq2seq_cli.deferred import dataclass, pattern
 from seq2seq_cli.text import Reading
 
 LanguageTags = Literal["source", "both", "both-source-last"]
-LANGUAGE_CODE = re.compile("[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
+LANGUAGE_CODE = pattern("[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
 
 
 def check_language_code(code: str, shown: str) -> None:

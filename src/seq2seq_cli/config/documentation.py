@@ -6,7 +6,7 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 
 from seq2seq_cli.config.data import DataConfig
@@ -21,6 +21,7 @@ from seq2seq_cli.config.settings import (
 )
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 
 

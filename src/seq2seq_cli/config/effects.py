@@ -8,9 +8,10 @@ commands as the parameters of their functions.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from seq2seq_cli.deferred import dataclass
 
 Values = Mapping[str, Any]  # name -> value; what is not known yet is not there
 

@@ -4,10 +4,11 @@ They are here and not beside the code in `models` so that they can be read witho
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
 from seq2seq_cli.config.settings import Section, require, setting, settings_from
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 
 ScoreName = Literal[

@@ -5,7 +5,6 @@ A multiplication and an addition are two operations.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from seq2seq_cli.config.models import (
     AttentionRnnConfig,
@@ -15,6 +14,7 @@ from seq2seq_cli.config.models import (
     Vocabulary,
 )
 from seq2seq_cli.config.shapes import Shape, weight_shapes
+from seq2seq_cli.deferred import dataclass
 
 # Weights by the end or the beginning of their name
 ONCE = ("decoder.bridge.weight", "context_input.weight", "context_features.weight")

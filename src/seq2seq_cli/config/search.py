@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from seq2seq_cli.config.settings import Section, require, setting
+from seq2seq_cli.deferred import dataclass
 
 # Source tokens searched at a time. More is not faster on a CPU, where the cached states of decoders
 # then no longer fit the processor's caches (recipes/bench/LOG.md).

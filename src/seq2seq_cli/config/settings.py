@@ -11,7 +11,7 @@ import numbers
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cache
 from typing import (
     Any,
@@ -24,6 +24,7 @@ from typing import (
     get_type_hints,
 )
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 
 RANGE = "range"  # key of a field's metadata

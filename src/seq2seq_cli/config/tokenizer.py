@@ -1,11 +1,11 @@
 """Settings of the tokenizer: the section [tokenizer]."""
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seq2seq_cli import symbols
 from seq2seq_cli.config.settings import Section, require, setting
+from seq2seq_cli.deferred import dataclass
 
 UNLIMITED = 1 << 24  # pieces; more than there are characters
 Normalization = Literal["auto", "identity", "nfc", "nfkc", "nmt_nfkc"]

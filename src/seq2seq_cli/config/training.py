@@ -1,10 +1,10 @@
 """Settings of training: the section [training]."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seq2seq_cli.config.settings import Section, require, setting
 from seq2seq_cli.config.tokenizer import check_languages
+from seq2seq_cli.deferred import dataclass
 
 BleuTokenizer = Literal[
     "auto",

@@ -7,10 +7,8 @@ a word. A tokenizer may divide such a word; all pieces of linked words are linke
 """
 
 import hashlib
-import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq_cli.deferred import dataclass, pattern
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import WORD_START
@@ -28,7 +27,7 @@ Normalize = Callable[[str], str]  # a line as its tokenizer sees it
 Links = list[tuple[int, int]]  # (word of the source, word of the target), from 0
 LONGEST_LINK = 20  # characters
 LINES_NAMED = 5  # of lines with the same fault
-ASCII_SPACE = re.compile("[ \t\v\f\r]+")
+ASCII_SPACE = pattern("[ \t\v\f\r]+")
 
 
 @dataclass(frozen=True)

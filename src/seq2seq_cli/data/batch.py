@@ -1,12 +1,12 @@
 """A batch of sentence pairs as padded tensors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.symbols import PAD
 
 if TYPE_CHECKING:

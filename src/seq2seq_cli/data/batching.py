@@ -1,11 +1,11 @@
 """Token-budget batches of similar length, in an order that depends only on seed and epoch."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from seq2seq_cli.data.token_pairs import TokenPairs
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.padding import Indices
 
 # Pairs are shuffled within windows of this many batches of similar length. Wider windows would pad

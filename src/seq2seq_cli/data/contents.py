@@ -3,12 +3,12 @@
 import gzip
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.parallel import Corpus
 from seq2seq_cli.data.sources import Source
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.text import GZIP_MAGIC, READ_ERRORS, decompressed_blocks
 
 SAMPLES = 32  # blocks of a file that is too large to read as a whole

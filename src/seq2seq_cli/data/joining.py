@@ -1,7 +1,6 @@
 """Neighbouring pairs joined at random, so that a model learns lines of several sentences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from seq2seq_cli.data.alignments import Alignments, LinkedWords
 from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.tokenization.sentences import IS_UNSPACED, join_sentences

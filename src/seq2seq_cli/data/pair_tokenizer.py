@@ -3,7 +3,6 @@
 import dataclasses
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -13,6 +12,7 @@ from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.joining import PairJoiner, SentenceJoiner
 from seq2seq_cli.data.parallel import Corpus, is_blank, is_same_text, no_pairs_error
 from seq2seq_cli.data.token_pairs import SentenceArray, SubwordSampler
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import UNK

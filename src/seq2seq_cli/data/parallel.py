@@ -1,7 +1,7 @@
 """Sentence pairs: line k of one text is the translation of line k of another."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.formats.base import BegunInput, Container
 from seq2seq_cli.data.sources import Source, display_names, parse_source, split_language_mark
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import UTF8, Reading, Warn, check_line_counts
 from seq2seq_cli.tokenization.language_tags import language_tag, split_languages

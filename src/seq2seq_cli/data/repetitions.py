@@ -4,12 +4,11 @@ Sentences are compared by hashes of 8 bytes, so that a corpus of any size can be
 have the same hash with a probability of about 2 ** -64.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq_cli.data.token_pairs import SentenceArray, Sentences, TokenPairs
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import UNK
 

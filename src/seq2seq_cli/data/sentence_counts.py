@@ -1,18 +1,12 @@
 """Whether the lines of a corpus hold one sentence or several."""
 
-from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.token_pairs import TokenPairs, evenly_spaced
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.tokenization.language_tags import split_tag
-from seq2seq_cli.tokenization.sentences import language_of_names, split_sentences
+from seq2seq_cli.tokenization.sentences import split_sentences
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 SAMPLE_PAIRS = 5000
-
-
-def source_language(data: DataConfig) -> str:
-    """The language of the source: what the settings say, or the names of texts tell, or ""."""
-    return data.source_language or language_of_names(data.source)
 
 
 def share_of_several_sentences(pairs: TokenPairs, source: Tokenizer, language: str) -> float:

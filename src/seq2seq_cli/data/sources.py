@@ -16,7 +16,7 @@ name is. All but data sets may be compressed with gzip (parquet compresses itsel
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from seq2seq_cli.config.tokenizer import LANGUAGE
@@ -26,6 +26,7 @@ from seq2seq_cli.data.formats.csv_table import Csv
 from seq2seq_cli.data.formats.hugging_face import DataSet
 from seq2seq_cli.data.formats.lines import Lines
 from seq2seq_cli.data.formats.table import Table, looks_like_name
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import (
     STDIN,

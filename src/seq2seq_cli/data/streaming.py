@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain, islice
 from typing import Any, NoReturn, Protocol
 
@@ -20,6 +20,7 @@ from seq2seq_cli.data.pair_tokenizer import (
 )
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.token_pairs import EndOfDataError, Sentences, TokenPairs
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.text import Warn, ignore_warning
 
 Lines = list[tuple[str, str]]

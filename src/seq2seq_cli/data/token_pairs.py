@@ -4,7 +4,6 @@ import copy
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain
 from typing import Protocol
@@ -13,6 +12,7 @@ import numpy as np
 
 from seq2seq_cli.data.alignments import Alignments
 from seq2seq_cli.data.batch import Batch, pad_alignments
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.padding import Ids, Indices, pad
 from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.tokenization.sentence_form import SentenceForm

@@ -1,18 +1,24 @@
 """A model as its settings and the weights by name: what kernels and PyTorch are made of."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.config.models import ModelConfig, Vocabulary
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.arrays import Array, Floats
 
 if TYPE_CHECKING:
+    from seq2seq_cli.kernels.inference.linear import Linear
     from seq2seq_cli.models import TranslationModel
 
 
 def do_nothing() -> None:
     """Release nothing, for arrays that do not lie in a mapped file."""
+
+
+def keep_nothing(layers: "Mapping[str, Linear]") -> None:
+    """Forget packed layers, which are packed again at the next start."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class PlainModel:
     release: Callable[[], None] = do_nothing  # gives back the memory of arrays that were read
     # The arrays as they are in the file: those of 16 bits are not widened. None: as `arrays`.
     stored: Mapping[str, Array] | None = None
+    packed: Mapping[str, Array] = field(default_factory=dict)  # layers that were packed before
+    keep: "Callable[[Mapping[str, Linear]], None]" = keep_nothing  # called with what is packed now
 
     @classmethod
     def of(cls, model: "TranslationModel") -> "PlainModel":

@@ -2,8 +2,6 @@
 
 from typing import cast
 
-import numpy as np
-
 from seq2seq_cli.config.models import ModelConfig, RnnConfig
 from seq2seq_cli.inference.recurrent import (
     RecurrentInference,
@@ -47,5 +45,4 @@ class RnnInference(RecurrentInference):
 
 def _context(weights: ModelWeights) -> Linear:
     """One layer for what the context adds to inputs, then to hidden states."""
-    both = [weights[f"context_{name}.weight"] for name in ("input", "features")]
-    return Linear.pack(np.concatenate(both), None, eight_bits=weights.eight_bits)
+    return weights.joined(["context_input.weight", "context_features.weight"])

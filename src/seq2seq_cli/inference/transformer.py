@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Literal, cast
 
-import numpy as np
-
 from seq2seq_cli.config.models import ModelConfig, Scaling, TransformerConfig
 from seq2seq_cli.inference import positions
 from seq2seq_cli.inference.base import InferenceModel
@@ -138,10 +136,10 @@ def _self_attention(
 ) -> tuple[Linear, Linear | None, Linear | None]:
     """Pack the linear layers of self-attention, or of what replaces it; see `TransformerLayer`."""
     if config.decoder_attention == "ssru":
-        weight = np.concatenate((weights[f"{name}.forget.weight"], weights[f"{name}.input.weight"]))
-        bias = weights[f"{name}.forget.bias"]
-        bias = np.concatenate((bias, np.zeros_like(bias)))
-        return Linear.pack(weight, bias, eight_bits=weights.eight_bits), None, None
+        both = weights.joined(
+            [f"{name}.forget.weight", f"{name}.input.weight"], [f"{name}.forget.bias"]
+        )
+        return both, None, None
     if config.decoder_attention == "average":
         inner, outer, gates = (
             weights.linear(f"{name}.{each}") for each in ("inner", "outer", "gates")

@@ -5,23 +5,47 @@ checked before a function of the library is called, most of it before the file i
 damaged library can end the process.
 """
 
+import os
 import re
 import sys
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-MARK = b"\nseq2seq-kernels"  # after a library; eight hexadecimal digits of its CRC-32 follow
-SEAL_BYTES = len(MARK) + 8
+FOLDERS = ("kernels", "kernels/inference", "kernels/training")  # that declare functions
+MARK = b"\nseq2seq-kernels"  # after a library; its CRC-32 and `sources` follow, in hexadecimal
+SEAL_BYTES = len(MARK) + 16
 ELF_HEADER = 64  # bytes
 
 _DECLARATIONS = re.compile(r'\b(?:Prototypes|Functions|fields)\(\s*("""|")(.*?)\1', re.S)
 
 
+def python_files() -> list[Path]:
+    """The files that declare the kernels and the version."""
+    found = [PACKAGE / "__init__.py"]
+    for folder in map(PACKAGE.joinpath, FOLDERS):
+        found += sorted(path for path in folder.iterdir() if path.suffix == ".py")
+    return found
+
+
+def sources() -> bytes:
+    """A checksum of these files, which takes a fraction of the time of `expected_stamp`."""
+    return _checksum(tuple(python_files()))
+
+
+@cache
+def _checksum(paths: tuple[Path, ...]) -> bytes:
+    checksum = 0
+    for path in paths:
+        checksum = zlib.crc32(path.read_bytes(), checksum)
+    return b"%08x" % checksum
+
+
 def interface() -> Iterator[str]:
     """Everything that Python declares of the kernels: prototypes and the fields of structs."""
-    for path in (PACKAGE / "kernels").rglob("*.py"):
+    for path in python_files():
         for _, text in _DECLARATIONS.findall(path.read_text(encoding="utf-8")):
             statements = text.split(");") if "(" in text else [text]
             yield from filter(None, (" ".join(each.split()) for each in statements))
@@ -35,10 +59,32 @@ def expected_stamp() -> int:
 
 
 def seal(library: Path) -> None:
-    """Write the checksum of a library after it, where loaders ignore it; once, however often."""
+    """Write checksums after a library that was just compiled, where loaders ignore them; once."""
     content = library.read_bytes()
-    if is_elf(content) and content[-SEAL_BYTES:-8] != MARK:
-        library.write_bytes(content + MARK + b"%08x" % zlib.crc32(content))
+    if is_elf(content) and not is_sealed(content):
+        library.write_bytes(content + MARK + b"%08x" % zlib.crc32(content) + sources())
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether `seal` wrote after this."""
+    return content[-SEAL_BYTES:-16] == MARK
+
+
+def is_of_these_sources(library: Path) -> bool:
+    """Whether a library was compiled where these files were as they are: its stamp is expected."""
+    with library.open("rb") as stream:
+        stream.seek(-min(SEAL_BYTES, library.stat().st_size), os.SEEK_END)
+        sealed = stream.read()
+    return is_sealed(sealed) and sealed[-8:] == sources()
+
+
+def fingerprint(library: Path) -> str:
+    """What changes whenever a library does: the checksum that it was sealed with, or its own."""
+    with library.open("rb") as stream:
+        content = stream.read()
+    if is_sealed(content):
+        return content[-16:-8].decode(errors="replace")
+    return f"{zlib.crc32(content):08x}"
 
 
 def is_elf(content: bytes) -> bool:
@@ -49,8 +95,8 @@ def is_elf(content: bytes) -> bool:
 def is_damaged(library: Path) -> bool:
     """Whether a file has another checksum than it was sealed with, or is not a whole library."""
     content = library.read_bytes()
-    if content[-SEAL_BYTES:-8] == MARK:
-        return content[-8:] != b"%08x" % zlib.crc32(content[:-SEAL_BYTES])
+    if is_sealed(content):
+        return content[-16:-8] != b"%08x" % zlib.crc32(content[:-SEAL_BYTES])
     if not is_elf(content):
         return sys.platform == "linux"
     # Not sealed, or cut: the table of sections is at the end.

@@ -6,6 +6,7 @@ To read it, begin with `layout` and `run_folder`.
 - `lock`: only one training writes into a run folder
 - `new_folder`: folders that appear when they are complete
 - `arrays`: weights of safetensors files, mapped and checked
+- `packed_weights`: packed weights, kept for the next start
 - `stored_weights`: weights that are read when they are written
 - `tensors`: safetensors files that carry their hash, from and to PyTorch
 - `shards`: tensors of a checkpoint that several processes write a shard of each

@@ -6,7 +6,8 @@ Files carry the hash of their tensors in a label; see `tensors`.
 import hashlib
 import json
 import mmap
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -93,16 +94,25 @@ class MappedArrays(Mapping[str, Array]):
             self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def load_arrays(path: Path) -> tuple[MappedArrays, dict[str, Any]]:
+def is_never_known(file: os.stat_result, sha256: str) -> bool:
+    """Say of every file that it is not known to be whole."""
+    return False
+
+
+def load_arrays(
+    path: Path, is_known: Callable[[os.stat_result, str], bool] = is_never_known
+) -> tuple[MappedArrays, dict[str, Any]]:
     """Map the arrays of a file and read its label.
 
-    Both are of the same file even if it is replaced meanwhile. Raises InputError if the file is
-    missing, damaged or not what was written.
+    Both are of the same file even if it is replaced meanwhile. The hash of the arrays is computed
+    unless the file, with the hash by its label, `is_known` to be whole. Raises InputError if the
+    file is missing, damaged or not what was written.
     """
     with opened(path, "numpy") as (file, stream):
         label = label_of(file, path)
+        known = is_known(os.fstat(stream.fileno()), label["sha256"])
         arrays, places = _mapped(stream, path)
-        if digest_of_file(stream, places) != label["sha256"]:
+        if not known and digest_of_file(stream, places) != label["sha256"]:
             raise InputError(damaged(path))
     return arrays, label
 
@@ -173,7 +183,9 @@ def opened(path: Path, framework: str) -> Iterator[tuple[Any, Any]]:
                 yield file, stream
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except SafetensorError as error:
         raise InputError(f"{path} is damaged: {error}") from None
 
 

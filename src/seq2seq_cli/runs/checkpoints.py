@@ -5,11 +5,12 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.data.contents import Hashes
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.text import replace_file, sync_directory
 
@@ -263,7 +264,11 @@ def _read_state(checkpoint: Path) -> TrainingState:
     path = checkpoint / "state.json"
     try:
         return TrainingState.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; --restart begins again") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}); --restart begins again") from None
 
 

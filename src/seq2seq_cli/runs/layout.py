@@ -7,6 +7,7 @@ RUN/
   metrics.jsonl           one line for each report of training
   shortlist.safetensors   the most likely translations of each source token
   tensorboard/            the same for TensorBoard, and wandb/ for Weights & Biases, if asked for
+  packed/                 packed weights, which the next start of a translation maps
   run.lock                who is training here; only while somebody is
   training/
     update-00001000/      the last checkpoint: weights, optimizer and loop state
@@ -32,6 +33,7 @@ JOINT_TOKENIZER = "tokenizer.model"
 SOURCE_TOKENIZER = "source.model"
 TARGET_TOKENIZER = "target.model"
 TOKENIZERS = (JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER)
+PACKED = "packed"
 TRAINING = "training"
 SAVED_WEIGHTS = "weights"  # in TRAINING
 FINISHED = "finished.json"  # in TRAINING

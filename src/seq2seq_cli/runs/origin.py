@@ -1,9 +1,9 @@
 """Where an imported run came from: the section [origin] of config.toml."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from seq2seq_cli.config.settings import Section
+from seq2seq_cli.deferred import dataclass
 
 RUN_FOLDER = "seq2seq"  # the format of a run folder that was trained elsewhere
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,6 +24,7 @@ from seq2seq_cli.config.settings import (
 )
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.layout import (
     JOINT_TOKENIZER,
@@ -168,11 +169,16 @@ def _check_sections_of_keys(tables: Mapping[str, Table]) -> None:
 
 
 class ConfigFile:
-    """Reads and writes config.toml of one run: settings, and facts about tokenizers and corpus."""
+    """Reads and writes config.toml of one run: settings, and facts about tokenizers and corpus.
+
+    The file is read each time, and parsed again if it has changed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / RUN_CONFIG
+        self._parsed: tuple[bytes, dict[str, Table]] = b"", {}
+        self._settings: tuple[bytes, RunConfig] | None = None
 
     def write(self, config: RunConfig, tokenizers: "Tokenizers", facts: RunFacts) -> None:
         """Write the settings, sizes and hashes of the tokenizers, and facts about the run."""
@@ -194,8 +200,12 @@ class ConfigFile:
     def settings(self) -> RunConfig:
         """Read the settings. Raises InputError if this is not a run folder or they are damaged."""
         tables = self._tables()
-        with self._named_in_errors():
-            return RunConfig.from_tables({name: tables[name] for name in SECTIONS})
+        content, _ = self._parsed
+        if self._settings is None or self._settings[0] != content:
+            with self._named_in_errors():
+                found = RunConfig.from_tables({name: tables[name] for name in SECTIONS})
+            self._settings = content, found
+        return self._settings[1]
 
     def vocabulary(self) -> Vocabulary:
         """Read the sizes of the vocabularies. Raises InputError as `settings` does."""
@@ -231,7 +241,16 @@ class ConfigFile:
     def _tables(self) -> dict[str, Table]:
         check_run_folder(self.folder)
         try:
-            tables = parse_toml(self.path.read_text(encoding="utf-8"), str(self.path))
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+        if not content or content != self._parsed[0]:
+            self._parsed = content, self._parse(content)
+        return {name: dict(table) for name, table in self._parsed[1].items()}
+
+    def _parse(self, content: bytes) -> dict[str, Table]:
+        try:
+            tables = parse_toml(content.decode(), str(self.path))
         except UnicodeDecodeError:
             raise InputError(f"{self.path} is damaged: it is not UTF-8 text") from None
         sections = (*SECTIONS, *RECORDED)

@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +19,19 @@ from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.padding import Ids
-from seq2seq_cli.runs.arrays import check_shapes, label_of, load_arrays, opened, save_arrays
-from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
+from seq2seq_cli.runs.arrays import (
+    check_shapes,
+    is_never_known,
+    label_of,
+    load_arrays,
+    opened,
+    save_arrays,
+)
 from seq2seq_cli.runs.layout import (
     FINISHED,
     LOCK,
     METRICS,
+    PACKED,
     RUN_CONFIG,
     SAVED_WEIGHTS,
     SHORTLIST,
@@ -33,6 +43,7 @@ from seq2seq_cli.runs.layout import (
 )
 from seq2seq_cli.runs.lock import locked
 from seq2seq_cli.runs.metrics import Metrics
+from seq2seq_cli.runs.packed_weights import PackedWeights
 from seq2seq_cli.runs.run_config import ConfigFile, RunConfig, RunFacts
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import PIECES
@@ -42,6 +53,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from seq2seq_cli.models import TranslationModel
+    from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
 
 
 class RunFolder:
@@ -52,8 +64,20 @@ class RunFolder:
         self.config = ConfigFile(path)
         self.metrics = Metrics(path / METRICS)
         self.training = path / TRAINING
-        self.saved_weights = SavedWeights(self.training / SAVED_WEIGHTS)
-        self.checkpoints = Checkpoints(self.training, self.saved_weights)
+
+    @cached_property
+    def saved_weights(self) -> "SavedWeights":
+        """Weights that training put aside."""
+        from seq2seq_cli.runs.checkpoints import SavedWeights
+
+        return SavedWeights(self.training / SAVED_WEIGHTS)
+
+    @cached_property
+    def checkpoints(self) -> "Checkpoints":
+        """What training resumes from."""
+        from seq2seq_cli.runs.checkpoints import Checkpoints
+
+        return Checkpoints(self.training, self.saved_weights)
 
     # The folder
 
@@ -69,7 +93,8 @@ class RunFolder:
         """Whether a run may begin: nothing is here, or only what a run left that was cut short."""
         if not self.path.exists():
             return True
-        own = {WEIGHTS, METRICS, SHORTLIST, LOCK, TRAINING, TENSORBOARD, WANDB, *TOKENIZERS}
+        own = {WEIGHTS, METRICS, SHORTLIST, LOCK, TRAINING, PACKED, TENSORBOARD, WANDB}
+        own |= {*TOKENIZERS}
         return (
             self.path.is_dir()
             and not any(path.is_file() for path in self.training.rglob("*"))
@@ -109,7 +134,8 @@ class RunFolder:
         """
         self.unfinish()
         (self.path / WEIGHTS).unlink(missing_ok=True)
-        for folder in (self.training, self.path / TENSORBOARD, self.path / WANDB):
+        folders = (PACKED, TENSORBOARD, WANDB)
+        for folder in (self.training, *map(self.path.joinpath, folders)):
             shutil.rmtree(folder, ignore_errors=True)
         for name in (*TOKENIZERS, METRICS, SHORTLIST, RUN_CONFIG):
             (self.path / name).unlink(missing_ok=True)
@@ -132,6 +158,14 @@ class RunFolder:
         Raises InputError for a folder that is incomplete, damaged or mismatched.
         """
         return self._load_weights()[0]
+
+    def load_packed_model(self, *, eight_bits: bool) -> PlainModel:
+        """As `load_plain_model`, for kernels, with the layers that an earlier start has packed."""
+        packed = PackedWeights.of(self.path, eight_bits=eight_bits)
+        if packed is None:
+            return self.load_plain_model()
+        model, sha256 = self._load_weights(packed.are_whole)
+        return replace(model, packed=packed.load(sha256), keep=partial(packed.save, sha256))
 
     def load_model(self) -> "TranslationModel":
         """As `load_plain_model`, as a model in PyTorch, in evaluation mode on the CPU."""
@@ -158,11 +192,13 @@ class RunFolder:
             )
         return path
 
-    def _load_weights(self) -> tuple[PlainModel, str]:
-        """Read the model and the SHA-256 of its weights."""
+    def _load_weights(
+        self, is_known: Callable[[os.stat_result, str], bool] = is_never_known
+    ) -> tuple[PlainModel, str]:
+        """Read the model and the SHA-256 of its weights; `is_known` as for `load_arrays`."""
         config, vocabulary = self.load_config().model, self.config.vocabulary()
         path = self._weights_path()
-        arrays, label = load_arrays(path)
+        arrays, label = load_arrays(path, is_known)
         check_shapes(arrays.shapes(), weight_shapes(config, vocabulary), path)
         check_trained_settings(config, label, path)
         return PlainModel(config, vocabulary, arrays, arrays.release, arrays.stored), label[

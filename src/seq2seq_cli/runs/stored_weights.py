@@ -4,13 +4,13 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from seq2seq_cli.config.shapes import Shape
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.arrays import Array, is_finite
 from seq2seq_cli.runs.arrays import LABEL, digest_of_file, widened

@@ -1,11 +1,11 @@
 """The tokenizers of both sides of a run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.config.models import Vocabulary
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.runs.layout import JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER
 from seq2seq_cli.text import replace_file
 from seq2seq_cli.tokenization.tokenizer import Tokenizer

@@ -8,11 +8,11 @@ T target tokens, V columns of logits.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.search.candidates import log_sum_exp
 from seq2seq_cli.search.decoding import Decoding
 from seq2seq_cli.search.prefix import ForcedPrefix

@@ -1,6 +1,6 @@
 """A finished translation."""
 
-from dataclasses import dataclass
+from seq2seq_cli.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from bisect import bisect_left
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, Self
+
+from seq2seq_cli.deferred import dataclass
 
 
 class Moves(NamedTuple):

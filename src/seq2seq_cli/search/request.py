@@ -1,10 +1,11 @@
 """What a search is asked for: sources, options, and the limits of each sentence's translations."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.search.prefix import ForcedPrefix
 from seq2seq_cli.symbols import EOS
 

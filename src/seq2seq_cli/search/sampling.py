@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.devices import float64_device
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.search.constraints import Constraint, constraints_for, next_step

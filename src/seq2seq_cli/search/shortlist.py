@@ -4,11 +4,11 @@ A sentence's list depends only on the sentence, so its translation does not depe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.arrays import Tokens
 from seq2seq_cli.padding import Ids
 from seq2seq_cli.symbols import PAD

@@ -5,12 +5,13 @@ then B x K), T target tokens, V columns of logits.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 from torch import Tensor
 
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.search.candidates import best_extensions
 from seq2seq_cli.search.constraints import Constraint, next_step

@@ -18,7 +18,7 @@ joins text as before:
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from sentencepiece import SentencePieceNormalizer, SentencePieceProcessor
 
 from seq2seq_cli import symbols
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.symbols import BOS, EOS, NEVER, PAD, UNK
 from seq2seq_cli.tokenization.language_tags import foreign_language, language_tag

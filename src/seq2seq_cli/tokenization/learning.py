@@ -9,13 +9,14 @@ import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from sentencepiece import SentencePieceTrainer
 
 from seq2seq_cli import symbols
 from seq2seq_cli.config.tokenizer import UNLIMITED, TokenizerSettings
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import check_is_list, counted
 from seq2seq_cli.tokenization.language_tags import language_tag, split_languages

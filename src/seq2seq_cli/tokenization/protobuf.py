@@ -159,21 +159,30 @@ def _parse_piece(raw: bytes) -> ModelPiece:
 
 def fields_beside_pieces(model: bytes) -> Iterator[tuple[int, int | bytes]]:
     """As `message_fields`, without the pieces of a model, over which it passes quickly."""
-    for found in _raw_pieces(model):
+    for found in _raw_pieces(model, _behind_short_pieces(model)):
         if not isinstance(found, bytes):
             yield found[:2]
 
 
 def raw_fields_beside_pieces(model: bytes) -> Iterator[tuple[int, bytes]]:
     """As `raw_fields`, without the pieces of a model, over which it passes quickly."""
-    for found in _raw_pieces(model):
+    for found in _raw_pieces(model, _behind_short_pieces(model)):
         if not isinstance(found, bytes):
             yield found[0], found[2]
 
 
-def _raw_pieces(model: bytes) -> Iterator[bytes | tuple[int, int | bytes, bytes]]:
+def _behind_short_pieces(model: bytes) -> int:
+    """Where the first field begins that is not a short piece; most models begin with thousands."""
+    position, last = 0, len(model) - 1
+    while position < last and model[position] == SHORT_PIECE and model[position + 1] < 0x80:
+        position += 2 + model[position + 1]
+    return position
+
+
+def _raw_pieces(
+    model: bytes, position: int = 0
+) -> Iterator[bytes | tuple[int, int | bytes, bytes]]:
     """Yield the message of each piece, and number, value and bytes of each other field."""
-    position = 0
     while position < len(model):
         if model[position] == SHORT_PIECE and model[position + 1] < 0x80:
             begin = position + 2

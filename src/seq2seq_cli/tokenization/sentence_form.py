@@ -5,13 +5,13 @@ What the encoder reads of it is a row. Most rows are the sentence and EOS.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.padding import Ids
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.tokenization.tokenizer import Tokenizer

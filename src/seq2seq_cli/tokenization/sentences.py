@@ -12,6 +12,9 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import accumulate, chain, pairwise
 
+from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.deferred import pattern
+
 # By the script that most letters of a line are in, for lines in a language that nobody named.
 SCRIPT_LANGUAGES = {
     "ARABIC": "ar",
@@ -55,10 +58,10 @@ SHORT_CODE = dict(zip(LONG_CODES.split()[::2], LONG_CODES.split()[1::2], strict=
 LETTERS_LOOKED_AT = 40  # to find the script
 
 # Ends of sentences that sentencex 1.0 does not know: of Khmer, and for vertical Chinese text.
-FURTHER_ENDS = re.compile("[^\u17d4\u17d5\ufe12\ufe15\ufe16]*[\u17d4\u17d5\ufe12\ufe15\ufe16]*\\s*")
+FURTHER_ENDS = pattern("[^\u17d4\u17d5\ufe12\ufe15\ufe16]*[\u17d4\u17d5\ufe12\ufe15\ufe16]*\\s*")
 
 # Spaces and control characters of all kinds, which sentencex gets as plain spaces.
-SPACE_LIKE = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+SPACE_LIKE = pattern("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 OPENING, CLOSING = ("Ps", "Pi"), ("Pe", "Pf")
 QUOTES = "\"'"  # open and close
@@ -67,8 +70,8 @@ QUOTES = "\"'"  # open and close
 UNSPACED = "\u3001-\u303f\u3040-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
 UNSPACED += "\ua000-\ua4cf"
 UNSPACED += "\uf900-\ufaff\uff01-\uff0f\uff1a-\uff1f\uff3b-\uff65\uff66-\uff9f\U00020000-\U0003ffff"
-IS_UNSPACED = re.compile(f"[{UNSPACED}]")
-IS_SEGMENTED = re.compile(rf"[{UNSPACED}]\s+[{UNSPACED}]")  # somebody put spaces between its words
+IS_UNSPACED = pattern(f"[{UNSPACED}]")
+IS_SEGMENTED = pattern(rf"[{UNSPACED}]\s+[{UNSPACED}]")  # somebody put spaces between its words
 
 
 @cache
@@ -191,6 +194,11 @@ def needs_space(before: str, after: str) -> bool:
         if not unicodedata.category(character).startswith("P"):
             break
     return True
+
+
+def source_language(data: DataConfig) -> str:
+    """The language of the source: what the settings say, or the names of texts tell, or ""."""
+    return data.source_language or language_of_names(data.source)
 
 
 def language_of_names(texts: Sequence[str]) -> str:

@@ -18,13 +18,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from functools import cache
 from typing import Any, Literal, cast
 
 from sentencepiece import SentencePieceNormalizer
 
 from seq2seq_cli.config.tokenizer import Normalization, TokenizerSettings
+from seq2seq_cli.deferred import dataclass, pattern
 from seq2seq_cli.symbols import WORD_START
 from seq2seq_cli.text import counted
 
@@ -43,13 +44,13 @@ RESERVED = {"\u2581": "\ufdd0", "\u2585": "\ufdd1", TITLE: "\ufdd2", UPPER: "\uf
 TO_PIECES = str.maketrans(RESERVED)
 TO_TEXT = str.maketrans({piece: text for text, piece in RESERVED.items()})
 CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
-CONTROL = re.compile(f"[{CONTROLS}]")
-NON_TEXT = re.compile(f"[{CONTROLS}\ufdd0-\ufdd3]")
-NON_TEXT_OF_OTHERS = re.compile(f"[{CONTROLS}{WORD_START}]")
-SURROGATE = re.compile("[\ud800-\udfff]")  # no text that can be written has them
-WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")  # of letters; an apostrophe may be inside
-MARKED = re.compile(f"({WORD.pattern})([{TITLE}{UPPER}])|[{TITLE}{UPPER}]")
-SPACES = re.compile(" +")
+CONTROL = pattern(f"[{CONTROLS}]")
+NON_TEXT = pattern(f"[{CONTROLS}\ufdd0-\ufdd3]")
+NON_TEXT_OF_OTHERS = pattern(f"[{CONTROLS}{WORD_START}]")
+SURROGATE = pattern("[\ud800-\udfff]")  # no text that can be written has them
+WORD = pattern(r"[^\W\d_]+(?:['’][^\W\d_]+)*")  # of letters; an apostrophe may be inside
+MARKED = pattern(f"({WORD.pattern})([{TITLE}{UPPER}])|[{TITLE}{UPPER}]")
+SPACES = pattern(" +")
 DOTTED_I = "i\u0307"  # case folding makes it of İ; an i has its dot already
 
 

@@ -114,16 +114,23 @@ class Tokenizer:
         self.model = model
         # Imported models have pieces that are read as unknown, and pieces of the other side.
         self._has_more_pieces = size < len(pieces)
-        self._renamed = {n for n, piece in enumerate(pieces[:size]) if piece[:1] == ABSENT}
+        self._renamed: set[int] = set()
+        if ABSENT.encode() in model:
+            self._renamed = {n for n, piece in enumerate(pieces[:size]) if piece[:1] == ABSENT}
         self.vocabulary = pieces[:size]
         for number in self._renamed:
             self.vocabulary[number] = pieces[number].removeprefix(ABSENT)
-        self._ids = {piece: number for number, piece in enumerate(self.vocabulary)}
-        self.tags = {
-            tag_of(piece)[0]: number
-            for piece, number in self._ids.items()
-            if piece[:2] in TAG_STARTS and TAG.fullmatch(piece) is not None
-        }
+        self.tags = {}
+        if any(start.encode() in model for start in TAG_STARTS):
+            self.tags = {
+                tag_of(piece)[0]: number
+                for piece, number in self._ids.items()
+                if piece[:2] in TAG_STARTS and TAG.fullmatch(piece) is not None
+            }
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {piece: number for number, piece in enumerate(self.vocabulary)}
 
     def _with_our_symbols(self, model: bytes) -> bytes:
         """The model that was loaded, with the control symbols where `symbols` says they are."""

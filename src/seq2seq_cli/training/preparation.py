@@ -16,7 +16,7 @@ from seq2seq_cli.data.cache import Cache, default_cache
 from seq2seq_cli.data.contents import InputFiles, files_at, files_of_corpora
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, tagged_pair
 from seq2seq_cli.data.parallel import Corpus, ParallelText, parse_corpora, read_parallel
-from seq2seq_cli.data.sentence_counts import share_of_several_sentences, source_language
+from seq2seq_cli.data.sentence_counts import share_of_several_sentences
 from seq2seq_cli.data.streaming import Stream
 from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs, TrainingPairs
 from seq2seq_cli.data.token_store import tokenise_or_load
@@ -28,6 +28,7 @@ from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.text import Warn, check_input, ignore_warning
 from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer_on_sides
 from seq2seq_cli.tokenization.sentence_form import SentenceForm
+from seq2seq_cli.tokenization.sentences import source_language
 from seq2seq_cli.tokenization.text_form import SIDES, ChangedLines, plain
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.distributed import ALONE, ProcessGroup

@@ -8,11 +8,11 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.text import Warn, replace_file, sync_directory
 

@@ -9,12 +9,12 @@ Dimensions: B sentences, S source tokens with EOS, T target tokens.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.prefix import ForcedPrefix

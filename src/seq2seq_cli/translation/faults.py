@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from seq2seq_cli.deferred import dataclass
 
 # The same four characters or more three times in a row, or one character six times.
 LOOP = re.compile(r"(.{4,60}?)\1{2,}|([^\s])\2{5,}")

@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError, nearby
 from seq2seq_cli.interop.archives import check_kind, is_archive, unpack
 from seq2seq_cli.interop.formats import (

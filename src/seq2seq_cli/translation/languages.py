@@ -1,11 +1,12 @@
 """The language that a line is in and that it is to be translated into, for runs with several."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from seq2seq_cli.config.data import LanguageTags
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.tokenization.language_tags import (
     language_of,

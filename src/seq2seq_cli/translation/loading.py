@@ -1,14 +1,14 @@
 """Loads run folders, several as an ensemble, for a translator."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from seq2seq_cli.config.data import LanguageTags
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import require
-from seq2seq_cli.data.sentence_counts import source_language
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.devices import check_torch, is_cpu
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -17,6 +17,7 @@ from seq2seq_cli.search.engine import EnginePredictor, engine_serves, unserved_o
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.tokenization.sentence_form import SentenceForm
+from seq2seq_cli.tokenization.sentences import source_language
 from seq2seq_cli.translation.languages import Languages, check_languages, languages_of
 from seq2seq_cli.translation.settings import DEFAULT_SEARCH, SplitSentences, TranslationSettings
 
@@ -94,14 +95,15 @@ def make_predictor(
     runs: Sequence[RunFolder], settings: TranslationSettings, shortlist: Shortlist | None
 ) -> Predictor:
     """Load the models of run folders: in kernels on a CPU if there are any, else in PyTorch."""
-    models = [run.load_plain_model() for run in runs]
-    if is_cpu(settings.device) and not why_no_kernels([m.config for m in models], settings):
+    reason = why_no_kernels([run.load_config().model for run in runs], settings)
+    if is_cpu(settings.device) and not reason:
         eight_bits = settings.precision == "int8"
+        models = [run.load_packed_model(eight_bits=eight_bits) for run in runs]
         return EnginePredictor(models, settings.weights, shortlist, eight_bits=eight_bits)
-    check_torch(why_no_kernels([m.config for m in models], settings) or settings.device)
+    check_torch(reason or settings.device)
     from seq2seq_cli.translation.loading_in_torch import make_torch_predictor
 
-    return make_torch_predictor([model.in_torch() for model in models], settings, shortlist)
+    return make_torch_predictor([run.load_model() for run in runs], settings, shortlist)
 
 
 def why_no_kernels(configs: Sequence[ModelConfig], settings: TranslationSettings) -> str:

@@ -1,10 +1,10 @@
 """Prefixes: what translations have to begin with, line by line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.config.settings import require
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.symbols import UNK
 from seq2seq_cli.text import check_line_counts

@@ -4,8 +4,10 @@ import heapq
 import json
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from seq2seq_cli.deferred import dataclass
 
 Format = Literal["text", "tsv", "jsonl"]
 

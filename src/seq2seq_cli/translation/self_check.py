@@ -1,10 +1,10 @@
 """Whether an imported run translates: two sentences, and a comparison with the original engine."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq_cli.config.search import SearchOptions
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.tokenization.language_tags import language_tag

@@ -1,11 +1,11 @@
 """How runs translate, as one frozen object."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from seq2seq_cli.config.data import check_language_code
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import Section, setting
+from seq2seq_cli.deferred import dataclass
 
 Alignments = Literal["off", "if-possible", "required"]
 Unknown = Literal["copy", "keep"]

@@ -8,10 +8,10 @@ become `Laura hofft` with a piece for the whole verb.
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.search.prefix import ForcedPrefix, complete_moves
 from seq2seq_cli.symbols import BYTE, EOS, WORD_START
 from seq2seq_cli.tokenization.text_form import TITLE, UPPER

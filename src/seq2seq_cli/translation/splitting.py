@@ -1,16 +1,15 @@
 """Splits lines into what a model reads at a time: sentences, and parts of what is too long."""
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from seq2seq_cli.deferred import dataclass, pattern
 from seq2seq_cli.tokenization.language_tags import split_tag
 from seq2seq_cli.tokenization.sentences import split_sentences
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 # Where sentences that are too long are cut: Latin and similar, then CJK, which has no spaces.
-CLAUSE_END = re.compile(r"(?<=[.!?…;])[\"'”’»)\]]*\s+|(?<=[。！？；])")
-SPACES = re.compile(r"\s+")
+CLAUSE_END = pattern(r"(?<=[.!?…;])[\"'”’»)\]]*\s+|(?<=[。！？；])")
+SPACES = pattern(r"\s+")
 
 
 @dataclass(frozen=True)

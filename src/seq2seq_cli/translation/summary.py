@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.translation.results import Translation
 
 Copies = Literal["yes", "no", "impossible"]  # whether unknown text is copied

@@ -1,8 +1,7 @@
 """Translates lines: tokenizer, batches and search together, in the order of the lines."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from seq2seq_cli.config.data import LanguageTags
 from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, USUAL_BEAM
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.padding import split_by_tokens
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import ForcedPrefix, Predictor
@@ -279,6 +279,8 @@ class Translator:
         """Search batches, `workers` side by side; the candidates of each segment of each batch."""
         if self.settings.workers == 1 or len(batches) <= 1:
             return [self._search(self.predictor, batch) for batch in batches]
+        from concurrent.futures import ThreadPoolExecutor
+
         predictor = self.predictor.stoppable()
         pool = ThreadPoolExecutor(self.settings.workers)
         try:

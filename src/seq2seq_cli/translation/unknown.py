@@ -1,17 +1,16 @@
 """Text that the source's vocabulary lacks, which a model reads as <unk> or spelled in bytes."""
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
+from seq2seq_cli.deferred import dataclass, pattern
 from seq2seq_cli.symbols import BYTE, UNK, WORD_START
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 # Scripts without spaces between words: Thai, Lao, Tibetan, Myanmar, Khmer, Han, kana, Yi
-UNSPACED = re.compile(
+UNSPACED = pattern(
     "[\u0e01-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1780-\u17d3\u2e80-\u2fdf\u3005-\u3007\u3041-\u3096"
     "\u309d-\u309f\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48c\uf900-\ufaff"
     "\uff66-\uff9f\U00020000-\U000323af]"
@@ -103,10 +102,9 @@ class UnknownFinder:
     @cached_property
     def _ids(self) -> frozenset[int]:
         """UNK, and the pieces that spell bytes."""
-        vocabulary = self.tokenizer.vocabulary
-        return frozenset(
-            [UNK, *(number for number, piece in enumerate(vocabulary) if BYTE.fullmatch(piece))]
-        )
+        pieces = enumerate(self.tokenizer.vocabulary)
+        alike = [(number, piece) for number, piece in pieces if piece.startswith("<0x")]
+        return frozenset([UNK, *(number for number, piece in alike if BYTE.fullmatch(piece))])
 
     @cached_property
     def _scripts(self) -> frozenset[str]:

@@ -1,8 +1,9 @@
 """Alignments of words, from the attention of models to the source."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search.predictor import Predictor
 from seq2seq_cli.symbols import WORD_START

@@ -5,11 +5,12 @@ import io
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Self, cast
 
 from seq2seq_cli.data.formats.recognition import check_is_text
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.encodings import UTF8_MARK
 from seq2seq_cli.text import (
     READ_BYTES,

@@ -4,11 +4,11 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from seq2seq_cli.data.formats.recognition import sampled_lines
 from seq2seq_cli.data.formats.records import RowReport
 from seq2seq_cli.data.formats.table import Row, Table
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn
 

@@ -1,7 +1,6 @@
 """A data set from a folder or the Hugging Face hub, read by the library `datasets`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +8,7 @@ from typing import Any, Self
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.formats.base import Container
 from seq2seq_cli.data.formats.records import RowReport, names_of, record_rows
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn
 

@@ -2,7 +2,6 @@
 
 import codecs
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -10,6 +9,7 @@ from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.formats.json_lines import DECODER, check_record, whole_characters
 from seq2seq_cli.data.formats.recognition import is_json_array
 from seq2seq_cli.data.formats.records import RowReport, names_of, record_rows
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, ignore_warning
 

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.formats.recognition import is_json_lines
 from seq2seq_cli.data.formats.records import RowReport, names_of, record_rows
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, ignore_warning
 

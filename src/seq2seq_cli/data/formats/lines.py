@@ -1,10 +1,10 @@
 """A file of lines, one sentence a line."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.formats.recognition import check_is_lines
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.text import Warn
 
 

@@ -1,7 +1,6 @@
 """A Parquet file."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from seq2seq_cli.data.formats.base import TextFile
@@ -13,6 +12,7 @@ from seq2seq_cli.data.formats.records import (
     record_rows,
     unquoted,
 )
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, open_input
 
@@ -62,6 +62,8 @@ class Parquet(TextFile):
                     number += 1
                     yield number, record
         except (ArrowException, OSError) as error:
+            if getattr(error, "errno", None):  # Arrow's own errors have none
+                raise InputError(f"{self.name}: cannot be read: {error}") from None
             raise InputError(f"{self.name} is damaged after row {number}: {error}") from None
 
     def field_names(self) -> list[str]:

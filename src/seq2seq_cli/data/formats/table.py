@@ -3,7 +3,6 @@
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import ClassVar
@@ -16,13 +15,14 @@ from seq2seq_cli.data.formats.records import (
     quoted,
     unquoted,
 )
+from seq2seq_cli.deferred import dataclass, pattern
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, ignore_warning
 
 ROWS_EXAMINED = 20  # for quotes around all cells
-QUOTED = re.compile(r'".*"')
+QUOTED = pattern(r'".*"')
 # What a line of column names says of a text, and a sentence hardly does on its own.
-USUAL_NAMES = re.compile(
+USUAL_NAMES = pattern(
     r"[a-z]{2}|[a-z]{2,3}[-_][a-z]{2,4}|eng|deu|ger|fra|fre|spa|por|ita|rus|ara|zho|chi|jpn|kor|"
     r"id|index|key|score|source|target|src|tgt|trg|ref|reference|text|sentences?|translation|lang|"
     r"language|original|english|german|french|spanish|chinese|"

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from xml.parsers import expat
 
 from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.formats.records import RowReport, no_field_error, unquoted
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Warn, ignore_warning
 

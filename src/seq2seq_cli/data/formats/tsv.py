@@ -1,11 +1,11 @@
 """A table with tabs between its columns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from seq2seq_cli.data.formats.recognition import is_tab_table, sampled_lines
 from seq2seq_cli.data.formats.records import RowReport
 from seq2seq_cli.data.formats.table import Row, Table
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.text import Warn
 
 

@@ -3,11 +3,10 @@
 Dimensions: B sentences, T tokens of the longest, N tokens of all.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.autograd.dispatch import engine
 from seq2seq_cli.symbols import PAD
 

@@ -6,10 +6,10 @@ Dimensions: D width.
 import ctypes
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import Embedding, EncoderMemory, SourceTokens

@@ -6,11 +6,12 @@ Dimensions: N rows of hypotheses, D width, H heads, T target tokens; B sentences
 import ctypes
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.arrays import Array, Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.inference.encoder_memory import Embedding, EncoderMemory, embedding_type
 from seq2seq_cli.kernels.library import Functions

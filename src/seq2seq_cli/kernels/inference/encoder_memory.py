@@ -5,11 +5,11 @@ Dimensions: D width; B sentences still searched.
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.arrays import Array, Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.prototypes import POINTER, fields
 

@@ -6,11 +6,11 @@ Dimensions: B sentences, S source tokens of the longest, T tokens of all targets
 import ctypes
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.inference.search import ROWS, STEPS, ModelArray, SearchModel
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import POINTER, fields

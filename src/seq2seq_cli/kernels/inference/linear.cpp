@@ -23,59 +23,74 @@ float largest_of(const float *x, int count) {
 
 }  // namespace
 
-void Linear::reserve() {
-    const size_t padded = static_cast<size_t>(blocks) * LANES;
-    std::fill_n(bias.reserve(padded), padded, 0.0f);
-    if (eight_bits) {
-        std::fill_n(scales.reserve(padded), padded, 0.0f);
-        std::fill_n(bytes.reserve(padded * depth), padded * depth, uint8_t{128});
-    } else {
-        std::fill_n(weights.reserve(padded * depth), padded * depth, 0.0f);
+void Linear::lay_out(uint8_t *block) {
+    bias = reinterpret_cast<float *>(block);
+    uint8_t *rest = block + vector_bytes();
+    if (!eight_bits) {
+        weights = reinterpret_cast<float *>(rest);
+        return;
     }
+    scales = reinterpret_cast<float *>(rest);
+    bytes = rest + vector_bytes();
+}
+
+void Linear::reserve() {
+    lay_out(own.reserve(block_size()));
+    const size_t zeros = block_size() - (eight_bits ? weight_bytes() : 0);
+    std::memset(own.data, 0, zeros);
+    if (eight_bits) std::memset(bytes, 128, weight_bytes());
+}
+
+Linear::Linear(const void *packed, int outputs, int inputs, bool eight_bits)
+    : Linear(outputs, inputs, eight_bits ? (inputs + 3) / 4 * 4 : inputs, eight_bits) {
+    if (!packed || reinterpret_cast<uintptr_t>(packed) % 64)
+        throw std::invalid_argument("packed weights do not begin at a multiple of 64 bytes");
+    lay_out(static_cast<uint8_t *>(const_cast<void *>(packed)));
 }
 
 Linear::Linear(const float *weight, const float *given_bias, int outputs, int inputs,
                bool eight_bits)
-    : inputs(inputs), outputs(outputs), blocks((outputs + LANES - 1) / LANES),
-      depth(eight_bits ? (inputs + 3) / 4 * 4 : inputs), eight_bits(eight_bits) {
+    : Linear(outputs, inputs, eight_bits ? (inputs + 3) / 4 * 4 : inputs, eight_bits) {
     reserve();
-    if (given_bias) std::copy_n(given_bias, outputs, bias.data);
+    if (given_bias) std::copy_n(given_bias, outputs, bias);
     if (!eight_bits) {
         for (int o = 0; o < outputs; o++)
             for (int i = 0; i < inputs; i++)
-                weights.data[weight_index(o, i)] = weight[static_cast<size_t>(o) * inputs + i];
+                weights[weight_index(o, i)] = weight[static_cast<size_t>(o) * inputs + i];
         return;
     }
     std::vector<float> rounded(depth);
     for (int o = 0; o < outputs; o++) {
         const float *row = weight + static_cast<size_t>(o) * inputs;
         const float largest = std::max(1e-20f, largest_of(row, inputs));
-        scales.data[o] = largest / 127;
-        for (int i = 0; i < inputs; i++) rounded[i] = std::nearbyintf(row[i] * 127 / largest);
+        const float shrink = largest > 1e36f ? 0x1p-10f : 1;  // else row[i] * 127 may be infinite
+        const float divisor = largest * shrink;
+        scales[o] = largest / 127;
+        for (int i = 0; i < inputs; i++)
+            rounded[i] = std::nearbyintf(row[i] * shrink * 127 / divisor);
         for (int i = 0; i < depth; i += 4) {
             uint8_t four[4];
             for (int j = 0; j < 4; j++)
                 four[j] = static_cast<uint8_t>(128 + static_cast<int>(rounded[i + j]));
-            std::memcpy(bytes.data + byte_index(o, i), four, 4);
+            std::memcpy(bytes + byte_index(o, i), four, 4);
         }
     }
 }
 
 Linear::Linear(const Linear &whole, const int64_t *selected, int count)
-    : inputs(whole.inputs), outputs(count), blocks((count + LANES - 1) / LANES), depth(whole.depth),
-      eight_bits(whole.eight_bits) {
+    : Linear(count, whole.inputs, whole.depth, whole.eight_bits) {
     reserve();
     for (int o = 0; o < count; o++) {
         const int from = static_cast<int>(selected[o]);
-        bias.data[o] = whole.bias.data[from];
+        bias[o] = whole.bias[from];
         if (eight_bits) {
-            scales.data[o] = whole.scales.data[from];
+            scales[o] = whole.scales[from];
             for (int i = 0; i < depth; i += 4)
-                std::memcpy(bytes.data + byte_index(o, i),
-                            whole.bytes.data + whole.byte_index(from, i), 4);
+                std::memcpy(bytes + byte_index(o, i),
+                            whole.bytes + whole.byte_index(from, i), 4);
         } else {
             for (int i = 0; i < depth; i++)
-                weights.data[weight_index(o, i)] = whole.weights.data[whole.weight_index(from, i)];
+                weights[weight_index(o, i)] = whole.weights[whole.weight_index(from, i)];
         }
     }
 }
@@ -124,9 +139,9 @@ void multiply_tile(const Linear &layer, int block, int next, const float *x, int
                    const Output &out) {
     Floats sums[R][C];
     for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) sums[r][c] = load(layer.bias.data + (block + c) * LANES);
+        for (int c = 0; c < C; c++) sums[r][c] = load(layer.bias + (block + c) * LANES);
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
-    const float *w = layer.weights.data + block * size, *ahead = layer.weights.data + next * size;
+    const float *w = layer.weights + block * size, *ahead = layer.weights + next * size;
     x += static_cast<size_t>(row) * layer.inputs;
     for (int i = 0; i < layer.depth; i++) {
         if (FETCH) __builtin_prefetch(ahead + static_cast<size_t>(i) * LANES);
@@ -210,8 +225,8 @@ inline void store_int8_outputs(const Linear &layer, int block, const Quantised &
                                Ints sums, const Output &out) {
     const int column = block * LANES;
     const Floats product = subtract(sums, 128 * x.sums[row]);  // weights have 128 added
-    const Floats scale = multiply(broadcast(x.scales[row]), load(layer.scales.data + column));
-    out.store_vector(row, column, multiply_add(product, scale, load(layer.bias.data + column)));
+    const Floats scale = multiply(broadcast(x.scales[row]), load(layer.scales + column));
+    out.store_vector(row, column, multiply_add(product, scale, load(layer.bias + column)));
 }
 
 template <int R, int C, bool FETCH>
@@ -221,7 +236,7 @@ void multiply_tile(const Linear &layer, int block, int next, const Quantised &x,
     for (int r = 0; r < R; r++)
         for (int c = 0; c < C; c++) sums[r][c] = zero_ints();
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
-    const uint8_t *w = layer.bytes.data + block * size, *ahead = layer.bytes.data + next * size;
+    const uint8_t *w = layer.bytes + block * size, *ahead = layer.bytes + next * size;
     const int8_t *inputs = x.rows + static_cast<size_t>(row) * layer.depth;
     for (int i = 0; i < layer.depth; i += 4) {
         if (FETCH) __builtin_prefetch(ahead + static_cast<size_t>(i) * LANES);
@@ -282,7 +297,7 @@ void multiply_in_tiles(const Linear &layer, int block, const Quantised &x, int r
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
     alignas(64) int32_t sums[TILE_ROWS][4 * LANES];
     dot_in_tiles<C>(x.rows + static_cast<size_t>(row) * layer.depth, layer.depth,
-                    layer.bytes.data + block * size, size, sums[0]);
+                    layer.bytes + block * size, size, sums[0]);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < C; c++)
             store_int8_outputs(layer, block + c, x, row + r, load_ints(sums[r] + c * LANES), out);
@@ -365,6 +380,24 @@ void *linear_new(const float *weight, const float *bias, int32_t outputs, int32_
 
 void *linear_select_outputs(const void *layer, const int64_t *selected, int32_t count) {
     return guarded([&]() -> void * { return new Linear(*linear(layer), selected, count); });
+}
+
+int64_t linear_block_size(int32_t outputs, int32_t inputs, int32_t eight_bits) {
+    return guarded([&]() -> int64_t {
+        alignas(64) static const uint8_t none[64] = {};
+        return Linear(none, outputs, inputs, eight_bits != 0).block_size();
+    });
+}
+
+const void *linear_block(const void *layer) {
+    return guarded([&] { return linear(layer)->block(); });
+}
+
+// The block has `linear_block_size` bytes and stays as long as the layer.
+void *linear_map(const void *block, int32_t outputs, int32_t inputs, int32_t eight_bits) {
+    return guarded([&]() -> void * {
+        return new Linear(block, outputs, inputs, eight_bits != 0);
+    });
 }
 
 void linear_free(void *layer) {

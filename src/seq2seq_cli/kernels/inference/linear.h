@@ -13,19 +13,27 @@ namespace seq2seq {
 // How the result of a product is stored: instead of y, added to y, or instead of y after ReLU.
 enum class Epilogue { replace, add, relu };
 
-// Weights (outputs, inputs) and bias (outputs,). In memory LANES outputs are next to each other;
-// with 8 bits, four inputs of each.
+// Weights (outputs, inputs) and bias (outputs,), packed into one block of memory: the bias, with 8
+// bits the scales, and the weights. There LANES outputs are next to each other; with 8 bits, four
+// inputs of each.
 struct Linear {
     int inputs, outputs, blocks, depth;  // depth: inputs, with 8 bits rounded up to a multiple of 4
     bool eight_bits;
-    AlignedBuffer<float> weights, bias, scales;
-    AlignedBuffer<uint8_t> bytes;  // 8-bit weights + 128, since `dot` takes them without a sign
+    float *bias, *scales = nullptr, *weights = nullptr;
+    uint8_t *bytes = nullptr;  // 8-bit weights + 128, since `dot` takes them without a sign
 
     // `given_bias` may be null.
     Linear(const float *weight, const float *given_bias, int outputs, int inputs, bool eight_bits);
 
     // The outputs of another layer whose numbers are in `selected`, in that order.
     Linear(const Linear &whole, const int64_t *selected, int count);
+
+    // A layer of this shape that was packed before, by this build; the caller keeps its block. It is
+    // only read, and may lie in a mapped file.
+    Linear(const void *packed, int outputs, int inputs, bool eight_bits);
+
+    const void *block() const { return bias; }
+    size_t block_size() const { return vector_bytes() * (eight_bits ? 2 : 1) + weight_bytes(); }
 
     size_t weight_index(int output, int input) const {
         return (static_cast<size_t>(output / LANES) * depth + input) * LANES + output % LANES;
@@ -37,6 +45,20 @@ struct Linear {
     }
 
   private:
+    AlignedBuffer<uint8_t> own;  // empty if the block is the caller's
+
+    Linear(int outputs, int inputs, int depth, bool eight_bits)
+        : inputs(inputs), outputs(outputs), blocks((outputs + LANES - 1) / LANES), depth(depth),
+          eight_bits(eight_bits) {}
+
+    static size_t rounded_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+    size_t padded() const { return static_cast<size_t>(blocks) * LANES; }
+    size_t vector_bytes() const { return rounded_up(padded() * sizeof(float)); }
+    size_t weight_bytes() const {
+        return rounded_up(padded() * depth * (eight_bits ? 1 : sizeof(float)));
+    }
+
+    void lay_out(uint8_t *block);
     void reserve();  // zero weights and bias
 };
 

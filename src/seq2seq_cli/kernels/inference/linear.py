@@ -1,19 +1,26 @@
 """Linear layers for inference, whose weights are packed once (linear.cpp)."""
 
+import ctypes
 import weakref
 
 import numpy as np
 
-from seq2seq_cli.kernels.arrays import Floats, Tokens, address
+from seq2seq_cli.kernels.arrays import Array, Floats, Tokens, address
 from seq2seq_cli.kernels.library import Functions
 
 _kernels = Functions("""
     void *linear_new(const float *weight, const float *bias, int32_t outputs, int32_t inputs,
                      int32_t eight_bits);
     void *linear_select_outputs(const void *layer, const int64_t *selected, int32_t count);
+    int64_t linear_block_size(int32_t outputs, int32_t inputs, int32_t eight_bits);
+    const void *linear_block(const void *layer);
+    void *linear_map(const void *block, int32_t outputs, int32_t inputs, int32_t eight_bits);
     void linear_free(void *layer);
     void linear_apply(const void *layer, const float *x, int32_t rows, float *y);
 """)
+
+
+BLOCK_ALIGNMENT = 64  # bytes
 
 
 class Linear:
@@ -27,6 +34,7 @@ class Linear:
         self.in_features, self.out_features = inputs, outputs
         self.eight_bits = eight_bits
         self.handle = handle
+        self._block: Array | None = None
         weakref.finalize(self, _kernels().linear_free, handle)
 
     @classmethod
@@ -37,6 +45,28 @@ class Linear:
         bias = None if bias is None else np.ascontiguousarray(bias, dtype=np.float32)
         handle = _kernels().linear_new(address(weight), address(bias), outputs, inputs, eight_bits)
         return cls(handle, inputs, outputs, eight_bits)
+
+    @classmethod
+    def of_block(cls, block: Array, outputs: int, inputs: int, *, eight_bits: bool) -> "Linear":
+        """A layer of this shape that was packed before: its `block` (bytes,), which is not copied.
+
+        Raises ValueError unless the block is as large as this build makes it, and aligned.
+        """
+        if block.nbytes != _kernels().linear_block_size(outputs, inputs, eight_bits):
+            raise ValueError(f"{block.nbytes:,} bytes are not a packed layer")
+        if block.ctypes.data % BLOCK_ALIGNMENT:
+            raise ValueError("a packed layer is not aligned")
+        handle = _kernels().linear_map(address(block), outputs, inputs, eight_bits)
+        layer = cls(handle, inputs, outputs, eight_bits)
+        layer._block = block  # which C++ reads
+        return layer
+
+    @property
+    def block(self) -> memoryview:
+        """The packed weights, as `of_block` takes them; only valid while the layer exists."""
+        size = _kernels().linear_block_size(self.out_features, self.in_features, self.eight_bits)
+        start = _kernels().linear_block(self.handle)
+        return memoryview((ctypes.c_char * size).from_address(start)).cast("B")
 
     def select_outputs(self, selected: Tokens) -> "Linear":
         """Make a layer of some of the outputs, in the order of `selected` (any,)."""

@@ -6,10 +6,10 @@ Dimensions: B sentences, N rows of hypotheses, D width, U units.
 import ctypes
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.arrays import Array, Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import Embedding, EncoderMemory, SourceTokens

@@ -8,12 +8,12 @@ import itertools
 import math
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.arrays import address
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, embedding_type

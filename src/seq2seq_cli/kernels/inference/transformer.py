@@ -6,11 +6,11 @@ Dimensions: D width, H heads.
 import ctypes
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens, address
 from seq2seq_cli.kernels.inference.decoding import Decoder, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import Embedding, EncoderMemory, SourceTokens

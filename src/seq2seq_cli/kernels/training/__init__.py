@@ -11,13 +11,13 @@ I inputs and O outputs of a linear layer.
 """
 
 import ctypes
-from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.kernels.prototypes import POINTER, Prototypes, fields
 
