@@ -42,6 +42,7 @@ class Echo(nn.Module):
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
+        self.copy_gate = None
         self.output = nn.Linear(vocabulary, vocabulary, bias=False)
         nn.init.eye_(self.output.weight)
         self.asked: list[list[int]] = []
