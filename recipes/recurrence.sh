@@ -8,8 +8,8 @@
 # - counts, from the model itself, the products that a step computes and how many of them wait for
 #   one another, and times training and translating by sentence length, batch and threads;
 # - asks each model which verb it expects at the end of a German clause, the one that agrees with
-#   its subject 5, 10, 20 or 40 words before, or the other; and how far back the gradient of that
-#   verb reaches.
+#   its subject 5, 10, 20 or 40 words before (5 or 10 in training), or the other; and how far back
+#   the gradient of that verb reaches.
 # Writes runs/recurrence/report.md, its pictures, and figures.json.
 #
 # Ends with exit code 1 unless, from 10 to 160 tokens, the products of a training step that wait for
@@ -28,8 +28,10 @@ corpus=$report/corpus
 mkdir -p "$report"
 seq2seq data demo "$corpus/short" --pairs 10000 --max-words 14
 seq2seq data demo "$corpus/long" --pairs 10000 --min-words 15 --max-words 60
-for file in {train,valid}.{en,de}; do
-    cat "$corpus"/{short,long}/"$file" >"$corpus/$file"
+python recipes/recurrence_memory.py "$report" --write
+for side in en de; do
+    cat "$corpus"/{short,long}/valid.$side >"$corpus/valid.$side"
+    cat "$corpus"/{short,long}/train.$side "$corpus/agreement.$side" >"$corpus/train.$side"
 done
 
 settings() { # ARCHITECTURE: about equal size, see `seq2seq info`

@@ -1,12 +1,16 @@
 """Asks models for the verb at the end of a German clause, and how far back its gradient reaches.
 
+    python recipes/recurrence_memory.py FOLDER --write
     SEQ2SEQ_NATIVE=off python recipes/recurrence_memory.py FOLDER
 
 In "..., weil die Lehrerin den kleinen alten Hund sah." the verb agrees with a subject that stands
-before it by any number of words. The English has the past tense, whose verbs show no number. FOLDER
-holds a run for each architecture. Writes FOLDER/memory.json: at each distance how often the right
-form is likelier than the other one (chance: 0.5), and at the longest how the gradient of the verb's
-log-probability with respect to the vectors of the words before it falls with their distance.
+before it by any number of words. The English has the past tense, whose verbs show no number. Such
+sentences with a subject in the plural are rare in the demo corpus, so --write adds some to its
+training text, FOLDER/corpus/agreement.en and .de, in which the subject is 5 or 10 words away.
+
+FOLDER holds a run for each architecture. Writes FOLDER/memory.json: at each distance how often the
+right form is likelier than the other one (chance: 0.5), and at the longest how the gradient of the
+verb's log-probability with respect to the vectors of the words before it falls with their distance.
 """
 
 import argparse
@@ -27,11 +31,13 @@ from seq2seq_cli.demo.structure import Clause, NounPhrase, Pair, Phrase, Sentenc
 from seq2seq_cli.demo.verbs import of_kind
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import BOS, EOS
+from seq2seq_cli.text import write_lines
 from seq2seq_cli.translation import Translator
 from seq2seq_cli.translation.likelihood import likelihoods
 
 ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
 DISTANCES = (5, 10, 20, 40)  # words from the subject to its verb
+SEEN, TRAINING_PAIRS = (5, 10), 4000  # distances in training, and pairs that show them
 SENTENCES = 200  # at each distance, half of them with a subject in the plural
 FAR = (1, 2, 4, 8, 16, 32, 64)  # bounds of distance, in pieces, that gradients are averaged over
 
@@ -59,6 +65,16 @@ def sentence(draw: Draw, distance: int, *, plural: bool) -> tuple[str, str, str]
         return sentence(draw, distance, plural=plural)
     wrong = f"{right.removesuffix(f'{expected}.')}{other}."
     return english.render(Sentence([main])), right, wrong
+
+
+def write_training_text(corpus: Path) -> None:
+    """Write pairs in which the distance is short, half of them with a subject in the plural."""
+    draw = Draw(seed=11)
+    made = [
+        sentence(draw, SEEN[k // 2 % len(SEEN)], plural=bool(k % 2)) for k in range(TRAINING_PAIRS)
+    ]
+    write_lines(corpus / "agreement.en", [source for source, _, _ in made])
+    write_lines(corpus / "agreement.de", [target for _, target, _ in made])
 
 
 def two(noun: Noun) -> bool:
@@ -109,7 +125,12 @@ def gradients(run: RunFolder, pairs: list[tuple[str, str, str]]) -> dict[str, li
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--write", action="store_true", help="write training text, ask nothing")
+    options = parser.parse_args()
+    folder: Path = options.folder
+    if options.write:
+        write_training_text(folder / "corpus")
+        return
     draw = Draw(seed=7)
     pairs = {
         distance: [sentence(draw, distance, plural=bool(k % 2)) for k in range(SENTENCES)]
