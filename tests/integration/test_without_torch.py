@@ -30,6 +30,7 @@ sys.argv[0] = "seq2seq"
 main()
 """
 NEEDING = {"train", "average", "push"}  # PyTorch; push needs a network
+NEEDING |= {"inspect states", "inspect geometry", "inspect probe"}  # read layers in PyTorch
 TEXT = "one two three .\nfour\n"
 
 LIGHT = {
@@ -42,6 +43,7 @@ LIGHT = {
     "tokenizer encode": "tokenizer encode {run}/tokenizer.model",
     "tokenizer decode": "tokenizer decode {run}/tokenizer.model --input {tmp}/pieces",
     "score": "score -r {data}/valid.de --hypothesis {data}/valid.en",
+    "compare": "compare a={data}/valid.de b={data}/valid.en -r {data}/valid.de",
     "info": "info {run}",
     "info as JSON": "info {run} --format json",
     "inspect curves": "inspect curves {run}",
@@ -58,6 +60,8 @@ SEARCHES = {
     "translate with constraints": "translate {run} --coverage-penalty 0.1 --no-repeat-ngram 2",
     "translate with an ensemble": "translate {run} {run} --weights 2,1",
     "import": "import {run} {tmp}/imported",
+    "compare runs": "compare a={run} b={data}/valid.en --source {data}/valid.en "
+    "-r {data}/valid.de",
     "likelihood": "likelihood {run} --source {data}/valid.en --target {data}/valid.de",
     "inspect attention": "inspect attention {run}",
     "inspect attention of targets": "inspect attention {run} -i {data}/valid.en "
