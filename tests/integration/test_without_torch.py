@@ -60,8 +60,7 @@ SEARCHES = {
     "translate with constraints": "translate {run} --coverage-penalty 0.1 --no-repeat-ngram 2",
     "translate with an ensemble": "translate {run} {run} --weights 2,1",
     "import": "import {run} {tmp}/imported",
-    "compare runs": "compare a={run} b={data}/valid.en --source {data}/valid.en "
-    "-r {data}/valid.de",
+    "compare runs": "compare a={run} b={data}/valid.en --source {data}/valid.en -r {data}/valid.de",
     "likelihood": "likelihood {run} --source {data}/valid.en --target {data}/valid.de",
     "inspect attention": "inspect attention {run}",
     "inspect attention of targets": "inspect attention {run} -i {data}/valid.en "
