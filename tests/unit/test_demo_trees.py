@@ -198,3 +198,10 @@ def test_trees_leave_the_text_as_it_is(folder: Path, tmp_path: Path) -> None:
             file = f"{name}.{end}"
             assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
     assert not list(tmp_path.glob("*.conllu"))
+
+
+def test_trees_of_other_text_do_not_stay_beside_a_new_corpus(tmp_path: Path) -> None:
+    write_corpus(tmp_path, pairs=20, with_trees=True)
+    assert (tmp_path / "train.align").exists()
+    write_corpus(tmp_path, pairs=20, seed=2)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".de", ".en"}

@@ -256,7 +256,7 @@ def test_a_curve_over_length_is_drawn(files: dict[str, str], tmp_path: Path) -> 
 
 def test_options_by_length_that_do_not_fit_are_refused(files: dict[str, str]) -> None:
     arguments = ("-r", files["first"], "--hypothesis", files["hypothesis"])
-    assert "--source and --plot belong to --by-length" in failure(*arguments, "--plot", "a.png")
+    assert "--plot to --by-length" in failure(*arguments, "--plot", "a.png")
     assert "must end in .png or .svg" in failure(*arguments, "--by-length", "--plot", "a.pdf")
 
 

@@ -208,6 +208,8 @@ def compare(
             f"{next(iter(runs.values()))} is a folder, and runs translate the source: give --source"
         )
     warn_of_idle_options(context, COMPARE)
+    if source is None:
+        load_comet(names, {"comet": comet, "comet-kiwi": comet_kiwi}, source)  # none without it
 
     reading = Reading(encoding, delimiter, as_text)
     files = {name: parse_text(place, reading) for name, place in named.items() if name not in runs}

@@ -135,7 +135,7 @@ def score(
         typer.Option(
             metavar="FILE",
             rich_help_panel=LENGTH,
-            help="Source text, for its lengths.",
+            help="Source text, for --by-length and for COMET.",
             show_default="lengths of the first reference",
         ),
     ] = None,
@@ -229,7 +229,10 @@ def score(
     if [inputs[name].path for name in files].count(STDIN) > 1:
         raise InputError("standard input can be read once: give all but one of the texts as files")
     if (plot is not None or (source is not None and not models)) and not by_length:
-        raise InputError("--source and --plot belong to --by-length; give that too")
+        raise InputError(
+            "--source belongs to --by-length or to a metric that reads it, comet or comet-kiwi, "
+            "and --plot to --by-length; give that too"
+        )
     if sentences and by_length:
         raise InputError("--sentences and --by-length write different tables; give one of them")
     if plot is not None:

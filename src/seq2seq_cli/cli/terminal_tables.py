@@ -1,5 +1,6 @@
 """Comparisons of systems in the terminal: tables, and lines whose differences are coloured."""
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -20,11 +21,21 @@ SIGNS = {"same": ("", ""), "right": ("[", "]"), "wrong": ("{", "}")}  # where th
 NARROWEST = 100  # columns of tables where there is no terminal
 
 
+class Printer(Console):
+    """A console that ends as other commands do when the reader of its output has gone."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(128 + signal.SIGPIPE) from None
+
+
 def print_comparison(comparison: "SystemComparison") -> None:
     """Print the tables and lines of a comparison."""
     from seq2seq_cli.evaluation.comparison_tables import explanations, group_tables, score_tables
 
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    console = Printer(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(NARROWEST, _width(comparison))
     for table in score_tables(comparison):

@@ -357,23 +357,33 @@ def run(
     listener = make_listener(config.training, quiet=quiet or not is_first())
     try:
         chosen = choose_device(device_of_process(device))
+        said = ""
+        stopped: int | None = None  # the number of a signal
         with joined(chosen.type) as processes:
-            reason = train_run(
-                config,
-                output,
-                listener=listener,
-                warn=console.warn,
-                device=chosen,
-                restart=restart and not is_relaunched(),
-                cache=cache,
-                accept_data=accept_data,
-                processes=processes,
-            )
+            # These ends are those of all processes, which part before they tell of them.
+            try:
+                reason = train_run(
+                    config,
+                    output,
+                    listener=listener,
+                    warn=console.warn,
+                    device=chosen,
+                    restart=restart and not is_relaunched(),
+                    cache=cache,
+                    accept_data=accept_data,
+                    processes=processes,
+                )
+                said = f"done: {reason}. Translate with: seq2seq translate {output}"
+            except AlreadyFinishedError as finished:
+                said = str(finished)
+            except InterruptedTrainingError as interrupted:
+                stopped = interrupted.args[0]
+        if stopped is not None:
+            name = signal.Signals(stopped).name
+            message = f"stopped by {name}, all saved; the same command continues"
+            raise _exit(listener, message, stopped)
         if is_first():
-            listener.said(f"done: {reason}. Translate with: seq2seq translate {output}")
-    except AlreadyFinishedError as finished:
-        if is_first():
-            listener.said(str(finished))
+            listener.said(said)
     except LostProcessError as lost:
         if not str(lost):
             raise typer.Exit(lost.exit_code) from None
@@ -382,11 +392,6 @@ def run(
     except Seq2seqError:
         wait_before_error(is_loss=False)
         raise
-    except InterruptedTrainingError as interrupted:
-        number = interrupted.args[0]
-        name = signal.Signals(number).name
-        message = f"stopped by {name}, all saved; the same command continues"
-        raise _exit(listener, message, number) from None
     except KeyboardInterrupt:
         message = "stopped at once; the last checkpoint, if there is one, is complete"
         raise _exit(listener, message, signal.SIGINT) from None

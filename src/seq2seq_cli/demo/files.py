@@ -8,6 +8,8 @@ from seq2seq_cli.text import write_lines
 from .splits import DemoSplits, generate
 from .trees import trees
 
+TREES = ("en.conllu", "de.conllu", "align")  # endings of the files beside the text
+
 
 def write_corpus(
     directory: Path,
@@ -22,8 +24,10 @@ def write_corpus(
 
     The settings are those of `generate`. `with_trees` also writes the dependency trees of both
     sides to .en.conllu and .de.conllu, and the word alignments to .align, in Pharaoh format; the
-    text is the same. Returns the pairs of each split. Raises InputError if the grammar has too few
-    sentences of these lengths, or the directory cannot be written.
+    text is the same. Without it such files of an earlier corpus are removed.
+
+    Returns the pairs of each split. Raises InputError if the grammar has too few sentences of these
+    lengths, or the directory cannot be written.
     """
     try:
         splits = generate(
@@ -39,15 +43,19 @@ def write_corpus(
             write_lines(directory / f"{name}.de", [german for _, german in chosen])
             if with_trees:
                 _write_trees(directory, name, splits)
+            else:  # those of other text would be taken for those of this one
+                for end in TREES:
+                    (directory / f"{name}.{end}").unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{directory}: cannot be written: {error.strerror}") from None
+        place = error.filename or directory
+        raise InputError(f"{place}: cannot be written: {error.strerror}") from None
     return {name: len(chosen) for name, chosen in by_name.items()}
 
 
 def _write_trees(directory: Path, name: str, splits: DemoSplits) -> None:
     chosen = getattr(splits, name)
     blocks = trees(name, (splits.sentences[english] for english, _ in chosen))
-    files = [directory / f"{name}.{end}" for end in ("en.conllu", "de.conllu", "align")]
+    files = [directory / f"{name}.{end}" for end in TREES]
     with (
         files[0].open("w", encoding="utf-8", newline="\n") as source,
         files[1].open("w", encoding="utf-8", newline="\n") as target,

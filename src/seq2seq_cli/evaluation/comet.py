@@ -26,9 +26,10 @@ ACTIVATIONS = ("tanh", "sigmoid", "relu")
 NORM_EPSILON = 1e-12
 ALREADY_IN_MODEL = ("position_ids", "token_type_ids")  # numbers that need not be stored
 FETCH = (
-    "fetch it once with a connection: `hf download Unbabel/wmt22-comet-da --local-dir FOLDER`, and "
-    "into FOLDER/encoder the files config.json and tokenizer.json of its encoder, such as "
-    "xlm-roberta-large"
+    "fetch it once with a connection: `hf download NAME --local-dir FOLDER`, where NAME is "
+    "Unbabel/wmt22-comet-da for comet and Unbabel/wmt22-cometkiwi-da for comet-kiwi, and into "
+    "FOLDER/encoder the files config.json and tokenizer.json of its encoder: of "
+    "xlm-roberta-large for the former, microsoft/infoxlm-large for the latter"
 )
 
 Ids = list[int]
@@ -165,15 +166,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{folder / SETTINGS} is missing; it belongs to the checkpoint {file}")
     try:
         beside = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
+        if not isinstance(beside, dict):
+            raise ValueError
+    except (OSError, ValueError, yaml.YAMLError):
+        raise InputError(
+            f"{folder / SETTINGS}: not the settings of a checkpoint, in YAML"
+        ) from None
+    try:
         stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         weights = stored["state_dict"]
         own = stored.get("hyper_parameters", {})
         settings = {**beside, **own, "class_identifier": beside["class_identifier"]}
         if beside.get("layer_transformation") == "sparsemax_patch":  # means softmax
             settings["layer_transformation"] = "softmax"
-    except Exception as error:  # of the archive, of the unpickler, of YAML: many kinds
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: not a checkpoint of COMET that can be read: {reason}") from None
+    except Exception:  # of the archive and of the unpickler: many kinds, in words of PyTorch's own
+        raise InputError(
+            f"{file}: not a checkpoint of COMET that can be read: it is incomplete, or holds "
+            f"other things than tensors and plain values, which are not loaded; {FETCH}"
+        ) from None
     return Checkpoint(path.name or "comet", settings, weights, _hash(file))
 
 

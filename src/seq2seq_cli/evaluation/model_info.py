@@ -25,7 +25,7 @@ class ModelInfo:
     source_pieces: int  # size of the vocabulary
     target_pieces: int
     cost: Cost
-    kernels: str | None  # the build of the kernels that runs on this machine
+    kernels: str | None  # the build of the kernels that translates with it on this machine
     origin: Origin | None  # of an imported run
     search: Mapping[str, object]  # how its author translates, by names of `SearchOptions`
     translates_from: tuple[str, ...]  # languages, if sources have tags of their own
@@ -46,7 +46,7 @@ class ModelInfo:
             vocabulary.source,
             vocabulary.target,
             cost(model.config, vocabulary, length),
-            build_in_use(),
+            None if model.config.copy_attention else build_in_use(),
             facts.origin,
             facts.search,
             *_languages(folder),

@@ -82,6 +82,13 @@ class RunConfig:
             "model.copy_attention mixes another one in; leave out one of them",
         )
         require(
+            not self.model.copy_attention
+            or self.data.joint_vocabulary
+            or bool(self.data.source_tokenizer or self.training.init_from),
+            "model.copy_attention copies pieces, which both sides must have in common; set "
+            "data.joint_vocabulary = true",
+        )
+        require(
             not (self.data.source_tokenizer and self.training.add_pieces)
             and not (self.data.source_tokenizer and self.training.add_languages),
             "training.add_pieces and training.add_languages extend the vocabulary of "
