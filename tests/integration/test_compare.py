@@ -1,9 +1,12 @@
 """`seq2seq compare` with runs, and its page in a browser."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +89,14 @@ def test_a_visitor_of_the_page_chooses_metric_and_groups(seq2seq, files):
     assert "x <b>" in seen["wrong"]
     assert seen["colour"] != "rgb(26, 26, 26)"
     assert not seen["wide"]
+
+
+def test_a_reader_that_goes_away_ends_it_as_by_a_broken_pipe(tmp_path: Path) -> None:
+    for name, text in (("a", "one two\n"), ("b", "one three\n")):
+        (tmp_path / name).write_text(text)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "seq2seq_cli", "compare", "a", "b", "-r", "a"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")

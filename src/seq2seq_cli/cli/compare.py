@@ -9,12 +9,14 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import (
+    DEFAULT_METRICS,
     AsTextOption,
     CometKiwiOption,
     CometOption,
     CommandLineSearch,
     DelimiterOption,
     EncodingOption,
+    MetricsOption,
     load_comet,
     warn_of_idle_options,
 )
@@ -90,14 +92,7 @@ def compare(
             show_default="the first",
         ),
     ] = None,
-    metrics: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,…",
-            rich_help_panel=METRICS,
-            help="Any of bleu, spbleu, chrf, chrf++, ter, comet and comet-kiwi.",
-        ),
-    ] = "bleu,chrf",
+    metrics: MetricsOption = DEFAULT_METRICS,
     tokenize: Annotated[
         str,
         typer.Option(

@@ -46,6 +46,15 @@ AsTextOption = Annotated[
     ),
 ]
 
+DEFAULT_METRICS = "bleu,chrf"
+MetricsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME,…",
+        help="Any of bleu, spbleu, chrf, chrf++, ter, comet and comet-kiwi.",
+        rich_help_panel="Metrics",
+    ),
+]
 CometOption = Annotated[
     Path | None,
     typer.Option(

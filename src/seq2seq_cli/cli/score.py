@@ -8,11 +8,13 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import (
+    DEFAULT_METRICS,
     AsTextOption,
     CometKiwiOption,
     CometOption,
     DelimiterOption,
     EncodingOption,
+    MetricsOption,
     load_comet,
     warn_of_idle_options,
 )
@@ -47,14 +49,7 @@ def score(
             metavar="FILE", rich_help_panel=FILES, help="Translation to score; - is standard input."
         ),
     ] = "-",
-    metrics: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,…",
-            rich_help_panel=METRICS,
-            help="Any of bleu, spbleu, chrf, chrf++, ter, comet and comet-kiwi.",
-        ),
-    ] = "bleu,chrf",
+    metrics: MetricsOption = DEFAULT_METRICS,
     tokenize: Annotated[
         str,
         typer.Option(
