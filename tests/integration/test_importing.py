@@ -533,7 +533,7 @@ def test_a_signal_leaves_nothing_half_written(
 
     import_model(ImportRequest(str(written(tmp_path / "model"))), tmp_path / "run")
     monkeypatch.setattr("seq2seq_cli.translation.importing._check", interrupt)
-    monkeypatch.setattr("seq2seq_cli.interop.ctranslate2_writer.write", interrupt)
+    monkeypatch.setattr("seq2seq_cli.interop.ctranslate2.writer.write", interrupt)
     before, handlers = set(tmp_path.iterdir()), [signal.getsignal(each) for each in SIGNALS]
     source = "model" if command == "import" else "run"
     with pytest.raises(SystemExit) as ended:

@@ -14,8 +14,8 @@ from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
-from seq2seq_cli.interop.ctranslate2_readme import readme
-from seq2seq_cli.interop.ctranslate2_writer import check_ctranslate2, write_model
+from seq2seq_cli.interop.ctranslate2.readme import readme
+from seq2seq_cli.interop.ctranslate2.writer import check_ctranslate2, write_model
 from seq2seq_cli.models import build, capture_attention, model_config
 from seq2seq_cli.models.transformer import Transformer
 from seq2seq_cli.runs.tokenizers import Tokenizers

@@ -25,10 +25,10 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop import huggingface
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight, widened
 from seq2seq_cli.interop.formats import export_run
-from seq2seq_cli.interop.huggingface_card import model_card
+from seq2seq_cli.interop.huggingface import reader as huggingface
+from seq2seq_cli.interop.huggingface.card import model_card
 from seq2seq_cli.interop.run_writer import write_run
 from seq2seq_cli.models import model_of_arrays
 from seq2seq_cli.runs.origin import Origin

@@ -20,14 +20,15 @@ from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.inference.positions import sinusoids
-from seq2seq_cli.interop import argos, ctranslate2
-from seq2seq_cli.interop.ctranslate2_file import (
+from seq2seq_cli.interop import argos
+from seq2seq_cli.interop.ctranslate2 import reader as ctranslate2
+from seq2seq_cli.interop.ctranslate2.model_file import (
     Variable,
     as_int8,
     read_model_file,
     write_model_file,
 )
-from seq2seq_cli.interop.ctranslate2_writer import write_model
+from seq2seq_cli.interop.ctranslate2.writer import write_model
 from seq2seq_cli.interop.foreign_model import ForeignModel, widened
 from seq2seq_cli.interop.formats import export_run
 from seq2seq_cli.interop.position_tables import Sinusoids, recognised_sinusoids

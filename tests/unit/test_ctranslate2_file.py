@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.ctranslate2_file import (
+from seq2seq_cli.interop.ctranslate2.model_file import (
     TYPES,
     Variable,
     as_bfloat16,

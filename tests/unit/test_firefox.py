@@ -19,16 +19,17 @@ from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.demo.splits import generate
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop import firefox
-from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight
-from seq2seq_cli.interop.lexical_shortlist import (
+from seq2seq_cli.interop.firefox import reader as firefox
+from seq2seq_cli.interop.firefox.lexical_shortlist import (
     LexicalShortlist,
     read_binary,
     read_text,
     write_binary,
     write_text,
 )
-from seq2seq_cli.interop.marian_binary import (
+from seq2seq_cli.interop.firefox.numpy_transformer import NumpyTransformer
+from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight
+from seq2seq_cli.interop.marian.binary import (
     INTGEMM8,
     INTGEMM16,
     Item,
@@ -38,8 +39,7 @@ from seq2seq_cli.interop.marian_binary import (
     text_item,
     write_items,
 )
-from seq2seq_cli.interop.marian_weights import weight_table
-from seq2seq_cli.interop.numpy_transformer import NumpyTransformer
+from seq2seq_cli.interop.marian.weights import weight_table
 from seq2seq_cli.interop.run_writer import write_run
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.origin import Origin

@@ -16,11 +16,11 @@ from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop import marian
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight
-from seq2seq_cli.interop.marian_vocabulary import read_list
-from seq2seq_cli.interop.marian_weights import weight_table
-from seq2seq_cli.interop.npz import NpzFile, write_npz
+from seq2seq_cli.interop.marian import reader as marian
+from seq2seq_cli.interop.marian.npz import NpzFile, write_npz
+from seq2seq_cli.interop.marian.vocabulary import read_list
+from seq2seq_cli.interop.marian.weights import weight_table
 from seq2seq_cli.interop.run_writer import write_run
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder

@@ -1,39 +1,16 @@
 """Models in the formats of other engines.
 
+A format is a package, or a file, with the functions of `formats.FormatModule`; what several formats
+share stands beside them. To add one, see CONTRIBUTING.md.
+
 - `foreign_model`: a model of another engine, as readers hand it on
 - `search_notes`: what exports say of the search of other engines
 - `position_tables`: which sinusoids a stored table of positions is
-- `ctranslate2_file`: the file model.bin of CTranslate2
-- `ctranslate2_names`: the names of weights in it and here
-- `ctranslate2_settings`: what its variables say about a model
-- `ctranslate2_vocabulary`: lists of pieces, and SentencePiece models beside it
-- `ctranslate2_engine`: CTranslate2 itself, to compare an imported run with it
-- `ctranslate2`: CTranslate2 models as runs
-- `ctranslate2_readme`: the README of a CTranslate2 model
-- `ctranslate2_writer`: runs as CTranslate2 models
+- `ctranslate2`: CTranslate2's model.bin, to runs and from them
 - `argos`: packages of Argos Translate as runs
-- `npz`: NumPy's files of several arrays, without pickles
-- `marian_options`: the options that describe a model to Marian
-- `marian_weights`: Marian's names and layouts of weights, which Firefox's models have too
-- `marian_model`: a model of Marian's family from its parts, and out of a run
-- `marian_vocabulary`: vocabularies of Marian: SentencePiece models and lists of pieces
-- `marian_files`: which files make up a model of Marian
-- `marian`: Marian's npz files with their vocabularies, and releases of OPUS-MT
-- `huggingface_files`: files of a folder of Hugging Face: JSON, weights, the README's licence
-- `huggingface_weights`: its names of weights
-- `huggingface_config`: its settings of models and search
-- `huggingface_sentencepiece`: SentencePiece models made of tokenizer.json
-- `huggingface_vocabulary`: its vocabularies and SentencePiece models
-- `huggingface_engine`: translates with transformers, to compare
-- `huggingface`: reads MarianMT, M2M-100, NLLB and mBART-50
-- `huggingface_card`: the model card of a run
-- `huggingface_export`: runs as folders of MarianMT
-- `marian_binary`: Marian's binary container of weights
-- `lexical_shortlist`: shortlists of Marian in both forms, and ours
-- `numpy_transformer`: a Transformer in plain numpy, to measure what its layers read
-- `activation_scales`: scales of 8-bit activations, measured on sentences
-- `firefox_files`: which files make up a model of Firefox, and what they hold
-- `firefox`: models of Firefox and Bergamot
+- `marian`: Marian's npz files, and releases of OPUS-MT, to runs and from them
+- `huggingface`: folders of Hugging Face to runs, and runs as MarianMT
+- `firefox`: models of Firefox and Bergamot, to runs and from them
 - `run_writer`: run folders from models of other engines
 - `archives`: unpacks zip archives of strangers
 - `hub`: the Hugging Face hub

@@ -10,8 +10,8 @@ from typing import Any
 
 from seq2seq_cli.config.data import check_language_code
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop import ctranslate2
-from seq2seq_cli.interop.ctranslate2_vocabulary import MODEL_FILE, read_json
+from seq2seq_cli.interop.ctranslate2 import reader as ctranslate2
+from seq2seq_cli.interop.ctranslate2.vocabulary import MODEL_FILE, read_json
 from seq2seq_cli.interop.foreign_model import ForeignModel
 from seq2seq_cli.runs.origin import Origin
 

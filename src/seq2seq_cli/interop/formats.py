@@ -97,13 +97,25 @@ def _module(name: str) -> FormatModule:
 BENCH = "pip install 'seq2seq-cli[bench]'"
 PYMARIAN = "pip install pymarian (for Python 3.8 to 3.12, 600 MB)"
 FORMATS: tuple[Format, ...] = (
-    Format("marian", "marian", "Marian (npz)", "pymarian", PYMARIAN),
+    Format("marian", "marian.reader", "Marian (npz)", "pymarian", PYMARIAN),
     Format("argos", "argos", "Argos Translate", "ctranslate2", BENCH, exports=False),
-    Format("ctranslate2", "ctranslate2", "CTranslate2", "ctranslate2", BENCH, "ctranslate2_writer"),
     Format(
-        "huggingface", "huggingface", "Hugging Face", "transformers", BENCH, "huggingface_export"
+        "ctranslate2",
+        "ctranslate2.reader",
+        "CTranslate2",
+        "ctranslate2",
+        BENCH,
+        "ctranslate2.writer",
     ),
-    Format("firefox", "firefox", "Firefox and Bergamot (bin)", "fxtranslate"),
+    Format(
+        "huggingface",
+        "huggingface.reader",
+        "Hugging Face",
+        "transformers",
+        BENCH,
+        "huggingface.writer",
+    ),
+    Format("firefox", "firefox.reader", "Firefox and Bergamot (bin)", "fxtranslate"),
 )
 PARTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*", "tokenizer_config.json")
 

@@ -12,8 +12,8 @@ from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.foreign_model import ForeignModel
-from seq2seq_cli.interop.marian_options import EPSILON, architecture, options_of
-from seq2seq_cli.interop.marian_weights import (
+from seq2seq_cli.interop.marian.options import EPSILON, architecture, options_of
+from seq2seq_cli.interop.marian.weights import (
     JOINT_EMBEDDING,
     SOURCE_EMBEDDING,
     TARGET_EMBEDDING,

@@ -19,9 +19,9 @@ from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.positions import sinusoids
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight, reordered, widened
-from seq2seq_cli.interop.huggingface_config import HuggingFaceConfig, search_defaults
-from seq2seq_cli.interop.huggingface_engine import translate_with_original
-from seq2seq_cli.interop.huggingface_files import (
+from seq2seq_cli.interop.huggingface.config import HuggingFaceConfig, search_defaults
+from seq2seq_cli.interop.huggingface.engine import translate_with_original
+from seq2seq_cli.interop.huggingface.files import (
     CONFIG,
     PICKLE,
     SAFETENSORS,
@@ -32,8 +32,8 @@ from seq2seq_cli.interop.huggingface_files import (
     read_tensors,
     readme_of,
 )
-from seq2seq_cli.interop.huggingface_vocabulary import read_vocabulary
-from seq2seq_cli.interop.huggingface_weights import (
+from seq2seq_cli.interop.huggingface.vocabulary import read_vocabulary
+from seq2seq_cli.interop.huggingface.weights import (
     OUTPUT,
     OUTPUT_BIAS,
     SHARED,

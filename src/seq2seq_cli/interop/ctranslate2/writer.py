@@ -15,7 +15,7 @@ from seq2seq_cli.config.shapes import Shape, weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.inference.positions import learned, sinusoids
-from seq2seq_cli.interop.ctranslate2_file import (
+from seq2seq_cli.interop.ctranslate2.model_file import (
     Variable,
     as_bfloat16,
     as_int8,
@@ -24,10 +24,10 @@ from seq2seq_cli.interop.ctranslate2_file import (
     int16_scale,
     write_model_file,
 )
-from seq2seq_cli.interop.ctranslate2_names import names
-from seq2seq_cli.interop.ctranslate2_readme import readme
-from seq2seq_cli.interop.ctranslate2_settings import ACTIVATIONS
-from seq2seq_cli.interop.ctranslate2_vocabulary import FORBIDDEN, OWN_FACTS, OWN_SETTINGS
+from seq2seq_cli.interop.ctranslate2.names import names
+from seq2seq_cli.interop.ctranslate2.readme import readme
+from seq2seq_cli.interop.ctranslate2.settings import ACTIVATIONS
+from seq2seq_cli.interop.ctranslate2.vocabulary import FORBIDDEN, OWN_FACTS, OWN_SETTINGS
 from seq2seq_cli.interop.foreign_model import widened
 from seq2seq_cli.interop.search_notes import penalty_notes
 from seq2seq_cli.kernels.arrays import Array, Floats

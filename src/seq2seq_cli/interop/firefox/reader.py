@@ -15,10 +15,9 @@ from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.data.sources import split_language_mark
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.activation_scales import activation_scales
-from seq2seq_cli.interop.firefox_files import FirefoxFiles, content, find_files, is_model, models_in
-from seq2seq_cli.interop.foreign_model import ForeignModel
-from seq2seq_cli.interop.lexical_shortlist import (
+from seq2seq_cli.interop.firefox.activation_scales import activation_scales
+from seq2seq_cli.interop.firefox.files import FirefoxFiles, content, find_files, is_model, models_in
+from seq2seq_cli.interop.firefox.lexical_shortlist import (
     LexicalShortlist,
     from_our_ids,
     is_binary_shortlist,
@@ -26,7 +25,8 @@ from seq2seq_cli.interop.lexical_shortlist import (
     read_text,
     write_binary,
 )
-from seq2seq_cli.interop.marian_binary import (
+from seq2seq_cli.interop.foreign_model import ForeignModel
+from seq2seq_cli.interop.marian.binary import (
     INTGEMM8,
     INTGEMM16,
     Item,
@@ -36,9 +36,9 @@ from seq2seq_cli.interop.marian_binary import (
     text_item,
     write_items,
 )
-from seq2seq_cli.interop.marian_model import MarianExport, export_model, marian_model
-from seq2seq_cli.interop.marian_options import OPTIONS, read_options
-from seq2seq_cli.interop.marian_weights import OUTPUT_BIAS, Parameters, weight_table
+from seq2seq_cli.interop.marian.model import MarianExport, export_model, marian_model
+from seq2seq_cli.interop.marian.options import OPTIONS, read_options
+from seq2seq_cli.interop.marian.weights import OUTPUT_BIAS, Parameters, weight_table
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.padding import Ids
 from seq2seq_cli.runs.layout import SHORTLIST

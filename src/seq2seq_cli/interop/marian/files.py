@@ -15,8 +15,8 @@ from seq2seq_cli.config.data import LANGUAGE_CODE
 from seq2seq_cli.config.search import MOST_BEAM
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.marian_options import read_yaml
-from seq2seq_cli.interop.marian_vocabulary import LISTS, read_bytes
+from seq2seq_cli.interop.marian.options import read_yaml
+from seq2seq_cli.interop.marian.vocabulary import LISTS, read_bytes
 
 MODEL = ".npz"
 NOT_MODELS = (".optimizer.npz",)

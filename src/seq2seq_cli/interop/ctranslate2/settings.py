@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.ctranslate2_file import SPECIFICATION, ModelFile
+from seq2seq_cli.interop.ctranslate2.model_file import SPECIFICATION, ModelFile
 
 ACTIVATIONS = {0: "relu", 1: "gelu-tanh", 2: "swish", 3: "gelu", 4: "gelu-sigmoid"}
 OTHER_ACTIVATIONS = {5: "tanh", 6: "sigmoid"}

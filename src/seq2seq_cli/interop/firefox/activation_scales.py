@@ -14,7 +14,7 @@ from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.data.sources import parse_source
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
-from seq2seq_cli.interop.numpy_transformer import InputMagnitudes
+from seq2seq_cli.interop.firefox.numpy_transformer import InputMagnitudes
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import EOS, PIECES
 from seq2seq_cli.text import ignore_warning

@@ -9,13 +9,13 @@ from seq2seq_cli.config.models import TransformerConfig, model_config
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import require, settings_from
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.huggingface_files import (
+from seq2seq_cli.interop.huggingface.files import (
     CONFIG,
     GENERATION_CONFIG,
     read_json,
     read_json_if_there,
 )
-from seq2seq_cli.interop.huggingface_weights import SOURCE_EMBEDDING, TARGET_EMBEDDING
+from seq2seq_cli.interop.huggingface.weights import SOURCE_EMBEDDING, TARGET_EMBEDDING
 
 ACTIVATIONS = {  # by their names there
     "relu": "relu",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.ctranslate2_file import ModelFile
+from seq2seq_cli.interop.ctranslate2.model_file import ModelFile
 from seq2seq_cli.runs.layout import JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER
 
 MODEL_FILE, CONFIG = "model.bin", "config.json"

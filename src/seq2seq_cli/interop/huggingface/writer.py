@@ -18,21 +18,21 @@ from seq2seq_cli.config.settings import Table, require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.inference.positions import sinusoids
-from seq2seq_cli.interop.huggingface_card import model_card
-from seq2seq_cli.interop.huggingface_config import ACTIVATIONS
-from seq2seq_cli.interop.huggingface_files import (
+from seq2seq_cli.interop.huggingface.card import model_card
+from seq2seq_cli.interop.huggingface.config import ACTIVATIONS
+from seq2seq_cli.interop.huggingface.files import (
     CONFIG,
     GENERATION_CONFIG,
     SAFETENSORS,
     TOKENIZER_CONFIG,
 )
-from seq2seq_cli.interop.huggingface_vocabulary import (
+from seq2seq_cli.interop.huggingface.vocabulary import (
     SOURCE_SPM,
     TARGET_SPM,
     TARGET_VOCABULARY,
     VOCABULARY,
 )
-from seq2seq_cli.interop.huggingface_weights import (
+from seq2seq_cli.interop.huggingface.weights import (
     OUTPUT,
     OUTPUT_BIAS,
     SHARED,

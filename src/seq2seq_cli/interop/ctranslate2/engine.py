@@ -8,8 +8,8 @@ from sentencepiece import SentencePieceProcessor
 
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.ctranslate2_file import read_model_file
-from seq2seq_cli.interop.ctranslate2_vocabulary import (
+from seq2seq_cli.interop.ctranslate2.model_file import read_model_file
+from seq2seq_cli.interop.ctranslate2.vocabulary import (
     MODEL_FILE,
     PADDING,
     Symbols,

@@ -14,7 +14,7 @@ from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.foreign_model import ForeignModel
-from seq2seq_cli.interop.marian_files import (
+from seq2seq_cli.interop.marian.files import (
     DECODER,
     MODEL,
     MarianFiles,
@@ -24,11 +24,11 @@ from seq2seq_cli.interop.marian_files import (
     search_options,
     source_language_of,
 )
-from seq2seq_cli.interop.marian_model import MarianExport, export_model, marian_model
-from seq2seq_cli.interop.marian_options import OPTIONS, read_options
-from seq2seq_cli.interop.marian_vocabulary import LISTS, read_vocabulary, written_list
-from seq2seq_cli.interop.marian_weights import Parameters
-from seq2seq_cli.interop.npz import NpzFile, write_npz
+from seq2seq_cli.interop.marian.model import MarianExport, export_model, marian_model
+from seq2seq_cli.interop.marian.npz import NpzFile, write_npz
+from seq2seq_cli.interop.marian.options import OPTIONS, read_options
+from seq2seq_cli.interop.marian.vocabulary import LISTS, read_vocabulary, written_list
+from seq2seq_cli.interop.marian.weights import Parameters
 from seq2seq_cli.interop.search_notes import penalty_notes
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.origin import Origin

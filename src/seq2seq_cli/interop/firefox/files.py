@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.marian_binary import Buffer, is_binary
+from seq2seq_cli.interop.marian.binary import Buffer, is_binary
 
 COMPRESSED = (".gz", ".zst")
 GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what such files begin with

@@ -15,14 +15,14 @@ from seq2seq_cli.config.data import LanguageTags
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.config.tokenizer import LANGUAGE
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.interop.huggingface_config import HuggingFaceConfig
-from seq2seq_cli.interop.huggingface_files import (
+from seq2seq_cli.interop.huggingface.config import HuggingFaceConfig
+from seq2seq_cli.interop.huggingface.files import (
     SPECIAL_TOKENS,
     TOKENIZER_CONFIG,
     read_json,
     read_json_if_there,
 )
-from seq2seq_cli.interop.huggingface_sentencepiece import sentencepiece_model
+from seq2seq_cli.interop.huggingface.sentencepiece import sentencepiece_model
 from seq2seq_cli.tokenization.foreign_vocabulary import ForeignVocabulary, piece_names
 from seq2seq_cli.tokenization.protobuf import TEXT_TYPE, model_pieces
 

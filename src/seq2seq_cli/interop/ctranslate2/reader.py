@@ -13,11 +13,16 @@ from seq2seq_cli.config.settings import settings_from
 from seq2seq_cli.config.shapes import Shape, weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.positions import sinusoids
-from seq2seq_cli.interop import ctranslate2_settings as settings_of
-from seq2seq_cli.interop.ctranslate2_engine import translate_with_original
-from seq2seq_cli.interop.ctranslate2_file import ModelFile, Variable, is_model_file, read_model_file
-from seq2seq_cli.interop.ctranslate2_names import names
-from seq2seq_cli.interop.ctranslate2_vocabulary import (
+from seq2seq_cli.interop.ctranslate2 import settings as settings_of
+from seq2seq_cli.interop.ctranslate2.engine import translate_with_original
+from seq2seq_cli.interop.ctranslate2.model_file import (
+    ModelFile,
+    Variable,
+    is_model_file,
+    read_model_file,
+)
+from seq2seq_cli.interop.ctranslate2.names import names
+from seq2seq_cli.interop.ctranslate2.vocabulary import (
     FORBIDDEN,
     MODEL_FILE,
     PADDING,

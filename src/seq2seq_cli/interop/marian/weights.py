@@ -15,7 +15,7 @@ from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.config.shapes import Shape, weight_shapes
 from seq2seq_cli.interop.foreign_model import StoredWeight, reordered
-from seq2seq_cli.interop.marian_options import OPTIONS
+from seq2seq_cli.interop.marian.options import OPTIONS
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.symbols import BOS
 from seq2seq_cli.tokenization.foreign_vocabulary import Rows
