@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seq2seq_cli.devices import prepare
 from seq2seq_cli.evaluation.scoring import score
-from seq2seq_cli.interop.firefox.reader import translate_with_original
+from seq2seq_cli.interop.firefox.engine import translate_with_original
 from seq2seq_cli.search import SearchOptions
 from seq2seq_cli.text import read_lines
 from seq2seq_cli.translation import TranslationSettings, Translator

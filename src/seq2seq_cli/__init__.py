@@ -18,7 +18,7 @@ the docstring of each package lists its files in the same order.
 - `models`: one interface, a file for each architecture
 - `inference`: models made ready for search on a CPU
 - `runs`: the run folder
-- `interop`: models in the formats of other engines
+- `interop`: models in the formats of other engines, a folder for each
 - `search`: beam search, sampling, constraints, ensembles
 - `translation`: lines to lines
 - `evaluation`: scores, attention and cost of a model, pictures

@@ -28,6 +28,7 @@ from seq2seq_cli.interop.firefox.lexical_shortlist import (
     write_text,
 )
 from seq2seq_cli.interop.firefox.numpy_transformer import NumpyTransformer
+from seq2seq_cli.interop.firefox.writer import write
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight
 from seq2seq_cli.interop.marian.binary import (
     INTGEMM8,
@@ -136,7 +137,7 @@ def exported(run: Run, tmp_path: Path) -> Any:
     def export(name: str = "joint", quantization: str = "", **changed: Any) -> Path:
         folder = tmp_path / f"{name}-{quantization}"
         folder.mkdir()
-        firefox.write(run(name, **changed), folder, quantization)
+        write(run(name, **changed), folder, quantization)
         return folder
 
     return export
@@ -200,7 +201,7 @@ def test_rounded_weights_stay_near_and_are_rounded_once(
             assert nearest <= most * np.abs(array).max() + 0.0005
     twice = folder.parent / "twice"
     twice.mkdir()
-    firefox.write(again, twice, quantization)
+    write(again, twice, quantization)
     first, second = items_of(folder), items_of(twice)
     assert first.keys() == second.keys()
     for each, item in first.items():

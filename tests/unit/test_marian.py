@@ -21,6 +21,7 @@ from seq2seq_cli.interop.marian import reader as marian
 from seq2seq_cli.interop.marian.npz import NpzFile, write_npz
 from seq2seq_cli.interop.marian.vocabulary import read_list
 from seq2seq_cli.interop.marian.weights import weight_table
+from seq2seq_cli.interop.marian.writer import write
 from seq2seq_cli.interop.run_writer import write_run
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
@@ -135,7 +136,7 @@ def imported(path: Path, folder: Path) -> RunFolder:
 
 def exported(run: RunFolder, folder: Path) -> Path:
     folder.mkdir()
-    marian.write(run, folder, "")
+    write(run, folder, "")
     return folder
 
 
@@ -187,6 +188,25 @@ def test_so_does_a_run_of_one_vocabulary_and_two_segmentations(
     folder = exported(run, tmp_path / "marian")
     assert (folder / "source.spm").read_bytes() != (folder / "target.spm").read_bytes()
     assert translations(imported(folder, tmp_path / "again")) == translations(run)
+
+
+def test_so_does_one_in_float16_which_stays_so(tmp_path: Path, joint_model: bytes) -> None:
+    run = random_run(tmp_path / "run", one_tokenizer(joint_model), tie_output=False)
+    folder = exported(run, tmp_path / "marian")
+    arrays = dict(np.load(folder / "model.npz").items())
+    again = []
+    for kind in ("float16", "float32"):
+        rounded = {
+            name: each.astype(np.float16).astype(kind) if each.dtype == np.float32 else each
+            for name, each in arrays.items()
+        }
+        write_npz(folder / "model.npz", rounded.items())
+        again.append(imported(folder, tmp_path / kind))
+    assert translations(again[0]) == translations(again[1])
+    stored = again[0].load_plain_model().stored
+    assert stored is not None
+    wide = {name for name, array in stored.items() if array.dtype == np.float32}
+    assert wide == {"output.bias"}
 
 
 # Weights

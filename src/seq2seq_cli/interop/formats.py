@@ -1,7 +1,7 @@
 """The formats of other engines, in the order in which they are recognised.
 
-A format is a module with the functions of `FormatModule`; one that only reads or only writes lacks
-the others. A module imports numpy at most before it is used: `seq2seq import` asks all of them.
+A format is a reader and, if it can be written, a writer: modules with the functions of
+`FormatModule`. A reader imports numpy at most before it is used: `seq2seq import` asks all of them.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from seq2seq_cli.runs.run_folder import RunFolder
 
 
 class FormatModule(Protocol):
-    """What a module of a format defines."""
+    """What the modules of a format define: a reader all but `write`, a writer that alone."""
 
     def recognises(self, path: Path) -> bool:
         """Whether a file or folder is of this format, by its content.
@@ -56,19 +56,23 @@ class FormatModule(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """A format by its name in `--format`, its module and the words for it in messages."""
+    """A format by its name in `--format`, its modules and the words for it in messages."""
 
     name: str
-    module: str  # in this package
     title: str
+    reader: str  # a module of this package
+    writer: str = ""  # the same; none: it cannot be written
     engine: str = ""  # the package that translate_with_original needs
     install: str = ""  # the command that installs it
-    writer: str = ""  # the module that has `write`, if it is another one
-    exports: bool = True  # whether it can be written
+
+    @property
+    def exports(self) -> bool:
+        """Whether it can be written."""
+        return bool(self.writer)
 
     def load(self) -> FormatModule:
-        """Import the module."""
-        return _module(self.module)
+        """Import the module that reads."""
+        return _module(self.reader)
 
     def check_engine(self) -> None:
         """Raise InputError if there is no engine to compare with, or it is not installed."""
@@ -87,7 +91,7 @@ class Format:
 
     def load_writer(self) -> FormatModule:
         """Import the module that writes."""
-        return _module(self.writer or self.module)
+        return _module(self.writer)
 
 
 def _module(name: str) -> FormatModule:
@@ -97,25 +101,27 @@ def _module(name: str) -> FormatModule:
 BENCH = "pip install 'seq2seq-cli[bench]'"
 PYMARIAN = "pip install pymarian (for Python 3.8 to 3.12, 600 MB)"
 FORMATS: tuple[Format, ...] = (
-    Format("marian", "marian.reader", "Marian (npz)", "pymarian", PYMARIAN),
-    Format("argos", "argos", "Argos Translate", "ctranslate2", BENCH, exports=False),
+    Format("marian", "Marian (npz)", "marian.reader", "marian.writer", "pymarian", PYMARIAN),
+    Format("argos", "Argos Translate", "argos", engine="ctranslate2", install=BENCH),
     Format(
         "ctranslate2",
-        "ctranslate2.reader",
         "CTranslate2",
+        "ctranslate2.reader",
+        "ctranslate2.writer",
         "ctranslate2",
         BENCH,
-        "ctranslate2.writer",
     ),
     Format(
         "huggingface",
-        "huggingface.reader",
         "Hugging Face",
+        "huggingface.reader",
+        "huggingface.writer",
         "transformers",
         BENCH,
-        "huggingface.writer",
     ),
-    Format("firefox", "firefox.reader", "Firefox and Bergamot (bin)", "fxtranslate"),
+    Format(
+        "firefox", "Firefox and Bergamot (bin)", "firefox.reader", "firefox.writer", "fxtranslate"
+    ),
 )
 PARTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*", "tokenizer_config.json")
 

@@ -4,5 +4,7 @@
 - `numpy_transformer`: a Transformer in plain numpy, to measure what its layers read
 - `activation_scales`: scales of 8-bit activations, measured on sentences
 - `files`: which files make up a model, and what they hold
+- `engine`: translates with fxtranslate, to compare
 - `reader`: models of Marian's binary container with their vocabularies and shortlists
+- `writer`: runs as such models
 """

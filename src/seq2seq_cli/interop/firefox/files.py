@@ -21,6 +21,7 @@ from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.marian.binary import Buffer, is_binary
 
+MAX_LENGTH = 128  # tokens at which Firefox divides a sentence
 COMPRESSED = (".gz", ".zst")
 GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what such files begin with
 MOST_GROWTH, FREE_BYTES = 20, 1 << 28  # of compressed files: weights hardly shrink

@@ -7,5 +7,7 @@
 - `vocabulary`: SentencePiece models and lists of pieces
 - `files`: which files make up a model
 - `binary`: Marian's binary container of weights
+- `engine`: translates with Marian, to compare
 - `reader`: npz files with their vocabularies, and releases of OPUS-MT
+- `writer`: runs as npz files
 """

@@ -14,7 +14,7 @@ import numpy as np
 from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.config.shapes import Shape, weight_shapes
-from seq2seq_cli.interop.foreign_model import StoredWeight, reordered
+from seq2seq_cli.interop.foreign_model import NUMPY_TYPES, StoredWeight, reordered
 from seq2seq_cli.interop.marian.options import OPTIONS
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.symbols import BOS
@@ -126,15 +126,16 @@ def _feed_forward(
 class Parameters:
     """The parameters of a file by their names in Marian.
 
-    `read` returns float32, laid out as in an npz (see `MarianWeight`), and `shapes` are those of
-    that layout. Numbers are read when they are asked for; `is_mapped` says that they are then views
-    into a mapped file, of which some rows can be read at a time.
+    `read` returns numbers of the type `dtype`, laid out as in an npz (see `MarianWeight`), and
+    `shapes` are those of that layout. Numbers are read when they are asked for; `is_mapped` says
+    that they are then views into a mapped file, of which some rows can be read at a time.
     """
 
     path: object  # how messages call the file
     shapes: Mapping[str, Shape]
     read: Callable[[str], Array]
     is_mapped: bool = False
+    dtype: Literal["F32", "F16"] = "F32"
 
 
 def our_weights(
@@ -160,11 +161,12 @@ def our_weights(
         for each in where.names:
             _check_shape(given, each, where, stored)
         if side and where.layout == "rows" and given.is_mapped:
-            matrix = StoredWeight(stored, "F32", partial(given.read, where.names[0]))
+            matrix = StoredWeight(stored, given.dtype, partial(given.read, where.names[0]))
             made[name] = reordered(matrix, rows[side])
             continue
         read = partial(_read, given, where, shapes[name], rows[side] if side else None)
-        made[name] = StoredWeight(shapes[name], "F32", read)
+        is_wide = name == "output.bias"  # whose NEVER float16 cannot hold
+        made[name] = StoredWeight(shapes[name], "F32" if is_wide else given.dtype, read)
     unused = sorted(each for each in given.shapes.keys() - used if not _is_ignored(each))
     require(
         not unused,
@@ -208,7 +210,7 @@ def _read(given: Parameters, where: MarianWeight, shape: Shape, rows: Rows | Non
     if rows is not None:
         (stored,) = map(given.read, where.names)
         return rows.of(stored.T if where.layout == "matrix" else stored)
-    made = np.empty(shape, np.float32)
+    made = np.empty(shape, NUMPY_TYPES[given.dtype])
     for part, name in zip(np.split(made, len(where.names)), where.names, strict=True):
         part[:] = given.read(name).T
     return made
