@@ -92,7 +92,7 @@ def _made_up(model: ForeignModel, monkeypatch: pytest.MonkeyPatch) -> None:
         recognises=recognises, read=read, translate_with_original=translate_with_original
     )
     monkeypatch.setitem(sys.modules, "seq2seq_cli.interop.made_up", module)  # type: ignore[arg-type]
-    rows = (Format("made-up", "made_up", "a made-up format", "numpy"), *formats.FORMATS)
+    rows = (Format("made-up", "a made-up format", "made_up", engine="numpy"), *formats.FORMATS)
     monkeypatch.setattr(formats, "FORMATS", rows)
 
 
@@ -166,8 +166,9 @@ def test_an_imported_model_is_a_run_that_says_where_it_came_from(
     assert shown.startswith(began)
     assert "search           beam 3, length_penalty power, unless options say otherwise" in shown
     plain = RunFolder(run).load_plain_model()
+    assert plain.stored is not None
     assert all(
-        np.array_equal(plain.arrays[name], each.read().astype(np.float32))
+        np.array_equal(plain.stored[name], each.read()) and plain.stored[name].dtype == np.float16
         for name, each in model.weights.items()
     )
     assert [path.name for path in files(tmp_path)] == [
@@ -438,7 +439,7 @@ def test_lines_that_are_too_long_for_the_engine_are_counted_and_not_compared(
 def test_the_engine_to_compare_with_is_looked_for_before_anything_is_converted(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = Format("made-up", "made_up", "a made-up format", "no_such_engine", "pip install it")
+    row = Format("made-up", "a made-up format", "made_up", "", "no_such_engine", "pip install it")
     monkeypatch.setattr(formats, "FORMATS", (row, *formats.FORMATS))
     source = written(tmp_path / "model", "broken")  # which reading would complain of
     with pytest.raises(InputError, match="no_such_engine is not installed; pip install it inst"):

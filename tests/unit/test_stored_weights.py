@@ -81,14 +81,6 @@ def test_a_large_weight_is_read_some_rows_at_a_time(
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_weight_in_32_bits_has_the_same_numbers(kind: str, tmp_path: Path) -> None:
-    tensor = torch.linspace(-2, 2, 12).reshape(4, 3).to(TYPES[kind])
-    weight = stored(tensor).in_32_bits()
-    save_stored_weights(tmp_path / "file", {"weight": weight}, {})
-    assert torch.equal(load_tensors(tmp_path / "file")["weight"], tensor.float())
-
-
-@pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_weight(
     kind: str, number: float, tmp_path: Path

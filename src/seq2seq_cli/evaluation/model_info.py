@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ from textwrap import wrap
 
 from seq2seq_cli.config.operations import Cost, cost
 from seq2seq_cli.config.shapes import Shape, weight_shapes
+from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.kernels.library import build_in_use
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
 
 COLUMNS = 63  # of a list of languages
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class ModelInfo:
 
     architecture: str
     shapes: Mapping[str, Shape]  # of the weights, by name
+    types: Mapping[str, str]  # that they are stored as, by name: float32, float16 or bfloat16
     source_pieces: int  # size of the vocabulary
     target_pieces: int
     cost: Cost
@@ -43,6 +47,7 @@ class ModelInfo:
         return cls(
             model.config.architecture,
             weight_shapes(model.config, vocabulary),
+            _stored_types(model),
             vocabulary.source,
             vocabulary.target,
             cost(model.config, vocabulary, length),
@@ -62,13 +67,27 @@ class ModelInfo:
         """The number of all parameters."""
         return sum(self.counts.values())
 
+    @property
+    def stored_bytes(self) -> dict[str, int]:
+        """How many bytes of the weights are stored as each type, the most first."""
+        found: Counter[str] = Counter()
+        for name, count in self.counts.items():
+            found[self.types[name]] += count * BYTES[self.types[name]]
+        return dict(found.most_common())
+
     def as_json(self) -> str:
         """A JSON object: architecture, parameters, each tensor, operations, kernels, origin."""
         record = {
             "architecture": self.architecture,
             "parameters": self.count,
+            "bytes": self.stored_bytes,
             "tensors": [
-                {"name": name, "shape": self.shapes[name], "count": count}
+                {
+                    "name": name,
+                    "shape": self.shapes[name],
+                    "count": count,
+                    "type": self.types[name],
+                }
                 for name, count in self.counts.items()
             ],
             "flops": {
@@ -100,6 +119,7 @@ class ModelInfo:
                 f"vocabulary       {self.source_pieces:,} source, {self.target_pieces:,} target "
                 "pieces",
                 f"parameters       {self.count:,}",
+                f"stored as        {self._stored()}",
                 f"a source token   {self.cost.source_token / 1e6:,.2f} MFLOP, read once",
                 f"a target token   {self.cost.target_token / 1e6:,.2f} MFLOP a hypothesis in the "
                 "beam",
@@ -112,6 +132,11 @@ class ModelInfo:
                 f"{'total':<{width}}  {'':>14}  {self.count:>12,}",
             ]
         )
+
+    def _stored(self) -> str:
+        """The types of the weights, and how many bytes they take."""
+        sizes = self.stored_bytes
+        return ", ".join(f"{kind}: {size / 1e6:,.1f} MB" for kind, size in sizes.items())
 
     def _language_lines(self) -> Iterator[str]:
         """The languages that tags choose."""
@@ -135,6 +160,13 @@ class ModelInfo:
         if self.search:
             shown = ", ".join(f"{name} {value}" for name, value in self.search.items())
             yield f"search           {shown}, unless options say otherwise"
+
+
+def _stored_types(model: PlainModel) -> dict[str, str]:
+    """The types of weights as they are stored; the bits of bfloat16 are uint16 in numpy."""
+    arrays = model.arrays if model.stored is None else model.stored
+    names = {name: array.dtype.name for name, array in arrays.items()}
+    return {name: "bfloat16" if each == "uint16" else each for name, each in names.items()}
 
 
 def _languages(run: RunFolder) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -69,7 +69,9 @@ class ModelWeights:
 
     def _pack(self, weights: Sequence[str], biases: Sequence[str]) -> Linear:
         self.has_packed = True
-        parts = [self._checked(each) for each in weights]
+        parts = [self._stored(each) for each in weights]
+        if len({part.dtype for part in parts}) > 1:
+            parts = [self._checked(each) for each in weights]
         weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
         bias = None
         if biases:
@@ -106,12 +108,19 @@ class ModelWeights:
         return self.embedding("target_embedding.weight")
 
     def embedding(self, name: str) -> Array:
-        """An embedding as it is stored, since kernels widen numbers of 16 bits row by row."""
+        """An embedding as it is stored."""
+        return self._stored(name, known=bool(self.model.packed))
+
+    def _stored(self, name: str, *, known: bool = False) -> Array:
+        """Weights as they are stored: kernels widen numbers of 16 bits some rows at a time.
+
+        Raises NoNumbersError unless they are finite or `known` to be so.
+        """
         stored = self.model.stored
         array = (self.arrays if stored is None else stored)[name]
         if array.dtype.type not in EMBEDDING_TYPES:
-            return self[name]
-        if not self.model.packed:
+            array = np.asarray(array, dtype=np.float32)
+        if not known:
             check_finite(name, array)
         return np.ascontiguousarray(array)
 

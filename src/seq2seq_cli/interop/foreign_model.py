@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import TransformerConfig
-from seq2seq_cli.kernels.arrays import Array
+from seq2seq_cli.kernels.arrays import Array, widened
 from seq2seq_cli.padding import Ids
-from seq2seq_cli.runs.arrays import widened
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.stored_weights import NUMPY_TYPES, StoredWeight, WeightType
 from seq2seq_cli.runs.tokenizers import Tokenizers

@@ -15,13 +15,9 @@ from seq2seq_cli.runs.run_config import CorpusFacts, RunConfig, RunFacts
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.stored_weights import save_stored_weights
 
-# Stored in 32 bits whatever their type was: the output is packed from them, and numbers of 16 bits
-# would be widened as a whole for that, where numbers of 32 bits are read from the mapped file.
-EMBEDDINGS = {"source_embedding.weight", "target_embedding.weight"}
-
 
 def write_run(model: ForeignModel, folder: Path) -> None:
-    """Write a model as a run folder, one weight after the other.
+    """Write a model as a run folder, one weight after the other, in the types that they have.
 
     Raises InputError if weights are missing, have other shapes than the settings say, or are not
     finite.
@@ -40,8 +36,6 @@ def write_run(model: ForeignModel, folder: Path) -> None:
     run = RunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: model.weights[name] for name in expected}
-    for name in EMBEDDINGS & weights.keys():
-        weights[name] = weights[name].in_32_bits()
     save_stored_weights(folder / WEIGHTS, weights, dataclasses.asdict(model.config))
     if model.shortlist is not None:
         run.save_shortlist(*model.shortlist)

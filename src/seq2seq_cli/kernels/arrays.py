@@ -23,6 +23,15 @@ def is_finite(array: Array) -> bool:
     return bool(greatest[0] < infinity and greatest[1] < 0x8000 + infinity)
 
 
+def widened(array: Array) -> Array:
+    """Float16 and bfloat16, the latter as bits in uint16, as float32; other arrays as they are."""
+    if array.dtype == np.uint16:
+        wide = array.astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
 def address(array: Array | None) -> int | None:
     """The address of an array's numbers, which must be in C's order; None for null."""
     if array is None:

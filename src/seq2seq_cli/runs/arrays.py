@@ -19,7 +19,7 @@ from safetensors.numpy import save as safetensors_bytes
 
 from seq2seq_cli.config.shapes import Shape
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.kernels.arrays import Array
+from seq2seq_cli.kernels.arrays import Array, widened
 from seq2seq_cli.text import replace_file
 
 LABEL = "seq2seq"  # the one metadata entry of our files, JSON
@@ -53,15 +53,6 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
 def _bytes_of(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}
-
-
-def widened(array: Array) -> Array:
-    """Float16 and bfloat16, the latter as bits in uint16, as float32; other arrays as they are."""
-    if array.dtype == np.uint16:
-        wide = array.astype(np.uint32)
-        wide <<= 16
-        return wide.view(np.float32)
-    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 class MappedArrays(Mapping[str, Array]):

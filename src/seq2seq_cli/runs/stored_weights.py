@@ -13,7 +13,7 @@ from seq2seq_cli.config.shapes import Shape
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.arrays import Array, is_finite
-from seq2seq_cli.runs.arrays import LABEL, digest_of_file, widened
+from seq2seq_cli.runs.arrays import LABEL, digest_of_file
 from seq2seq_cli.text import replacing_file
 
 WeightType: TypeAlias = Literal["F32", "F16", "BF16"]  # as safetensors calls them
@@ -63,17 +63,6 @@ class StoredWeight:
     def bytes(self) -> int:
         """The size of its numbers."""
         return math.prod(self.shape) * np.dtype(NUMPY_TYPES[self.dtype]).itemsize
-
-    def in_32_bits(self) -> "StoredWeight":
-        """The same numbers as float32."""
-        if self.dtype == "F32":
-            return self
-        read, rows = self.read, self.rows
-
-        def widened_rows(first: int, last: int) -> Array:
-            return widened(rows(first, last) if rows is not None else read()[first:last])
-
-        return StoredWeight(self.shape, "F32", lambda: widened(read()), widened_rows)
 
     def blocks(self) -> Iterator[Array]:
         """The weight, some rows at a time if they can be read one by one."""

@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 
-from seq2seq_cli.kernels.arrays import Array, Floats, Tokens, address
+from seq2seq_cli.kernels.arrays import Array, Floats, Tokens, address, widened
 from seq2seq_cli.kernels.library import Functions
 
 _kernels = Functions("""
@@ -21,6 +21,7 @@ _kernels = Functions("""
 
 
 BLOCK_ALIGNMENT = 64  # bytes
+ROWS = 4096  # of 16 bits that are widened at a time; a multiple of the lanes of all builds
 
 
 class Linear:
@@ -38,13 +39,44 @@ class Linear:
         weakref.finalize(self, _kernels().linear_free, handle)
 
     @classmethod
-    def pack(cls, weight: Floats, bias: Floats | None, *, eight_bits: bool) -> "Linear":
-        """Copy weights (outputs, inputs) and bias (outputs,) in the order that kernels read."""
+    def pack(cls, weight: Array, bias: Floats | None, *, eight_bits: bool) -> "Linear":
+        """Copy weights (outputs, inputs) and bias (outputs,) in the order that kernels read.
+
+        Weights of 16 bits are packed as the same numbers in 32 bits, some rows at a time.
+        """
         outputs, inputs = weight.shape
-        weight = np.ascontiguousarray(weight, dtype=np.float32)
+        if weight.dtype != np.float32 and outputs > ROWS:
+            return cls._pack_by_rows(weight, bias, eight_bits=eight_bits)
+        weight = np.ascontiguousarray(widened(weight), dtype=np.float32)
         bias = None if bias is None else np.ascontiguousarray(bias, dtype=np.float32)
         handle = _kernels().linear_new(address(weight), address(bias), outputs, inputs, eight_bits)
         return cls(handle, inputs, outputs, eight_bits)
+
+    @classmethod
+    def _pack_by_rows(cls, weight: Array, bias: Floats | None, *, eight_bits: bool) -> "Linear":
+        """As `pack`, for a matrix that is too large to be widened as a whole.
+
+        A block holds the bias, with 8 bits the scales, and the weights (linear.h), and each of
+        these the numbers of its outputs in order: so what some rows were packed to are pieces of
+        it.
+        """
+        outputs, inputs = weight.shape
+        block = _aligned(_kernels().linear_block_size(outputs, inputs, eight_bits))
+        vectors = 2 if eight_bits else 1  # bias and scales
+        begins = [number * _vector_size(outputs) for number in range(vectors + 1)]
+        for first in range(0, outputs, ROWS):
+            rows = slice(first, first + ROWS)
+            part = cls.pack(
+                weight[rows], None if bias is None else bias[rows], eight_bits=eight_bits
+            )
+            size = _vector_size(part.out_features)
+            pieces = np.split(
+                np.frombuffer(part.block, np.uint8), [size * (i + 1) for i in range(vectors)]
+            )
+            for number, piece in enumerate(pieces):
+                block[begins[number] : begins[number] + len(piece)] = piece
+                begins[number] += len(piece)
+        return cls.of_block(block, outputs, inputs, eight_bits=eight_bits)
 
     @classmethod
     def of_block(cls, block: Array, outputs: int, inputs: int, *, eight_bits: bool) -> "Linear":
@@ -78,3 +110,16 @@ class Linear:
         y = np.empty((*x.shape[:-1], self.out_features), dtype=np.float32)
         _kernels().linear_apply(self.handle, address(x), x.size // self.in_features, address(y))
         return y
+
+
+def _vector_size(outputs: int) -> int:
+    """The bytes of a bias, or of scales, in a block."""
+    size: int = _kernels().linear_block_size(outputs, 0, False)
+    return size
+
+
+def _aligned(size: int) -> Array:
+    """Room for a block (bytes,)."""
+    room = np.empty(size + BLOCK_ALIGNMENT, np.uint8)
+    first = -room.ctypes.data % BLOCK_ALIGNMENT
+    return room[first : first + size]
