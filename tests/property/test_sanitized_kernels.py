@@ -5,7 +5,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,33 +13,15 @@ from seq2seq_cli.inference.architectures import inference_class
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.kernels import library as kernels
 from seq2seq_cli.models import ModelConfig, Vocabulary, build
+from tests.property.emulation import SOURCES, compile_sources
 
-KERNELS = Path(kernels.__file__).parent
-FLAGS = ["-std=c++17", "-O1", "-g1", "-fPIC", "-fno-omit-frame-pointer"]
+FLAGS = ["-std=c++17", "-O1", "-g1", "-fno-omit-frame-pointer"]
 FLAGS += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 AVX2 = ["-mfma", "-mavx2", "-mf16c", '-DVECTORS_HEADER="avx2.h"']
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("g++"), reason="needs g++ and its sanitizers"
 )
-
-
-def _compile(folder: Path) -> Path:
-    """The kernels of inference with both sanitizers, over the widest vectors that run anywhere."""
-    flags = [*FLAGS, *(AVX2 if "avx2" in kernels.usable_builds() else [])]
-
-    def compile_one(source: Path) -> str:
-        object_file = str(folder / f"{source.stem}.o")
-        command = ["g++", *flags, "-c", str(source), "-o", object_file]
-        subprocess.run(command, check=True, capture_output=True)
-        return object_file
-
-    sources = [path for part in ("inference", "simd") for path in (KERNELS / part).glob("*.cpp")]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compile_one, sorted(sources)))
-    library = folder / "kernels.so"
-    subprocess.run(["g++", *flags, "-shared", *objects, "-o", str(library)], check=True)
-    return library
 
 
 def test_searches_of_every_architecture_stay_within_their_buffers(
@@ -55,7 +36,11 @@ def test_searches_of_every_architecture_stay_within_their_buffers(
     ]
     if not all(Path(each).is_absolute() for each in preloaded):
         pytest.skip("g++ has no AddressSanitizer")
-    library = _compile(tmp_path)
+    # Over the widest vectors that run anywhere.
+    flags = [*FLAGS, *(AVX2 if "avx2" in kernels.usable_builds() else [])]
+    library = tmp_path / "kernels.so"
+    objects = compile_sources("g++", flags, SOURCES, tmp_path)
+    subprocess.run(["g++", *flags, "-shared", *objects.values(), "-o", str(library)], check=True)
     served = [each for each in variants if inference_class(each[0]) is not None]
     assert served
     models = [PlainModel.of(build(*each).eval()) for each in served]

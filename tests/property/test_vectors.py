@@ -17,6 +17,8 @@ import pytest
 import torch
 
 from seq2seq_cli.kernels import library as kernels
+from seq2seq_cli.kernels.arrays import address as kernel_address
+from tests.property import emulation
 
 KERNELS = Path(kernels.__file__).parent
 COUNT = 1 << 14  # a multiple of 256, as `vectors_apply` needs it
@@ -27,11 +29,8 @@ BUILDS = [name for name in kernels.usable_builds() if name != "amx"]
 # Compiled here, for tests alone: the build for AVX-VNNI with a stand-in for its instruction, and
 # those for ARM, which an emulator runs.
 X86_FLAGS = ["-mfma", "-mavx2", "-mf16c", "-DEMULATE_AVX_VNNI"]
-ARM_FLAGS = ["-march=armv8.2-a+dotprod", "-static"]
-ARM_BUILDS = {"neon": ARM_FLAGS, "neon_i8mm": ["-march=armv8.2-a+dotprod+i8mm", "-static"]}
-ARM_BUILDS = {name: flags for name, flags in ARM_BUILDS.items() if name not in BUILDS}
 STAND_IN = "avx2_vnni stand-in"
-BUILDS += [STAND_IN, *ARM_BUILDS]
+BUILDS += [STAND_IN, *emulation.ARM]
 OTHERS = [name for name in BUILDS if name != "scalar"]
 
 _SPECIAL = """
@@ -61,72 +60,48 @@ def _integers(seed: int, bound: int, dtype: type) -> np.ndarray:
     return values.astype(dtype)
 
 
-def _compile(compiler: str, build: str, name: str, *more: str) -> Path:
-    """The vector functions of a build in a file of their own; skips the test if that fails."""
-    if not shutil.which(compiler):
-        pytest.skip(f"{compiler} is not installed")
+def _stand_in() -> Path:
+    """The vector functions for AVX-VNNI in a file of their own; skips the test if that fails."""
+    if "avx2" not in kernels.usable_builds():
+        pytest.skip("the processor has no AVX2")
+    if not shutil.which("g++"):
+        pytest.skip("g++ is not installed")
     folder = Path(tempfile.mkdtemp(prefix="vectors"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    simd = KERNELS / "simd"
+    simd, library = KERNELS / "simd", folder / "avx2_vnni.so"
     sources = [str(simd / "vectors_test.cpp"), str(simd / "guard.cpp")]
-    flags = ["-std=c++17", "-O2", "-fno-math-errno", "-fno-trapping-math", *more]
-    flags += [f'-DVECTORS_HEADER="{build}.h"', "-o", str(folder / name)]
-    done = subprocess.run([compiler, *sources, *flags], capture_output=True, text=True, check=False)
+    flags = ["-std=c++17", "-O2", "-fno-math-errno", "-fno-trapping-math", *X86_FLAGS]
+    flags += ['-DVECTORS_HEADER="avx2_vnni.h"', "-shared", "-fPIC", "-o", str(library)]
+    done = subprocess.run(["g++", *sources, *flags], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"{compiler} cannot compile {build}.h: {done.stderr[:200]}")
-    return folder / name
-
-
-class _Emulated:
-    """The vector functions of a build for ARM, each call a process in an emulator."""
-
-    def __init__(self, build: str) -> None:
-        if not shutil.which("qemu-aarch64"):
-            pytest.skip("qemu-aarch64 (Debian's qemu-user) is not installed")
-        driver = str(Path(__file__).parent / "vectors_driver.cpp")
-        flags = [driver, *ARM_BUILDS[build]]
-        self.program = _compile("aarch64-linux-gnu-g++", build, "driver", *flags)
-
-    def _run(self, *arguments: object, given: bytes = b"") -> bytes:
-        command = ["qemu-aarch64", "-cpu", "max", str(self.program), *map(str, arguments)]
-        return subprocess.run(command, input=given, capture_output=True, check=True).stdout
-
-    def vectors_lanes(self) -> int:
-        return int(self._run("lanes"))
-
-    def vectors_input_limit(self) -> float:
-        return float(self._run("input_limit"))
-
-    def apply(self, function: str, arrays: tuple[np.ndarray, ...], out: np.ndarray) -> None:
-        sizes = [array.nbytes for array in arrays] + [0] * (3 - len(arrays))
-        given = b"".join(array.tobytes() for array in arrays)
-        found = self._run(function, COUNT, out.nbytes, *sizes, given=given)
-        out[:] = np.frombuffer(found, out.dtype)
+        pytest.skip(f"g++ cannot compile avx2_vnni.h: {done.stderr[:200]}")
+    return library
 
 
 @lru_cache
-def _functions(build: str) -> SimpleNamespace | _Emulated:
-    if build in ARM_BUILDS:
-        return _Emulated(build)
-    if build != STAND_IN:
-        return kernels.VECTORS.bind(ctypes.CDLL(str(kernels.build_file(build))))
-    if "avx2" not in kernels.usable_builds():
-        pytest.skip("the processor has no AVX2")
-    path = _compile("g++", "avx2_vnni", "avx2_vnni.so", *X86_FLAGS, "-shared", "-fPIC")
-    return kernels.VECTORS.bind(ctypes.CDLL(str(path)))
+def _library(build: str) -> ctypes.CDLL | emulation.EmulatedLibrary:
+    if build in emulation.ARM:
+        return emulation.EmulatedLibrary(build)
+    path = _stand_in() if build == STAND_IN else kernels.build_file(build)
+    return ctypes.CDLL(str(path))
+
+
+def _functions(build: str) -> SimpleNamespace:
+    return kernels.VECTORS.bind(_library(build))
 
 
 def _apply(
     build: str, function: str, *arrays: np.ndarray, dtype: type = np.float32, size: int = COUNT
 ) -> np.ndarray:
     out = np.zeros(size, dtype)
-    functions = _functions(build)
-    if isinstance(functions, _Emulated):
-        functions.apply(function, arrays, out)
-        return out
-    addresses = [array.ctypes.data for array in arrays] + [None] * (3 - len(arrays))
+    library = _library(build)
+    address = kernel_address
+    if isinstance(library, emulation.EmulatedLibrary):
+        library.forget()
+        address = library.address
+    addresses = [address(array) for array in arrays] + [None] * (3 - len(arrays))
     name = ctypes.create_string_buffer(function.encode())
-    assert functions.vectors_apply(name, *addresses, COUNT, out.ctypes.data)
+    assert _functions(build).vectors_apply(name, *addresses, COUNT, address(out))
     return out
 
 

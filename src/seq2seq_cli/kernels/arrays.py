@@ -1,6 +1,7 @@
-"""Arrays of numpy as kernels read them."""
+"""Arrays of numpy and of ctypes as kernels read them."""
 
-from typing import Any
+import ctypes
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +33,22 @@ def widened(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def address(array: Array | None) -> int | None:
-    """The address of an array's numbers, which must be in C's order; None for null."""
+@overload
+def address(array: Array | ctypes.Array[Any]) -> int: ...
+
+
+@overload
+def address(array: None) -> None: ...
+
+
+def address(array: Array | ctypes.Array[Any] | None) -> int | None:
+    """The address of an array's numbers, which must be in C's order; None for null.
+
+    Kernels of search are handed no address but by this function.
+    """
     if array is None:
         return None
+    if isinstance(array, ctypes.Array):
+        return ctypes.addressof(array)
     assert array.flags.c_contiguous, "kernels read arrays in C's order"
     return array.ctypes.data

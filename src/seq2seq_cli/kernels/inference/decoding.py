@@ -102,7 +102,7 @@ class KVCache:
     def of(cls, initial: Array, rows: int) -> "KVCache":
         """Before the first token, for a decoder that has an initial state even then."""
         paths = np.arange(rows, dtype=np.int32)[:, None]
-        return cls(0, (initial,), paths, (initial.ctypes.data,), (rows,))
+        return cls(0, (initial,), paths, (address(initial),), (rows,))
 
     def select(self, rows: Tokens) -> "KVCache":
         """Gather rows."""
@@ -127,7 +127,7 @@ class Decoder:
         rows, past_length = len(tokens), len(cache.steps)
         hidden = np.empty((rows, self.sizes.width), dtype=np.float32)
         own = np.empty(rows * self.sizes.token_bytes, dtype=np.uint8)
-        addresses = *cache.addresses, own.ctypes.data
+        addresses = *cache.addresses, address(own)
         first = max(0, past_length + 1 - self.sizes.max_cached_tokens)
         paths = np.empty((rows, past_length + 1 - first), dtype=np.int32)
         positions, rotations = self.embedding.tables(cache.length + 1)
@@ -145,9 +145,9 @@ class Decoder:
             rotations=None if rotations is None else address(rotations[cache.length]),
             paths=address(cache.paths),
             paths_after=address(paths),
-            past=ctypes.addressof(past),
-            past_rows=ctypes.addressof(past_rows),
-            memory=ctypes.addressof(memory.addresses),
+            past=address(past),
+            past_rows=address(past_rows),
+            memory=address(memory.addresses),
             starts=address(memory.starts),
             lengths=address(memory.lengths),
             sentences=address(memory.sentences),

@@ -54,7 +54,7 @@ class SourceTokens(ctypes.Structure):
             embedding=address(embedding),
             positions=address(positions),
             rotations=address(rotations),
-            keys_values=ctypes.addressof(memory.addresses),
+            keys_values=address(memory.addresses),
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq_cli.deferred import dataclass
+from seq2seq_cli.kernels.arrays import address
 from seq2seq_cli.kernels.inference.search import ROWS, STEPS, ModelArray, SearchModel
 from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import POINTER, fields
@@ -82,15 +83,15 @@ class ForcedDecoding:
         ]
         means = (count, longest) if wanted.mean_attention else (0, 0)
         self.mean_attention = np.zeros(means, dtype=np.float32)  # (T, S)
-        self._addresses = (POINTER * len(models))(*(each.ctypes.data for each in self.attention))
+        self._addresses = (POINTER * len(models))(*(address(each) for each in self.attention))
         self._steps = max(1, min(STEPS, ROWS // max(1, len(self.lengths))))
         struct = _ForcedTargets(
             sentences=len(self.lengths),
-            tokens=self.tokens.ctypes.data,
-            lengths=self.lengths.ctypes.data,
-            scores=self.scores.ctypes.data if wanted.scores else None,
-            attention=ctypes.addressof(self._addresses) if wanted.attention else None,
-            mean_attention=self.mean_attention.ctypes.data if wanted.mean_attention else None,
+            tokens=address(self.tokens),
+            lengths=address(self.lengths),
+            scores=address(self.scores) if wanted.scores else None,
+            attention=address(self._addresses) if wanted.attention else None,
+            mean_attention=address(self.mean_attention) if wanted.mean_attention else None,
             attention_stride=longest,
         )
         self.handle = _kernels().forced_new(ctypes.byref(struct), self.models.array, len(models))

@@ -124,7 +124,7 @@ class ModelArray:
                     decoder=model.decoder.handle,
                     output=model.output.handle,
                     embedding=address(model.decoder.embedding.weight),
-                    memory=ctypes.addressof(model.memory.addresses),
+                    memory=address(model.memory.addresses),
                     starts=address(model.memory.starts),
                     lengths=address(model.memory.lengths),
                     initial_cache=model.cache.addresses[0] if model.cache.addresses else None,
@@ -183,11 +183,7 @@ class Search:
             numbers = np.ascontiguousarray(numbers, dtype=np.float64)
             assert numbers.shape == (self.sentences * self.settings.n_best, self.steps)
         tables, _owners = self.models.more_tables(self.steps)
-        return bool(
-            _kernels().search_run(
-                self.handle, self.steps, tables, None if numbers is None else numbers.ctypes.data
-            )
-        )
+        return bool(_kernels().search_run(self.handle, self.steps, tables, address(numbers)))
 
     def results(self) -> list[list[Found]]:
         """For each sentence its hypotheses, the best one or the first that was drawn first.
@@ -195,13 +191,13 @@ class Search:
         A sentence has too few if a model's scores were not finite.
         """
         counts = np.empty(self.sentences, dtype=np.int32)
-        size = _kernels().search_result_sizes(self.handle, counts.ctypes.data)
+        size = _kernels().search_result_sizes(self.handle, address(counts))
         found = int(counts.sum())
         scores, lengths = np.empty(found), np.empty(found, dtype=np.int32)
         tokens, token_scores = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.float32)
         _kernels().search_results(
             self.handle,
-            *(each.ctypes.data for each in (scores, lengths, tokens, token_scores)),
+            *(address(each) for each in (scores, lengths, tokens, token_scores)),
         )
         all_tokens, all_scores, start = tokens.tolist(), token_scores.tolist(), 0
         hypotheses = []
@@ -225,7 +221,7 @@ def _struct(settings: SearchSettings) -> tuple[_SearchSettings, list[NDArray[Any
         if given is None:
             return None
         owners.append(np.ascontiguousarray(given, dtype=kind))
-        return owners[-1].ctypes.data
+        return address(owners[-1])
 
     def integers(given: Sequence[int]) -> int | None:
         return numbers(given, np.int32)
