@@ -17,6 +17,7 @@ from seq2seq_cli.cli.options import (
     DelimiterOption,
     EncodingOption,
     MetricsOption,
+    ThreadsOption,
     load_comet,
     warn_of_idle_options,
 )
@@ -150,16 +151,7 @@ def compare(
             rich_help_panel=SEARCH,
         ),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Threads for CPU work.",
-            show_default="all",
-            rich_help_panel=SEARCH,
-        ),
-    ] = None,
+    threads: ThreadsOption = None,
     comet: CometOption = None,
     comet_kiwi: CometKiwiOption = None,
     encoding: EncodingOption = "",

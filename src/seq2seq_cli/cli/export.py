@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.cli.options import RunArgument
 from seq2seq_cli.cli.pipe import check_new_folder, unwinding
 from seq2seq_cli.runs.layout import check_run_folder
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
+    run: RunArgument,
     output: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
     format_: Annotated[
         Literal["ctranslate2", "huggingface", "marian", "firefox"],

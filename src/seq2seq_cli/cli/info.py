@@ -1,13 +1,14 @@
 """`seq2seq info`: the size and cost of the model in a run folder."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from seq2seq_cli.cli.options import RunArgument
+
 
 def info(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")],
+    run: RunArgument,
     output_format: Annotated[
         Literal["text", "json"], typer.Option("--format", help="A table to read, or JSON.")
     ] = "text",

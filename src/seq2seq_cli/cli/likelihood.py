@@ -1,15 +1,20 @@
 """`seq2seq likelihood`: how likely given translations are by a model."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import (
+    MACHINE,
     AsTextOption,
     DelimiterOption,
+    DeviceOption,
     EncodingOption,
+    EnsembleArgument,
+    SourceLanguageOption,
+    TargetLanguageOption,
+    ThreadsOption,
     note_slow,
     parse_weights,
     warn_of_idle_options,
@@ -20,17 +25,12 @@ from seq2seq_cli.runs.layout import check_run_folder
 from seq2seq_cli.text import STDIN, Reading, check_line_counts, counted
 from seq2seq_cli.translation.settings import Precision, TranslationSettings
 
-FILES, MACHINE = "Files", "Machine"
+FILES = "Files"
 
 
 def likelihood(
     context: typer.Context,
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN...", help="Run folder, trained or imported; several are an ensemble."
-        ),
-    ],
+    runs: EnsembleArgument,
     source: Annotated[
         str,
         typer.Option(
@@ -65,21 +65,8 @@ def likelihood(
             rich_help_panel=FILES,
         ),
     ] = False,
-    target_language: Annotated[
-        str,
-        typer.Option(
-            help="Language of the target, for runs with several, as for `seq2seq translate`.",
-            show_default=False,
-        ),
-    ] = TranslationSettings.target_language,
-    source_language: Annotated[
-        str,
-        typer.Option(
-            metavar="CODE",
-            help="Language of the source, for runs in which each side has a tag of its own.",
-            show_default=False,
-        ),
-    ] = TranslationSettings.source_language,
+    target_language: TargetLanguageOption = TranslationSettings.target_language,
+    source_language: SourceLanguageOption = TranslationSettings.source_language,
     weights: Annotated[
         str,
         typer.Option(
@@ -93,19 +80,8 @@ def likelihood(
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens scored at a time.", rich_help_panel=MACHINE)
     ] = 4096,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
-    ] = TranslationSettings.device,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Threads for CPU work.",
-            show_default="all",
-            rich_help_panel=MACHINE,
-        ),
-    ] = None,
+    device: DeviceOption = TranslationSettings.device,
+    threads: ThreadsOption = None,
     encoding: EncodingOption = "",
     delimiter: DelimiterOption = "",
     as_text: AsTextOption = False,

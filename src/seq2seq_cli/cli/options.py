@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from seq2seq_cli.config.effects import Effects
     from seq2seq_cli.evaluation.comet import Comet
 
-READING = "How text is read"
+READING, LANGUAGES, MACHINE = "How text is read", "Languages", "Machine"
+
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run folder, trained or imported.")
+]
+EnsembleArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...", help="Run folder, trained or imported; several are an ensemble."
+    ),
+]
 
 EncodingOption = Annotated[
     str,
@@ -43,6 +53,39 @@ AsTextOption = Annotated[
         "--as-text",
         help="Read lines of text, even if they look like a table, JSON, markup or broken text.",
         rich_help_panel=READING,
+    ),
+]
+
+# Of a translation that is given; `seq2seq translate` says more of those it writes.
+TargetLanguageOption = Annotated[
+    str,
+    typer.Option(
+        help="Language of the target, for runs with several, as for `seq2seq translate`.",
+        show_default=False,
+        rich_help_panel=LANGUAGES,
+    ),
+]
+SourceLanguageOption = Annotated[
+    str,
+    typer.Option(
+        metavar="CODE",
+        help="Language of the source, for runs in which each side has a tag of its own.",
+        show_default=False,
+        rich_help_panel=LANGUAGES,
+    ),
+]
+
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1024,
+        help="Threads for CPU work.",
+        show_default="all",
+        rich_help_panel=MACHINE,
     ),
 ]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.options import parse_weights
+from seq2seq_cli.cli.options import MACHINE, DeviceOption, parse_weights
 from seq2seq_cli.cli.progress import PlainListener, make_listener
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.docstrings import summary
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from seq2seq_cli.runs.run_config import RunConfig
 
 REQUIRED = "Required unless --config names them."
-DATA, MODEL, LIMITS, MACHINE = "Data", "Model and training", "When to stop", "Machine"
+DATA, MODEL, LIMITS = "Data", "Model and training", "When to stop"
 
 
 def train(
@@ -221,9 +221,7 @@ def train(
             rich_help_panel=MACHINE,
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
-    ] = "auto",
+    device: DeviceOption = "auto",
     threads: Annotated[
         int | None,
         typer.Option(

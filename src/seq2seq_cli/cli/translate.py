@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli.options import (
+    MACHINE,
     AsTextOption,
     CommandLineSearch,
     DelimiterOption,
+    DeviceOption,
     EncodingOption,
+    EnsembleArgument,
+    ThreadsOption,
     author_search,
     note_slow,
     parse_weights,
@@ -54,17 +58,12 @@ from seq2seq_cli.translation.settings import (
     Unknown,
 )
 
-SEARCH, SAMPLING, FILES, MACHINE = "Search", "Sampling", "Files", "Machine"
+SEARCH, SAMPLING, FILES = "Search", "Sampling", "Files"
 
 
 def translate(
     context: typer.Context,
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN...", help="Run folder, trained or imported; several are an ensemble."
-        ),
-    ],
+    runs: EnsembleArgument,
     input_: Annotated[
         str,
         typer.Option(
@@ -282,19 +281,8 @@ def translate(
             rich_help_panel=MACHINE,
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)
-    ] = TranslationSettings.device,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Threads for CPU work.",
-            show_default="all",
-            rich_help_panel=MACHINE,
-        ),
-    ] = None,
+    device: DeviceOption = TranslationSettings.device,
+    threads: ThreadsOption = None,
     processes: Annotated[
         int,
         typer.Option(
