@@ -40,6 +40,7 @@ _BE_PAST: dict[Agreement, str] = {"first": "was", "third": "was", "plural": "wer
 _LEMMAS = {"an": "a", "these": "this", "who": "who", "whom": "who"}
 
 
+ADVERBIAL_SLOTS = ("time", "cause", "place")
 MARKS = {Mood.STATEMENT: ".", Mood.QUESTION: "?", Mood.ORDER: "!"}
 
 
@@ -342,12 +343,11 @@ def _lay_out(clause: Clause, verbs: list[Word]) -> _Layout:
         predicate.attach(top, "xcomp")
     _attach_auxiliaries(verbs, top, predicate)
     slots = {"complement": complement}
-    front = top if clause.front != "complement" else predicate
-    for name in ("time", "cause", "place"):
-        adverbial = getattr(clause, name)
-        words = _prepositional(adverbial, (clause, name)) if adverbial else []
-        governor = front if clause.front == name else predicate
-        slots[name] = attach(words, governor, _oblique(words) if words else "")
+    for name in ADVERBIAL_SLOTS:
+        if adverbial := getattr(clause, name):
+            words = _prepositional(adverbial, (clause, name))
+            governor = top if clause.front == name else predicate
+            slots[name] = attach(words, governor, _oblique(words))
     layout = _Layout(verbs, top, slots=slots)
     layout.middle = _middle(clause, top)
     layout.objects = _objects(clause, layout, predicate)

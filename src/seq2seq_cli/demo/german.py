@@ -8,7 +8,7 @@ that of the last constituent moves behind the right bracket (das Buch gelesen, d
 from dataclasses import dataclass, field
 
 from .adverbials import german_words
-from .english import MARKS, subject_relation, tail_relation
+from .english import ADVERBIAL_SLOTS, MARKS, subject_relation, tail_relation
 from .entries import Case, Modal
 from .function_words import NO, SO
 from .german_forms import ADJECTIVE_ENDINGS, ARTICLES, CONTRACTIONS, Column, cardinal
@@ -376,10 +376,10 @@ def _lay_out(clause: Clause, verb: Word, verbs: list[Word]) -> _Layout:
         subject = _phrase(clause.subject, "nominative", (clause, "subject"))
         subject.attach(head, subject_relation(clause))
     slots = {"complement": complement}
-    for name in ("time", "cause", "place"):
-        adverbial = getattr(clause, name)
-        found = _prepositional(adverbial, (clause, name)) if adverbial else Constituent([])
-        slots[name] = found.attach(head, _oblique(found))
+    for name in ADVERBIAL_SLOTS:
+        if adverbial := getattr(clause, name):
+            found = _prepositional(adverbial, (clause, name))
+            slots[name] = found.attach(head, _oblique(found))
     if clause.direct:
         slots["direct"] = _phrase(clause.direct, "accusative", (clause, "direct"))
         slots["direct"].attach(head, "obj")
@@ -434,7 +434,7 @@ def _middle(clause: Clause, layout: _Layout) -> list[Constituent]:
     head = layout.head
 
     def inside(slot: str) -> Constituent | None:
-        return layout.slot(slot) if clause.front != slot else None
+        return layout.slots.get(slot) if clause.front != slot else None
 
     direct, indirect = inside("direct"), inside("indirect")
     pronouns = [_reflexive(clause, head)]

