@@ -18,7 +18,10 @@ To read how a sentence is made, begin with `structure`, `sentences` and `clauses
 - `times`: dictionary of adverbials
 - `words`: words with their place in the dependency tree
 - `adverbials`: the words of fixed adverbials
+- `relations`: relations of the tree that are the same in both languages
+- `english_verbs`: the verbs of an English clause
 - `english`: an abstract sentence in English
+- `german_verbs`: the verbs of a German clause
 - `german`: an abstract sentence in German
 - `phrases`: noun phrases
 - `predicates`: clauses with be

@@ -4,9 +4,13 @@ from dataclasses import dataclass, field
 
 from .adverbials import english_words
 from .english_forms import cardinal, indefinite_article
-from .entries import Agreement, EnglishVerb, Modal, Noun
-from .function_words import IN_ORDER_TO, STOP_DOING, THERE, TO, WEATHER_IT
+from .english_verbs import auxiliary, verb_group, with_support
+from .entries import Noun
+from .function_words import IN_ORDER_TO, STOP_DOING, THERE, TO
+from .relations import oblique, subject_relation, tail_relation
 from .structure import (
+    ADVERBIAL_SLOTS,
+    MARKS,
     Adverbial,
     Clause,
     Mood,
@@ -35,13 +39,7 @@ from .words import (
     punctuated,
 )
 
-_BE_PRESENT: dict[Agreement, str] = {"first": "am", "third": "is", "plural": "are"}
-_BE_PAST: dict[Agreement, str] = {"first": "was", "third": "was", "plural": "were"}
 _LEMMAS = {"an": "a", "these": "this", "who": "who", "whom": "who"}
-
-
-ADVERBIAL_SLOTS = ("time", "cause", "place")
-MARKS = {Mood.STATEMENT: ".", Mood.QUESTION: "?", Mood.ORDER: "!"}
 
 
 def render(sentence: Sentence) -> str:
@@ -222,84 +220,6 @@ def _quality(quality: Quality, at: Origin) -> list[Word]:
     return [Word(degree, degree, "ADV", ((*at, "degree"),)).attach(head, "advmod"), head]
 
 
-# Verbs
-
-
-def _finite(verb: EnglishVerb, agrees: Agreement, *, past: bool) -> str:
-    if verb.base == "be":
-        return (_BE_PAST if past else _BE_PRESENT)[agrees]
-    if past:
-        return verb.past
-    if verb.base == "have" and agrees == "third":
-        return "has"
-    return verb.third if agrees == "third" else verb.base
-
-
-def _aux(form: str, lemma: str, *origins: Origin, relation: str = "aux") -> Word:
-    return Word(form, lemma, "AUX", origins, relation=relation)
-
-
-def _verb_group(clause: Clause, agrees: Agreement) -> list[Word]:
-    """The verbs in order; the first is finite, the last the clause's own."""
-    verb = clause.verb.english
-    past = clause.tense.startswith("past")
-    progressive = clause.tense.endswith("progressive")
-
-    def own(form: str) -> Word:
-        return Word(form, verb.base, "VERB", ((clause, "verb"),))
-
-    def be(form: str, *origins: Origin, passive: bool = False) -> Word:
-        return _aux(form, "be", *origins, relation="aux:pass" if passive else "aux")
-
-    becomes: Origin = (clause, "passive")
-    main = [own(verb.base)]
-    if clause.passive:
-        main = [be("be", becomes, passive=True), own(verb.participle)]
-    if clause.modal:
-        return [*_modal(clause, clause.modal, agrees), *main]
-    if clause.tense == "future":
-        return [_aux("will", "will", (clause, "future")), *main]
-    if clause.tense in ("perfect", "pluperfect"):
-        form = "had" if clause.tense == "pluperfect" else "has" if agrees == "third" else "have"
-        has = _aux(form, "have", (clause, "perfect"))
-        been = [be("been", becomes, passive=True)] if clause.passive else []
-        return [has, *been, own(verb.participle)]
-    if clause.passive:
-        being = [be("being")] if progressive else []
-        finite = be(_finite(BE.english, agrees, past=past), becomes, passive=True)
-        if progressive:
-            finite.relation, being[0].relation = "aux", "aux:pass"
-        return [finite, *being, own(verb.participle)]
-    if progressive:
-        return [be(_finite(BE.english, agrees, past=past)), own(verb.gerund)]
-    return [own(_finite(verb, agrees, past=past))]
-
-
-def _modal(clause: Clause, modal: Modal, agrees: Agreement) -> list[Word]:
-    """The modal; a full verb among its words has no relation, since it governs the clause."""
-    origin: Origin = (clause, "modal")
-    words = [_aux(modal.auxiliary, modal.auxiliary, origin)] if modal.auxiliary else []
-    if modal.verb:
-        form = _finite(modal.verb, agrees, past=modal.past)
-        words.append(Word(form, modal.verb.base, "VERB", (origin,)))
-    *governing, to = modal.linking.split() or [""]
-    words += [Word(verb, verb, "VERB", (origin,)) for verb in governing]
-    return [*words, Word(to, to, "PART", relation="mark")] if to else words
-
-
-def _with_support(clause: Clause, agrees: Agreement) -> list[Word]:
-    """The verb group opened by an auxiliary: "do" where there is none."""
-    group = _verb_group(clause, agrees)
-    full_modal = clause.modal.verb if clause.modal else None
-    lexical = full_modal or (clause.verb.english if len(group) == 1 else None)
-    if lexical is None or lexical.base == "be":
-        return group
-    past = clause.modal.past if clause.modal else clause.tense == "past"
-    support = "did" if past else "does" if agrees == "third" else "do"
-    group[0].form = lexical.base
-    return [_aux(support, "do"), *group]
-
-
 # Clauses
 
 
@@ -347,7 +267,7 @@ def _lay_out(clause: Clause, verbs: list[Word]) -> _Layout:
         if adverbial := getattr(clause, name):
             words = _prepositional(adverbial, (clause, name))
             governor = top if clause.front == name else predicate
-            slots[name] = attach(words, governor, _oblique(words))
+            slots[name] = attach(words, governor, oblique(words))
     layout = _Layout(verbs, top, slots=slots)
     layout.middle = _middle(clause, top)
     layout.objects = _objects(clause, layout, predicate)
@@ -377,36 +297,7 @@ def _complement_relation(clause: Clause, words: list[Word]) -> str:
     bare = isinstance(complement, Prepositional) and not complement.english
     if bare or clause.verb in of_kind("price"):
         return "obj"
-    return _oblique(words) if words else ""
-
-
-def _oblique(words: list[Word]) -> str:
-    return "advmod" if head_of(words).upos == "ADV" else "obl"
-
-
-def tail_relation(clause: Clause) -> str:
-    """The relation of the clause that ends another one: object, adverbial or logical subject."""
-    conjunction = clause.tail.conjunction if clause.tail else None
-    if clause.verb in of_kind("clausal"):
-        return "ccomp"
-    if conjunction in (TO, STOP_DOING):
-        return "csubj" if clause.verb is BE else "xcomp"
-    return "advcl"
-
-
-def is_expletive(clause: Clause) -> bool:
-    """Whether the subject stands for nothing: there is, it rains, it is easy to."""
-    if clause.subject is THERE or clause.verb in of_kind("impersonal"):
-        return True
-    extraposed = clause.tail is not None and clause.tail.conjunction is TO
-    return clause.subject is WEATHER_IT and clause.verb is BE and extraposed
-
-
-def subject_relation(clause: Clause) -> str:
-    """The relation of the subject."""
-    if is_expletive(clause):
-        return "expl"
-    return "nsubj:pass" if clause.passive else "nsubj"
+    return oblique(words)
 
 
 def main_clause(clause: Clause, *, question: bool = False) -> list[Word]:
@@ -434,7 +325,7 @@ def _core(clause: Clause, *, inverted: bool) -> tuple[list[Word], _Layout]:
     if clause.subject is THERE and clause.direct:
         agrees = agreement(clause.direct)
     supported = inverted or clause.negation == "not"
-    group = _with_support(clause, agrees) if supported else _verb_group(clause, agrees)
+    group = with_support(clause, agrees) if supported else verb_group(clause, agrees)
     layout = _lay_out(clause, group)
     if not clause.subject_shared:
         layout.subject = noun_phrase(clause.subject, (clause, "subject"), subject=True)
@@ -539,5 +430,5 @@ def _order(clause: Clause) -> list[Word]:
     verb = Word(clause.verb.english.base, clause.verb.english.base, "VERB", ((clause, "verb"),))
     layout = _lay_out(clause, [verb])
     please = Word("please", "please", "INTJ", ((clause, "please"),)).attach(verb, "discourse")
-    support = [_aux("do", "do").attach(verb, "aux")] if clause.negation == "not" else []
+    support = [auxiliary("do", "do").attach(verb, "aux")] if clause.negation == "not" else []
     return [please, *support, *layout.middle, verb, *_after_verb(clause, layout)]

@@ -8,11 +8,14 @@ that of the last constituent moves behind the right bracket (das Buch gelesen, d
 from dataclasses import dataclass, field
 
 from .adverbials import german_words
-from .english import ADVERBIAL_SLOTS, MARKS, subject_relation, tail_relation
-from .entries import Case, Modal
+from .entries import Case
 from .function_words import NO, SO
 from .german_forms import ADJECTIVE_ENDINGS, ARTICLES, CONTRACTIONS, Column, cardinal
+from .german_verbs import particle, verb_group
+from .relations import oblique, subject_relation, tail_relation
 from .structure import (
+    ADVERBIAL_SLOTS,
+    MARKS,
     Adverbial,
     Clause,
     Mood,
@@ -26,20 +29,12 @@ from .structure import (
     Quality,
     Sentence,
     Subordinate,
-    agreement,
     reflexive,
 )
-from .verbs import BE, BECOME, HAVE_PERFECT, of_kind
+from .verbs import BE, of_kind
 from .words import Origin, Rendering, Word, attach, comma, fixed, head_of, joined, punctuated
 
 _DETERMINERS = {"dies": "dieser", "jed": "jeder", "welch": "welcher", "einig": "einige"}
-_MODALS = {
-    "konnten": "können",
-    "mussten": "müssen",
-    "sollten": "sollen",
-    "wollten": "wollen",
-    "möchten": "mögen",
-}
 _RELATIVE_PRONOUNS = ("der", "die", "das")
 _DEGREES = {"very": "sehr", "too": "zu"}
 
@@ -204,96 +199,12 @@ def _quality(quality: Quality, at: Origin) -> list[Word]:
     return [Word(degree, degree, "ADV", ((*at, "degree"),)).attach(head, "advmod"), head]
 
 
-# Verbs
-
-
-@dataclass(slots=True)
-class VerbGroup:
-    """The finite verb, its separable particle, and the other verbs in German order."""
-
-    finite: Word
-    particle: list[Word]
-    others: list[Word]
-
-    @property
-    def bracket(self) -> list[Word]:
-        """What stands in the right bracket of a main clause."""
-        return self.particle or self.others
-
-    def final(self) -> list[Word]:
-        """All verbs at the end of a dependent clause; the particle is one word with its verb."""
-        for particle in self.particle:
-            self.finite.form = particle.form + self.finite.form
-        return [*self.others, self.finite]
-
-    @property
-    def main(self) -> Word:
-        """The verb that is not an auxiliary."""
-        return next(word for word in (self.finite, *self.others) if not word.relation)
-
-
-def _verb_group(clause: Clause) -> VerbGroup:
-    verb = clause.verb.german
-    agrees = agreement(clause.subject)
-    modal = clause.modal
-    becomes: Origin = (clause, "passive")
-
-    def own(form: str) -> Word:
-        return Word(form, verb.infinitive, "VERB", ((clause, "verb"),))
-
-    def become(form: str) -> Word:
-        return Word(form, "werden", "AUX", (becomes,), relation="aux:pass")
-
-    infinitive = [own(verb.infinitive)]
-    if clause.passive:
-        infinitive = [own(verb.participle), become("werden")]
-    if modal and modal.german:
-        return VerbGroup(_modal(clause, modal), [], infinitive)
-    if clause.tense == "future":
-        return VerbGroup(_aux(BECOME.present[agrees], "werden", (clause, "future")), [], infinitive)
-    if clause.tense in ("perfect", "pluperfect"):
-        with_sein = clause.passive or verb.auxiliary == "sein"
-        auxiliary = BE.german if with_sein else HAVE_PERFECT
-        forms = auxiliary.past if clause.tense == "pluperfect" else auxiliary.present
-        worden = [become("worden")] if clause.passive else []
-        finite = _aux(forms[agrees], auxiliary.infinitive, (clause, "perfect"))
-        return VerbGroup(finite, [], [own(verb.participle), *worden])
-    verb_of_finite = BECOME if clause.passive else verb
-    past = clause.tense.startswith("past")
-    forms = verb_of_finite.past if past else verb_of_finite.present
-    if clause.passive:
-        return VerbGroup(become(forms[agrees]), [], [own(verb.participle)])
-    finite = own(forms[agrees])
-    return VerbGroup(finite, _particle(clause, finite), [])
-
-
-def _aux(form: str, lemma: str, origin: Origin) -> Word:
-    return Word(form, lemma, "AUX", (origin,), relation="aux")
-
-
-def _modal(clause: Clause, modal: Modal) -> Word:
-    forms = modal.german or {}
-    if clause.negation == "not" and modal.negated_german:
-        forms = modal.negated_german
-    plural = forms["plural"]
-    form = forms[agreement(clause.subject)]
-    return _aux(form, _MODALS.get(plural, plural), (clause, "modal"))
-
-
-def _particle(clause: Clause, verb: Word) -> list[Word]:
-    particle = clause.verb.german.particle
-    if not particle:
-        return []
-    word = Word(particle, particle, "ADP", ((clause, "verb"),))
-    return [word.attach(verb, "compound:prt")]
-
-
 # Clauses
 
 
 def main_clause(clause: Clause, *, question: bool = False, occupied: bool = False) -> list[Word]:
     """Verb-second, or verb-first in a yes-no question; `occupied` if a word precedes the clause."""
-    group = _verb_group(clause)
+    group = verb_group(clause)
     layout = _lay_out(clause, group.main, [group.finite, *group.others])
     first: list[Word] = []
     subject_inside = True
@@ -312,7 +223,7 @@ def main_clause(clause: Clause, *, question: bool = False, occupied: bool = Fals
 
 def _verb_final(clause: Clause) -> list[Word]:
     """A dependent clause: the slot `front`, the middle field, all verbs at the end."""
-    group = _verb_group(clause)
+    group = verb_group(clause)
     layout = _lay_out(clause, group.main, [group.finite, *group.others])
     first: list[Word] = []
     if clause.front and clause.front != "subject":
@@ -340,7 +251,7 @@ def _order(clause: Clause) -> list[Word]:
     layout = _lay_out(clause, verb, [verb])
     please = Word("bitte", "bitte", "INTJ", ((clause, "please"),)).attach(verb, "discourse")
     you = Word("Sie", "Sie", "PRON").attach(verb, "nsubj")
-    bracket = _particle(clause, verb)
+    bracket = particle(clause, verb)
     return [please, verb, you, *_fields(clause, layout, bracket, with_subject=False)]
 
 
@@ -379,7 +290,7 @@ def _lay_out(clause: Clause, verb: Word, verbs: list[Word]) -> _Layout:
     for name in ADVERBIAL_SLOTS:
         if adverbial := getattr(clause, name):
             found = _prepositional(adverbial, (clause, name))
-            slots[name] = found.attach(head, _oblique(found))
+            slots[name] = found.attach(head, oblique(found.words))
     if clause.direct:
         slots["direct"] = _phrase(clause.direct, "accusative", (clause, "direct"))
         slots["direct"].attach(head, "obj")
@@ -393,12 +304,7 @@ def _lay_out(clause: Clause, verb: Word, verbs: list[Word]) -> _Layout:
 def _complement_relation(clause: Clause, complement: Constituent) -> str:
     if clause.passive:
         return "obl:agent"
-    return "obj" if clause.verb in of_kind("price") else _oblique(complement)
-
-
-def _oblique(constituent: Constituent) -> str:
-    words = constituent.words
-    return "advmod" if words and head_of(words).upos == "ADV" else "obl"
+    return "obj" if clause.verb in of_kind("price") else oblique(complement.words)
 
 
 def _fields(

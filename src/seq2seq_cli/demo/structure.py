@@ -15,6 +15,7 @@ Tense = Literal[
 ]
 Negation = Literal["", "not", "never"]
 Slot = Literal["subject", "direct", "indirect", "complement", "time", "cause", "place", "opening"]
+ADVERBIAL_SLOTS: tuple[Slot, ...] = ("time", "cause", "place")
 Degree = Literal["", "very", "too", "comparative"]
 
 
@@ -24,6 +25,9 @@ class Mood(Enum):
     STATEMENT = auto()
     QUESTION = auto()
     ORDER = auto()
+
+
+MARKS = {Mood.STATEMENT: ".", Mood.QUESTION: "?", Mood.ORDER: "!"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
