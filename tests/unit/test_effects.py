@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,15 @@ from seq2seq_cli.runs.run_config import KEYS, RunConfig
 from seq2seq_cli.training.settings import merge_settings
 
 
-def parameters_of(command: str) -> list[Any]:
+def command_of(name: str) -> Any:
     found: Any = typer.main.get_command(app)
-    for name in command.split():
-        found = found.commands[name]
-    return list(found.params)
+    for part in name.split():
+        found = found.commands[part]
+    return found
+
+
+def parameters_of(command: str) -> list[Any]:
+    return list(command_of(command).params)
 
 
 def parameters(command: str) -> dict[str, str]:
@@ -235,7 +238,7 @@ def test_options_of_other_commands_without_effect_are_named(
 @pytest.mark.parametrize("command", [name for name in COMMANDS if COMMANDS[name].conditions])
 def test_a_command_with_conditions_says_them(command: str) -> None:
     """`train` does so with its settings."""
-    callback = inspect.getsource(import_module(f"seq2seq_cli.cli.{command.split()[0]}"))
+    callback = inspect.getsource(inspect.unwrap(command_of(command).callback))
     name = command.upper().replace(" ", "_")
     assert f"warn_of_idle_options(context, {name})" in callback or command == "train"
 
