@@ -144,9 +144,18 @@ def check_is_list(lines: Iterable[str], name: str) -> None:
         raise InputError(f"{name}: one string was given; give a list of lines, [line] for one line")
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with what it counts, such as "1 line" or "2,000 lines"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: float, noun: str) -> str:
+    """A number with what it counts, such as "1 line", "2,000 lines" or "0.5 minutes"."""
+    number = f"{count:,}" if isinstance(count, int) else f"{count:,g}"
+    return f"{number} {noun}" if count == 1 else f"{number} {noun}s"
+
+
+def counted_subject(count: int, noun: str, verb: str) -> str:
+    """The same before a verb, given in the plural: "1 line has" or "2 lines have"."""
+    return f"{counted(count, noun)} {_SINGULAR.get(verb, f'{verb}s') if count == 1 else verb}"
+
+
+_SINGULAR = {"are": "is", "have": "has", "do": "does"}
 
 
 def check_line_counts(name: str, lines: int, other_name: str, other_lines: int) -> None:
@@ -198,9 +207,8 @@ class LineDecoder:
     def end(self) -> None:
         """Warn of the lines that were broken, if there were any."""
         if self.broken.count:
-            were = "is" if self.broken.count == 1 else "are"
             self.warn(
-                f"{self.name}: {counted(self.broken.count, 'line')} {were} not valid "
+                f"{self.name}: {counted_subject(self.broken.count, 'line', 'are')} not valid "
                 f"{self._encoding()}, broken bytes are replaced by U+FFFD "
                 f"({self.broken.named('line')}){self._hint()}"
             )

@@ -17,7 +17,7 @@ def test_repetitions_are_counted_and_the_most_frequent_pair_is_shown(train):
     assert done.code == 0, done.stderr
     assert "  4 pairs repeat an earlier one; most often, 5 times, there is " in done.stderr
     assert '"three four five" with "drei vier fünf"\n' in done.stderr
-    assert "  1 pairs repeat an earlier source with another target" in done.stderr
+    assert "  1 pair repeats an earlier source with another target" in done.stderr
     assert "warning: 50% of the training pairs repeat others; 4 different ones are" in done.stderr
 
 

@@ -24,7 +24,7 @@ from seq2seq_cli.cli.options import (
 from seq2seq_cli.cli.pipe import check_paths
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import COMPARISON_FORMATS, check_format, save_comparison
-from seq2seq_cli.text import Reading, check_line_counts
+from seq2seq_cli.text import Reading, check_line_counts, counted
 
 if TYPE_CHECKING:
     from seq2seq_cli.data.sources import Source
@@ -301,7 +301,7 @@ def _translate(
         chosen = SearchOptions.author_choices(author, own, sample=False)
         search = CommandLineSearch(**chosen, **own)
         translator = Translator.load(run, TranslationSettings(search=search, device="cpu"))
-        console.note(f"{run}: translating {len(source):,} lines")
+        console.note(f"{run}: translating {counted(len(source), 'line')}")
         translated[name] = [
             each.text
             for first in range(0, len(source), WINDOW_LINES)

@@ -136,6 +136,6 @@ def likelihood(
             total, tokens = total + each.log_probability, tokens + len(each.pieces)
     if tokens:
         console.note(
-            f"{counted(len(sources), 'pair')}, {tokens:,} tokens: log-probability {total:.2f}, "
-            f"perplexity {perplexity(total, tokens):.4f}"
+            f"{counted(len(sources), 'pair')}, {counted(tokens, 'token')}: log-probability "
+            f"{total:.2f}, perplexity {perplexity(total, tokens):.4f}"
         )

@@ -166,7 +166,7 @@ def _row(line: str, where: str) -> Row | None:
     columns = line.split("\t")
     if len(columns) != COLUMNS:
         raise InputError(
-            f"{where}: {len(columns)} columns, CoNLL-U has {COLUMNS}, which tabs divide"
+            f"{where}: {counted(len(columns), 'column')}, CoNLL-U has {COLUMNS}, which tabs divide"
         )
     number = columns[0]
     if "." in number:

@@ -14,6 +14,7 @@ from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.kernels.library import build_in_use
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.text import counted
 
 COLUMNS = 63  # of a list of languages
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -125,7 +126,7 @@ class ModelInfo:
                 "beam",
                 f"in training      {self.cost.training / 1e6:,.2f} MFLOP for one of each",
                 "                 (matrix products, sentences of "
-                f"{self.cost.length} tokens a side)",
+                f"{counted(self.cost.length, 'token')} a side)",
                 f"kernels          {self.kernels or 'none'}, on this machine",
                 "",
                 *lines,

@@ -16,7 +16,7 @@ from seq2seq_cli.evaluation.scoring import (
     score_by_length,
     score_lines,
 )
-from seq2seq_cli.text import Warn, ignore_warning
+from seq2seq_cli.text import Warn, counted, ignore_warning
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _comparison_line(comparison: Comparison) -> str:
     if comparison.are_identical:
         same = ", the outputs are identical"
     elif comparison.same_lines:
-        same = f", {comparison.same_lines:,} of {comparison.lines:,} lines are the same"
+        same = f", {comparison.same_lines:,} of {counted(comparison.lines, 'line')} are the same"
     else:
         same = ""
     return (

@@ -14,6 +14,7 @@ from sacrebleu.metrics.base import Metric
 from seq2seq_cli.evaluation.metrics import OrderFreeCHRF, ScoreOptions, build_metrics
 from seq2seq_cli.evaluation.references import References, check_lengths, given_references
 from seq2seq_cli.evaluation.writing import Writing, length_in_characters, length_in_words
+from seq2seq_cli.text import counted
 
 Unit = Literal["words", "characters"]
 
@@ -89,19 +90,15 @@ def difference_notes(metric: Metric, references: References) -> tuple[str, ...]:
     notes = []
     if references.blanks:
         notes.append(
-            f"{_lines(references.blanks)} of the references blank, taken as not given, where the "
-            "sacrebleu command compares with an empty reference"
+            f"{counted(references.blanks, 'line')} of the references blank, taken as not given, "
+            "where the sacrebleu command compares with an empty reference"
         )
     if isinstance(metric, OrderFreeCHRF) and metric.tied_lines:
         notes.append(
-            f"for {_lines(metric.tied_lines)} several references are equally good, of which the "
-            "sacrebleu command's chrF takes the first given, here the mean"
+            f"for {counted(metric.tied_lines, 'line')} several references are equally good, "
+            "of which the sacrebleu command's chrF takes the first given, here the mean"
         )
     return tuple(notes)
-
-
-def _lines(count: int) -> str:
-    return "1 line" if count == 1 else f"{count:,} lines"
 
 
 @dataclass(frozen=True)

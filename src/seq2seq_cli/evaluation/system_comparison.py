@@ -41,7 +41,7 @@ from seq2seq_cli.evaluation.words import Word, matched, words
 from seq2seq_cli.text import counted
 
 SIGNIFICANT = 0.05
-FEW_LINES = 30  # of a group, below which its scores say little
+FEW_LINES = 30  # of a text or a group, below which its scores say little
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,7 @@ class SystemScore:
     p_value: float | None  # before it is corrected
     corrected: float | None  # for all comparisons of all metrics
     is_best: bool
-
-    @property
-    def is_significant(self) -> bool:
-        """Whether the difference holds among all comparisons."""
-        return self.corrected is not None and self.corrected < SIGNIFICANT
+    is_significant: bool  # the difference holds among all comparisons, on enough lines
 
 
 @dataclass(frozen=True)
@@ -257,6 +253,7 @@ def _tables(
                         each,
                         scores[baseline].value,
                         p_values.get(index),
+                        lines=len(system.lines),
                         is_best=each.value == best,
                     )
                     for index, (system, each) in enumerate(zip(systems, scores, strict=True))
@@ -280,18 +277,21 @@ def _system_score(
     baseline: float,
     p_values: tuple[float, float] | None,
     *,
+    lines: int,
     is_best: bool,
 ) -> SystemScore:
     low, high = sampled.interval
+    p_value, corrected = p_values or (None, None)
     return SystemScore(
         system=name,
         value=sampled.value,
         low=low,
         high=high,
         difference=None if p_values is None else sampled.value - baseline,
-        p_value=None if p_values is None else p_values[0],
-        corrected=None if p_values is None else p_values[1],
+        p_value=p_value,
+        corrected=corrected,
         is_best=is_best,
+        is_significant=corrected is not None and corrected < SIGNIFICANT and lines >= FEW_LINES,
     )
 
 
@@ -339,7 +339,10 @@ def _few_lines(lines: int) -> list[str]:
     """A note on a text that resampling its lines says little about."""
     if lines >= FEW_LINES:
         return []
-    return [f"{counted(lines, 'line')}: too few for intervals and p, which hardly vary then"]
+    return [
+        f"{counted(lines, 'line')}: too few for intervals and p, which hardly vary then; no "
+        "difference gets a *"
+    ]
 
 
 def _identical(systems: Sequence[Text], baseline: int) -> list[str]:

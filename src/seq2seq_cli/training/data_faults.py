@@ -7,7 +7,7 @@ from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.parallel import is_same_text
 from seq2seq_cli.data.repetitions import Overlap, PairHashes, Repetitions
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn
+from seq2seq_cli.text import Warn, counted_subject
 from seq2seq_cli.training.preparation import PreparedData
 from seq2seq_cli.training.progress import Listener
 
@@ -49,7 +49,7 @@ def faults_of(data: PreparedData, config: DataConfig) -> Faults:
     warnings, mistakes = [], []
     total, same = data.report.used, data.report.same
     if same:
-        notes.insert(0, f"  {same:,} pairs have the same text on both sides")
+        notes.insert(0, f"  {counted_subject(same, 'pair', 'have')} the same text on both sides")
     if same == total:
         mistakes.append(
             f"all {total:,} training pairs have the same text on both sides, "
@@ -92,11 +92,12 @@ def _notes_on_repetitions(found: Repetitions, data: PreparedData) -> Iterator[st
             data.tokenizers.target.decode([target.tolist()])[0],
         )
         yield (
-            f"  {found.pairs:,} pairs repeat an earlier one; most often, {found.most:,} times, "
-            f"there is {_shown(pair)}"
+            f"  {counted_subject(found.pairs, 'pair', 'repeat')} an earlier one; most often, "
+            f"{found.most:,} times, there is {_shown(pair)}"
         )
     if found.sources:
-        yield f"  {found.sources:,} pairs repeat an earlier source with another target"
+        repeat = counted_subject(found.sources, "pair", "repeat")
+        yield f"  {repeat} an earlier source with another target"
 
 
 def _notes_on_overlap(found: Overlap, data: PreparedData) -> Iterator[str]:

@@ -109,7 +109,7 @@ class Planner:
                 )
             return replace(self.config, open_settings=frozenset())
         planner = self._with("training", max_updates=length.updates)
-        planner._say(f"{length.updates:,} updates in all, {length.reason}")
+        planner._say(f"{counted(length.updates, 'update')} in all, {length.reason}")
         return replace(planner.config, open_settings=frozenset())
 
     # Settings
@@ -181,7 +181,7 @@ class Planner:
         end = ", then falls to zero" if training.schedule == "linear" else ""
         about = "about " * length.is_by_minutes
         planner._say(
-            f"{about}{updates:,} updates, {length.reason}; the learning rate rises for "
+            f"{about}{counted(updates, 'update')}, {length.reason}; the learning rate rises for "
             f"{counted(warmup, 'update')}{end}; a validation every {every:,}"
         )
         return planner
@@ -218,7 +218,9 @@ class Planner:
         if not lengths:
             epochs = auto.usual_epochs(self._text)
             lengths.append(
-                Length(round(epochs * per_epoch), f"{epochs:.0f} epochs of so much text")
+                Length(
+                    round(epochs * per_epoch), f"{counted(round(epochs), 'epoch')} of so much text"
+                )
             )
         if training.max_minutes and seconds_per_update:
             updates = USED * 60 * training.max_minutes / seconds_per_update
@@ -227,7 +229,7 @@ class Planner:
             lengths.append(
                 Length(
                     max(1, int(max(updates - spent, updates / 2))),
-                    f"which fit into {training.max_minutes:g} minutes at "
+                    f"which fit into {counted(training.max_minutes, 'minute')} at "
                     f"{self._tokens_per_update() / seconds_per_update:,.0f} target tokens/s",
                     is_by_minutes=True,
                 )

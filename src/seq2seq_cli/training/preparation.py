@@ -25,7 +25,7 @@ from seq2seq_cli.devices import return_memory
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.run_config import CorpusFacts, RunConfig
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.text import Warn, check_input, ignore_warning
+from seq2seq_cli.text import Warn, check_input, counted, ignore_warning
 from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer_on_sides
 from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.sentences import source_language
@@ -230,7 +230,9 @@ def _prepare_stored(
     lines = list(report.lines())
     if mixture is not None:
         shares = zip(train, mixture.sizes, mixture.shares, strict=True)
-        lines += [f"  {share:.1%} {each.name}, {size:,} pairs" for each, size, share in shares]
+        lines += [
+            f"  {share:.1%} {each.name}, {counted(size, 'pair')}" for each, size, share in shares
+        ]
     return TrainingText(tokenizers, pairs, pairs, report, lines, files)
 
 
@@ -273,7 +275,7 @@ def _prepare_stream(
     threads = None if processes.world_size == 1 else torch.get_num_threads()
     pair_tokenizer = PairTokenizer(learned.source, learned.target, config.data, threads)
     pairs = stream.tokenise(pair_tokenizer, processes)
-    first_line = f"a stream, {stream.pairs:,} pairs at a time; of the first:"
+    first_line = f"a stream, {counted(stream.pairs, 'pair')} at a time; of the first:"
     lines = [first_line, *pairs.report.lines()]
     files = files_of_corpora(train, TEXTS, whole=False)
     return TrainingText(learned, pairs, pairs.first, pairs.report, lines, files)

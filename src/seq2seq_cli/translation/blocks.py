@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.text import Warn, replace_file, sync_directory
+from seq2seq_cli.text import Warn, counted_subject, replace_file, sync_directory
 
 BLOCK_LINES = 1024
 PLAN = "plan.json"
@@ -57,7 +57,10 @@ class BlockFolder:
             return
         if self._is_of_this_work():
             done = sum(1 for _ in self.path.glob("*.block"))
-            warn(f"{self.path}: continuing; {done:,} blocks of {BLOCK_LINES:,} lines are done")
+            warn(
+                f"{self.path}: continuing; {counted_subject(done, 'block', 'are')} done, of "
+                f"{BLOCK_LINES:,} lines each"
+            )
             return
         if self.path.exists():
             if not (self.path / PLAN).exists() and any(self.path.iterdir()):

@@ -7,6 +7,7 @@ from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.library import library
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.text import counted
 from seq2seq_cli.tokenization.language_tags import language_tag
 from seq2seq_cli.translation.faults import has_loop, is_copied
 from seq2seq_cli.translation.settings import TranslationSettings
@@ -135,7 +136,7 @@ class Comparison:
 
     def __str__(self) -> str:
         left_out = f", {self.left_out:,} too long for it" if self.left_out else ""
-        return f"{self.equal:,} of {self.lines:,} lines equal{left_out}"
+        return f"{self.equal:,} of {counted(self.lines, 'line')} equal{left_out}"
 
 
 def compare(

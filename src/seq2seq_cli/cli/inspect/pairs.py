@@ -1,11 +1,11 @@
 """Source lines, each with the translation given for it, if there is one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Self
 
 from seq2seq_cli.cli import console
+from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.text import Reading, check_line_counts
 

@@ -1,7 +1,6 @@
 """Figures with matplotlib, from the extra `plots`."""
 
 import io
-import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,7 +89,9 @@ def length_figure(systems: "Mapping[str, Sequence[Bucket]]") -> "Figure":
             axis.plot(middles, values, marker="o", label=name)
         axis.set_ylabel(first[0].metric)
         axis.set_xlabel(f"{buckets[0].unit} in a line")
-    axis.set_ylim(bottom=0)
+    # Matplotlib's own margin is a share of the spread of values: of equal ones it would be nothing.
+    lowest, highest = min(0.0, axis.dataLim.y0), axis.dataLim.y1
+    axis.set_ylim(lowest, highest + 0.06 * ((highest - lowest) or 1.0))
     axis.grid(axis="y", color="#e5e5e5")
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
@@ -149,6 +150,8 @@ def save(drawing: "Figure", path: Path, warn: Warn) -> None:
 @contextmanager
 def _silent_font_search() -> Iterator[None]:
     """Silence matplotlib about fonts that have only another weight than the usual one."""
+    import logging
+
     logger = logging.getLogger("matplotlib.font_manager")
     before = logger.level
     logger.setLevel(logging.ERROR)

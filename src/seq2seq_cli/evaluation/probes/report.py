@@ -21,6 +21,7 @@ from seq2seq_cli.evaluation.probes.word_states import WordStates, word_states
 from seq2seq_cli.kernels.arrays import Floats
 from seq2seq_cli.models import build
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.text import counted_subject
 
 HELD_OUT = 4  # every fourth sentence
 LEAST_SENTENCES = 40
@@ -160,7 +161,8 @@ def chosen_sentence(read: Sample, number: int | None = None) -> WordStates:
     if number is not None:
         if number > len(read.test):
             raise InputError(
-                f"--sentence {number}: {len(read.test):,} sentences are held out; give 1 to that"
+                f"--sentence {number}: {counted_subject(len(read.test), 'sentence', 'are')} held "
+                "out; give a smaller number"
             )
         return read.test[number - 1]
     low, high = EASY_LENGTHS
