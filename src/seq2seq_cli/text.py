@@ -150,7 +150,7 @@ def counted(count: float, noun: str) -> str:
     return f"{number} {noun}" if count == 1 else f"{number} {noun}s"
 
 
-def counted_subject(count: int, noun: str, verb: str) -> str:
+def counted_subject(count: float, noun: str, verb: str) -> str:
     """The same before a verb, given in the plural: "1 line has" or "2 lines have"."""
     return f"{counted(count, noun)} {_SINGULAR.get(verb, f'{verb}s') if count == 1 else verb}"
 

@@ -77,6 +77,16 @@ def test_figures_are_those_of_score_and_p_is_corrected() -> None:
     assert [each.is_significant for each in found.tables[0].scores] == [False, True, False]
 
 
+def test_a_difference_on_a_few_lines_is_never_called_significant() -> None:
+    few = [line for line in REFERENCE if len(line) > 20][:3]
+    wrong = Text("wrong", ["x y z"] * 3)
+    texts, how = ComparedTexts([Text("ref", few)]), ComparisonOptions(samples=200)
+    found = compare_systems([Text("same", few), wrong], texts, how)
+    assert found.tables[0].scores[1].corrected is not None
+    assert found.tables[0].scores[1].corrected < 0.05
+    assert not any(each.is_significant for table in found.tables for each in table.scores)
+
+
 def test_of_equal_systems_one_in_twenty_differs_at_a_p_of_one_in_twenty() -> None:
     generator = np.random.default_rng(1)
     found = 0

@@ -11,6 +11,7 @@ from seq2seq_cli.cli.terminal_plots import cell_width, heat_map
 from seq2seq_cli.evaluation.attention_maps import AttentionMap
 from seq2seq_cli.evaluation.plots import figures, fonts
 from seq2seq_cli.evaluation.plots.files import save_attention
+from seq2seq_cli.evaluation.scoring import Bucket, Score
 from seq2seq_cli.evaluation.writing import is_right_to_left
 
 CHINESE = ("▁我", "喜欢", "苹果", "。", "</s>")
@@ -72,6 +73,14 @@ def test_without_fontconfig_installed_fonts_are_searched_by_matplotlib(
     found = fonts._fonts_with("a")
     assert all(Path(path).is_file() for path in found)
     assert fonts.families_for("abc ▁ĝж", ["DejaVu Sans"]) == (["DejaVu Sans"], "")
+
+
+def test_markers_of_equal_scores_lie_within_the_axes() -> None:
+    scores = [Bucket(row, row + 9, 5, [Score("BLEU", 100.0, "", "")]) for row in (1, 11)]
+    [axis] = figures.length_figure({"a": scores}).axes
+    low, high = axis.get_ylim()
+    assert low == 0
+    assert high > 104  # a marker is 6 points high, the axis about 250
 
 
 def test_the_first_token_of_arabic_is_at_the_right() -> None:

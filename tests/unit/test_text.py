@@ -238,3 +238,11 @@ def test_a_file_is_replaced_when_its_text_has_arrived_or_not_at_all(
     assert arrived == [b"after"]
     assert path.read_bytes() == (b"before" if fails else b"after")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 lines have"), (1, "1 line has"), (2000, "2,000 lines have"), (0.5, "0.5 lines have")],
+)
+def test_what_is_counted_agrees_with_its_number(count: float, said: str) -> None:
+    assert text.counted_subject(count, "line", "have") == said
