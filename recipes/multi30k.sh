@@ -63,7 +63,7 @@ for preset in "$@"; do
     seq2seq translate "$run" --input "$data/test_2016_flickr.en" --output "$run.test.de"
     seq2seq score --reference "$data/test_2016_flickr.de" --hypothesis "$run.test.de" \
         --confidence 1000
-    python recipes/report.py "$run" --reference "$data/test_2016_flickr.de" \
+    python recipes/multi30k_report.py "$run" --reference "$data/test_2016_flickr.de" \
         --hypothesis "$run.test.de" --least "$least" || status=1
 done
 exit $status
