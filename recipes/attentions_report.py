@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reports import finish, table, training_speed
 
 from seq2seq_cli.text import read_lines
 from seq2seq_cli.translation import Translator
@@ -84,8 +85,6 @@ def main() -> None:
     speeds = lines_per_second(translators, sources[:200])
     figures: dict[str, Any] = {}
     for name in names:
-        records = (folder / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        training = [r for r in map(json.loads, records) if r["kind"] == "training"]
         bleu = json.loads((folder / f"{name}.score.json").read_text(encoding="utf-8"))[0]
         figures[name] = {
             "bleu": bleu["value"],
@@ -93,42 +92,34 @@ def main() -> None:
             "alignment_error_rate": error_rate(
                 own_links(translators[name], sources, targets), gold
             ),
-            "training_tokens_per_second": statistics.median(
-                r["tokens_per_second"] for r in training
-            ),
+            "training_tokens_per_second": training_speed(folder / name),
             "lines_per_second": speeds[name],
         }
-    report = ["# Ways to attend", ""]
-    report += [
-        "| score | scope | BLEU | alignment error rate | training, target tokens/s | lines/s |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = [["score", "scope", "BLEU", "alignment error rate", "training, target tokens/s",
+             "lines/s"]]  # fmt: skip
     for name, each in figures.items():
         scope = next(scope for scope in SCOPES if name.endswith(f"-{scope}"))
-        report.append(
-            f"| {name.removesuffix(f'-{scope}')} | {scope} | {each['bleu']:.2f} "
-            f"| {each['alignment_error_rate']:.1%} | {each['training_tokens_per_second']:,.0f} "
-            f"| {each['lines_per_second']:,.1f} |"
-        )
-    report += [
-        "", f"BLEU: {figures[names[0]]['signature']}. Alignment error rate: the source word that "
+        rows.append(
+            [name.removesuffix(f"-{scope}"), scope, f"{each['bleu']:.2f}",
+             f"{each['alignment_error_rate']:.1%}", f"{each['training_tokens_per_second']:,.0f}",
+             f"{each['lines_per_second']:,.1f}"]
+        )  # fmt: skip
+    report = [
+        "# Ways to attend", "", *table(rows),
+        f"BLEU: {figures[names[0]]['signature']}. Alignment error rate: the source word that "
         "each word of the reference attends to most, against the links of the grammar. Lines/s: "
         f"float32, beam 5, medians of {ROUNDS} alternating rounds. torch {torch.__version__}, "
         f"Python {platform.python_version()}, {torch.get_num_threads()} threads.", "",
         "What each looked at, for the same sentence:", "",
     ]  # fmt: skip
     report += [line for name in names for line in (f"{name}: ![{name}]({name}.png)", "")]
-    (folder / "report.md").write_text("\n".join(report), encoding="utf-8")
-    (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    print("\n".join(report))
     rates = {score: figures[f"{score}-global"]["alignment_error_rate"] for score in options.scores}
     missed = [
         f"{score} aligns no better than {BLIND}: {rates[score]:.1%} and {rates[BLIND]:.1%}"
         for score in SEEING
         if score in rates and rates[score] >= rates.get(BLIND, 1.0)
     ]
-    if missed:
-        raise SystemExit("; ".join(missed))
+    finish(folder, report, figures, missed)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reports import ARCHITECTURES, finish, last_validation, table
 
 from seq2seq_cli.devices import prepare
 from seq2seq_cli.evaluation.plots import figures
@@ -22,7 +23,6 @@ from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.training.cross_entropy import cross_entropy
 
-ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
 LENGTHS = (10, 20, 40, 80, 160)  # tokens per sentence
 BATCH_TOKENS = 1280
 ROUNDS = 5
@@ -76,11 +76,6 @@ def share_kept(buckets: list[Bucket]) -> float:
     return mean([bucket for bucket in buckets if bucket.least >= LONG]) / mean(short)
 
 
-def table(rows: list[list[str]]) -> list[str]:
-    header, *rest = ["| " + " | ".join(row) + " |" for row in rows]
-    return [header, "|" + "---|" * len(rows[0]), *rest, ""]
-
-
 def corpus_section(folder: Path, figures_of: dict[str, Any]) -> list[str]:
     """Return the section on one corpus; its numbers are added to `figures_of`."""
     buckets = {name: read_buckets(folder / f"{name}.score.json") for name in ARCHITECTURES}
@@ -88,8 +83,7 @@ def corpus_section(folder: Path, figures_of: dict[str, Any]) -> list[str]:
     totals = [["architecture", "parameters", "BLEU", "minutes", "target tokens", "share kept"]]
     for name in ARCHITECTURES:
         total = json.loads((folder / f"{name}.score.json").read_text())["scores"][0]
-        lines = (folder / name / "metrics.jsonl").read_text().splitlines()
-        last = [r for r in map(json.loads, lines) if r["kind"] == "validation"][-1]
+        last = last_validation(folder / name)
         parameters = json.loads((folder / f"{name}.info.json").read_text())["parameters"]
         figures_of[name] = {
             "parameters": parameters,
@@ -153,8 +147,4 @@ report += [
     f"{ROUNDS} alternating rounds; {numbers['threads']} threads, torch {numbers['torch']}.",
     "",
 ]
-(arguments.folder / "report.md").write_text("\n".join(report), encoding="utf-8")
-(arguments.folder / "figures.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
-print("\n".join(report))
-if missed:
-    raise SystemExit("; ".join(missed))
+finish(arguments.folder, report, numbers, missed)

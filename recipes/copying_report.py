@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reports import finish, last_validation, table
 
 from seq2seq_cli.text import read_lines
 
@@ -39,32 +40,25 @@ def main() -> None:
                     hits[kind].append(re.search(rf"\b{word}{end}\b", line) is not None)
             text = (folder / f"{name}.score.json").read_text(encoding="utf-8")
             [bleu] = json.loads(text)
-            records = (folder / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-            speeds = [json.loads(line) for line in records]
-            seconds = [r["seconds"] for r in speeds if r["kind"] == "validation"][-1]
             figures[name] = {
                 **{kind: sum(found) / len(found) for kind, found in hits.items()},
                 "counts": {kind: len(found) for kind, found in hits.items()},
                 "bleu": bleu["value"],
                 "signature": bleu["signature"],
-                "minutes": seconds / 60,
+                "minutes": last_validation(folder / name)["seconds"] / 60,
             }
     counts = figures[f"{PRESETS[0]}-true"]["counts"]
-    report = [
-        "# Copy attention", "",
-        f"| preset | copy attention | names ({counts['names']}) | numbers ({counts['numbers']}) "
-        "| BLEU | minutes |",
-        "|---|---|---|---|---|---|",
-    ]  # fmt: skip
+    rows = [["preset", "copy attention", f"names ({counts['names']})",
+             f"numbers ({counts['numbers']})", "BLEU", "minutes"]]  # fmt: skip
     for preset in PRESETS:
         for copies, word in CHOICES.items():
             each = figures[f"{preset}-{copies}"]
-            report.append(
-                f"| {preset} | {word} | {each['names']:.1%} | {each['numbers']:.1%} "
-                f"| {each['bleu']:.2f} | {each['minutes']:.1f} |"
-            )
+            rows.append(
+                [preset, word, f"{each['names']:.1%}", f"{each['numbers']:.1%}",
+                 f"{each['bleu']:.2f}", f"{each['minutes']:.1f}"]
+            )  # fmt: skip
     example = next(k for k, words in enumerate(made_up) if len(words) > 1)
-    report += ["", "For example:", "", f"- {sources[example]}"]
+    report = ["# Copy attention", "", *table(rows), "For example:", "", f"- {sources[example]}"]
     for preset in PRESETS:
         for copies, word in CHOICES.items():
             line = list(read_lines(folder / f"{preset}-{copies}.test", print))[example]
@@ -73,9 +67,6 @@ def main() -> None:
         "", f"BLEU: {figures[f'{PRESETS[0]}-true']['signature']}. torch {torch.__version__}, "
         f"Python {platform.python_version()}.", "",
     ]  # fmt: skip
-    (folder / "report.md").write_text("\n".join(report), encoding="utf-8")
-    (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    print("\n".join(report))
     missed = []
     for preset in PRESETS:
         with_, without = figures[f"{preset}-true"], figures[f"{preset}-false"]
@@ -88,8 +79,7 @@ def main() -> None:
                     f"{preset}: {kind} are written exactly in {with_[kind]:.1%} with copies, in "
                     f"{without[kind]:.1%} without"
                 )
-    if missed:
-        raise SystemExit("; ".join(missed))
+    finish(folder, report, figures, missed)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from reports import ARCHITECTURES, finish, table
 
 from seq2seq_cli.devices import prepare
 from seq2seq_cli.evaluation.hidden_states import StateReader
@@ -29,7 +30,6 @@ from seq2seq_cli.evaluation.probes.report import (
 from seq2seq_cli.evaluation.probes.senses import ambiguous_words
 from seq2seq_cli.evaluation.probes.treebank import Tree, read_trees
 
-ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
 CHECKED = ("conv", "transformer")
 LEAST_MARGIN = 0.05
 RANK = 32
@@ -66,11 +66,6 @@ def draw_senses(read: Sample, name: str, folder: Path) -> None:
         for layer in layers
     }
     figures.save(senses_figure(word.form, panels), folder / f"{name}.senses.png", print)
-
-
-def table(rows: list[list[str]]) -> list[str]:
-    header, *rest = ["| " + " | ".join(row) + " |" for row in rows]
-    return [header, "|" + "---|" * len(rows[0]), *rest, ""]
 
 
 def section(report: ProbeReport) -> list[str]:
@@ -189,9 +184,5 @@ for report in found.values():
 lines += [f"Words with several senses: {', '.join(first.ambiguous) or 'none'}", ""]
 failures = missed(found)
 lines += ["## Checks", "", *(f"- missed: {each}" for each in failures or ["none"]), ""]
-(folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
 records: dict[str, Any] = {name: json.loads(report.as_json()) for name, report in found.items()}
-(folder / "figures.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
-print("\n".join(lines))
-if failures:
-    raise SystemExit("; ".join(failures))
+finish(folder, lines, records, failures)

@@ -4,12 +4,12 @@ The translation of a RUN is in RUN.test.de. The mean is that of tokenised BLEU.
 """
 
 import argparse
-import json
 import platform
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, stdev
 
 import torch
+from reports import last_validation, training_speed
 
 from seq2seq_cli.evaluation.scoring import Score, ScoreOptions, score
 from seq2seq_cli.text import read_lines
@@ -23,14 +23,11 @@ def bleu(hypothesis: Path, reference: Path, tokenize: str) -> Score:
 
 def row(run: Path, scores: list[Score]) -> str:
     """Return a run as a row of recipes/README.md."""
-    metrics = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in metrics]
-    last = [record for record in records if record["kind"] == "validation"][-1]
-    speed = median(r["tokens_per_second"] for r in records if r["kind"] == "training")
+    last = last_validation(run)
     figures = " | ".join(f"{each.value:.2f}" for each in scores)
     return (
         f"| {run.name} | {figures} | {last['seconds'] / 60:.0f} "
-        f"| {last['target_tokens'] / 1e6:.1f} M | {speed:,.0f} |"
+        f"| {last['target_tokens'] / 1e6:.1f} M | {training_speed(run):,.0f} |"
     )
 
 

@@ -1,12 +1,12 @@
 """Prints a finished run as a row of recipes/README.md; exit code 1 if BLEU is below --least."""
 
 import argparse
-import json
 import platform
 from pathlib import Path
 
 import sacrebleu
 import torch
+from reports import last_validation, training_speed
 
 from seq2seq_cli.evaluation.scoring import score
 from seq2seq_cli.text import read_lines
@@ -18,17 +18,14 @@ parser.add_argument("--hypothesis", type=Path, required=True)
 parser.add_argument("--least", type=float, default=0.0, help="BLEU that must be reached")
 arguments = parser.parse_args()
 
-metrics = (arguments.run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-records = [json.loads(line) for line in metrics]
-last = [record for record in records if record["kind"] == "validation"][-1]
-speeds = [record["tokens_per_second"] for record in records if record["kind"] == "training"]
+last = last_validation(arguments.run)
 hypotheses = list(read_lines(arguments.hypothesis, print))
 references = list(read_lines(arguments.reference, print))
 bleu, chrf = score(hypotheses, [references])
 
 print(
     f"| {arguments.run.name} | {bleu.value:.2f} | {chrf.value:.2f} | {last['seconds'] / 60:.0f} "
-    f"| {last['target_tokens'] / 1e6:.1f} M | {sorted(speeds)[len(speeds) // 2]:,.0f} |"
+    f"| {last['target_tokens'] / 1e6:.1f} M | {training_speed(arguments.run):,.0f} |"
 )
 print(f"BLEU|{bleu.signature}  chrF2|{chrf.signature}")
 print(

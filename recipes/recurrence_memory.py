@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reports import ARCHITECTURES
 from torch import Tensor
 
 from seq2seq_cli.demo import english, german
@@ -35,7 +36,6 @@ from seq2seq_cli.text import write_lines
 from seq2seq_cli.translation import Translator
 from seq2seq_cli.translation.likelihood import likelihoods
 
-ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
 DISTANCES = (5, 10, 20, 40)  # words from the subject to its verb
 SEEN, TRAINING_PAIRS = (5, 10), 4000  # distances in training, and pairs that show them
 SENTENCES = 200  # at each distance, half of them with a subject in the plural

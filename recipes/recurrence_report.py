@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reports import ARCHITECTURES, finish, last_validation, table
 
 from seq2seq_cli.evaluation.plots import figures
 
-ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
 RECURRENT = ARCHITECTURES[:2]
 LEAST_GROWTH = 10  # of the chain of a recurrent model, from the shortest sentences to the longest
-
-
-def table(rows: list[list[str]]) -> list[str]:
-    header, *rest = ["| " + " | ".join(row) + " |" for row in rows]
-    return [header, "|" + "---|" * len(rows[0]), *rest, ""]
 
 
 def count_section(counts: dict[str, Any]) -> list[str]:
@@ -168,10 +163,7 @@ def main() -> None:
         missed.append(f"at {farthest} words attention-rnn agrees in {own:.0%}, rnn in {others:.0%}")
     speed_figure(speeds, folder / "speed.png")
     memory_figure(memory, folder / "memory.png")
-    validations = {}
-    for name in ARCHITECTURES:
-        lines = (folder / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        validations[name] = [r for r in map(json.loads, lines) if r["kind"] == "validation"][-1]
+    validations = {name: last_validation(folder / name) for name in ARCHITECTURES}
     report = [
         "# Recurrence: what must wait, and how far back a model looks", "",
         *table(
@@ -186,12 +178,8 @@ def main() -> None:
         *memory_section(memory),
         f"torch {torch.__version__}, Python {platform.python_version()}.", "",
     ]  # fmt: skip
-    (folder / "report.md").write_text("\n".join(report), encoding="utf-8")
     figures_of = {"counts": counts, "speeds": speeds, "memory": memory}
-    (folder / "figures.json").write_text(json.dumps(figures_of, indent=1), encoding="utf-8")
-    print("\n".join(report))
-    if missed:
-        raise SystemExit("; ".join(missed))
+    finish(folder, report, figures_of, missed)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reports import ARCHITECTURES
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -26,7 +27,6 @@ from seq2seq_cli.search.engine import EnginePredictor
 from seq2seq_cli.symbols import BOS, EOS
 from seq2seq_cli.training.cross_entropy import cross_entropy
 
-ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
 LENGTHS = (10, 20, 40, 80, 160)  # tokens per sentence
 TRAINING_TOKENS = (640, 5120)  # of a batch
 LINES = (1, 32)  # translated together

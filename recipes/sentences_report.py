@@ -3,13 +3,14 @@
 import sys
 from pathlib import Path
 
+from reports import table
+
 from seq2seq_cli.evaluation.scoring import score
 from seq2seq_cli.text import read_lines
 
 work = Path(sys.argv[1])
 right: dict[tuple[str, str], float] = {}
-print("| | lines of one sentence: right | BLEU | of two sentences: right | BLEU |")
-print("|---|---|---|---|---|")
+rows = [["", "lines of one sentence: right", "BLEU", "of two sentences: right", "BLEU"]]
 for system in ("single-off", "single-on", "joined"):
     row = [system]
     for text in ("test", "two"):
@@ -19,7 +20,8 @@ for system in ("single-off", "single-on", "joined"):
         right[system, text] = sum(one == other for one, other in pairs) / len(pairs)
         (bleu,) = score(hypotheses, [references], ("bleu",))
         row += [f"{right[system, text]:.1%}", f"{bleu.value:.2f}"]
-    print(f"| {' | '.join(row)} |")
+    rows.append(row)
+print("\n".join(table(rows)))
 
 likely = right["single-on", "test"] ** 2
 if right["single-on", "two"] < 0.9 * likely:
