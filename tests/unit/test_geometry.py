@@ -167,7 +167,7 @@ def test_more_words_than_a_page_can_show_are_refused(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1\tHe\n\n", "line 1: 2 columns, CoNLL-U has 10, which tabs divide"),
+        ("1\tHe\n\n", "line 1: 2 columns; CoNLL-U has 10, divided by tabs"),
         (
             TREE.replace("\t0\t", "\t1\t"),
             "sentence in line 1 has 0 roots; a tree has one word with head 0",
@@ -177,7 +177,7 @@ def test_more_words_than_a_page_can_show_are_refused(monkeypatch: pytest.MonkeyP
         (TREE.replace("\t2\tnsubj", "\t1\tnsubj"), "the heads of its words run in a circle"),
         (TREE.replace("\t2\tnsubj", "\t_\tnsubj"), 'the head of word 1 is "_"'),
         (TREE.replace("2\tgoes", "3\tgoes"), "its words must be numbered 1, 2, 3 and so on"),
-        (TREE.replace("2\tgoes", "x\tgoes"), 'line 2: "x" is no number of a word'),
+        (TREE.replace("2\tgoes", "x\tgoes"), 'line 2: "x" is not the number of a word'),
         (f"2-9\tx{chr(9) * 8}\n{TREE}", "a token has the words up to one that the sentence does"),
         ("", "has 0 trees but test.en has 1 line with text"),
         (TREE.replace("goes", "went"), 'has the word "went" where the line has "goes"'),

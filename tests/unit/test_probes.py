@@ -180,8 +180,8 @@ def test_a_multiword_token_is_a_node_and_punctuation_is_none(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("\tAnna\tAnna", " Anna Anna", "line 7: 8 columns, CoNLL-U has 10"),
-        ("5\tAnna", "x\tAnna", 'line 7: "x" is no number of a word'),
+        ("\tAnna\tAnna", " Anna Anna", "line 7: 8 columns; CoNLL-U has 10"),
+        ("5\tAnna", "x\tAnna", 'line 7: "x" is not the number of a word'),
         ("5\tAnna", "7\tAnna", "must be numbered 1, 2, 3"),
         ("0\troot", "9\troot", 'the head of word 4 is "9"; allowed are 0 to 6'),
         ("0\troot", "5\troot", "has 0 roots"),

@@ -29,6 +29,8 @@ def write_corpus(
     Returns the pairs of each split. Raises InputError if the grammar has too few sentences of these
     lengths, or the directory cannot be written.
     """
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} is a file; name a folder for the corpus")
     try:
         splits = generate(
             pairs, seed, min_words=min_words, max_words=max_words, keep_sentences=with_trees

@@ -13,7 +13,9 @@ from sacrebleu.significance import PairedTest, Result
 from seq2seq_cli.evaluation.metrics import ScoreOptions, build_metrics
 from seq2seq_cli.evaluation.references import References, check_lengths, given_references
 from seq2seq_cli.evaluation.scoring import difference_notes, sacrebleu_lines, signed
+from seq2seq_cli.text import counted
 
+FEW_LINES = 30  # of a text or a group, below which its scores say little
 COMPARISON_SAMPLES = 1000  # of the paired bootstrap, unless another number is asked for
 EQUAL = 1e-9  # difference of two scores that are the same up to rounding
 
@@ -152,6 +154,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = largest
     return corrected
+
+
+def few_lines_note(lines: int) -> str:
+    """What to say of a text that resampling its lines says little about; else nothing."""
+    if lines >= FEW_LINES:
+        return ""
+    return f"{counted(lines, 'line')}: too few for intervals and p, which hardly vary then"
 
 
 def _comparison(

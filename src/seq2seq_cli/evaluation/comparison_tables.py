@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from seq2seq_cli.evaluation.comparison import FEW_LINES
 from seq2seq_cli.evaluation.system_comparison import (
-    FEW_LINES,
     SIGNIFICANT,
     Example,
     MarkedText,

@@ -10,6 +10,7 @@ from seq2seq_cli.text import Warn, counted, ignore_warning, read_lines
 from seq2seq_cli.tokenization.language_tags import tag_of
 
 COLUMNS = 10
+SHOWN = 20  # characters of a line in a message
 LONGEST_SENTENCE = 1000  # words; a matrix of distances is its square
 NO_HEAD = -1
 
@@ -69,13 +70,18 @@ class ParsedSentence:
             while text[position : position + 1].isspace():
                 position += 1
             if not text.startswith(token.form, position):
-                there = text[position : position + 20]
+                there = _beginning(text[position:])
                 raise InputError(f'has the word "{token.form}" where the line has "{there}"')
             spans += [(position, position + len(token.form))] * (token.last + 1 - number)
             position += len(token.form)
         if rest := text[position:].strip():
-            raise InputError(f'ends before "{rest[:20]}", which the line has')
+            raise InputError(f'ends before "{_beginning(rest)}", which the line has')
         return spans
+
+
+def _beginning(text: str) -> str:
+    """The first characters of a text, for a message."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def read_sentences(path: Path, warn: Warn = ignore_warning) -> Iterator[ParsedSentence]:
@@ -166,7 +172,7 @@ def _row(line: str, where: str) -> Row | None:
     columns = line.split("\t")
     if len(columns) != COLUMNS:
         raise InputError(
-            f"{where}: {counted(len(columns), 'column')}, CoNLL-U has {COLUMNS}, which tabs divide"
+            f"{where}: {counted(len(columns), 'column')}; CoNLL-U has {COLUMNS}, divided by tabs"
         )
     number = columns[0]
     if "." in number:
@@ -176,7 +182,9 @@ def _row(line: str, where: str) -> Row | None:
         not (number.isascii() and start.isdigit() and (not end or end.isdigit()))
         or len(number) > 19
     ):
-        raise InputError(f'{where}: "{number[:20]}" is no number of a word; such as 3 or 3-4')
+        raise InputError(
+            f'{where}: "{_beginning(number)}" is not the number of a word; such as 3 or 3-4'
+        )
     return Row(int(start), int(end or start), columns)
 
 
@@ -185,7 +193,8 @@ def _head(row: Row, words: int, where: str) -> int:
     text = row.columns[6]
     if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) <= words):
         raise InputError(
-            f'{where}: the head of word {row.first} is "{text[:20]}"; allowed are 0 to {words}'
+            f'{where}: the head of word {row.first} is "{_beginning(text)}"; allowed are 0 to '
+            f"{words}"
         )
     return int(text) - 1
 

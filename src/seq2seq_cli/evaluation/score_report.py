@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from seq2seq_cli.evaluation.advice import advice
-from seq2seq_cli.evaluation.comparison import Comparison, compare
+from seq2seq_cli.evaluation.comparison import Comparison, compare, few_lines_note
 from seq2seq_cli.evaluation.metrics import ScoreOptions
 from seq2seq_cli.evaluation.references import Text, check_lengths, first_given
 from seq2seq_cli.evaluation.scoring import (
@@ -108,10 +108,10 @@ def score_report(
         other = texts.other.lines
         report.comparisons = compare(hypothesis.lines, other, references, metrics, options)
     if bucket_width is not None:
-        counted = texts.source.lines if texts.source else first_given(references)
+        measured = texts.source.lines if texts.source else first_given(references)
         report.by_length = {
             text.name: score_by_length(
-                text.lines, references, counted, metrics, options, bucket_width
+                text.lines, references, measured, metrics, options, bucket_width
             )
             for text in systems
         }
@@ -121,6 +121,8 @@ def score_report(
         }
     for each in advice([hypothesis], texts.references, metrics, options):
         warn(each)
+    if report.comparisons and (few := few_lines_note(len(hypothesis.lines))):
+        warn(few)
     for difference in _differences(report):
         warn(difference)
     return report

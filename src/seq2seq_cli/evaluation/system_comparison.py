@@ -15,7 +15,9 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.advice import advice
 from seq2seq_cli.evaluation.comparison import (
     COMPARISON_SAMPLES,
+    FEW_LINES,
     SampledScores,
+    few_lines_note,
     holm,
     sample_changes,
     sample_scores,
@@ -41,7 +43,6 @@ from seq2seq_cli.evaluation.words import Word, matched, words
 from seq2seq_cli.text import counted
 
 SIGNIFICANT = 0.05
-FEW_LINES = 30  # of a text or a group, below which its scores say little
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ def compare_systems(
     first = names.index(baseline) if baseline else 0
     tables, notes = _tables(systems, first, built, given, options)
     example_metric, examples = _examples(systems, first, texts, options)
+    few = few_lines_note(len(systems[0].lines))
     return SystemComparison(
         systems=names,
         baseline=names[first],
@@ -190,7 +192,7 @@ def compare_systems(
         example_metric=example_metric,
         examples=examples,
         notes=[
-            *_few_lines(len(systems[0].lines)),
+            *([f"{few}; no difference gets a *"] if few else []),
             *notes,
             *_identical(systems, first),
             *advice(systems, texts.references, options.metrics, options.score),
@@ -333,16 +335,6 @@ def _group_scores(
             for index, metric in enumerate(scored[0])
         },
     )
-
-
-def _few_lines(lines: int) -> list[str]:
-    """A note on a text that resampling its lines says little about."""
-    if lines >= FEW_LINES:
-        return []
-    return [
-        f"{counted(lines, 'line')}: too few for intervals and p, which hardly vary then; no "
-        "difference gets a *"
-    ]
 
 
 def _identical(systems: Sequence[Text], baseline: int) -> list[str]:
