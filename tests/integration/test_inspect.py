@@ -375,7 +375,7 @@ def test_probes_tell_what_each_layer_knows_beside_what_needs_no_model(seq2seq, t
     [
         (_chains(20), (), "20 of 20 trees can be used, at least 40 are needed"),
         (_chains(48), ("--sentence", "13", "-o", "t.png"), "--sentence 13: 12 sentences are held"),
-        ("one two\n", (), "a.conllu, line 1: 1 columns, CoNLL-U has 10"),
+        ("one two\n", (), "a.conllu, line 1: 1 column; CoNLL-U has 10"),
         (None, (), "a.conllu"),
         (_chains(48), ("-o", "t.html"), "t.html: the name must end in .png or .svg"),
     ],

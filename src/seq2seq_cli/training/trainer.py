@@ -171,7 +171,6 @@ class Trainer:
     def end_reason(self) -> str | None:
         """Why training is at its end, or None if it is not."""
         config, state = self.config, self.state
-        minutes = counted(config.max_minutes, "minute")
         if state.best is not None and self._is_good_enough(state.best.value):
             value = f"{abs(state.best.value):.2f}"
             return f"{config.stop_metric} reached {value}; the goal was {config.stop_score:g}"
@@ -179,11 +178,12 @@ class Trainer:
             return f"the limit of {counted(config.max_updates, 'update')} was reached"
         if 0 < self._schedule_end() <= state.update:
             updates = counted(state.update, "update")
+            minutes = counted(config.max_minutes, "minute")
             return f"{updates} were done, as many as fit into {minutes}"
         if 0 < config.max_epochs <= state.epoch:
             return f"the limit of {counted(config.max_epochs, 'epoch')} was reached"
         if 0 < config.max_minutes * 60 <= state.seconds:
-            return f"the limit of {minutes} was reached"
+            return f"the limit of {counted(config.max_minutes, 'minute')} was reached"
         if 0 < config.patience <= state.without_improvement:
             validations = counted(config.patience, "validation")
             return f"{config.stop_metric} did not improve in {validations}"
