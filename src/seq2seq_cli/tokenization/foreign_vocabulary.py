@@ -54,7 +54,7 @@ from seq2seq_cli.tokenization.protobuf import (
 from seq2seq_cli.tokenization.text_form import SIDES, VERBATIM, Side, VerbatimForm
 from seq2seq_cli.tokenization.tokenizer import UNKNOWN, VOCABULARY_SIZE, Tokenizer
 
-ZEROS = -1  # in the place of a row's number
+ZEROS = -1  # instead of a row's number
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Copies unknown text of a source into its translation, to the words that attend to it.
 
-A model invents something in the place of text that it cannot read. Where its attention says which
+A model invents something instead of text that it cannot read. Where its attention says which
 word that is, the word is replaced by the text of the source (Luong et al. 2015, "Addressing the
 Rare Word Problem in Neural Machine Translation"). Symbols such as emojis do not stand for a word:
 they are inserted.

@@ -3,7 +3,7 @@
 To read them, begin with `base`, `table` and `tsv`.
 
 - `records`: text in the fields of records, such as JSON objects; rows that do not fit
-- `recognition`: what a file holds by its first block, and what is no text at all
+- `recognition`: what a file holds by its first block, and what is not text
 - `base`: what all kinds have in common
 - `lines`: a file of lines
 - `table`: what tables with delimited cells have in common
