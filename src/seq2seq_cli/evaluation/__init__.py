@@ -1,14 +1,13 @@
 """Scores of translations, and what can be seen of a model and its training.
 
+To read it, begin with `scoring`.
+
 - `writing`: how a text is written: script, spaces, lengths
 - `words`: words of a line in any script, and how two lines differ in them
-- `comet`: reads checkpoints of COMET, and scores lines with them
-- `comet_metric`: COMET as a metric of sacreBLEU's kind
+- `comet`: scores of trained models
 - `metrics`: sacreBLEU's metrics, built from options
 - `references`: references of a translation, of which some lines may be missing
 - `advice`: which figures mislead for some texts
-To read it, begin with `scoring`.
-
 - `scoring`: BLEU, chrF and TER of a text, of its lines, and by their length
 - `comparison`: whether the difference between two translations can be chance
 - `line_groups`: groups of lines, by length and kind of sentence

@@ -21,8 +21,7 @@ from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
 from sacrebleu.utils import SACREBLEU_DIR
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.comet import Comet
-from seq2seq_cli.evaluation.comet_metric import CometMetric
+from seq2seq_cli.evaluation.comet import Comet, CometMetric
 from seq2seq_cli.evaluation.writing import Kind, Writing
 
 COMET_METRICS = ("comet", "comet-kiwi")  # by models, which also read the source

@@ -8,7 +8,7 @@ from sacrebleu.metrics.base import Metric, Score, Signature
 
 from seq2seq_cli import __version__
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.comet import HASHED, Comet
+from seq2seq_cli.evaluation.comet.scorer import HASHED, Comet
 
 
 class CometScore(Score):
