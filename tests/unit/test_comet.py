@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.comet import Comet
-from seq2seq_cli.evaluation.comet.scorer import sparsemax
+from seq2seq_cli.evaluation.comet.encoder import sparsemax
 from seq2seq_cli.evaluation.metrics import ScoreOptions
 from seq2seq_cli.evaluation.scoring import score, score_by_length
 

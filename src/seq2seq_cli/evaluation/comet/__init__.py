@@ -1,6 +1,8 @@
-"""COMET and COMET-Kiwi (Rei et al. 2020, 2022), by checkpoints of unbabel-comet without its package.
+"""COMET and COMET-Kiwi (Rei et al. 2020, 2022), without the package unbabel-comet.
 
-- `scorer`: reads checkpoints, and scores lines with them
+- `checkpoint`: reads its checkpoints
+- `encoder`: their encoder, from transformers
+- `scorer`: scores lines
 - `metric`: COMET as a metric of sacreBLEU's kind
 """
 
