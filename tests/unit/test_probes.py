@@ -11,6 +11,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots import figures
 from seq2seq_cli.evaluation.plots.geometry_figures import layers_figure, senses_figure, tree_figure
 from seq2seq_cli.evaluation.probes import attention, report, senses, structural
+from seq2seq_cli.evaluation.probes.agreement import Distances
 from seq2seq_cli.evaluation.probes.report import Sample
 from seq2seq_cli.evaluation.probes.treebank import NO_HEAD, Tree, read_trees
 from seq2seq_cli.evaluation.probes.word_states import WordStates, piece_shares
@@ -139,9 +140,30 @@ def test_a_report_compares_with_an_untrained_model(trees: list[Tree]) -> None:
     [layer] = shown.layers
     assert layer.tree.uuas > 0.99 > 0.5 > layer.untrained_tree.uuas
     assert shown.left_out == 1
-    assert "the encoder has no self-attention" in shown.as_text()
+    assert "these layers have no self-attention" in shown.as_text()
     assert '"uuas"' in shown.as_json()
     assert "NaN" not in shown.as_json()
+
+
+def test_runs_agree_by_what_their_states_share_not_by_scale_or_direction() -> None:
+    generator = np.random.default_rng(7)
+    states = [generator.normal(size=(9, WIDTH)).astype(np.float32) for _ in range(60)]
+    turn = np.linalg.qr(generator.normal(size=(WIDTH, WIDTH)))[0]
+    scale = np.geomspace(0.01, 100, WIDTH)
+    whitened = np.concatenate(states).std(axis=0)
+    first = Distances.of(states)
+    same = first.similarity(Distances.of([each * scale for each in states]))
+    assert same.edges == pytest.approx(1, abs=0.01)
+    assert same.spearman == pytest.approx(1, abs=0.001)
+    turned = first.similarity(Distances.of([each / whitened @ turn for each in states]))
+    assert turned.spearman > 0.98  # the variances of turned dimensions are not quite one
+    others = [generator.normal(size=(9, WIDTH)).astype(np.float32) for _ in range(60)]
+    chance = first.similarity(Distances.of(others))
+    assert abs(chance.edges - 2 / 9) < 0.06
+    assert abs(chance.spearman) < 0.06
+    chain = [np.arange(9, dtype=np.float32)[:, None] * np.ones(2, np.float32)] * 2
+    assert Distances.of(chain).neighbours == 1
+    assert first.neighbours < 0.4
 
 
 # Trees and pieces

@@ -122,7 +122,7 @@ def _words_of(
     if tree is not None:
         spans: list[tuple[int, int]] = getattr(sentence, f"{side}_spans")
         text: str = getattr(sentence, f"{side}_text")
-        return tree.forms, [_overlapping(spans, *span) for span in tree.spans(text)]
+        return tree.forms, [overlapping(spans, *span) for span in tree.spans(text)]
     if not Writing.of([" ".join(words)]).is_spaced:
         rows = [row for row, index in enumerate(indices) if index >= 0]
         rows = [row for row in rows if pieces[row].strip(WORD_START)]
@@ -135,7 +135,7 @@ def _words_of(
     return [word for word, _ in kept], [group for _, group in kept]
 
 
-def _overlapping(spans: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
+def overlapping(spans: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
     """The pieces that have characters of a word, or else the one that is nearest to it."""
     found = [row for row, (begin, stop) in enumerate(spans) if begin < end and start < stop]
     if found:

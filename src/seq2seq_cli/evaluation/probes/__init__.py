@@ -10,4 +10,5 @@ Coenen et al. 2019, Visualizing and Measuring the Geometry of BERT. To read it, 
 - `attention`: a linear classifier of the relation between two words, from attention weights
 - `senses`: whether states tell the senses of a word apart
 - `report`: all probes of a run, with what an untrained model and the order of words reach
+- `agreement`: how far two runs agree where no tree is known
 """

@@ -72,7 +72,7 @@ class ProbeReport:
     linear_order: TreeScore
     ambiguous: list[str]
     most_frequent_sense: float
-    attention: AttentionScore | None  # None: the encoder has no self-attention
+    attention: AttentionScore | None  # None: the layers have no self-attention
     untrained_attention: AttentionScore | None
     linear_order_attention: AttentionScore
     projections: dict[str, Floats] = field(repr=False, default_factory=dict)  # by layer
@@ -112,7 +112,7 @@ class ProbeReport:
 
     def _attention_lines(self) -> list[str]:
         if self.attention is None:
-            return ["attention: the encoder has no self-attention"]
+            return ["attention: these layers have no self-attention"]
         rows = [f"{'attention':<14}{'related?':>10}{'which relation?':>18}"]
         named = {
             "trained": self.attention,
@@ -137,11 +137,21 @@ def _pair(score: TreeScore) -> str:
     return f"{score.uuas:.2f} / {score.spearman:.2f}"
 
 
-def sample(reader: StateReader, trees: Sequence[Tree]) -> Sample:
-    """Read the states of trees; raises InputError if too few of them can be used."""
-    usable = [tree for tree in trees if len(tree.nodes) >= LEAST_WORDS]
-    pairs = [(tree.text, "") for tree in usable]
-    read = list(word_states(usable, hidden_states(reader, pairs)))
+def sample(
+    reader: StateReader, trees: Sequence[Tree], sources: Sequence[str] | None = None
+) -> Sample:
+    """Read what the encoder has of trees, or the decoder if the source of each tree is given.
+
+    Raises InputError if too few trees can be used.
+    """
+    usable = [index for index, tree in enumerate(trees) if len(tree.nodes) >= LEAST_WORDS]
+    chosen = [trees[index] for index in usable]
+    if sources is None:
+        states = hidden_states(reader, [(tree.text, "") for tree in chosen])
+        read = list(word_states(chosen, states))
+    else:
+        pairs = [(sources[index], trees[index].text) for index in usable]
+        read = list(word_states(chosen, hidden_states(reader, pairs), "target"))
     if len(read) < LEAST_SENTENCES:
         raise InputError(
             f"{len(read)} of {len(trees):,} trees can be used, at least {LEAST_SENTENCES} are "
@@ -177,12 +187,6 @@ def untrained(reader: StateReader, run: Path, seed: int = 0) -> StateReader:
         torch.manual_seed(seed)
         model = build(folder.load_config().model, folder.config.vocabulary())
     return StateReader(reader.translator, model.eval())
-
-
-def probe(reader: StateReader, run: Path, trees: Sequence[Tree], rank: int) -> ProbeReport:
-    """Train and measure all probes. Raises InputError if too few trees can be used."""
-    trained = sample(reader, trees)
-    return compare(trained, sample(untrained(reader, run), trees), str(run), len(trees), rank)
 
 
 def compare(trained: Sample, fresh: Sample, run: str, trees: int, rank: int) -> ProbeReport:

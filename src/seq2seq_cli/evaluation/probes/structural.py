@@ -130,7 +130,7 @@ def score(predicted: Sequence[Floats], distances: Sequence[Floats]) -> TreeScore
         found += len(gold & set(spanning_tree(guess)))
         edges += len(gold)
         if LENGTHS[0] <= len(true) <= LENGTHS[1]:
-            by_length.setdefault(len(true), []).extend(_spearman_by_row(guess, true))
+            by_length.setdefault(len(true), []).extend(spearman_by_row(guess, true))
     means = [float(np.mean(values)) for values in by_length.values()]
     return TreeScore(
         found / edges if edges else float("nan"), float(np.mean(means)) if means else float("nan")
@@ -145,7 +145,7 @@ def _ranks(rows: Floats) -> Floats:
     return result
 
 
-def _spearman_by_row(guess: Floats, true: Floats) -> list[float]:
+def spearman_by_row(guess: Floats, true: Floats) -> list[float]:
     """The correlation of the distances from each word to the others."""
     others = ~np.eye(len(true), dtype=bool)
     guess, true = (each[others].reshape(len(each), -1) for each in (guess, true))

@@ -6,6 +6,7 @@ attention of a word the mean over its pieces (Clark et al. 2019, What Does BERT 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from seq2seq_cli.evaluation.hidden_states import SentenceStates
 from seq2seq_cli.evaluation.probes.treebank import Tree
 from seq2seq_cli.kernels.arrays import Floats
 from seq2seq_cli.symbols import WORD_START
+
+Side = Literal["source", "target"]
 
 
 @dataclass(frozen=True)
@@ -24,21 +27,25 @@ class WordStates:
     attention: Floats | None  # (layers, heads, nodes, nodes)
 
 
-def word_states(trees: Iterable[Tree], states: Iterable[SentenceStates]) -> Iterator[WordStates]:
-    """Yield the states of each tree's words, where its tokens can be found in the pieces.
+def word_states(
+    trees: Iterable[Tree], states: Iterable[SentenceStates], side: Side = "source"
+) -> Iterator[WordStates]:
+    """Yield the states of each tree's words, where its tokens can be found in the pieces of a side.
 
     A tree is left out if the tokenizer changes its text, so that pieces are not parts of its
     tokens.
     """
     for tree, sentence in zip(trees, states, strict=True):
-        shares = piece_shares(tree, sentence.source_pieces)
+        is_source = side == "source"
+        pieces = sentence.source_pieces if is_source else sentence.target_pieces
+        states_of_pieces = sentence.source_states if is_source else sentence.target_states
+        attention = sentence.source_attention if is_source else sentence.target_attention
+        shares = piece_shares(tree, pieces)
         if shares is None:
             continue
         layers = {
-            name: (shares @ each).astype(np.float32)
-            for name, each in sentence.source_states.items()
+            name: (shares @ each).astype(np.float32) for name, each in states_of_pieces.items()
         }
-        attention = sentence.source_attention
         if attention is not None:
             attention = np.einsum("is,lhst,jt->lhij", shares, attention, (shares > 0))
         yield WordStates(tree, layers, attention)
