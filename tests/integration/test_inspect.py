@@ -370,6 +370,36 @@ def test_probes_tell_what_each_layer_knows_beside_what_needs_no_model(seq2seq, t
     assert (tmp_path / "tree.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_probes_of_the_decoder_are_given_the_source_of_each_tree(seq2seq, trained, tmp_path):
+    (tmp_path / "a.conllu").write_text(_chains(48))
+    (tmp_path / "a.en").write_text("one two\n\n" * 48)
+    arguments = ("inspect", "probe", trained, "--trees", "a.conllu", "--format", "json")
+    reports = [seq2seq(*arguments, *more, folder=tmp_path) for more in ((), ("--source", "a.en"))]
+    assert [each.code for each in reports] == [0, 0]
+    encoder, decoder = (json.loads(each.stdout) for each in reports)
+    assert decoder["linear_order"] == encoder["linear_order"]
+    assert decoder["layers"][0]["random_projection"] != encoder["layers"][0]["random_projection"]
+
+
+def test_a_run_agrees_with_itself_and_untrained_ones_do_not(seq2seq, trained, tmp_path):
+    lines = "one two three five\n\none, two; four three\nfive four one\n" * 8 + "one two\n"
+    arguments = ("inspect", "agreement", trained, trained)
+    done = seq2seq(*arguments, "--format", "json", stdin=lines.encode())
+    assert done.code == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [each["layer"] for each in report["layers"]] == ["embedding", "layer-1", "output"]
+    assert [each["other"] for each in report["layers"]] == ["embedding", "layer-1", "output"]
+    for each in report["layers"]:
+        assert each["trained"] == {"edges": 1, "spearman": pytest.approx(1)}
+        assert each["untrained"]["spearman"] < 0.9
+    assert "9 lines of fewer than 3 words left out" in done.stderr
+    table = seq2seq(*arguments, stdin=lines.encode())
+    assert table.stdout.decode().count("1.00 / 1.00") == 3
+    few = seq2seq(*arguments, stdin=b"one two three\n")
+    assert (few.code, few.stdout) == (2, b"")
+    assert few.stderr.startswith("seq2seq: error: 1 of 1 lines have 3 words or more; at least 20")
+
+
 @pytest.mark.parametrize(
     ("trees", "options", "message"),
     [
@@ -377,6 +407,7 @@ def test_probes_tell_what_each_layer_knows_beside_what_needs_no_model(seq2seq, t
         (_chains(48), ("--sentence", "13", "-o", "t.png"), "--sentence 13: 12 sentences are held"),
         ("one two\n", (), "a.conllu, line 1: 1 column; CoNLL-U has 10"),
         (None, (), "a.conllu"),
+        (_chains(48), ("--source", "-"), "standard input has 0 lines with text and a.conllu 48"),
         (_chains(48), ("-o", "t.html"), "t.html: the name must end in .png or .svg"),
     ],
 )

@@ -30,7 +30,7 @@ sys.argv[0] = "seq2seq"
 main()
 """
 NEEDING = {"train", "average", "push"}  # PyTorch; push needs a network
-NEEDING |= {"inspect states", "inspect geometry", "inspect probe"}  # read layers in PyTorch
+NEEDING |= {"inspect states", "inspect geometry", "inspect probe", "inspect agreement"}  # layers
 TEXT = "one two three .\nfour\n"
 
 LIGHT = {

@@ -550,7 +550,9 @@ INSPECT_GEOMETRY = Effects(
 )
 
 INSPECT_PROBE = Effects(
-    always=frozenset({"run", "trees", "sentences", "rank", "output_format", "output", "threads"}),
+    always=frozenset(
+        {"run", "trees", "source", "sentences", "rank", "output_format", "output", "threads"}
+    ),
     conditions=(
         Condition(
             ("sentence",),
@@ -558,6 +560,10 @@ INSPECT_PROBE = Effects(
             "nothing is drawn without --output",
         ),
     ),
+)
+
+INSPECT_AGREEMENT = Effects(
+    always=READING | {"run", "other", "input_", "output_format", "threads"}, conditions=()
 )
 
 INSPECT_CURVES = Effects(always=frozenset({"runs", "over", "output"}), conditions=())
@@ -612,6 +618,7 @@ COMMANDS = {
     "inspect geometry": INSPECT_GEOMETRY,
     "inspect curves": INSPECT_CURVES,
     "inspect probe": INSPECT_PROBE,
+    "inspect agreement": INSPECT_AGREEMENT,
     "average": AVERAGE,
     "tokenizer train": TOKENIZER_TRAIN,
     "tokenizer encode": TOKENIZER_ENCODE,

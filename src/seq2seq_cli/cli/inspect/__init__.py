@@ -7,11 +7,13 @@
 - `geometry`: seq2seq inspect geometry
 - `curves`: seq2seq inspect curves
 - `probe`: seq2seq inspect probe
+- `agreement`: seq2seq inspect agreement
 """
 
 import typer
 
 from seq2seq_cli.cli.commands import Command, Group
+from seq2seq_cli.cli.inspect.agreement import agreement
 from seq2seq_cli.cli.inspect.attention import attention
 from seq2seq_cli.cli.inspect.curves import curves
 from seq2seq_cli.cli.inspect.geometry import geometry
@@ -30,5 +32,5 @@ def inspect() -> None:
     """Show attention and hidden states of a model, or the course of its training."""
 
 
-for function in (attention, states, geometry, curves, probe):
+for function in (attention, states, geometry, probe, agreement, curves):
     app.command(cls=Command)(function)

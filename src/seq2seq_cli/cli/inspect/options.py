@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,6 +30,10 @@ TargetOption = Annotated[
         help="Translation to use instead of the model's own, line by line.",
         rich_help_panel=FILES,
     ),
+]
+FormatOption = Annotated[
+    Literal["text", "json"],
+    typer.Option("--format", help="A table to read, or JSON.", rich_help_panel=WHAT),
 ]
 BeamOption = Annotated[
     int,

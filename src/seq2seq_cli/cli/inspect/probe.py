@@ -1,16 +1,17 @@
 """`seq2seq inspect probe`: what each layer knows of syntax and of the senses of words."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.inspect.options import FILES, WHAT, check_drawing
+from seq2seq_cli.cli.inspect.options import FILES, WHAT, FormatOption, check_drawing
 from seq2seq_cli.cli.options import RunArgument, ThreadsOption, warn_of_idle_options
 from seq2seq_cli.config.effects import INSPECT_PROBE
+from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, save_tree
-from seq2seq_cli.text import check_input, counted
+from seq2seq_cli.text import Reading, check_input, counted
 
 
 def probe(
@@ -20,10 +21,19 @@ def probe(
         Path,
         typer.Option(
             metavar="FILE",
-            help="Dependency trees of source sentences, in CoNLL-U.",
+            help="Dependency trees of source sentences, in CoNLL-U; with --source, of their "
+            "translations.",
             rich_help_panel=FILES,
         ),
     ],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Source text of the trees' sentences: probes the decoder in place of the encoder.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
     sentences: Annotated[
         int,
         typer.Option(min=1, help="Sentences used, from the first on.", rich_help_panel=WHAT),
@@ -37,10 +47,7 @@ def probe(
             rich_help_panel=WHAT,
         ),
     ] = 32,
-    output_format: Annotated[
-        Literal["text", "json"],
-        typer.Option("--format", help="A table to read, or JSON.", rich_help_panel=WHAT),
-    ] = "text",
+    output_format: FormatOption = "text",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -61,7 +68,7 @@ def probe(
     ] = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Show what each layer of the encoder knows of syntax and of the senses of words.
+    """Show what each layer knows of syntax and of the senses of words.
 
     Probes are trained on three quarters of the sentences and measured on the others. Beside them is
     what an untrained model, a random map and the order of words reach.
@@ -70,6 +77,8 @@ def probe(
     seq2seq data demo demo --trees
     seq2seq inspect probe runs/en-de --trees demo/test.en.conllu
     seq2seq inspect probe runs/en-de --trees demo/train.en.conllu -o tree.png
+    seq2seq inspect probe runs/en-de \\
+        --trees demo/train.de.conllu --source demo/train.en
     """
     check_drawing(output, LENGTH_FORMATS)
     check_input(trees)
@@ -80,11 +89,14 @@ def probe(
 
     prepare(threads)
     warn_of_idle_options(context, INSPECT_PROBE)
-    read = read_trees(trees, console.warn)[:sentences]
+    read = read_trees(trees, console.warn)
+    sources = None if source is None else _source_lines(source, trees, len(read))
+    read = read[:sentences]
     reader = StateReader.load(run)
-    trained = sample(reader, read)
+    trained = sample(reader, read, sources)
     shown = chosen_sentence(trained, sentence)
-    report = compare(trained, sample(untrained(reader, run), read), str(run), len(read), rank)
+    fresh = sample(untrained(reader, run), read, sources)
+    report = compare(trained, fresh, str(run), len(read), rank)
     if report.left_out:
         console.warn(
             f"{trees}: {counted(report.left_out, 'sentence')} left out: of one word, or of tokens "
@@ -94,3 +106,17 @@ def probe(
     if output is not None:
         save_tree(shown, report, output, warn=console.warn)
         console.note(f"{output}: {shown.tree.text}")
+
+
+def _source_lines(source: str, trees: Path, count: int) -> list[str]:
+    """The lines with text; raises InputError unless there is one for each tree."""
+    from seq2seq_cli.data.sources import parse_text
+
+    text = parse_text(source, Reading())
+    lines = [line for line in text.lines(console.warn) if line.strip()]
+    if len(lines) != count:
+        raise InputError(
+            f"{text.name} has {counted(len(lines), 'line')} with text and {trees} "
+            f"{counted(count, 'tree')}; give the text whose translations the trees are of"
+        )
+    return lines

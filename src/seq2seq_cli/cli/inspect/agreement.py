@@ -1,0 +1,57 @@
+"""`seq2seq inspect agreement`: what two models have learned alike of a text without trees."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2seq_cli.cli import console
+from seq2seq_cli.cli.inspect.options import FormatOption, InputOption
+from seq2seq_cli.cli.inspect.pairs import Pairs
+from seq2seq_cli.cli.options import (
+    AsTextOption,
+    DelimiterOption,
+    EncodingOption,
+    RunArgument,
+    ThreadsOption,
+)
+from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.text import Reading, counted
+
+
+def agreement(
+    run: RunArgument,
+    other: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OTHER", help="Run folder to compare it with, also of another architecture."
+        ),
+    ],
+    input_: InputOption = "-",
+    output_format: FormatOption = "text",
+    threads: ThreadsOption = None,
+    encoding: EncodingOption = "",
+    delimiter: DelimiterOption = "",
+    as_text: AsTextOption = False,
+) -> None:
+    """Show which layers of two models have the same words of a sentence near each other.
+
+    For text without trees. Words are near by the distance of their states; of each sentence, the
+    tree of the shortest distances is compared. Beside it is what two untrained models share.
+
+    \b
+    head -n 500 valid.en | seq2seq inspect agreement runs/seed-1 runs/seed-2
+    seq2seq inspect agreement runs/conv runs/transformer -i valid.en --format json
+    """
+    texts = Pairs.parse(input_, None, Reading(encoding, delimiter, as_text))
+    check_paths(texts.texts(), [])
+    from seq2seq_cli.devices import prepare
+    from seq2seq_cli.evaluation.probes.agreement import LEAST_WORDS
+    from seq2seq_cli.evaluation.probes.agreement import agreement as agreement_of
+
+    prepare(threads)
+    report = agreement_of((run, other), [line for line, _ in texts])
+    if report.left_out:
+        lines = counted(report.left_out, "line")
+        console.warn(f"{texts.source.name}: {lines} of fewer than {LEAST_WORDS} words left out")
+    print(report.as_json() if output_format == "json" else report.as_text())
