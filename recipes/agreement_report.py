@@ -11,13 +11,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from reports import finish, records, table
+
 CHECKED = ("conv", "transformer")
 LEAST_MARGIN = 0.05
-
-
-def table(rows: list[list[str]]) -> list[str]:
-    header, *rest = ["| " + " | ".join(row) + " |" for row in rows]
-    return [header, "|" + "---|" * len(rows[0]), *rest, ""]
 
 
 def best(layers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -26,9 +23,8 @@ def best(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def validation_bleu(run: Path) -> float:
-    """The best BLEU that a training has validated."""
-    records = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    return max(each["bleu"] for each in records if each["kind"] == "validation")
+    """The best BLEU of a training's validations."""
+    return max(record["bleu"] for record in records(run, "validation"))
 
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -77,8 +73,4 @@ for name in names:
     if name in CHECKED and margin < LEAST_MARGIN:
         failures.append(f"{name}, above untrained by {margin:.3f}, not {LEAST_MARGIN}")
 lines += ["## Checks", "", *(f"- missed: {each}" for each in failures or ["none"]), ""]
-(folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
-(folder / "figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-print("\n".join(lines))
-if failures:
-    raise SystemExit("; ".join(failures))
+finish(folder, lines, found, failures)
