@@ -84,6 +84,12 @@ VARIANTS = {
     "transformer-ssru": _variant(
         JOINT, TRANSFORMER, {"decoder_attention": "ssru", "encoder_layers": 3, "decoder_layers": 1}
     ),
+    "transformer-relative": _variant(
+        JOINT,
+        TRANSFORMER,
+        {"positions": "relative", "position_buckets": 8, "position_distance": 6, "head_width": 6}
+        | {"normalisation": "rms", "activation": "geglu", "linear_bias": False},
+    ),
     "transformer-imported": _variant(
         JOINT,
         TRANSFORMER,

@@ -58,6 +58,9 @@ VARIANTS: dict[str, dict[str, Any]] = {  # together they have every value of eve
     "conv-wide": CONV | {"kernel": 5, "encoder_layers": 2, "decoder_layers": 2},
     "transformer-modern": TRANSFORMER
     | {"normalisation": "rms", "activation": "swiglu", "positions": "rotary"},
+    "transformer-relative": TRANSFORMER
+    | {"normalisation": "rms", "activation": "geglu", "positions": "relative"}
+    | {"head_width": 12, "linear_bias": False},
     "transformer-post-learned-average": TRANSFORMER
     | {"norm": "post", "activation": "gelu", "positions": "learned"}
     | {"decoder_attention": "average"},

@@ -34,8 +34,10 @@ OPTIONS: dict[str, dict[str, Sequence[object]]] = {
     "transformer": {
         "norm": ("pre", "post", "deep"),
         "normalisation": ("layer", "rms"),
-        "activation": ("relu", "gelu", "swish", "swiglu"),
-        "positions": ("sinusoidal", "learned", "rotary"),
+        "activation": ("relu", "gelu", "swish", "swiglu", "geglu"),
+        "positions": ("sinusoidal", "learned", "rotary", "relative"),
+        "head_width": ("auto", 6),
+        "linear_bias": (True, False),
         "decoder_attention": ("self", "average", "ssru"),
     },
 }
@@ -47,6 +49,7 @@ TINY: dict[str, dict[str, object]] = {
     | {"encoder_layers": 2, "decoder_layers": 1},
 }
 REFUSED = ("reverse_source does not go", "location-base", '"rotary" does not go')
+REFUSED += ('"relative" does not go',)
 
 SOURCE = torch.tensor([[4, 5, 6, 5, EOS], [6, 4, EOS, PAD, PAD]])
 TARGET = torch.tensor([[BOS, 6, 5, 4], [BOS, 5, 5, PAD]])

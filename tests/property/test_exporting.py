@@ -211,6 +211,10 @@ def test_the_folder_says_what_the_format_cannot_hold() -> None:
         ),
         ({"decoder_attention": "ssru"}, 'model.decoder_attention = "ssru" cannot be exported'),
         ({"decoder_attention": "average"}, 'model.decoder_attention = "average" cannot be'),
+        ({"positions": "relative"}, 'model.positions = "relative" cannot be exported'),
+        ({"activation": "geglu"}, 'model.activation = "geglu" cannot be exported'),
+        ({"head_width": 6}, "model.head_width = 6 cannot be exported"),
+        ({"linear_bias": False}, "model.linear_bias = false cannot be exported"),
     ],
     ids=str,
 )

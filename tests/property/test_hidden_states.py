@@ -105,7 +105,8 @@ def test_attention_of_a_side_to_itself_is_what_its_layer_uses(model: Translation
     entered = layer.attention_sublayer.enter(states.source["embedding"])
     rotation = model.rotations(0, SOURCE.size(1), SOURCE.device)  # type: ignore[operator]
     _, _, value = layer.attention.project(entered, rotation)
-    expected = layer.attention(entered, torch.ones(1, 1, 1, 5, dtype=torch.bool), rotation)
+    bias = model.source_bias(SOURCE.size(1))  # type: ignore[operator]
+    expected = layer.attention(entered, torch.ones(1, 1, 1, 5, dtype=torch.bool), rotation, bias)
     attended = layer.attention.join(states.source_attention[0] @ value)
     torch.testing.assert_close(attended, expected)
     if not states.target_attention:
@@ -115,6 +116,7 @@ def test_attention_of_a_side_to_itself_is_what_its_layer_uses(model: Translation
     _, state = model.encode(SOURCE)
     rotation = model.rotations(0, TARGET.size(1), TARGET.device)  # type: ignore[operator]
     _, _, value = layer.self_attention.project(entered, rotation)
-    expected, _ = layer.self_attention(entered, state[1])  # type: ignore[index]
+    bias = model.target_bias(0, TARGET.size(1))  # type: ignore[operator]
+    expected, _ = layer.self_attention(entered, state[1], bias)  # type: ignore[index]
     attended = layer.self_attention.join(states.target_attention[0] @ value)
     torch.testing.assert_close(attended, expected)

@@ -21,6 +21,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.config.relative_positions import source_buckets, target_buckets
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.config.tokenizer import TokenizerSettings
@@ -39,6 +40,7 @@ from seq2seq_cli.symbols import BOS, EOS, NEVER, PAD
 from seq2seq_cli.tokenization.foreign_vocabulary import piece_names
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.protobuf import NORMALIZER_FIELD, message_fields
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.translation import TranslationSettings, Translator
 from seq2seq_cli.translation.importing import ImportRequest, import_model
 
@@ -169,12 +171,21 @@ def randomise(model: Any) -> None:
             if is_embedding and model.config.model_type == "marian":
                 parameter[model.config.pad_token_id] = 0
         end = model.config.eos_token_id
-        if hasattr(model, "final_logits_bias"):
+        if model.config.model_type == "t5":
+            make_ends_likely(model, end)
+        elif hasattr(model, "final_logits_bias"):
             model.final_logits_bias.normal_()
             model.final_logits_bias[0, end] += 8
         else:
             norm = model.model.decoder.layer_norm
             norm.bias.add_(model.model.shared.weight[end], alpha=0.4)
+
+
+def make_ends_likely(model: Any, end: int) -> None:
+    """Let </s> have the mean of all rows, by which no token is as unlikely, and peaks elsewhere."""
+    model.lm_head.weight[end] = model.lm_head.weight.mean(0) + 0.3
+    if model.config.scale_decoder_outputs:
+        model.decoder.final_layer_norm.weight.mul_(4)
 
 
 def _module(model: Any, name: str) -> Any:
@@ -244,6 +255,82 @@ def mbart(path: Path) -> tuple[Any, Any, str]:
     return model, tokenizer, "fr_XX"
 
 
+def t5(path: Path, kind: str) -> tuple[Any, Any, str]:
+    """T5, T5 1.1 or MADLAD-400: with the model of its tokenizer, or with tokenizer.json alone."""
+    from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
+
+    tags = ["<2de>", "<2pt_BR>"] if kind == "madlad" else []
+    spm = with_ids_of_t5(
+        tags, first=("<unk>", "<s>", "</s>") if tags else ("<pad>", "</s>", "<unk>")
+    )
+    processor = SentencePieceProcessor()
+    processor.LoadFromSerializedProto(spm)
+    pieces = piece_names(spm)
+    extra = 0 if tags else 7
+    sentinels = [f"<extra_id_{number}>" for number in reversed(range(extra))]
+    tokenizer = T5Tokenizer(
+        vocab=[
+            *((name, processor.GetScore(number)) for number, name in enumerate(pieces)),
+            *((name, 0.0) for name in sentinels),
+        ],
+        _spm_precompiled_charsmap=characters(spm),
+        extra_ids=extra,
+        pad_token="<s>" if tags else "<pad>",
+    )
+    if tags:  # that tokenizer reads unknown characters as the id 2, which is </s> here
+        backend = tokenizer.backend_tokenizer
+        backend.model = type(backend.model)(tokenizer._vocab_scores, unk_id=0)
+    if kind != "t5 1.1":
+        (path / "spiece.model").write_bytes(spm)
+    model = T5ForConditionalGeneration(
+        T5Config(
+            **{"d_model": 32, "d_ff": 48, "num_layers": 2, "num_decoder_layers": 1, "num_heads": 4},
+            d_kv=8 if kind == "t5" else 12,
+            relative_attention_num_buckets=8,
+            relative_attention_max_distance=7,
+            vocab_size=len(pieces) + extra + 3,  # some rows have no piece
+            feed_forward_proj="relu" if kind == "t5" else "gated-gelu",
+            tie_word_embeddings=kind == "t5",
+            pad_token_id=pieces.index("<s>" if tags else "<pad>"),
+            eos_token_id=pieces.index("</s>"),
+            decoder_start_token_id=0,
+        )
+    )
+    if kind != "t5":
+        untie(model)
+    randomise(model)
+    unused = torch.arange(len(pieces) + extra, model.config.vocab_size)  # has no probability here
+    with torch.no_grad():
+        model.lm_head.weight[unused] = 0
+    model.lm_head.register_forward_hook(
+        lambda _, inputs, logits: logits.index_fill(-1, unused, NEVER)
+    )
+    return model, tokenizer, "de" if tags else ""
+
+
+def untie(model: Any) -> None:
+    """Give the output a matrix of its own, which transformers 5 keeps if it is in the folder."""
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+
+
+def with_ids_of_t5(tags: Sequence[str], first: tuple[str, str, str]) -> bytes:
+    """A SentencePiece model with the symbols of T5 in front, and tags that text is cut into."""
+    model = io.BytesIO()
+    names = {"<pad>": "pad_id", "<unk>": "unk_id", "<s>": "bos_id", "</s>": "eos_id"}
+    ids = {**dict.fromkeys(names.values(), -1), **{names[each]: i for i, each in enumerate(first)}}
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(lines_of(SOURCE_WORDS + TARGET_WORDS, 1000, 2)),
+        model_writer=model,
+        vocab_size=120,
+        user_defined_symbols=list(tags),
+        **ids,
+        minloglevel=4,
+        num_threads=1,
+    )
+    return model.getvalue()
+
+
 def characters(spm: bytes) -> bytes:
     """The table of characters of a SentencePiece model."""
     (rules,) = [value for field, value in message_fields(spm) if field == NORMALIZER_FIELD]
@@ -259,6 +346,7 @@ KINDS: dict[str, Callable[[Path], tuple[Any, Any, str]]] = {
     "nllb": lambda path: nllb(path, legacy=False),
     "nllb legacy": lambda path: nllb(path, legacy=True),
     "mbart-50": mbart,
+    **{kind: lambda path, kind=kind: t5(path, kind) for kind in ("t5", "t5 1.1", "madlad")},
 }
 
 
@@ -272,7 +360,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     model.generation_config.forced_eos_token_id = None
     assert huggingface.recognises(path)
     read = huggingface.read(path)
-    forced = 0 if "marian" in request.param else read.tokenizers.target.tags[target]
+    is_forced = model.config.model_type not in ("marian", "t5")
+    forced = read.tokenizers.target.tags[target] if is_forced else 0
     return Folder(path, model, tokenizer, read, target, forced)
 
 
@@ -314,7 +403,8 @@ def sources_of(folder: Folder, ids: Ids, count: int) -> tuple[list[list[int]], l
     """Ids of sources there and here, with tags and EOS."""
     lines = lines_of(SOURCE_WORDS, count, 4)
     if folder.target and not folder.forced:
-        lines = [f">>{folder.target}<< {line}" for line in lines]
+        form = "<2{}>" if folder.model.config.model_type == "t5" else ">>{}<<"
+        lines = [f"{form.format(folder.target)} {line}" for line in lines]
     theirs = [folder.tokenizer(line).input_ids for line in lines]
     return theirs, [[ids.to_ours[each] for each in row] for row in theirs]
 
@@ -418,7 +508,7 @@ def found(
 def test_pieces(folder: Folder, source_ids: Ids, target_ids: Ids) -> None:
     """Of 2,000 hostile lines, on both sides."""
     lines = hostile_lines()
-    space = number_of(folder, "▁") if folder.forced and not is_list(folder) else None
+    space = None if is_list(folder) else number_of(folder, "▁")
     if space is not None:
         # Unlike the SentencePiece model it was made of, that tokenizer makes pieces of spaces at
         # the ends, and loses combining marks (findings/tokenizers-precompiled-marks.sh).
@@ -440,6 +530,52 @@ def is_list(folder: Folder) -> bool:
 
 def number_of(folder: Folder, piece: str) -> int:
     return folder.read.tokenizers.source.vocabulary.index(piece)
+
+
+def test_sources_are_read_as_there(folder: Folder, source_ids: Ids) -> None:
+    """With what stands in front of a tag, and EOS."""
+    if folder.forced:
+        pytest.skip("tags of both sides are tested with translations")
+    _, expected = sources_of(folder, source_ids, 100)
+    lines = lines_of(SOURCE_WORDS, 100, 4)
+    if folder.target:
+        lines = [f"<2{folder.target}> {line}" for line in lines]
+    tokenizer = folder.read.tokenizers.source
+    form = SentenceForm.of(folder.read.data, tokenizer)
+    assert [form.row(ids) for ids in tokenizer.encode(lines)] == expected
+
+
+@pytest.mark.parametrize("kind", ["t5", "madlad"])
+def test_an_imported_t5_translates_as_there(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    torch.manual_seed(5)
+    model, tokenizer, _ = t5(path, kind)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    lines = lines_of(SOURCE_WORDS, 12, 4, 3)  # which get the tag of a language
+    notes: list[str] = []
+    request = ImportRequest(str(path), verify=lines)
+    origin = import_model(request, tmp_path / "run", note=notes.append)
+    assert origin.verified.startswith("12 of 12 lines equal")
+    assert any("its task stands in front" in note for note in notes) == (kind == "t5")
+    run = RunFolder(tmp_path / "run")
+    assert run.load_config().data.source_prefix == ("" if kind == "t5" else "▁")
+    with pytest.raises(InputError, match=r'model.norm = "pre" cannot be exported'):
+        export_run(run.path, tmp_path / "back", "huggingface")
+
+
+@pytest.mark.parametrize(("buckets", "distance"), [(32, 128), (8, 7), (6, 10), (64, 256)])
+def test_distances_are_grouped_as_there(buckets: int, distance: int) -> None:
+    from transformers.models.t5.modeling_t5 import T5Attention
+
+    offsets, length = torch.arange(-299, 300), 300
+    source, target = (
+        T5Attention._relative_position_bucket(offsets, both, buckets, distance).tolist()
+        for both in (True, False)
+    )
+    assert list(source_buckets(length, buckets, distance)) == source
+    assert list(target_buckets(length, buckets, distance)) == target[:length]
 
 
 # And back
@@ -643,7 +779,8 @@ def anothers_spm() -> bytes:
 
 INDEX = "model.safetensors.index.json"
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "T5": (changed(model_type="t5"), 'model_type "t5" cannot be held: positions are biases'),
+    "UMT5": (changed(model_type="umt5"), 'model_type "umt5" cannot be held: each of its layers'),
+    "no T5": (changed(model_type="t5"), "spiece.model is missing"),
     "experts": (changed(model_type="nllb-moe"), "mixture of experts"),
     "another model": (changed(model_type="bert"), "'bert' is not a translation model"),
     "sides differ": (changed(decoder_ffn_dim=96), "encoder_ffn_dim = 48 and decoder_ffn_dim = 96"),

@@ -111,13 +111,15 @@ def test_what_becomes_of_a_row_does_not_depend_on_the_others(eight_bits: bool) -
 @torch.inference_mode()
 @pytest.mark.usefixtures("_each_kernel_build")
 @pytest.mark.parametrize("norm", ["pre", "post", "deep"])
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "relative"])
 @pytest.mark.parametrize("attention", ["self", "average", "ssru"])
 def test_a_compiled_transformer_equals_the_model_step_by_step(
     norm: str, positions: str, attention: str
 ) -> None:
     if (positions, attention) == ("rotary", "average"):
         pytest.skip("rotary positions and average attention do not go together")
+    if positions == "relative" and attention != "self":
+        pytest.skip("relative positions need self-attention")
     kinds = itertools.product(("layer", "rms"), ("relu", "gelu", "swish", "swiglu"))
     for normalisation, activation in kinds:
         torch.manual_seed(5)
@@ -131,6 +133,8 @@ def test_a_compiled_transformer_equals_the_model_step_by_step(
             positions=positions,  # type: ignore[arg-type]
             decoder_attention=attention,  # type: ignore[arg-type]
             max_positions=4,
+            position_buckets=4,
+            position_distance=3,
         )
         _equals_its_model_step_by_step(config)
 
@@ -177,6 +181,11 @@ OTHERS = {
     "transformer-unscaled": WIDE_TRANSFORMER
     | {"activation": "gelu-tanh", "scale_embeddings": False, "embedding_norm": True}
     | {"sinusoids": "interleaved", "norm_epsilon": 0.1, "norm": "post"},
+    "transformer-narrow-heads": WIDE_TRANSFORMER
+    | {"positions": "relative", "head_width": 6, "linear_bias": False, "activation": "geglu"}
+    | {"position_buckets": 6, "position_distance": 5, "normalisation": "rms"},
+    "transformer-wide-heads": WIDE_TRANSFORMER
+    | {"head_width": 18, "positions": "rotary", "activation": "geglu", "encoder_layers": 1},
     "transformer-offset": WIDE_TRANSFORMER
     | {"activation": "gelu-sigmoid", "first_position": 61, "sinusoids": "tensor2tensor"}
     | {"embedding_norm": True, "normalisation": "rms", "norm_epsilon": 0.1},

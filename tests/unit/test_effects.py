@@ -100,6 +100,7 @@ IDLE: dict[str, dict[str, Any]] = {
     "model.heads": {"model": {"architecture": "attention-rnn"}},
     "model.location_length": {"model": {"architecture": "attention-rnn"}},
     "model.max_positions": {"model": {"architecture": "transformer"}},
+    "model.position_buckets": {"model": {"architecture": "transformer"}},
     "model.sinusoids": {"model": {"architecture": "transformer", "positions": "learned"}},
     "training.exchange_precision": {},
     "training.patience": {"training": {"max_updates": 3000}},

@@ -560,6 +560,8 @@ def test_a_tokenizer_of_bpe_codes_is_refused(
         ({"activation": "gelu-sigmoid"}, "has only relu and swish and gelu"),
         ({"decoder_attention": "average"}, "model.decoder_attention"),
         ({"positions": "rotary"}, "model.positions"),
+        ({"head_width": 6}, "model.head_width = 6"),
+        ({"linear_bias": False}, "model.linear_bias = false"),
         ({"first_position": 2}, "model.first_position = 2"),
         ({"scale_embeddings": False}, "model.scale_embeddings = false"),
     ],

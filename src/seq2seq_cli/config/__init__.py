@@ -7,6 +7,7 @@ To read it, begin with `settings`, then one of the sections.
 - `data`: the section [data]
 - `tokenizer`: the section [tokenizer]
 - `models`: the section [model], for each architecture
+- `relative_positions`: groups of distances between tokens
 - `shapes`: names and shapes of the weights of each architecture
 - `operations`: floating-point operations of a model
 - `training`: the section [training]

@@ -108,6 +108,13 @@ class DataConfig(Section):
     Models of OpenNMT-py and others read none. Those that are trained here do.
     """
 
+    source_prefix: str = ""
+    """Pieces that stand in front of each source as the model reads it, with a space between them.
+
+    They are written as `seq2seq tokenizer encode` prints them: `▁` for models like MADLAD-400,
+    `▁translate ▁English ▁to ▁German :` for a task of T5.
+    """
+
     language_tags: LanguageTags = "source"
     """Where the tags of languages stand, for models of several languages.
 

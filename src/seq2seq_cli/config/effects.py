@@ -136,6 +136,7 @@ TRAIN = Effects(
             "data.join_sentences",
             "data.source_language",
             "data.source_eos",
+            "data.source_prefix",
             "data.language_tags",
             "data.subword_sampling",  # refused with tokenizers that know one segmentation
             "data.stream",
@@ -159,6 +160,8 @@ TRAIN = Effects(
             "model.channels",
             "model.kernel",
             "model.feed_forward",
+            "model.head_width",
+            "model.linear_bias",
             "model.norm",
             "model.normalisation",
             "model.norm_epsilon",
@@ -280,6 +283,11 @@ TRAIN = Effects(
             ("model.max_positions",),
             _has_other("transformer", "positions", "learned"),
             'it is for model.positions = "learned"',
+        ),
+        Condition(
+            ("model.position_buckets", "model.position_distance"),
+            _has_other("transformer", "positions", "relative"),
+            'they are for model.positions = "relative"',
         ),
         Condition(
             ("model.sinusoids", "model.first_position"),

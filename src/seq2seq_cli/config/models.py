@@ -267,10 +267,16 @@ class TransformerConfig(ModelConfig):
     """Layers of the decoder."""
 
     heads: int = setting(4, at_least=1)
-    """Heads of attention; model.width is a multiple of them."""
+    """Heads of attention; model.width is a multiple of them unless model.head_width is given."""
+
+    head_width: int | Literal["auto"] = setting("auto", at_least=1)
+    """Width of the queries, keys and values of a head; auto is model.width divided by the heads."""
 
     feed_forward: int = setting(1024, at_least=1)
     """Inner width of the feed-forward layers."""
+
+    linear_bias: bool = True
+    """Whether the linear layers of attention and the feed-forward layers add a bias."""
 
     norm: Literal["pre", "post", "deep"] = "pre"
     """Where layers are normalised: before each sublayer, after it, or after it as in DeepNet.
@@ -290,13 +296,16 @@ class TransformerConfig(ModelConfig):
     norm_epsilon: float = setting(1e-5, above=0, at_most=1)
     """Number that normalisation adds to the variance."""
 
-    activation: Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "swiglu"] = "relu"
-    """Activation of the feed-forward layers; swiglu has a gate, and half as many weights again.
+    activation: Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "swiglu", "geglu"] = (
+        "relu"
+    )
+    """Activation of the feed-forward layers; swiglu and geglu have a gate, and more weights.
 
-    gelu-tanh and gelu-sigmoid approximate gelu, the latter by x sigmoid(1.702 x).
+    gelu-tanh and gelu-sigmoid approximate gelu, the latter by x sigmoid(1.702 x). The gate of
+    swiglu is swish, that of geglu gelu-tanh.
 
     Paper: Hendrycks and Gimpel 2016, Gaussian Error Linear Units (gelu and its approximations);
-    Shazeer 2020, GLU Variants Improve Transformer (swiglu).
+    Shazeer 2020, GLU Variants Improve Transformer (swiglu, geglu).
     """
 
     scale_embeddings: bool = True
@@ -308,11 +317,26 @@ class TransformerConfig(ModelConfig):
     zero_start: bool = False
     """Whether the decoder starts from zeros, as in Marian: the vector of <s> stays zero."""
 
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    positions: Literal["sinusoidal", "learned", "rotary", "relative"] = "sinusoidal"
     """How positions are encoded.
 
-    Paper: Su et al. 2021, RoFormer: Enhanced Transformer with Rotary Position Embedding (rotary).
+    With relative ones each head of self-attention learns what to add to the score of a token at a
+    certain distance, which all layers of a side share. Training has no kernels for them.
+
+    Paper: Su et al. 2021, RoFormer: Enhanced Transformer with Rotary Position Embedding (rotary);
+    Raffel et al. 2020, Exploring the Limits of Transfer Learning with a Unified Text-to-Text
+    Transformer (relative).
     """
+
+    position_buckets: int = setting(32, at_least=4)
+    """Groups of distances that are learned if positions are relative.
+
+    The encoder has half of them for tokens before and half for tokens after. Of each direction, the
+    nearer half are single distances, the others ever wider ranges of them.
+    """
+
+    position_distance: int = setting(128, at_least=2)
+    """Distance in tokens from which on all are the same if positions are relative."""
 
     sinusoids: Literal["halves", "tensor2tensor", "interleaved"] = "halves"
     """Form of sinusoidal positions: all sines before all cosines, or sine and cosine in turns.
@@ -364,12 +388,27 @@ class TransformerConfig(ModelConfig):
         layer, head = self.alignment_layer, self.alignment_head
         return None if layer == "all" else layer, None if head == "all" else head
 
+    @property
+    def key_width(self) -> int:
+        """The width of the queries, keys and values of a head."""
+        return self.width // self.heads if self.head_width == "auto" else self.head_width
+
+    @property
+    def attention_width(self) -> int:
+        """The width of the queries, keys and values of all heads together."""
+        return self.heads * self.key_width
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the feed-forward layers have a gate."""
+        return self.activation in ("swiglu", "geglu")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
-            self.width % self.heads == 0,
+            self.head_width != "auto" or self.width % self.heads == 0,
             f"model.width = {self.width} cannot be split over model.heads = {self.heads}; "
-            "choose a width that is a multiple of the heads",
+            "choose a width that is a multiple of the heads, or a model.head_width",
         )
         for name, count, of in (
             ("alignment_layer", self.decoder_layers, "decoder_layers"),
@@ -383,14 +422,33 @@ class TransformerConfig(ModelConfig):
             )
         if self.positions == "rotary":
             require(
-                self.width // self.heads % 2 == 0,
-                f"model.width = {self.width} over model.heads = {self.heads} gives heads of odd "
-                "width, which cannot be rotated in pairs; choose others or another model.positions",
+                self.key_width % 2 == 0,
+                f"heads are {self.key_width} wide, an odd number, and cannot be rotated in pairs; "
+                "choose another model.head_width, model.heads or model.positions",
             )
             require(
                 self.decoder_attention != "average",
                 'model.positions = "rotary" does not go with model.decoder_attention = "average": '
                 "an average has no order, and nothing to rotate; use sinusoidal or learned",
+            )
+        if self.positions == "relative":
+            require(
+                self.decoder_attention == "self",
+                'model.positions = "relative" does not go with model.decoder_attention = '
+                f'"{self.decoder_attention}": distances belong to self-attention; use self, or '
+                "another model.positions",
+            )
+            half = self.position_buckets // 2
+            require(
+                self.position_buckets % 2 == 0,
+                f"model.position_buckets = {self.position_buckets} cannot be halved between two "
+                "directions; choose an even number",
+            )
+            require(
+                self.position_distance > half,
+                f"model.position_distance = {self.position_distance}: the nearest {half} distances "
+                f"have groups of their own by model.position_buckets = {self.position_buckets}; "
+                "choose a greater distance",
             )
 
 

@@ -79,7 +79,7 @@ def _reads_source(config: ModelConfig, name: str) -> bool:
 def _attention(config: ModelConfig, length: int) -> tuple[int, int]:
     """Multiplications of scores and weighted sums, for a source and for a target token."""
     if isinstance(config, TransformerConfig):
-        both = 2 * length * config.width
+        both = 2 * length * config.attention_width
         attentions = 2 if config.decoder_attention == "self" else 1
         return both * config.encoder_layers, both * config.decoder_layers * attentions
     if isinstance(config, ConvConfig):

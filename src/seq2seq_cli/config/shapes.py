@@ -110,25 +110,30 @@ def _conv(config: ConvConfig) -> Named:
 
 
 def _transformer(config: TransformerConfig) -> Named:
-    width, inner = config.width, config.feed_forward
-    if config.positions == "learned":
-        yield "source_positions.embedding.weight", (config.max_positions, width)
-        yield "target_positions.embedding.weight", (config.max_positions, width)
+    width, inner, bias = config.width, config.feed_forward, config.linear_bias
+    attended = config.attention_width
+    if config.positions in ("learned", "relative"):
+        learned = config.positions == "learned"
+        shape = (
+            (config.max_positions, width) if learned else (config.position_buckets, config.heads)
+        )
+        yield "source_positions.embedding.weight", shape
+        yield "target_positions.embedding.weight", shape
     if config.embedding_norm:
         yield from _norm(config, "source_embedding_norm")
         yield from _norm(config, "target_embedding_norm")
     for i in range(config.encoder_layers):
         name = f"encoder.{i}"
-        yield from _linear(f"{name}.attention.query_key_value", width, 3 * width)
-        yield from _linear(f"{name}.attention.output", width, width)
+        yield from _linear(f"{name}.attention.query_key_value", width, 3 * attended, bias=bias)
+        yield from _linear(f"{name}.attention.output", attended, width, bias=bias)
         yield from _norm(config, f"{name}.attention_sublayer.norm")
         yield from _feed_forward(config, name)
     for i in range(config.decoder_layers):
         name = f"decoder.{i}"
         past = f"{name}.self_attention"
         if config.decoder_attention == "self":
-            yield from _linear(f"{past}.query_key_value", width, 3 * width)
-            yield from _linear(f"{past}.output", width, width)
+            yield from _linear(f"{past}.query_key_value", width, 3 * attended, bias=bias)
+            yield from _linear(f"{past}.output", attended, width, bias=bias)
         elif config.decoder_attention == "average":
             yield from _linear(f"{past}.inner", width, inner)
             yield from _linear(f"{past}.outer", inner, width)
@@ -137,9 +142,10 @@ def _transformer(config: TransformerConfig) -> Named:
             yield from _linear(f"{past}.forget", width, width)
             yield from _linear(f"{past}.input", width, width, bias=False)
         yield from _norm(config, f"{name}.self_sublayer.norm")
-        yield from _linear(f"{name}.cross_attention.query", width, width)
-        yield from _linear(f"{name}.cross_attention.key_value", width, 2 * width)
-        yield from _linear(f"{name}.cross_attention.output", width, width)
+        cross = f"{name}.cross_attention"
+        yield from _linear(f"{cross}.query", width, attended, bias=bias)
+        yield from _linear(f"{cross}.key_value", width, 2 * attended, bias=bias)
+        yield from _linear(f"{cross}.output", attended, width, bias=bias)
         yield from _norm(config, f"{name}.cross_sublayer.norm")
         yield from _feed_forward(config, name)
     if config.norm == "pre":
@@ -148,9 +154,9 @@ def _transformer(config: TransformerConfig) -> Named:
 
 
 def _feed_forward(config: TransformerConfig, layer: str) -> Named:
-    inner, gates = config.feed_forward, 2 if config.activation == "swiglu" else 1
-    yield from _linear(f"{layer}.feed_forward.inner", config.width, gates * inner)
-    yield from _linear(f"{layer}.feed_forward.outer", inner, config.width)
+    inner, gates, bias = config.feed_forward, 2 if config.is_gated else 1, config.linear_bias
+    yield from _linear(f"{layer}.feed_forward.inner", config.width, gates * inner, bias=bias)
+    yield from _linear(f"{layer}.feed_forward.outer", inner, config.width, bias=bias)
     yield from _norm(config, f"{layer}.feed_forward_sublayer.norm")
 
 

@@ -15,7 +15,8 @@ from seq2seq_cli.translation import Translator
 class AttentionMap:
     """How much each target token attends to each source token, in each layer and head.
 
-    The weights of one layer, head and target token sum to one, with a Gaussian window to less.
+    The weights of one layer, head and target token sum to one; with a Gaussian window, or with
+    data.source_prefix, which is not shown, to less.
     """
 
     source: tuple[str, ...]  # pieces, EOS is the last

@@ -3,7 +3,10 @@
 from dataclasses import replace
 from typing import Literal, cast
 
+import numpy as np
+
 from seq2seq_cli.config.models import ModelConfig, Scaling, TransformerConfig
+from seq2seq_cli.config.relative_positions import source_buckets, target_buckets
 from seq2seq_cli.inference import positions
 from seq2seq_cli.inference.base import InferenceModel
 from seq2seq_cli.inference.weights import ModelWeights
@@ -26,8 +29,8 @@ class TransformerInference(InferenceModel):
         self.config = config = cast(TransformerConfig, config)
         self.output = weights.output()
         self.source_embedding = weights.source_embedding()
-        self.learned_positions: dict[Side, Floats] = {}
-        if config.positions == "learned":
+        self.learned_positions: dict[Side, Floats] = {}  # vectors, or with relative ones biases
+        if config.positions in ("learned", "relative"):
             self.learned_positions = {
                 "source": weights["source_positions.embedding.weight"],
                 "target": weights["target_positions.embedding.weight"],
@@ -36,6 +39,7 @@ class TransformerInference(InferenceModel):
         settings = kernels.TransformerSettings(
             width=config.width,
             heads=config.heads,
+            head_width=config.key_width,
             feed_forward=config.feed_forward,
             activation=config.activation,
             decoder_attention=config.decoder_attention,
@@ -69,11 +73,14 @@ class TransformerInference(InferenceModel):
             self.source_embedding,
             self._positions("source", longest),
             self._rotations(longest),
+            self._biases("source", longest),
         )
         return memory, KVCache.empty(len(lengths))
 
     def _tables(self, count: int) -> PositionTables:
-        return PositionTables(self._positions("target", count), self._rotations(count))
+        return PositionTables(
+            self._positions("target", count), self._rotations(count), self._biases("target", count)
+        )
 
     def _positions(self, side: Side, length: int) -> Floats | None:
         """Vectors (length, D) added to embeddings, if positions are encoded so."""
@@ -90,7 +97,18 @@ class TransformerInference(InferenceModel):
         if self.config.positions != "rotary":
             return None
         size = positions.table_size(length)
-        return positions.rotations(size, self.config.width // self.config.heads)
+        return positions.rotations(size, self.config.key_width)
+
+    def _biases(self, side: Side, length: int) -> Floats | None:
+        """Biases of unscaled scores by offset: (H, 2 reach - 1) of the source, (H, reach) else."""
+        if self.config.positions != "relative":
+            return None
+        buckets = source_buckets if side == "source" else target_buckets
+        reach = positions.table_size(length)
+        sizes = self.config.position_buckets, self.config.position_distance
+        scaled = self.learned_positions[side][list(buckets(reach, *sizes))]
+        unscaled: Floats = np.ascontiguousarray(scaled.T * np.float32(self.config.key_width**0.5))
+        return unscaled
 
 
 def _end_norms(

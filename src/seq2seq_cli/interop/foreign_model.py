@@ -53,3 +53,4 @@ class ForeignModel:
     search: Mapping[str, int | float | str] = field(default_factory=dict)
     shortlist: tuple[Ids, Ids] | None = None
     notes: tuple[str, ...] = ()
+    by_sentence: bool = True  # whether lines are split into sentences, unless options say otherwise

@@ -39,8 +39,9 @@ def write_run(model: ForeignModel, folder: Path) -> None:
     save_stored_weights(folder / WEIGHTS, weights, dataclasses.asdict(model.config))
     if model.shortlist is not None:
         run.save_shortlist(*model.shortlist)
-    # All these models have learned from single sentences.
-    facts = RunFacts(CorpusFacts(several_sentences=0.0), model.origin, dict(model.search))
+    # These models have learned from single sentences.
+    corpus = CorpusFacts(several_sentences=0.0 if model.by_sentence else 1.0)
+    facts = RunFacts(corpus, model.origin, dict(model.search))
     run.create(config, model.tokenizers, facts)
 
 

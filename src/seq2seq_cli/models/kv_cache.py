@@ -81,12 +81,17 @@ class Cache:
         return rotations(self.length, count, width, device)
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        dropout: float = 0.0,
+        bias: Tensor | None = None,
     ) -> tuple[Tensor, "Cache"]:
         """Let new tokens (N, H, any, D) attend to all before them and to themselves.
 
-        `dropout` is the probability for weights. Returns (N, H, any, D), and the cache with the
-        new tokens.
+        `dropout` is the probability for weights, and `bias` (H, any, T) is added to scores. Returns
+        (N, H, any, D), and the cache with the new tokens.
         """
         count = query.size(2)
         length = self.length + count
@@ -97,7 +102,7 @@ class Cache:
         )
         keys, values = after.keys.first(length), after.values.first(length)
         if count == 1 and not torch.is_grad_enabled():
-            return _attend_once(query, keys, values), after
+            return _attend_once(query, keys, values, bias), after
         mask = None
         if self.length and count > 1:
             mask = query.new_ones(count, length, dtype=torch.bool).tril(self.length)
@@ -108,6 +113,7 @@ class Cache:
             mask,
             dropout,
             causal=not self.length,
+            bias=bias,
         )
         return attended, after
 
@@ -126,9 +132,10 @@ class PackedTarget:
         return self.rotation
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, dropout: float
+        self, query: Tensor, key: Tensor, value: Tensor, dropout: float, bias: Tensor | None = None
     ) -> tuple[Tensor, "PackedTarget"]:
         """Let each token (1, H, N, D) attend to the tokens up to it in its sentence."""
+        assert bias is None, "models with biases of scores are not packed"
         pairs = Pairs(self.layout, self.layout)
         return autograd.attention(query, key, value, pairs, dropout, causal=True), self
 
@@ -136,8 +143,8 @@ class PackedTarget:
         raise NotImplementedError("a whole target is read at once; search uses Cache")
 
 
-def _attend_once(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention of one token (N, H, 1, D) to keys and values (T, N, H, D).
+def _attend_once(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention of one token (N, H, 1, D) to keys and values (T, N, H, D), with a bias (H, 1, T).
 
     By products of vectors and matrices, which take half the time of the fused kernel on a CPU: that
     is made for many queries.
@@ -148,4 +155,6 @@ def _attend_once(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     flat_keys = keys.reshape(length, each, width).permute(1, 2, 0)
     flat_values = values.reshape(length, each, width).transpose(0, 1)
     scores = torch.bmm(query.reshape(each, 1, width), flat_keys).mul_(1 / math.sqrt(width))
+    if bias is not None:
+        scores.view(rows, heads, 1, length).add_(bias)
     return torch.bmm(scores.softmax(dim=2), flat_values).view(rows, heads, 1, width)

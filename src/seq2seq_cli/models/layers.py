@@ -6,13 +6,14 @@ Dimensions: B sentences, N decoder rows, S source, T target, D width, H heads; s
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from seq2seq_cli.config.relative_positions import source_buckets, target_buckets
 from seq2seq_cli.kernels import autograd
 from seq2seq_cli.kernels.autograd.packing import Pairs
 from seq2seq_cli.symbols import PAD
@@ -73,12 +74,17 @@ class SourceAttention(nn.Module, ABC):
         """The weights (B, H, Q, S) for the inputs of `forward`."""
 
 
-def scaled_dot_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+def scaled_dot_weights(
+    query: Tensor, key: Tensor, mask: Tensor, bias: Tensor | None = None
+) -> Tensor:
     """Attention weights (B, H, Q, S) by scaled dot products (Vaswani 2017).
 
-    Queries (B, H, Q, D / H), keys (B, H, S, D / H); the mask is True where one may look.
+    Queries (B, H, Q, D / H), keys (B, H, S, D / H); the mask is True where one may look. `bias`
+    (H, Q, S) is added to the scaled scores.
     """
     scores = torch.matmul(query * query.size(3) ** -0.5, key.transpose(2, 3))
+    if bias is not None:
+        scores = scores + bias
     return scores.masked_fill_(~mask, -torch.inf).softmax(dim=3)
 
 
@@ -128,6 +134,37 @@ class LearnedPositions(nn.Module):
         weight = self.embedding.weight
         positions = torch.arange(start, start + length, device=weight.device)
         return cast(Tensor, self.embedding(positions.clamp(max=weight.size(0) - 1)))
+
+
+class RelativePositions(nn.Module):
+    """What each head adds to the score of a token, by its distance (Raffel 2020)."""
+
+    def __init__(self, buckets: int, distance: int, heads: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(buckets, heads)
+        self.buckets, self.distance = buckets, distance
+
+    def of_source(self, length: int) -> Tensor:
+        """(H, length, length): of each token to all tokens of a source."""
+        groups = source_buckets(length, self.buckets, self.distance)
+        return self._biases(groups, length - 1, length, length)
+
+    def of_target(self, start: int, length: int) -> Tensor:
+        """(H, length, start + length): of the tokens from `start` on to all up to the last one.
+
+        What is added for tokens after a token is of no use.
+        """
+        count = start + length
+        groups = target_buckets(count, self.buckets, self.distance)
+        return self._biases((*groups, *[0] * (length - 1)), count - 1, length, count)
+
+    def _biases(self, groups: Sequence[int], middle: int, queries: int, keys: int) -> Tensor:
+        """Of the last keys as queries, by the group of each offset, `middle` being offset 0."""
+        device = self.embedding.weight.device
+        group = torch.tensor(groups, device=device)
+        query = torch.arange(keys - queries, keys, device=device)
+        offset = torch.arange(keys, device=device) - query[:, None]
+        return cast(Tensor, self.embedding(group[offset + middle])).permute(2, 0, 1)
 
 
 def to_autocast_dtype(x: Tensor) -> Tensor:

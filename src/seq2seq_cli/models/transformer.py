@@ -18,6 +18,7 @@ from seq2seq_cli.models.kv_cache import PackedTarget
 from seq2seq_cli.models.layers import (
     Dropout,
     LearnedPositions,
+    RelativePositions,
     SourceAttention,
     count_more,
     no_tokens_read,
@@ -63,15 +64,21 @@ class Transformer(TranslationModel):
     Config = TransformerConfig
     attends_to_source = TransformerConfig.attends_to_source
     config: TransformerConfig
+    source_positions: nn.Module  # if they are learned or relative
+    target_positions: nn.Module
 
     def __init__(self, config: TransformerConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.scale = math.sqrt(config.width) if config.scale_embeddings else 1.0
-        self.head_width = config.width // config.heads
+        self.head_width = config.key_width
         self.positions = config.positions
-        if config.positions == "learned":
-            self.source_positions = LearnedPositions(config.max_positions, config.width)
-            self.target_positions = LearnedPositions(config.max_positions, config.width)
+        for side in ("source", "target"):
+            if config.positions == "learned":
+                vectors = LearnedPositions(config.max_positions, config.width)
+                self.add_module(f"{side}_positions", vectors)
+            elif config.positions == "relative":
+                sizes = config.position_buckets, config.position_distance, config.heads
+                self.add_module(f"{side}_positions", RelativePositions(*sizes))
         normed = config.embedding_norm
         self.source_embedding_norm = normalisation(config) if normed else nn.Identity()
         self.target_embedding_norm = normalisation(config) if normed else nn.Identity()
@@ -105,7 +112,8 @@ class Transformer(TranslationModel):
             if parameter.dim() < 2:
                 continue
             if "positions" in name:
-                nn.init.normal_(parameter, std=0.02 * self.scale)
+                of_embedding = 1.0 if self.positions == "relative" else self.scale
+                nn.init.normal_(parameter, std=0.02 * of_embedding)
             elif "embedding" in name:
                 nn.init.normal_(parameter, std=parameter.size(1) ** -0.5)
             else:
@@ -164,19 +172,39 @@ class Transformer(TranslationModel):
             return None
         return rotations(start, length, self.head_width, device)
 
+    def source_bias(self, length: int) -> Tensor | None:
+        """What is added to scores of source tokens (H, S, S) if positions are relative."""
+        if self.positions != "relative":
+            return None
+        return cast(RelativePositions, self.source_positions).of_source(length)
+
+    def target_bias(self, start: int, length: int) -> Tensor | None:
+        """What is added to scores of target tokens (H, T, start + T) if positions are relative."""
+        if self.positions != "relative":
+            return None
+        return cast(RelativePositions, self.target_positions).of_target(start, length)
+
     def encoded(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S) ids -> the encoder's outputs (B, S, D) and the mask (B, 1, 1, S)."""
         mask = source_mask(source)[:, None, None, :]
         x = self._embed("source", source, self.position_vectors("source", 0, source.size(1)))
-        return self._encoded(x, mask, self.rotations(0, source.size(1), source.device)), mask
+        rotation, bias = self._of_source(source)
+        return self._encoded(x, mask, rotation, bias), mask
 
-    def _encoded(self, x: Tensor, mask: Mask, rotation: Rotations | None) -> Tensor:
+    def _of_source(self, source: Tensor) -> tuple[Rotations | None, Tensor | None]:
+        """The rotations and the bias of scores that self-attention takes, for (B, S) ids."""
+        length = source.size(1)
+        return self.rotations(0, length, source.device), self.source_bias(length)
+
+    def _encoded(
+        self, x: Tensor, mask: Mask, rotation: Rotations | None, bias: Tensor | None = None
+    ) -> Tensor:
         for layer in self.encoder:
             if not self._skips_layer():
-                x = layer(x, mask, rotation)
+                x = layer(x, mask, rotation, bias)
             elif self.in_step:
                 with _beside(layer, x.device):
-                    x = without_effect(x, layer(x, mask, rotation))
+                    x = without_effect(x, layer(x, mask, rotation, bias))
         return cast(Tensor, self.encoder_norm(x))
 
     def encode(self, source: Tensor) -> tuple[State, State]:
@@ -194,44 +222,51 @@ class Transformer(TranslationModel):
         read, *states = cast(tuple[Tensor, State], state)
         positions = self.position_vectors("target", read.size(1), target.size(1))
         x = self._embed("target", target, positions)
-        x, after = self._decoded(x, states, memories, mask)
+        bias = self.target_bias(read.size(1), target.size(1))
+        x, after = self._decoded(x, states, memories, mask, bias)
         return x, (count_more(read, target.size(1)), *after)
 
     def _decoded(
-        self, x: Tensor, states: Sequence[State], memories: Sequence[State], mask: Mask
+        self,
+        x: Tensor,
+        states: Sequence[State],
+        memories: Sequence[State],
+        mask: Mask,
+        bias: Tensor | None = None,
     ) -> tuple[Tensor, list[State]]:
         after: list[State] = []
         for layer, layer_state, layer_memory in zip(self.decoder, states, memories, strict=True):
             layer_after = layer_state
             if not self._skips_layer():
-                x, layer_after = layer(x, layer_state, layer_memory, mask)
+                x, layer_after = layer(x, layer_state, layer_memory, mask, bias)
             elif self.in_step:
                 with _beside(layer, x.device):
-                    x = without_effect(x, layer(x, layer_state, layer_memory, mask)[0])
+                    x = without_effect(x, layer(x, layer_state, layer_memory, mask, bias)[0])
             after.append(layer_after)
         return self.decoder_norm(x), after
 
     def layer_states(self, source: Tensor, target: Tensor) -> LayerStates:
         """As the base class says; average attention and SSRU have no weights to show."""
         mask = source_mask(source)[:, None, None, :]
-        rotation = self.rotations(0, source.size(1), source.device)
+        rotation, bias = self._of_source(source)
         x = self._embed("source", source, self.position_vectors("source", 0, source.size(1)))
         encoded, source_attention = [x], []
         for layer in cast(list[EncoderLayer], list(self.encoder)):
             entered = layer.attention_sublayer.enter(encoded[-1])
-            source_attention.append(layer.attention.weights(entered, mask, rotation))
-            encoded.append(layer(encoded[-1], mask, rotation))
+            source_attention.append(layer.attention.weights(entered, mask, rotation, bias))
+            encoded.append(layer(encoded[-1], mask, rotation, bias))
         memory, state = self.encode(source)
         memories, states = cast(tuple[Tensor, ...], memory)[1:], cast(tuple[Tensor, ...], state)[1:]
         y = self._embed("target", target, self.position_vectors("target", 0, target.size(1)))
         decoded, target_attention = [y], []
+        bias = self.target_bias(0, target.size(1))
         decoder = cast(list[DecoderLayer], list(self.decoder))
         for of_layer, before, keys in zip(decoder, states, memories, strict=True):
             if self.config.decoder_attention == "self":
                 attention = cast(CausalAttention, of_layer.self_attention)
                 entered = of_layer.self_sublayer.enter(decoded[-1])
-                target_attention.append(attention.weights_from_start(entered))
-            decoded.append(of_layer(decoded[-1], before, keys, mask)[0])
+                target_attention.append(attention.weights_from_start(entered, bias))
+            decoded.append(of_layer(decoded[-1], before, keys, mask, bias)[0])
         normed = self.config.norm == "pre"  # behind the last layer
         return LayerStates(
             name_layers(x, encoded[1:], self.encoder_norm(encoded[-1]) if normed else None),
@@ -254,6 +289,8 @@ class Transformer(TranslationModel):
         """Whether no setting needs padded sentences."""
         drops_weights = self.training and self.config.attention_dropout > 0
         attends_to_past = self.config.decoder_attention == "self"
+        if self.positions == "relative":  # which the kernel of packed sentences does not add
+            return False
         return attends_to_past and not drops_weights and not self.torch_compile
 
     def _hidden_packed(

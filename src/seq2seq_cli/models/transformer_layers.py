@@ -37,6 +37,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu-sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
     "swish": F.silu,
     "swiglu": F.silu,
+    "geglu": partial(F.gelu, approximate="tanh"),
 }
 
 
@@ -46,8 +47,9 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query_key_value = Linear(config.width, 3 * config.width)
-        self.output = Linear(config.width, config.width)
+        attended, bias = config.attention_width, config.linear_bias
+        self.query_key_value = Linear(config.width, 3 * attended, bias)
+        self.output = Linear(attended, config.width, bias)
         self.attention_dropout = config.attention_dropout
 
     def dropout(self) -> float:
@@ -67,16 +69,23 @@ class SelfAttention(nn.Module):
         """(N, H, T, D / H) -> (N, T, D)."""
         return cast(Tensor, self.output(join_heads(heads)))
 
-    def forward(self, x: Tensor, mask: Mask, rotation: Rotations | None) -> Tensor:
-        """Let each token attend to all tokens: (B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
+    def forward(
+        self, x: Tensor, mask: Mask, rotation: Rotations | None, bias: Tensor | None
+    ) -> Tensor:
+        """Let each token attend to all tokens.
+
+        (B, S, D), mask (B, 1, 1, S), bias of scores (H, S, S) -> (B, S, D).
+        """
         query, key, value = self.project(x, rotation)
-        attended = autograd.attention(query, key, value, mask, self.dropout())
+        attended = autograd.attention(query, key, value, mask, self.dropout(), bias=bias)
         return self.join(attended)
 
-    def weights(self, x: Tensor, mask: Tensor, rotation: Rotations | None) -> Tensor:
+    def weights(
+        self, x: Tensor, mask: Tensor, rotation: Rotations | None, bias: Tensor | None
+    ) -> Tensor:
         """The attention weights (B, H, S, S) that `forward` uses."""
         query, key, _ = self.project(x, rotation)
-        return scaled_dot_weights(query, key, mask)
+        return scaled_dot_weights(query, key, mask, bias)
 
 
 class CausalAttention(SelfAttention):
@@ -84,28 +93,30 @@ class CausalAttention(SelfAttention):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)
-        self.head_width = config.width // config.heads
+        self.head_width = config.key_width
         self.rotary = config.positions == "rotary"
 
     def start(self, encoded: Tensor) -> State:
         """The state before the first token, for the encoder's outputs (B, S, D)."""
         return Cache.empty(encoded, self.heads, self.head_width)
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:  # type: ignore[override]
-        """(N, T, D) -> (N, T, D), and the state after it."""
+    def forward(  # type: ignore[override]
+        self, x: Tensor, state: State, bias: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """(N, T, D), bias of scores (H, T, tokens) -> (N, T, D), and the state after it."""
         cache = cast(Cache | PackedTarget, state)
         rotation = None
         if self.rotary:
             rotation = cache.rotations(x.size(1), self.head_width, x.device)
-        heads, after = cache.attend(*self.project(x, rotation), self.dropout())
+        heads, after = cache.attend(*self.project(x, rotation), self.dropout(), bias)
         return self.join(heads), after
 
-    def weights_from_start(self, x: Tensor) -> Tensor:
+    def weights_from_start(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The attention weights (N, H, T, T) that `forward` uses in the state before any token."""
         length = x.size(1)
         rotation = rotations(0, length, self.head_width, x.device) if self.rotary else None
         past = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        return self.weights(x, past, rotation)
+        return self.weights(x, past, rotation, bias)
 
 
 class CrossAttention(nn.Module):
@@ -114,9 +125,10 @@ class CrossAttention(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = Linear(config.width, config.width)
-        self.key_value = Linear(config.width, 2 * config.width)
-        self.output = Linear(config.width, config.width)
+        attended, bias = config.attention_width, config.linear_bias
+        self.query = Linear(config.width, attended, bias)
+        self.key_value = Linear(config.width, 2 * attended, bias)
+        self.output = Linear(attended, config.width, bias)
         self.attention = MultiHeadSourceAttention(config.attention_dropout)
 
     def memory(self, encoded: Tensor) -> State:
@@ -131,23 +143,24 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, memory: State, mask: Mask) -> Tensor:
         """(N, T, D), mask (B, 1, 1, S) -> (N, T, D). A beam's rows are more queries."""
         key, value = cast(tuple[Tensor, Tensor], memory)
-        rows, length, width = x.shape
-        query = split_heads(self.query(x).view(key.size(0), -1, width), self.heads)
-        attended = self.attention(query, key, value, mask)
-        return cast(Tensor, self.output(join_heads(attended).view(rows, length, width)))
+        rows, length, _ = x.shape
+        query = self.query(x)
+        query = split_heads(query.view(key.size(0), -1, query.size(2)), self.heads)
+        attended = join_heads(self.attention(query, key, value, mask))
+        return cast(Tensor, self.output(attended.view(rows, length, attended.size(2))))
 
 
 class FeedForward(nn.Module):
     """The feed-forward layer: two linear layers, applied to every position alike.
 
-    With swiglu the first one has a gate (Shazeer 2020).
+    With swiglu and geglu the first one has a gate (Shazeer 2020).
     """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.gated = config.activation == "swiglu"
-        self.inner = Linear(config.width, config.feed_forward * (2 if self.gated else 1))
-        self.outer = Linear(config.feed_forward, config.width)
+        self.gated, bias = config.is_gated, config.linear_bias
+        self.inner = Linear(config.width, config.feed_forward * (2 if self.gated else 1), bias)
+        self.outer = Linear(config.feed_forward, config.width, bias)
         self.activation = ACTIVATIONS[config.activation]
         inner = config.activation_dropout
         self.dropout = Dropout(config.dropout if inner == "auto" else inner)
@@ -219,9 +232,11 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.feed_forward_sublayer = Sublayer(config, scale)
 
-    def forward(self, x: Tensor, mask: Mask, rotation: Rotations | None) -> Tensor:
-        """(B, S, D), mask (B, 1, 1, S) -> (B, S, D)."""
-        attended = self.attention(self.attention_sublayer.enter(x), mask, rotation)
+    def forward(
+        self, x: Tensor, mask: Mask, rotation: Rotations | None, bias: Tensor | None
+    ) -> Tensor:
+        """(B, S, D), mask (B, 1, 1, S), bias of scores (H, S, S) -> (B, S, D)."""
+        attended = self.attention(self.attention_sublayer.enter(x), mask, rotation, bias)
         x = self.attention_sublayer.leave(x, attended)
         fed = self.feed_forward(self.feed_forward_sublayer.enter(x))
         return self.feed_forward_sublayer.leave(x, fed)
@@ -249,9 +264,15 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.feed_forward_sublayer = Sublayer(config, scale)
 
-    def forward(self, x: Tensor, state: State, memory: State, mask: Mask) -> tuple[Tensor, State]:
-        """(N, T, D) -> (N, T, D) and the state after it."""
-        attended, state = self.self_attention(self.self_sublayer.enter(x), state)
+    def forward(
+        self, x: Tensor, state: State, memory: State, mask: Mask, bias: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """(N, T, D), bias of self-attention (H, T, tokens) -> (N, T, D) and the state after it."""
+        entered = self.self_sublayer.enter(x)
+        if bias is None:  # what replaces self-attention takes none
+            attended, state = self.self_attention(entered, state)
+        else:
+            attended, state = self.self_attention(entered, state, bias)
         x = self.self_sublayer.leave(x, attended)
         crossed = self.cross_attention(self.cross_sublayer.enter(x), memory, mask)
         x = self.cross_sublayer.leave(x, crossed)

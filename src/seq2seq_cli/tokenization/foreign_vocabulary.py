@@ -100,6 +100,7 @@ class ForeignVocabulary:
     bos: int | None = None
     # Id -> language of tags such as `__fr__`. Those like `>>fra<<` are found by their form.
     tags: Mapping[int, str] = field(default_factory=dict)
+    controls: frozenset[int] = frozenset()  # ids of other pieces that are not text
     name: str = "the tokenizer"  # in messages
 
     @classmethod
@@ -203,7 +204,7 @@ class _OurPieces:
             if piece is None or number in own:
                 continue
             name = _name_of(piece, vocabulary.tags.get(number, ""))
-            if name != piece:
+            if name != piece or number in vocabulary.controls:
                 controls.add(name)
             while not name or name in taken:
                 name = f"<{number}:{name.strip('<>')}>"

@@ -123,7 +123,7 @@ def with_form_of_before(config: RunConfig, run: RunFolder, *, restart: bool) -> 
     data, default = before.load_config().data, DataConfig()
     found = {
         name: getattr(data, name)
-        for name in ("source_eos", "language_tags")
+        for name in ("source_eos", "source_prefix", "language_tags")
         if getattr(config.data, name) == getattr(default, name)
     }
     return replace(config, data=replace(config.data, **found))

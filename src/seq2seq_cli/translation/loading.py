@@ -158,7 +158,7 @@ def _shared_form(
     """What the runs read of a sentence. Raises InputError if they read different things."""
     data = [folder.load_config().data for folder in folders]
     for run, other in zip(runs[1:], data[1:], strict=True):
-        for name in ("source_eos", "language_tags"):
+        for name in ("source_eos", "source_prefix", "language_tags"):
             require(
                 getattr(other, name) == getattr(data[0], name),
                 f"{runs[0]} and {run} differ in data.{name}; such runs cannot be an ensemble",

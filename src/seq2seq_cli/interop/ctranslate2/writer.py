@@ -62,11 +62,20 @@ def check_ctranslate2(config: ModelConfig) -> TransformerConfig:
     for name, value, supported in (
         ("norm", config.norm, ("pre", "post")),
         ("decoder_attention", config.decoder_attention, ("self",)),
+        ("positions", config.positions, ("sinusoidal", "learned", "rotary")),
+        ("activation", config.activation, (*ACTIVATIONS.values(), "swiglu")),
     ):
         require(
             value in supported,
             f'model.{name} = "{value}" cannot be exported: CTranslate2 supports '
             f"{' and '.join(supported)}",
+        )
+    for name, only in (("head_width", "auto"), ("linear_bias", True)):
+        value = getattr(config, name)
+        require(
+            value == only,
+            f"{config.assignment(name, value)} cannot be exported; only "
+            f"{config.assignment(name, only)} can",
         )
     return config
 
@@ -87,6 +96,11 @@ def write_model(
 ) -> Sequence[str]:
     """Write a model as `write` does."""
     config = check_ctranslate2(model.config)
+    require(
+        not data.source_prefix,
+        f"{data.assignment('source_prefix', data.source_prefix)} cannot be exported: CTranslate2 "
+        "puts nothing in front of sources",
+    )
     allowed = ", ".join(filter(None, QUANTIZATIONS))
     require(
         quantization in QUANTIZATIONS,

@@ -55,14 +55,10 @@ FAMILIES: dict[str, dict[str, object]] = {  # model_type -> what all models of i
         "embedding_norm": True,
     },
 }
-T5 = (
-    "positions are biases of attention, queries are not scaled, and the heads' width is a setting "
-    "of its own, which the Transformer here does not have"
-)
+T5 = ("t5", "mt5")
 REFUSED = {
-    "t5": T5,
-    "mt5": T5,
-    "umt5": T5,
+    "umt5": "each of its layers has relative positions of its own; those of T5, mT5 and MADLAD-400 "
+    "are shared by all layers of a side, and can be held",
     "nllb-moe": "it is a mixture of experts, of which each token takes a few; the distilled NLLB "
     "models are dense and can be imported",
     "switch_transformers": "it is a mixture of experts, of which each token takes a few",
@@ -88,10 +84,11 @@ class HuggingFaceConfig:
         family = values.get("model_type")
         if family in REFUSED:
             raise InputError(f'{path}: model_type "{family}" cannot be held: {REFUSED[family]}')
-        if family not in FAMILIES:
+        known = (*FAMILIES, *T5)
+        if family not in known:
             raise InputError(
                 f"{path}: model_type {family!r} is not a translation model that can be read; "
-                f"{', '.join(FAMILIES)} can"
+                f"{', '.join(known)} can"
             )
         return cls(path, family, values)
 
@@ -110,6 +107,11 @@ class HuggingFaceConfig:
     def flag(self, name: str, otherwise: bool) -> bool:
         """A truth value."""
         return bool(self.values.get(name, otherwise))
+
+    @property
+    def is_t5(self) -> bool:
+        """Whether the model is a T5, whose settings have other names."""
+        return self.family in T5
 
     @property
     def is_tied(self) -> bool:
@@ -195,7 +197,8 @@ class HuggingFaceConfig:
     @property
     def max_length(self) -> int:
         """The longest source that the model has positions for, without EOS and a tag, in tokens."""
-        return max(1, self.number("max_position_embeddings", 512) - 2)
+        name = "n_positions" if self.is_t5 else "max_position_embeddings"
+        return max(1, self.number(name, 512) - 2)
 
 
 def search_defaults(folder: Path) -> tuple[dict[str, int | float | str], tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.tokenization.language_tags import split_languages
+from seq2seq_cli.tokenization.language_tags import language_tag, split_languages
 
 
 def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list[str | None]:
@@ -46,7 +46,12 @@ def translate_with_original(path: Path, lines: Sequence[str], beam: int) -> list
             wanted = SearchOptions().max_length(length) + 1
             most = min(wanted, positions)
             tokens = model.generate(
-                **batch, num_beams=beam, do_sample=False, max_length=most, **how
+                **batch,
+                num_beams=beam,
+                do_sample=False,
+                max_length=most,
+                forced_eos_token_id=tokenizer.eos_token_id,  # as here, if a line does not end
+                **how,
             )
             written = tokenizer.batch_decode(tokens, skip_special_tokens=True)
             for row, ids, text in zip(rows, tokens, written, strict=True):
@@ -76,7 +81,9 @@ def _read(lines: Sequence[str], tokenizer: Any, path: Path) -> tuple[list[str], 
     read = [split_languages(line) for line in lines]
     into, own = read[0][:2] if read else ("", "")
     if not hasattr(tokenizer, "src_lang"):
-        return [f">>{tag}<< {text}" if tag else text for tag, _, text in read], {}
+        has_our_form = bool(into) and language_tag(into) in tokenizer.get_vocab()  # MADLAD-400
+        form = language_tag if has_our_form else ">>{}<<".format
+        return [f"{form(tag)} {text}" if tag else text for tag, _, text in read], {}
     require(
         all(each[:2] == (into, own) for each in read),
         f"{path}: lines of one language into one other are compared; give others apart",

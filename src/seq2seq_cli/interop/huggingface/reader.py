@@ -1,7 +1,7 @@
-"""Reads folders of Hugging Face: MarianMT, M2M-100, NLLB and mBART-50.
+"""Reads folders of Hugging Face: MarianMT, M2M-100, NLLB, mBART-50, T5 and MADLAD-400.
 
-A folder holds config.json, weights and a tokenizer's files; `huggingface_config`,
-`huggingface_weights` and `huggingface_vocabulary` say what is in them.
+A folder holds config.json, weights and a tokenizer's files; `config`, `weights`, `t5` and
+`vocabulary` say what is in them.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from seq2seq_cli.config.data import LANGUAGE_CODE, DataConfig, LanguageTags
+from seq2seq_cli.config.data import LANGUAGE_CODE, DataConfig
 from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.positions import sinusoids
 from seq2seq_cli.interop.foreign_model import ForeignModel, StoredWeight, reordered, widened
+from seq2seq_cli.interop.huggingface import t5
 from seq2seq_cli.interop.huggingface.config import HuggingFaceConfig, search_defaults
 from seq2seq_cli.interop.huggingface.engine import translate_with_original
 from seq2seq_cli.interop.huggingface.files import (
@@ -32,7 +33,7 @@ from seq2seq_cli.interop.huggingface.files import (
     read_tensors,
     readme_of,
 )
-from seq2seq_cli.interop.huggingface.vocabulary import read_vocabulary
+from seq2seq_cli.interop.huggingface.vocabulary import HuggingFaceVocabulary, read_vocabulary
 from seq2seq_cli.interop.huggingface.weights import (
     OUTPUT,
     OUTPUT_BIAS,
@@ -59,6 +60,10 @@ NAME = "huggingface"
 UNUSED_POSITIONS = {"mbart": 2}  # rows in front of learned positions
 FORMS = ("halves", "tensor2tensor", "interleaved")  # of sinusoidal positions
 FIRST_POSITIONS = 3  # 0 to 2
+TASKS = (
+    "its task stands in front of each line, as in “translate English to German: Hello.”; lines are "
+    "read as a whole, since all sentences of one would need it"
+)
 CLOSE = 2e-3  # sinusoids that were computed with less precision differ by less
 
 
@@ -91,8 +96,10 @@ def read(path: Path) -> ForeignModel:
     )
     tokenizers = Tokenizers(imported.source, imported.target, imported.joint)
     search, notes = search_defaults(path)
-    config = _with_positions(foreign.model(readme_of(path), tensors), tensors)
+    data = _data(path, foreign, vocabulary, tokenizers)
+    is_task = foreign.is_t5 and not (data.source_prefix or tokenizers.source.tags)
     try:
+        config = _settings(path, foreign, tensors)
         config = replace(config, zero_start=_starts_from_zeros(foreign, tensors, start))
         weights = _weights(foreign, config, tokenizers, imported, tensors)
     except InputError as error:
@@ -102,32 +109,62 @@ def read(path: Path) -> ForeignModel:
         config=config,
         tokenizers=tokenizers,
         weights=weights,
-        data=_data(path, foreign, vocabulary.tags),
+        data=data,
         origin=Origin(
             format=NAME,
             model=str(next(iter(foreign.values.get("architectures") or ()), foreign.family)),
             licence=licence_of(path),
         ),
         search=search,
-        notes=notes,
+        notes=(*notes, *[TASKS] * is_task),
+        # The task stands in front of a line, and would be missing from its other sentences.
+        by_sentence=not is_task,
     )
+
+
+def _settings(
+    path: Path, foreign: HuggingFaceConfig, tensors: Mapping[str, StoredWeight]
+) -> TransformerConfig:
+    if foreign.is_t5:
+        return t5.settings_of(foreign, tensors)
+    return _with_positions(foreign.model(readme_of(path), tensors), tensors)
 
 
 def _usual_start(foreign: HuggingFaceConfig, eos: int) -> int:
     """The id that decoders start from where config.json does not say."""
-    return foreign.number("pad_token_id", eos) if foreign.family == "marian" else eos
+    starts_from_pad = foreign.is_t5 or foreign.family == "marian"
+    return foreign.number("pad_token_id", 0 if foreign.is_t5 else eos) if starts_from_pad else eos
 
 
-def _data(path: Path, foreign: HuggingFaceConfig, tags: LanguageTags) -> DataConfig:
+def _data(
+    path: Path,
+    foreign: HuggingFaceConfig,
+    vocabulary: HuggingFaceVocabulary,
+    tokenizers: Tokenizers,
+) -> DataConfig:
     """What is known of the model's data."""
     settings = read_json_if_there(path / TOKENIZER_CONFIG)
     language = str(settings.get("source_lang") or "")
     single = foreign.family == "marian" and LANGUAGE_CODE.fullmatch(language)
     return DataConfig(
         source_language=language if single else "",
-        language_tags=tags,
+        source_prefix=vocabulary.prefix or _task(foreign, tokenizers),
+        language_tags=vocabulary.tags,
         max_length=foreign.max_length,
     )
+
+
+def _task(foreign: HuggingFaceConfig, tokenizers: Tokenizers) -> str:
+    """The pieces of what a T5 reads in front of a text, if it translates in only one direction."""
+    tasks = foreign.values.get("task_specific_params")
+    found = [
+        task.get("prefix")
+        for name, task in (tasks.items() if foreign.is_t5 and isinstance(tasks, dict) else ())
+        if str(name).startswith("translation") and isinstance(task, dict)
+    ]
+    if len(found) != 1 or not isinstance(found[0], str):
+        return ""
+    return " ".join(tokenizers.source.encode_as_pieces(found[0]))
 
 
 def _with_positions(
@@ -190,7 +227,10 @@ def _weights(
             weights[f"{ours}_positions.embedding.weight"] = _positions(
                 tensors, theirs, (config.max_positions, config.width), skipped
             )
-    weights |= layer_weights(config, tensors, shapes)
+    if foreign.is_t5:
+        weights |= t5.layer_weights(foreign, config, tensors, shapes)
+    else:
+        weights |= layer_weights(config, tensors, shapes)
     return {name: weights[name] for name in shapes}
 
 
@@ -198,6 +238,8 @@ def _embedding_names(
     foreign: HuggingFaceConfig, tensors: Mapping[str, StoredWeight]
 ) -> tuple[str, ...]:
     """The names under which the target embedding may be stored, if it is one with others."""
+    if foreign.is_t5:
+        return t5.EMBEDDINGS
     shared = foreign.shares_embeddings(tensors)
     return (
         *[SHARED] * shared,

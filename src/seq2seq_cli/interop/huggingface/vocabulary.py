@@ -2,7 +2,8 @@
 
 MarianMT has `vocab.json` beside a SentencePiece model for each side. M2M-100 has `vocab.json` and
 one model. NLLB and mBART-50 number the pieces of their model in fairseq's order, with languages
-behind; where `tokenizer.json` is all there is, the model is made of it.
+behind. T5 has the ids of its model, with sentinels behind. Where `tokenizer.json` is all there is,
+the model is made of it.
 """
 
 import re
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from sentencepiece import SentencePieceProcessor
 
 from seq2seq_cli.config.data import LanguageTags
 from seq2seq_cli.config.settings import require
@@ -23,12 +26,17 @@ from seq2seq_cli.interop.huggingface.files import (
     read_json_if_there,
 )
 from seq2seq_cli.interop.huggingface.sentencepiece import sentencepiece_model
+from seq2seq_cli.symbols import WORD_START
 from seq2seq_cli.tokenization.foreign_vocabulary import ForeignVocabulary, piece_names
+from seq2seq_cli.tokenization.language_tags import TAG
 from seq2seq_cli.tokenization.protobuf import TEXT_TYPE, model_pieces
 
 VOCABULARY, TARGET_VOCABULARY = "vocab.json", "target_vocab.json"
 SOURCE_SPM, TARGET_SPM, SPM = "source.spm", "target.spm", "sentencepiece.bpe.model"
+T5_SPM = "spiece.model"
 TOKENIZER_JSON = "tokenizer.json"
+SENTINELS = 100  # of T5, which stand for words that are left out
+SENTINEL = re.compile(r"<extra_id_\d+>")
 FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3 of NLLB and mBART
 MASK = "<mask>"
 SPECIAL_IDS = ("pad_token_id", "eos_token_id", "decoder_start_token_id", "forced_eos_token_id")
@@ -52,6 +60,7 @@ class HuggingFaceVocabulary:
     source: ForeignVocabulary
     target: ForeignVocabulary
     tags: LanguageTags = "source"
+    prefix: str = ""  # pieces in front of each source
 
 
 def read_vocabulary(folder: Path, config: HuggingFaceConfig) -> HuggingFaceVocabulary:
@@ -63,6 +72,8 @@ def read_vocabulary(folder: Path, config: HuggingFaceConfig) -> HuggingFaceVocab
     kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
     if config.family == "marian":
         return _marian(folder, config, settings)
+    if config.is_t5:
+        return _t5(folder, config, settings)
     if config.family == "m2m_100" and (folder / VOCABULARY).exists():
         return _m2m(folder, config, settings)
     if config.family == "m2m_100":
@@ -184,6 +195,48 @@ def _ids_of_tokenizer(tokenizer: Mapping[str, Any], path: Path) -> dict[str, int
         raise InputError(f"{path} is damaged: it lists no vocabulary; copy it again") from None
 
 
+# T5 and MADLAD-400
+
+
+def _t5(
+    folder: Path, config: HuggingFaceConfig, settings: Mapping[str, Any]
+) -> HuggingFaceVocabulary:
+    path, spm = folder / TOKENIZER_JSON, folder / T5_SPM
+    rows = config.vocabulary_sizes[0]
+    if path.exists():
+        tokenizer = read_json(path)
+        ids = _ids_of_tokenizer(tokenizer, path)
+        model = _read_spm(spm) if spm.exists() else sentencepiece_model(tokenizer, path)
+    else:
+        path, model = spm, _read_spm(spm)
+        try:
+            pieces = piece_names(model)
+        except (InputError, ValueError, IndexError):
+            raise InputError(
+                f"{spm} is not a SentencePiece model, or it is damaged; copy it again"
+            ) from None
+        ids = {piece: number for number, piece in enumerate(pieces)}
+        sentinels = settings.get("extra_ids", SENTINELS)
+        # The last one is the first; older folders do not say how many there are.
+        for number in range(sentinels if isinstance(sentinels, int) else 0):
+            following = len(pieces) + sentinels - 1 - number
+            if following < rows:
+                ids.setdefault(f"<extra_id_{number}>", following)
+    side = _side(ids, rows, path, spm, model=model)
+    _check_symbols(config, side, path)
+    return HuggingFaceVocabulary(side, side, prefix=_space_before_tags(side))
+
+
+def _space_before_tags(side: ForeignVocabulary) -> str:
+    """The piece ▁ if it stands in front of tags such as <2de>, as SentencePiece cuts them."""
+    tag = next((piece for piece in side.pieces if piece and TAG.fullmatch(piece)), None)
+    if tag is None:
+        return ""
+    processor = SentencePieceProcessor()
+    processor.LoadFromSerializedProto(side.model)
+    return WORD_START if processor.Encode(tag, out_type=str) == [WORD_START, tag] else ""
+
+
 # All
 
 
@@ -250,6 +303,7 @@ def _side(
         pad=ids.get("<pad>"),
         bos=ids.get("<s>"),
         tags=languages or {},
+        controls=frozenset(each for piece, each in ids.items() if SENTINEL.fullmatch(piece)),
         name=str(spm),
     )
 

@@ -70,6 +70,8 @@ HELD: dict[str, tuple[object, ...]] = {
     "embedding_norm": (False,),
     "activation": tuple(NAMES),
     "positions": ("sinusoidal", "learned"),
+    "head_width": ("auto",),
+    "linear_bias": (True,),
 }
 
 
@@ -111,6 +113,11 @@ def write(run: RunFolder, output: Path, quantization: str) -> list[str]:
         raise InputError(
             f'data.language_tags = "{settings.data.language_tags}" cannot be exported: '
             "MarianTokenizer has the tag of the target language before the source, and no other"
+        )
+    if settings.data.source_prefix:
+        raise InputError(
+            f"{settings.data.assignment('source_prefix', settings.data.source_prefix)} cannot be "
+            "exported: MarianTokenizer puts nothing in front of sources"
         )
     if not settings.data.source_eos:
         raise InputError(

@@ -129,7 +129,11 @@ def export_model(run: RunFolder) -> MarianExport:
         source, target = _exported(tokenizers, layout)
     vocabulary = Vocabulary(len(source.rows), len(target.rows), tokenizers.is_joint)
     options = options_of(config, vocabulary)
-    for name, value in (("source_eos", True), ("language_tags", "source")):
+    for name, value in (
+        ("source_eos", True),
+        ("source_prefix", ""),
+        ("language_tags", "source"),
+    ):
         given = getattr(settings.data, name, value)
         require(
             given == value,

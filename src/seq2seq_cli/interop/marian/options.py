@@ -300,6 +300,8 @@ def check_marian(config: TransformerConfig) -> None:
         ("norm", ("pre", "post")),
         ("activation", ACTIVATIONS),
         ("positions", ("sinusoidal",)),
+        ("head_width", ("auto", config.width // config.heads)),
+        ("linear_bias", (True,)),
         ("sinusoids", ("tensor2tensor",)),
         ("first_position", (0,)),
         ("scale_embeddings", (True,)),

@@ -116,6 +116,24 @@ def _visible(
     return training.VisibleKeys(mask, causal)
 
 
+def _biased(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    bias: Tensor,
+    dropout: float,
+    causal: bool,
+    scale: float,
+) -> Tensor:
+    if causal:
+        mask = bias.new_ones(bias.shape[1:], dtype=torch.bool).tril()
+    if mask is not None:
+        bias = torch.where(mask, bias, -torch.inf)
+    bias = bias.to(query).expand(query.size(0), -1, -1, -1)
+    return F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale)
+
+
 def attention(
     query: Tensor,
     key: Tensor,
@@ -125,13 +143,15 @@ def attention(
     *,
     causal: bool = False,
     scale: float | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Queries (B, H, Q, D), keys and values (B, H, S, D) -> (B, H, Q, D).
 
     `mask` is False for keys that a query must not attend to, and broadcasts to (B, H, Q, S); each
     query has at least one key left. `dropout` is the probability for weights. `scale` multiplies
     scores; it is 1 / sqrt(D) by default. If causal, query i sees the keys up to i, of which there
-    are as many as queries, and there is no mask.
+    are as many as queries, and there is no mask. `bias` (H, Q, S) is added to the scaled scores; it
+    has no kernel, and no packed sentences.
 
     Pairs of packed sentences instead of a mask, B being 1, are for where `packing.layouts` gives
     them, since only the kernel takes them.
@@ -139,6 +159,9 @@ def attention(
     scale = query.size(3) ** -0.5 if scale is None else scale
     if trains_in_bfloat16(query):
         query, key, value = (x.bfloat16() for x in (query, key, value))
+    if bias is not None:
+        assert not isinstance(mask, Pairs)
+        return _biased(query, key, value, mask, bias, dropout, causal, scale)
     if isinstance(mask, Pairs):
         visible = training.VisibleKeys(None, causal, mask.queries.starts, mask.keys.starts)
         return cast(Tensor, _Attention.apply(query, key, value, visible, scale))  # type: ignore[no-untyped-call]

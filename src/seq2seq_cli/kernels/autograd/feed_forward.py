@@ -70,6 +70,8 @@ def _has_kernel(x: Tensor, inner: nn.Module, outer: nn.Module) -> bool:
     """Whether both layers are one kernel call: float32 weights, of sizes that the kernels take."""
     if not (isinstance(inner, nn.Linear) and isinstance(outer, nn.Linear)):
         return False  # layers made ready for inference
+    if inner.bias is None or outer.bias is None:
+        return False
     if x.dtype == torch.bfloat16:
         return engine(x, products=(*inner.weight.shape, len(outer.weight))) == "kernel"
     trains = torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type)

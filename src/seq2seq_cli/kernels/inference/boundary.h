@@ -20,8 +20,12 @@ struct SourceTokens {
     const int32_t *lengths;    // (sentences,)
     const void *embedding;     // (vocabulary, D)
     const float *positions;    // (longest, D), added to embeddings; or null
-    const float *rotations;    // (longest, 2, D / H / 2): cosines, then sines; or null
-    void *const *keys_values;  // written: for each decoder layer (tokens, 2, D)
+    const float *rotations;    // (longest, 2, head_width / 2): cosines, then sines; or null
+    // (H, 2 reach - 1), added to unscaled scores by the offset from a token to the one it looks at,
+    // the first being 1 - reach; or null. `reach` is at least the longest
+    const float *biases;
+    int64_t reach;
+    void *const *keys_values;  // written: for each decoder layer (tokens, 2, H head_width)
 };
 
 // The input of one step of a decoder.
@@ -34,7 +38,9 @@ struct StepInput {
     const int64_t *tokens;      // (N,), the tokens to read
     const void *embedding;      // (vocabulary, D)
     const float *position;      // (D,), added to embeddings; or null
-    const float *rotations;     // (2, D / H / 2): cosines, then sines; or null
+    const float *rotations;     // (2, head_width / 2): cosines, then sines; or null
+    const float *biases;        // (H, T + 1), added to unscaled scores of self-attention; or null
+    int64_t bias_stride;        // from a head's biases to those of the next one
     const int32_t *paths;       // (N, T): the row that a row's token had in each earlier step
     int32_t *paths_after;       // written: (N, T + 1), or the last columns of it
     // T + 1 steps of the cache, (layers, rows then, numbers); the last is written
@@ -61,7 +67,7 @@ struct DecoderSizes {
 };
 
 struct TransformerSettings {
-    int32_t width, heads, feed_forward, activation, decoder_attention;
+    int32_t width, heads, head_width, feed_forward, activation, decoder_attention;
     int32_t pre_norm;
     int32_t float16_keys_values;  // whether keys and values are float16, not float32
     float residual;               // that residuals are multiplied with
@@ -182,4 +188,7 @@ struct PositionTables {
     int32_t width, rotation_width;  // numbers for each position
     const float *positions;         // for each position, as in `StepInput`
     const float *rotations;
+    // (H, reach), by the offset from a token to the one it looks at, the first being 1 - reach
+    const float *biases;
+    int64_t reach;
 };

@@ -23,7 +23,8 @@ class _StepInput(ctypes.Structure):
         int32_t rows, rows_per_sentence, past_length, tokens_read, embedding_type;
         const int64_t *tokens;
         const void *embedding;
-        const float *position, *rotations;
+        const float *position, *rotations, *biases;
+        int64_t bias_stride;
         const int32_t *paths;
         int32_t *paths_after;
         void *const *past;
@@ -50,11 +51,18 @@ _kernels = Functions("""
 """)
 
 
+def _biases_of(biases: Floats, position: int) -> int:
+    """The address of the first head's biases of a token: heads lie one after the other."""
+    offset: int = biases.itemsize * (biases.shape[1] - 1 - position)
+    return address(biases) + offset
+
+
 class PositionTables(NamedTuple):
     """Vectors for the target's positions 0, 1, …, as far as a model has them."""
 
     positions: Floats | None = None  # (count, D), added to embeddings
-    rotations: Floats | None = None  # (count, 2, D / H / 2), cosines and sines
+    rotations: Floats | None = None  # (count, 2, head width / 2), cosines and sines
+    biases: Floats | None = None  # (H, count) of unscaled scores, by offsets 1 - count to 0
 
 
 class TargetEmbedding:
@@ -130,7 +138,7 @@ class Decoder:
         addresses = *cache.addresses, address(own)
         first = max(0, past_length + 1 - self.sizes.max_cached_tokens)
         paths = np.empty((rows, past_length + 1 - first), dtype=np.int32)
-        positions, rotations = self.embedding.tables(cache.length + 1)
+        positions, rotations, biases = self.embedding.tables(cache.length + 1)
         past = (POINTER * (past_length + 1))(*addresses)
         past_rows = (INT * past_length)(*cache.step_rows)
         step_input = _StepInput(
@@ -143,6 +151,8 @@ class Decoder:
             embedding=address(self.embedding.weight),
             position=None if positions is None else address(positions[cache.length]),
             rotations=None if rotations is None else address(rotations[cache.length]),
+            biases=None if biases is None else _biases_of(biases, cache.length),
+            bias_stride=0 if biases is None else biases.shape[1],
             paths=address(cache.paths),
             paths_after=address(paths),
             past=address(past),

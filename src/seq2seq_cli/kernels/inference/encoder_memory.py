@@ -32,7 +32,8 @@ class SourceTokens(ctypes.Structure):
         const int64_t *tokens;
         const int32_t *lengths;
         const void *embedding;
-        const float *positions, *rotations;
+        const float *positions, *rotations, *biases;
+        int64_t reach;
         void *const *keys_values;
     """)
 
@@ -44,6 +45,7 @@ class SourceTokens(ctypes.Structure):
         embedding: Embedding,
         positions: Floats | None,
         rotations: Floats | None = None,
+        biases: Floats | None = None,
     ) -> "SourceTokens":
         """Point to `tokens` (any,) of one sentence after the other, and to memory to be filled."""
         return cls(
@@ -54,6 +56,8 @@ class SourceTokens(ctypes.Structure):
             embedding=address(embedding),
             positions=address(positions),
             rotations=address(rotations),
+            biases=address(biases),
+            reach=0 if biases is None else (biases.shape[1] + 1) // 2,
             keys_values=address(memory.addresses),
         )
 

@@ -75,6 +75,8 @@ struct ModelState {
         input.embedding_type = given.embedding_type;
         input.position = at(tables.positions, tables.width);
         input.rotations = at(tables.rotations, tables.rotation_width);
+        if (tables.biases) input.biases = tables.biases + (tables.reach - 1 - position);
+        input.bias_stride = tables.reach;
         input.paths = paths.data();
         input.paths_after = paths_after.data();
         input.past = past.data();

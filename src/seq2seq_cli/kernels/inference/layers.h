@@ -76,7 +76,10 @@ void normalise(const Norm &norm, const float *x, int rows, int width, float *y) 
 }
 
 // In the order of ACTIVATIONS in transformer.py
-enum Activation { RELU, GELU, GELU_TANH, GELU_SIGMOID, SWISH, SWIGLU };
+enum Activation { RELU, GELU, GELU_TANH, GELU_SIGMOID, SWISH, SWIGLU, GEGLU };
+
+// Whether the first half of what an activation reads is the gate of the second one.
+inline bool is_gated(int activation) { return activation == SWIGLU || activation == GEGLU; }
 
 inline Floats swish(Floats x) {
     const Floats divisor =
@@ -97,10 +100,10 @@ inline Floats gelu_argument(Activation activation, Floats x) {
     return multiply(multiply(x, factor), broadcast(1.59576912f));
 }
 
-// x (rows, width), or with SWIGLU (rows, 2 x width) -> (rows, width), in place.
+// x (rows, width), or with a gate (rows, 2 x width) -> (rows, width), in place.
 void activate(Activation activation, float *x, int rows, int width) {
     if (activation == RELU) return;  // the epilogue of the product before has applied it
-    const bool gated = activation == SWIGLU;
+    const bool gated = is_gated(activation);
     for (int r = 0; r < rows; r++) {
         const float *in = x + static_cast<size_t>(r) * width * (gated ? 2 : 1);
         float *out = x + static_cast<size_t>(r) * width;
@@ -110,12 +113,15 @@ void activate(Activation activation, float *x, int rows, int width) {
             continue;
         }
         int i = 0;
-        if (activation == GELU_TANH || activation == GELU_SIGMOID) {
+        if (activation == GELU_TANH || activation == GELU_SIGMOID || activation == GEGLU) {
             for (; i + LANES <= width; i += LANES) {
                 const Floats own = load(in + i);
-                store(out + i, multiply(own, sigmoid(gelu_argument(activation, own))));
+                const Floats made = multiply(own, sigmoid(gelu_argument(activation, own)));
+                store(out + i, gated ? multiply(made, load(in + width + i)) : made);
             }
-            for (; i < width; i++) out[i] = in[i] * sigmoid(gelu_argument(activation, in[i]));
+            for (; i < width; i++)
+                out[i] = in[i] * sigmoid(gelu_argument(activation, in[i])) *
+                         (gated ? in[width + i] : 1);
             continue;
         }
         for (; i + LANES <= width; i += LANES) {
@@ -184,6 +190,13 @@ void weighted_sum(const float *weights, const Cached *const *tokens, int count, 
     for (int c = 0; c < C; c++) store(out + c * LANES, sums[c]);
 }
 
+// What is added to the scores of a query before they are scaled: (heads, tokens), with a stride
+// from head to head; or null.
+struct Biases {
+    const float *values = nullptr;
+    int64_t stride = 0;
+};
+
 // Attention of one query (D,) -> out (D,). Each token has the D numbers of its key, all heads, then
 // those of its value. `weights` has room for `count` numbers and a vector more. `attention`, unless
 // null, is where the weights of the first head are written; those of each next one are
@@ -191,7 +204,7 @@ void weighted_sum(const float *weights, const Cached *const *tokens, int count, 
 template <typename Cached>
 void attend(const float *query, const Cached *const *tokens, int count, int heads, int head_width,
             float scale, float *weights, float *out, float *attention = nullptr,
-            size_t head_stride = 0) {
+            size_t head_stride = 0, Biases biases = {}) {
     const int width = heads * head_width;
     for (int h = 0; h < heads; h++) {
         const int first = h * head_width;
@@ -200,6 +213,8 @@ void attend(const float *query, const Cached *const *tokens, int count, int head
             four_dot_products(query + first, tokens + s, first, head_width, weights + s);
         for (; s < count; s++)
             weights[s] = dot_product(query + first, tokens[s] + first, head_width);
+        if (biases.values)
+            for (s = 0; s < count; s++) weights[s] += biases.values[h * biases.stride + s];
         softmax(weights, count, scale);
         if (attention) std::copy_n(weights, count, attention + h * head_stride);
         int i = 0;

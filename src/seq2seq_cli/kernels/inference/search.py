@@ -56,7 +56,11 @@ class _SearchModel(ctypes.Structure):
 
 
 class _PositionTables(ctypes.Structure):
-    _fields_ = fields("int32_t width, rotation_width; const float *positions, *rotations;")
+    _fields_ = fields("""
+        int32_t width, rotation_width;
+        const float *positions, *rotations, *biases;
+        int64_t reach;
+    """)
 
 
 _kernels = Functions("""
@@ -142,8 +146,9 @@ class ModelArray:
         self.count += steps
         owners = [model.decoder.embedding.tables(self.count) for model in self.models]
         array = (_PositionTables * len(owners))()
-        for struct, (positions, rotations) in zip(array, owners, strict=True):
+        for struct, (positions, rotations, biases) in zip(array, owners, strict=True):
             struct.positions, struct.rotations = address(positions), address(rotations)
+            struct.biases, struct.reach = address(biases), 0 if biases is None else biases.shape[1]
             struct.width = 0 if positions is None else positions.shape[1]
             struct.rotation_width = 0 if rotations is None else math.prod(rotations.shape[1:])
         return array, owners

@@ -19,13 +19,13 @@ from seq2seq_cli.kernels.library import Functions
 from seq2seq_cli.kernels.prototypes import POINTER, fields
 
 # Numbered as in layers.h
-ACTIVATIONS = ("relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "swiglu")
+ACTIVATIONS = ("relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "swiglu", "geglu")
 DECODER_ATTENTION = ("self", "average", "ssru")  # numbered as in transformer_decoder.cpp
 
 
 class _TransformerSettings(ctypes.Structure):
     _fields_ = fields("""
-        int32_t width, heads, feed_forward, activation, decoder_attention;
+        int32_t width, heads, head_width, feed_forward, activation, decoder_attention;
         int32_t pre_norm, float16_keys_values;
         float residual, embedding_scale, norm_epsilon;
     """)
@@ -109,6 +109,7 @@ class TransformerSettings:
 
     width: int
     heads: int
+    head_width: int
     feed_forward: int
     activation: str
     decoder_attention: str  # ignored by an encoder
@@ -122,6 +123,7 @@ class TransformerSettings:
         return _TransformerSettings(
             width=self.width,
             heads=self.heads,
+            head_width=self.head_width,
             feed_forward=self.feed_forward,
             activation=ACTIVATIONS.index(self.activation),
             decoder_attention=DECODER_ATTENTION.index(self.decoder_attention),
@@ -179,16 +181,19 @@ class Encoder:
         embedding: Embedding,
         positions: Floats | None,
         rotations: Floats | None,
+        biases: Floats | None,
     ) -> EncoderMemory:
         """Read the sentences in `tokens` (any,), one after the other, with their `lengths`.
 
         `positions` (longest, D), if there are any, are added to the scaled rows of the embedding.
-        `rotations` (longest, 2, D / H / 2) are for rotary positions.
+        `rotations` (longest, 2, head width / 2) are for rotary positions. `biases`
+        (H, 2 reach - 1) are for relative ones, by offsets from 1 - reach on.
         """
+        width = self.settings.heads * self.settings.head_width
         memory = EncoderMemory.empty(
-            lengths, len(tokens), self.settings.width, self.settings.dtype, len(self.keys_values)
+            lengths, len(tokens), width, self.settings.dtype, len(self.keys_values)
         )
-        source = SourceTokens.of(tokens, memory, embedding, positions, rotations)
+        source = SourceTokens.of(tokens, memory, embedding, positions, rotations, biases)
         _kernels().transformer_encoder_read(self.handle, ctypes.byref(source))
         return memory
 

@@ -35,12 +35,15 @@ struct TransformerDecoder : Decoder, Sublayers {
     // the last token only, the sum of the layer's inputs (average attention) or its cell (SSRU), D
     // numbers of float32.
     static DecoderSizes cache_sizes(const TransformerSettings &settings, int layers) {
-        const int64_t numbers = static_cast<int64_t>(layers) * settings.width;
-        if (settings.decoder_attention != SELF)
+        if (settings.decoder_attention != SELF) {
+            const int64_t numbers = static_cast<int64_t>(layers) * settings.width;
             return {settings.width, 1, numbers * static_cast<int64_t>(sizeof(float)), layers,
                     settings.heads};
+        }
+        const int64_t numbers = 2 * static_cast<int64_t>(layers) * settings.heads *
+                                settings.head_width;
         const size_t bytes = settings.float16_keys_values ? sizeof(float16) : sizeof(float);
-        return {settings.width, INT_MAX, 2 * numbers * static_cast<int64_t>(bytes), layers,
+        return {settings.width, INT_MAX, numbers * static_cast<int64_t>(bytes), layers,
                 settings.heads};
     }
 
@@ -49,6 +52,7 @@ struct TransformerDecoder : Decoder, Sublayers {
 
     Past past_of(const LayerWeights &weights) const {
         const int width = settings.width, inner = settings.feed_forward;
+        const int attended = attention_width();
         const Norm norm = norm_of(weights.self_weight, weights.self_bias);
         switch (settings.decoder_attention) {
         case AVERAGE:
@@ -58,16 +62,16 @@ struct TransformerDecoder : Decoder, Sublayers {
         case SSRU:
             return {linear_of_shape(weights.self_input, width, 2 * width), nullptr, nullptr, norm};
         default:
-            return {linear_of_shape(weights.self_input, width, 3 * width),
-                    linear_of_shape(weights.self_output, width, width), nullptr, norm};
+            return {linear_of_shape(weights.self_input, width, 3 * attended),
+                    linear_of_shape(weights.self_output, attended, width), nullptr, norm};
         }
     }
 
     void add_layer(const LayerWeights &weights) {
-        const int width = settings.width;
+        const int width = settings.width, attended = attention_width();
         layers.push_back({past_of(weights),
-                          {linear_of_shape(weights.cross_query, width, width),
-                           linear_of_shape(weights.cross_output, width, width),
+                          {linear_of_shape(weights.cross_query, width, attended),
+                           linear_of_shape(weights.cross_output, attended, width),
                            norm_of(weights.cross_weight, weights.cross_bias)},
                           feed_forward_of(weights)});
     }
@@ -75,7 +79,7 @@ struct TransformerDecoder : Decoder, Sublayers {
     template <typename Cached>
     void self_attention(int number, const StepInput &input, float *x) const {
         const Past &layer = layers[number].past;
-        const int width = settings.width, rows = input.rows, past_length = input.past_length;
+        const int width = attention_width(), rows = input.rows, past_length = input.past_length;
         const size_t token = 2 * static_cast<size_t>(width);
         float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
         float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
@@ -92,8 +96,8 @@ struct TransformerDecoder : Decoder, Sublayers {
                 tokens[s] = static_cast<const Cached *>(input.past[s]) +
                             (static_cast<size_t>(number) * input.past_rows[s] + path[s]) * token;
             tokens[past_length] = own;
-            attend(wide, tokens, past_length + 1, settings.heads, head_width(), scale(), weights,
-                   out);
+            attend(wide, tokens, past_length + 1, settings.heads, settings.head_width, scale(),
+                   weights, out, nullptr, 0, {input.biases, input.bias_stride});
         }
         add_residual(layer.norm, *layer.output, attended, x, rows);
     }
@@ -196,12 +200,12 @@ struct TransformerDecoder : Decoder, Sublayers {
     template <typename Cached>
     void cross_attention(int number, const StepInput &input, float *x) const {
         const CrossAttention &layer = layers[number].cross_attention;
-        const int width = settings.width, rows = input.rows;
+        const int width = attention_width(), rows = input.rows;
         float *queries = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
         float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
         apply(*layer.query, sublayer_input(layer.norm, x, rows), rows, queries);
-        attend_to_sources<Cached>(input, number, queries, settings.heads, head_width(), scale(),
-                                  attended, number);
+        attend_to_sources<Cached>(input, number, queries, settings.heads, settings.head_width,
+                                  scale(), attended, number);
         add_residual(layer.norm, *layer.output, attended, x, rows);
     }
 

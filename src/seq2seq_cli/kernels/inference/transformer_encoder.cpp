@@ -22,16 +22,16 @@ struct Encoder : Sublayers {
     std::vector<const Linear *> keys_values;  // one for each layer of the decoder
 
     void add_layer(const LayerWeights &weights) {
-        const int width = settings.width;
-        layers.push_back({{linear_of_shape(weights.self_input, width, 3 * width),
-                           linear_of_shape(weights.self_output, width, width),
+        const int width = settings.width, attended = attention_width();
+        layers.push_back({{linear_of_shape(weights.self_input, width, 3 * attended),
+                           linear_of_shape(weights.self_output, attended, width),
                            norm_of(weights.self_weight, weights.self_bias)},
                           feed_forward_of(weights)});
     }
 
     void self_attention(const SelfAttention &layer, const SourceTokens &source, int first, int end,
                         float *x, int rows) const {
-        const int width = settings.width;
+        const int width = attention_width();
         const size_t row_size = 3 * static_cast<size_t>(width);
         float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
         float *attended = workspace.attended.reserve(static_cast<size_t>(rows) * width);
@@ -44,12 +44,20 @@ struct Encoder : Sublayers {
             for (int s = 0; s < length; s++) {
                 tokens[s] = row + s * row_size + width;
                 if (source.rotations)
-                    rotate_query_key(row + s * row_size, source.rotations + s * head_width());
+                    rotate_query_key(row + s * row_size,
+                                     source.rotations + s * settings.head_width);
             }
             for (int s = 0; s < length; s++, row += row_size, out += width)
-                attend(row, tokens, length, settings.heads, head_width(), scale(), weights, out);
+                attend(row, tokens, length, settings.heads, settings.head_width, scale(), weights,
+                       out, nullptr, 0, biases_of(source, s));
         }
         add_residual(layer.norm, *layer.output, attended, x, rows);
+    }
+
+    // The biases of the token with this index in its sentence.
+    static Biases biases_of(const SourceTokens &source, int index) {
+        if (!source.biases) return {};
+        return {source.biases + (source.reach - 1 - index), 2 * source.reach - 1};
     }
 
     // Reads the sentences from `first` to before `end`, which are `rows` tokens from index `start`
@@ -71,7 +79,8 @@ struct Encoder : Sublayers {
         }
         if (last.weight) normalise(last, x, rows, settings.width, x);
         for (size_t number = 0; number < keys_values.size(); number++) {
-            const size_t index = start * 2 * width;
+            const size_t numbers = 2 * static_cast<size_t>(attention_width());
+            const size_t index = start * numbers;
             if (!settings.float16_keys_values) {
                 apply(*keys_values[number], x, rows,
                       static_cast<float *>(source.keys_values[number]) + index);
@@ -79,7 +88,7 @@ struct Encoder : Sublayers {
             }
             float *wide = workspace.wide.reserve(static_cast<size_t>(rows) * widest());
             apply(*keys_values[number], x, rows, wide);
-            copy_to_cache(wide, rows * 2 * width,
+            copy_to_cache(wide, rows * numbers,
                           static_cast<float16 *>(source.keys_values[number]) + index);
         }
     }
@@ -110,7 +119,7 @@ void *transformer_encoder_new(const TransformerSettings *settings, const LayerWe
         for (int i = 0; i < count; i++) encoder->add_layer(layers[i]);
         for (int i = 0; i < decoder_layers; i++)
             encoder->keys_values.push_back(
-                linear_of_shape(keys_values[i], settings->width, 2 * settings->width));
+                linear_of_shape(keys_values[i], settings->width, 2 * encoder->attention_width()));
         return encoder.release();
     });
 }

@@ -17,9 +17,10 @@ struct FeedForward {
 struct Sublayers {
     TransformerSettings settings;
 
-    int head_width() const { return settings.width / settings.heads; }
+    // Width of the queries, keys and values of all heads together.
+    int attention_width() const { return settings.heads * settings.head_width; }
 
-    float scale() const { return 1 / std::sqrt(static_cast<float>(head_width())); }
+    float scale() const { return 1 / std::sqrt(static_cast<float>(settings.head_width)); }
 
     Norm norm_of(const float *weight, const float *bias) const {
         return {weight, bias, settings.norm_epsilon};
@@ -27,8 +28,8 @@ struct Sublayers {
 
     // Width of the buffer for a row between two products.
     int widest() const {
-        const int inner = settings.feed_forward * (settings.activation == SWIGLU ? 2 : 1);
-        return std::max(3 * settings.width, inner);
+        const int inner = settings.feed_forward * (is_gated(settings.activation) ? 2 : 1);
+        return std::max({2 * settings.width, 3 * attention_width(), inner});
     }
 
     // The input of a sublayer: the output of its norm, or with norms after sublayers x itself.
@@ -70,15 +71,15 @@ struct Sublayers {
     // Applies rotary positions to the query and the key of a token, unless `rotation` is null.
     void rotate_query_key(float *query_key, const float *rotation) const {
         if (!rotation) return;
-        const float *sines = rotation + head_width() / 2;
-        rotate(query_key, settings.heads, head_width(), rotation, sines);
-        rotate(query_key + settings.width, settings.heads, head_width(), rotation, sines);
+        const float *sines = rotation + settings.head_width / 2;
+        rotate(query_key, settings.heads, settings.head_width, rotation, sines);
+        rotate(query_key + attention_width(), settings.heads, settings.head_width, rotation, sines);
     }
 
     FeedForward feed_forward_of(const LayerWeights &weights) const {
         const int inner = settings.feed_forward;
         return {linear_of_shape(weights.inner, settings.width,
-                                settings.activation == SWIGLU ? 2 * inner : inner),
+                                is_gated(settings.activation) ? 2 * inner : inner),
                 linear_of_shape(weights.outer, inner, settings.width),
                 norm_of(weights.feed_forward_weight, weights.feed_forward_bias)};
     }

@@ -1,0 +1,37 @@
+"""What stands around the tokens of a sentence is there for the model, and nowhere else."""
+
+import numpy as np
+import pytest
+
+from seq2seq_cli.symbols import EOS
+from seq2seq_cli.tokenization.sentence_form import SentenceForm
+
+FORMS = [
+    (SentenceForm(), [7, 8, 9, EOS]),
+    (SentenceForm(source_eos=False), [7, 8, 9]),
+    (SentenceForm(last_tags=frozenset({7})), [8, 9, EOS, 7]),
+    (SentenceForm(prefix=(5, 6)), [5, 6, 7, 8, 9, EOS]),
+    (SentenceForm(prefix=(5,), source_eos=False), [5, 7, 8, 9]),
+    (SentenceForm(prefix=(5,), last_tags=frozenset({7})), [5, 8, 9, EOS, 7]),
+]
+
+
+@pytest.mark.parametrize(("form", "row"), FORMS)
+def test_columns_of_a_row_are_those_of_its_sentence(form: SentenceForm, row: list[int]) -> None:
+    sentence = [7, 8, 9]
+    assert form.row(sentence) == row
+    assert form.array(np.array(sentence)).tolist() == row
+    columns = form.of_row(sentence, np.array([sentence]))
+    assert columns.shape == (1, len(row))
+    assert [a for a, b in zip(columns[0], row, strict=True) if a] == [
+        each for each in row if each in sentence
+    ]
+    assert form.in_order(sentence, np.array([row]))[0, :3].tolist() == sentence
+    assert form.in_order(sentence, np.array([row])).shape == (1, 4)
+
+
+def test_a_blank_sentence_is_read_as_something() -> None:
+    for form, _ in FORMS:
+        assert form.array(np.array([], dtype=np.int64)).tolist() == form.row([])
+        assert form.row([])[-1] == EOS
+        assert form.of_row([], np.zeros((1, 0))).shape == (1, len(form.row([])))
