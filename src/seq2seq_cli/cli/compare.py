@@ -21,13 +21,12 @@ from seq2seq_cli.cli.options import (
     load_comet,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.cli.pipe import check_paths, read_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import COMPARISON_FORMATS, check_format, save_comparison
 from seq2seq_cli.text import Reading, check_line_counts, counted
 
 if TYPE_CHECKING:
-    from seq2seq_cli.data.sources import Source
     from seq2seq_cli.evaluation.references import Text
 
 FILES, METRICS, GROUPS, SEARCH = "Files", "Metrics", "Groups and lines", "Runs"
@@ -206,9 +205,9 @@ def compare(
     ]
     given = [each for each in others if each is not None]
     check_paths([*files.values(), *references, *given], outputs)
-    source_text, training = map(_read, others)
-    texts = [Text(each.name, list(each.lines(console.warn))) for each in references]
-    translations = {name: list(each.lines(console.warn)) for name, each in files.items()}
+    source_text, training = (None if each is None else read_text(each) for each in others)
+    texts = [read_text(each) for each in references]
+    translations = {name: read_text(each).lines for name, each in files.items()}
     given_texts = [*texts, *([] if source_text is None else [source_text])]
     _check_counts([*given_texts, *(Text(name, found) for name, found in translations.items())])
     if source_text is not None:
@@ -260,13 +259,6 @@ def split_name(value: str) -> tuple[str, str]:
     if not name.strip() or not place:
         raise InputError(f"{value}: a name and a run or file are needed, as in new=out.de")
     return name.strip(), place
-
-
-def _read(source: "Source | None") -> "Text | None":
-    """The lines of a text, if it was given."""
-    from seq2seq_cli.evaluation.references import Text
-
-    return None if source is None else Text(source.name, list(source.lines(console.warn)))
 
 
 def _check_counts(texts: "list[Text]") -> None:

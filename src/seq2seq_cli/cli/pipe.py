@@ -16,6 +16,7 @@ from seq2seq_cli.errors import InputError, Seq2seqError
 
 if TYPE_CHECKING:
     from seq2seq_cli.data.sources import Source
+    from seq2seq_cli.evaluation.references import Text
 
 Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the first
 
@@ -83,6 +84,13 @@ def check_new_folder(path: Path) -> None:
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise InputError(f"{path} cannot be made: {above} is not a writable directory")
+
+
+def read_text(source: "Source") -> "Text":
+    """Read all lines of a text, with the name that messages have for it."""
+    from seq2seq_cli.evaluation.references import Text
+
+    return Text(source.name, list(source.lines(console.warn)))
 
 
 def pipe(source: "Source", target: Path, lines_at_once: int, convert: Convert) -> int:

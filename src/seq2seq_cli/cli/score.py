@@ -18,7 +18,7 @@ from seq2seq_cli.cli.options import (
     load_comet,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.cli.pipe import check_paths, read_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, check_format, save_scores_by_length
 from seq2seq_cli.text import STDIN, Reading
@@ -197,7 +197,6 @@ def score(
     from seq2seq_cli.config.effects import SCORE
     from seq2seq_cli.data.sources import parse_text
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, check_metrics, tokenizer_for
-    from seq2seq_cli.evaluation.references import Text
     from seq2seq_cli.evaluation.score_report import ScoredTexts, score_report
 
     names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
@@ -235,7 +234,7 @@ def score(
     warn_of_idle_options(context, SCORE)
 
     check_paths(list(inputs.values()), [])
-    text = {name: Text(each.name, list(each.lines(console.warn))) for name, each in inputs.items()}
+    text = {name: read_text(each) for name, each in inputs.items()}
     texts = ScoredTexts(
         hypothesis=text[hypothesis],
         # Kiwi reads none: the source stands for it, so that lines are counted and blank ones told.
