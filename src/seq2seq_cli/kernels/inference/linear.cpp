@@ -297,7 +297,7 @@ void multiply_in_tiles(const Linear &layer, int block, const Quantised &x, int r
     const size_t size = static_cast<size_t>(layer.depth) * LANES;
     alignas(64) int32_t sums[TILE_ROWS][4 * LANES];
     dot_in_tiles<C>(x.rows + static_cast<size_t>(row) * layer.depth, layer.depth,
-                    layer.bytes + block * size, size, sums[0]);
+                    layer.bytes + block * size, size, rows, sums[0]);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < C; c++)
             store_int8_outputs(layer, block + c, x, row + r, load_ints(sums[r] + c * LANES), out);

@@ -1,14 +1,13 @@
-// Matrix tiles (Intel AMX), of processors that have them, and products of 8-bit numbers in them.
+// Products of 8-bit numbers by instructions for matrices: those of Intel AMX, in matrix tiles, here,
+// and those of 64-bit ARM (i8mm) in neon_tiles.h.
 //
-// Tiles compute the same sums of integers as `dot` of vectors.h, so results are the same; they are
-// faster with many rows. Where the build has none, HAS_TILES is not defined and `tiles_enabled`
-// false.
+// They compute the same sums of integers as `dot` of vectors.h, so results are the same; they are
+// faster with several rows. HAS_TILES stands for AMX alone, HAS_MATRIX_PRODUCTS for i8mm; where the
+// build has neither, `tiles_enabled` is false.
 
 #pragma once
 
 #include "vectors.h"
-
-constexpr int TILE_ROWS = 16, TILE_BYTES = 64;  // a row holds 64 8-bit inputs, or 16 sums
 
 namespace seq2seq {
 
@@ -20,7 +19,9 @@ bool tiles_multiply_bfloat16();
 
 }  // namespace seq2seq
 
-#ifdef HAS_TILES
+#if defined(HAS_TILES)
+
+constexpr int TILE_ROWS = 16, TILE_BYTES = 64;  // a row holds 64 8-bit inputs, or 16 sums
 
 namespace seq2seq {
 
@@ -52,12 +53,11 @@ __attribute__((target("amx-tile"))) inline void release_tiles() { _tile_release(
 
 // Multiplies signed inputs, whose rows are `depth` bytes apart, with C blocks of 16 outputs, whose
 // unsigned weights are `size` bytes apart -> sums (rows, 64), of which C x 16 columns are set.
-// Tiles are configured for the rows.
+// Tiles are configured for the rows; elsewhere `rows` says how many there are.
 template <int C>
-__attribute__((target("amx-tile,amx-int8"))) inline void dot_in_tiles(const int8_t *inputs,
-                                                                      int depth,
-                                                                      const uint8_t *weights,
-                                                                      size_t size, int32_t *sums) {
+__attribute__((target("amx-tile,amx-int8"))) inline void
+dot_in_tiles(const int8_t *inputs, int depth, const uint8_t *weights, size_t size, int,
+             int32_t *sums) {
     constexpr int STEP = 4 * TILE_BYTES;  // bytes between rows of sums
     asm volatile("" : : "r"(inputs), "r"(weights), "r"(sums) : "memory");
     _tile_zero(0);
@@ -91,7 +91,13 @@ __attribute__((target("amx-tile,amx-int8"))) inline void dot_in_tiles(const int8
 
 }  // namespace
 
+#elif defined(HAS_MATRIX_PRODUCTS)
+
+#include "neon_tiles.h"
+
 #else
+
+constexpr int TILE_ROWS = 16, TILE_BYTES = 64;  // that nothing reads
 
 namespace seq2seq {
 
@@ -104,7 +110,7 @@ namespace {
 inline void configure_tiles(int) {}
 inline void release_tiles() {}
 template <int C>
-inline void dot_in_tiles(const int8_t *, int, const uint8_t *, size_t, int32_t *) {}
+inline void dot_in_tiles(const int8_t *, int, const uint8_t *, size_t, int, int32_t *) {}
 
 }  // namespace
 
