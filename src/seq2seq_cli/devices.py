@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 ONEDNN_CACHE = 256  # shapes of matrix products that oneDNN remembers
+# Freed tensors of fewer bytes stay in the process; the second is for work that saves memory.
+KEPT_BYTES, RETURNED_BYTES = 1 << 25, 1 << 20
 # <malloc.h> of glibc
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -182,8 +184,19 @@ def prepare(threads: int | None) -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return  # another C library
-    mallopt(M_MMAP_THRESHOLD, 1 << 25)
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
     mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def return_tensors() -> None:
+    """From now on give the memory of every freed tensor of 1 MB and more back to the system.
+
+    For work that has to save memory: each such tensor costs page faults, but leaves no hole.
+    """
+    try:
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
+    except (AttributeError, OSError, TypeError):
+        return  # another C library
 
 
 def return_memory() -> None:

@@ -59,6 +59,24 @@ def test_a_sharded_training_is_the_same_training(architecture, settings, train) 
     assert list((sharded / "training").rglob(SHARDS))
 
 
+GUIDED = ["data.alignments=train.align", "training.guided_alignment=0.5", "training.r_drop=2"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [("transformer-regularised", GUIDED), ("attention-rnn", ["model.copy_attention=true"])],
+)
+def test_losses_that_read_attention_are_the_same_in_shards(architecture, settings, train) -> None:
+    command = train(architecture, **SETTINGS)
+    lines = (command.folder / "train.en").read_text().splitlines()
+    links = (" ".join(f"{k}-{k}" for k in range(len(line.split()))) for line in lines)
+    (command.folder / "train.align").write_text("".join(f"{line}\n" for line in links))
+    options = [part for each in settings for part in ("--set", each)]
+    whole = trained(command, 2, "whole", *options)
+    sharded = trained(command, 2, "sharded", *options, *SHARD)
+    assert_same_training(whole, sharded, {"validation"})
+
+
 def test_shards_are_continued_by_any_number_of_processes(train) -> None:
     command = train(**SETTINGS)
     unbroken = trained(command, 2, "unbroken", *SHARD)

@@ -25,7 +25,7 @@ Weights = dict[str, Tensor]
 def average(weights: Iterable[Weights]) -> Weights:
     """The mean of weights, tensor by tensor, on the CPU: it is summed in float64, which MPS lacks.
 
-    At most two sets of weights are in memory.
+    In memory are the sums and one set of weights, no more.
     """
     sums: Weights = {}
     count = 0
@@ -33,7 +33,8 @@ def average(weights: Iterable[Weights]) -> Weights:
         count += 1
         for name, tensor in each.items():
             sums[name] = sums[name].add_(tensor.cpu()) if name in sums else tensor.cpu().double()
-    return {name: total.div_(count).float() for name, total in sums.items()}
+        del each, tensor  # before the next set is read
+    return {name: sums.pop(name).div_(count).float() for name in list(sums)}
 
 
 class MovingAverage:

@@ -17,7 +17,7 @@ from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.contents import Hashes
 from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
-from seq2seq_cli.devices import autocast, return_memory
+from seq2seq_cli.devices import autocast, return_memory, return_tensors
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState, disk_error
@@ -87,6 +87,8 @@ class Trainer:
         self.is_sharded = config.shard and self.processes.world_size > 1
         if self.is_sharded:
             shard(experiment.model, experiment.device, exchange_precision)
+            # Layers that are whole for a moment would leave holes as large as all other tensors.
+            return_tensors()
             return_memory()  # that of the whole model
         self.model = model = experiment.model.to(experiment.device)
         self.state = TrainingState(
