@@ -323,6 +323,17 @@ def test_processes_translate_to_the_bytes_of_one_though_they_are_killed(
     assert not blocks.exists()
 
 
+def test_a_process_that_starts_late_ends_with_the_others(seq2seq, trained, corpus) -> None:
+    command = ["translate", trained, "--beam", 1, "--input", "valid.en", "--output", "out.de"]
+    one, two = places(2)
+    first = seq2seq.start(*command, folder=corpus, environment=one)
+    while not (corpus / "out.de").exists():  # all of its one block is the first process' work
+        time.sleep(0.01)
+    second = seq2seq.start(*command, folder=corpus, environment=two)
+    assert [done.code for done in finish([second, first])] == [0, 0]
+    assert not (corpus / "out.de.blocks").exists()
+
+
 def test_blocks_of_another_translation_are_not_taken_for_ones_own(
     seq2seq, trained: Path, corpus: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import resource
 import subprocess
@@ -14,6 +15,7 @@ import typer
 
 import seq2seq_cli
 from seq2seq_cli.cli.app import COMMANDS, app
+from seq2seq_cli.devices import is_cpu
 
 PACKAGE = "seq2seq_cli"
 ROOT = Path(seq2seq_cli.__file__).parent
@@ -137,6 +139,15 @@ def test_packages_that_commands_import_at_once_are_free_of_slow_libraries(packag
     code = f"import json, sys, {PACKAGE}.{package}; print(json.dumps([*sys.modules]))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert SLOW & set(json.loads(result.stdout)) == set()
+
+
+@pytest.mark.skipif(not is_cpu("auto"), reason="a GPU is counted by torch")
+def test_one_of_several_processes_finds_that_there_is_no_gpu_without_torch() -> None:
+    code = f"import sys; from {PACKAGE}.launching import device_of_process"
+    code += "; print(device_of_process('auto')); sys.exit('torch' in sys.modules)"
+    launched = os.environ | {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, env=launched)
+    assert (done.returncode, done.stdout) == (0, b"auto\n")
 
 
 def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

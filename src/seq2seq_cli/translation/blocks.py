@@ -93,8 +93,19 @@ class BlockFolder:
             stream.writelines(f"{line}\n".encode() for line in lines)
         partial.rename(self.block(index))
 
-    def join(self, count: int) -> None:
-        """Wait for all blocks, let them be the output, and remove the folder."""
+    def end(self, rank: int, session: str) -> None:
+        """Say that a process other than the first has seen all of its blocks done."""
+        self._end_of(rank, session).touch()
+
+    def _end_of(self, rank: int, session: str) -> Path:
+        return self.path / f"process-{rank}.{session}.end"
+
+    def join(self, count: int, processes: int, session: str) -> None:
+        """Wait for all blocks, let them be the output, and remove the folder.
+
+        A process that has started late would wait for a folder which is gone, so the folder stays
+        until all of this session have ended, or for ten minutes.
+        """
         joined = self.path / "joined.tmp"
         with joined.open("wb") as stream:
             for index in range(count):
@@ -104,6 +115,10 @@ class BlockFolder:
                     shutil.copyfileobj(block, stream, 1 << 20)
         joined.replace(self.output)
         sync_directory(self.output.parent)
+        last = time.monotonic() + SECONDS_FOR_PLAN
+        ends = [self._end_of(rank, session) for rank in range(1, processes)]
+        while not all(end.exists() for end in ends) and time.monotonic() < last:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
         shutil.rmtree(self.path)
 
 
@@ -115,11 +130,12 @@ def convert_in_blocks(
     window: int,
     rank: int,
     processes: int,
+    session: str,
 ) -> int:
     """Convert this process' blocks of a text, `window` lines at a time; returns its lines.
 
     Process k of N converts the blocks k, k + N, k + 2N, … that are not there yet. The first process
-    returns when the output is complete.
+    returns when the output is complete. `session` names the processes that were started together.
     """
     number, count = 1, 0
     for index, block in enumerate(_blocks(lines)):
@@ -129,7 +145,9 @@ def convert_in_blocks(
         number += len(block)
         count = index + 1
     if rank == 0:
-        folder.join(count)
+        folder.join(count, processes, session)
+    else:
+        folder.end(rank, session)
     return number - 1
 
 
