@@ -4,8 +4,10 @@ The expected scores were computed by unbabel-comet 2.2.7 (transformers 4.57.6, t
 the same checkpoints, which `write_checkpoint` makes without chance.
 """
 
+import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from typer.testing import CliRunner, Result
 
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.comet import Comet
-from seq2seq_cli.evaluation.comet.encoder import sparsemax
+from seq2seq_cli.evaluation.comet import Comet, CometMetric, encoder
+from seq2seq_cli.evaluation.comet.encoder import Encoder, sparsemax
+from seq2seq_cli.evaluation.comet.metric import CometScore
 from seq2seq_cli.evaluation.metrics import ScoreOptions
 from seq2seq_cli.evaluation.scoring import score, score_by_length
 
@@ -133,6 +136,61 @@ def test_a_score_does_not_depend_on_the_other_lines(checkpoints: dict[str, Path]
     )
 
 
+def test_lines_are_computed_in_batches_that_are_not_too_large_and_once(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    embed = Encoder._embed
+
+    def seen(self: Encoder, sentences: list[list[int]]) -> torch.Tensor:
+        sizes.append(len(sentences) * max(map(len, sentences)))
+        return embed(self, sentences)
+
+    monkeypatch.setattr(encoder, "BATCH_TOKENS", 40)
+    monkeypatch.setattr(Encoder, "_embed", seen)
+    model = Comet.load(checkpoints["kiwi"])
+    expected = pytest.approx([100 * each for each in EXPECTED["kiwi"]], abs=1e-4)
+    assert model.score_lines(TRANSLATION, SOURCE, REFERENCE) == expected
+    assert len(sizes) > 1
+    assert max(sizes) <= 40
+    sizes.clear()
+    assert model.score_lines(TRANSLATION, SOURCE, ["", *REFERENCE[1:]]) == expected
+    assert sizes == []  # another reference is nothing that it reads
+
+
+def test_the_settings_in_a_checkpoint_count_before_those_beside_it(tmp_path: Path) -> None:
+    """But for the layers' mixture, which hparams.yaml corrects; weights may have 16 bits."""
+    folder = write_checkpoint(tmp_path / "da", "da", layer_transformation="sparsemax")
+    settings = yaml.safe_load((folder / "hparams.yaml").read_text())
+    settings |= {"activations": "ReLU", "layer_transformation": "sparsemax_patch"}
+    (folder / "hparams.yaml").write_text(yaml.safe_dump(settings))
+    for kind, near in ((torch.float32, 1e-4), (torch.float16, 0.1)):
+        change_weights(
+            folder, lambda weights, kind=kind: {n: w.to(kind) for n, w in weights.items()}
+        )
+        found = Comet.load(folder).score_lines(TRANSLATION, SOURCE, REFERENCE)
+        assert found == pytest.approx([100 * each for each in EXPECTED["da"]], abs=near)
+    kiwi = Comet.load(write_checkpoint(tmp_path / "kiwi", "kiwi", layer=1))  # which sent_layer is
+    found = kiwi.score_lines(TRANSLATION, SOURCE, REFERENCE)
+    assert found == pytest.approx([100 * each for each in EXPECTED["kiwi"]], abs=1e-4)
+
+
+def change_weights(folder: Path, change: Any) -> None:
+    stored = torch.load(folder / "checkpoints/model.ckpt", weights_only=True)
+    stored["state_dict"] = change(stored["state_dict"])
+    torch.save(stored, folder / "checkpoints/model.ckpt")
+
+
+def test_more_than_ten_layers_are_mixed_each_by_its_own_share() -> None:
+    prefix = "layerwise_attention.scalar_parameters."
+    head = {f"{prefix}{layer}": torch.tensor([layer / 4]) for layer in range(12)}
+    head["layerwise_attention.gamma"] = torch.tensor([2.0])
+    mix = encoder._layer_mix(head, {"class_identifier": "regression_metric"}, Path("x"))
+    layers = [torch.eye(12)[layer][None, None] for layer in range(12)]
+    mixed = mix(layers, torch.ones(1, 1, dtype=torch.bool))[0, 0]
+    assert mixed.tolist() == pytest.approx((2 * (torch.arange(12) / 4).softmax(0)).tolist())
+
+
 def test_sparsemax_is_the_nearest_point_of_the_simplex() -> None:
     assert sparsemax(torch.tensor([0.0, 2.0, 0.5])).tolist() == [0.0, 1.0, 0.0]
     assert sparsemax(torch.tensor([0.5, 0.3, -1.0])).tolist() == pytest.approx([0.6, 0.4, 0.0])
@@ -148,11 +206,30 @@ def test_a_text_has_the_mean_of_its_lines_and_blank_ones_do_not_count(
     mean = 100 * sum(EXPECTED["da"]) / 5
     assert (found.metric, found.value) == ("COMET", pytest.approx(mean, abs=1e-4))
     assert found.mean == pytest.approx(mean, abs=10)
-    assert f"|model:da|sha256:{model.sha256[:12]}|scale:100" in found.signature
+    sha256 = hashlib.sha256((checkpoints["da"] / "checkpoints/model.ckpt").read_bytes()).hexdigest()
+    assert f"|model:da|sha256:{sha256[:12]}|scale:100" in found.signature
     buckets = score_by_length(*texts, [*SOURCE, ""], ["comet"], options)
     assert sum(b.scores[0].value * (b.lines - (b.least == 1)) for b in buckets) == pytest.approx(
         5 * mean, abs=1e-2
     )
+
+
+def test_a_line_counts_unless_all_its_texts_are_blank() -> None:
+    scores = [10.0, 20.0, 30.0, 40.0]
+    model: Any = SimpleNamespace(
+        name="a:b|c", sha256="0" * 64, needs_reference=True, score_lines=lambda *_: scores
+    )
+    metric = CometMetric(model, ["x", "", "", " "])
+    score_ = metric.corpus_score(["", "y", "", ""], [["", "", "z", "\t"]])
+    assert score_.score == 20
+    assert "|model:a-b-c|sha256:" in str(metric.get_signature())
+
+
+def test_an_interval_below_zero_is_told() -> None:
+    score_ = CometScore("COMET", -2.5)
+    score_._mean, score_._ci = -2.25, 0.5
+    told = json.loads(score_.format(signature="a:b", is_json=True))
+    assert (told["score"], told["confidence_mean"], told["confidence_var"]) == (-2.5, -2.25, 0.5)
 
 
 # The commands
@@ -248,6 +325,20 @@ def test_models_of_other_kinds_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         Comet.load(write_checkpoint(tmp_path / "other", "da", **changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("encoder.model.encoder.layer.1.output.dense.bias", "its encoder are missing"),
+        ("layerwise_attention.gamma", "the weights of layerwise_attention are missing"),
+    ],
+)
+def test_a_weight_that_is_missing_is_told(name: str, message: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "da", "da")
+    change_weights(folder, lambda weights: {n: w for n, w in weights.items() if n != name})
+    with pytest.raises(InputError, match=message):
+        Comet.load(folder)
 
 
 def test_an_encoder_of_another_size_or_none_is_told(tmp_path: Path) -> None:

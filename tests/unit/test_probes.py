@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.evaluation.hidden_states import SentenceStates
 from seq2seq_cli.evaluation.plots import figures
 from seq2seq_cli.evaluation.plots.geometry_figures import layers_figure, senses_figure, tree_figure
-from seq2seq_cli.evaluation.probes import attention, report, senses, structural
+from seq2seq_cli.evaluation.probes import agreement, attention, report, senses, structural
 from seq2seq_cli.evaluation.probes.agreement import Distances
 from seq2seq_cli.evaluation.probes.report import Sample
 from seq2seq_cli.evaluation.probes.treebank import NO_HEAD, Tree, read_trees
-from seq2seq_cli.evaluation.probes.word_states import WordStates, piece_shares
+from seq2seq_cli.evaluation.probes.word_states import WordStates, piece_shares, word_states
 from seq2seq_cli.kernels.arrays import Floats
 from seq2seq_cli.text import ignore_warning
 
@@ -164,6 +165,68 @@ def test_runs_agree_by_what_their_states_share_not_by_scale_or_direction() -> No
     chain = [np.arange(9, dtype=np.float32)[:, None] * np.ones(2, np.float32)] * 2
     assert Distances.of(chain).neighbours == 1
     assert first.neighbours < 0.4
+    constant = [np.pad(each, ((0, 0), (0, 1)), constant_values=3) for each in states]
+    assert first.similarity(Distances.of(constant)) == first.similarity(first)
+
+
+def test_two_runs_are_compared_layer_by_layer_each_beside_its_own_fresh_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(8)
+    names = ["rnn embedding", "rnn layer", "conv embedding", "conv layer", "conv output"]
+    fresh = [f"fresh {number} {name}" for name, number in zip(names, "00111", strict=True)]
+    states = {
+        name: [generator.normal(size=(9, WIDTH)).astype(np.float32) for _ in range(30)]
+        for name in (*names, *fresh)
+    }
+    states["conv output"], states["conv embedding"] = states["rnn layer"], states["rnn embedding"]
+    layers = {name: Distances.of(each) for name, each in states.items()}
+
+    def layers_of(reader: str, lines: list[str]) -> dict[str, Distances]:
+        assert lines == ["one two three"] * 20
+        return {
+            name.removeprefix(reader): each
+            for name, each in layers.items()
+            if name.startswith(reader)
+        }
+
+    monkeypatch.setattr(agreement.StateReader, "load", lambda run: run.name)
+    monkeypatch.setattr(agreement, "_layers", layers_of)
+    monkeypatch.setattr(
+        agreement, "untrained", lambda reader, run, seed: f"fresh {seed} {run.name}"
+    )
+    lines = ["one two three", "one , two"] * 20
+    found = agreement.agreement((Path("rnn"), Path("conv")), lines)
+    assert (found.run, found.other_run, found.lines, found.left_out) == ("rnn", "conv", 20, 20)
+    assert [(each.layer, each.other) for each in found.layers] == [
+        (" embedding", " embedding"),
+        (" layer", " output"),
+    ]
+    for each in found.layers:
+        first, second = (
+            layers[f"fresh {number} {run}{layer}"]
+            for number, run, layer in ((0, "rnn", each.layer), (1, "conv", each.other))
+        )
+        assert each.trained.edges == 1
+        assert each.untrained == first.similarity(second)
+        assert each.neighbours == layers[f"rnn{each.layer}"].neighbours
+
+
+def test_words_without_a_tree_have_the_mean_of_their_pieces_and_punctuation_is_none() -> None:
+    states = np.array([[8, 0], [2, 0], [4, 0], [0, 6], [7, 7], [9, 9]], np.float32)
+    sentence = SentenceStates(
+        ["▁It's", "▁Ha", "us", "▁1.5", ".", "</s>"],
+        [],
+        {"layer-1": states},
+        {},
+        None,
+        None,
+        None,
+        source_text="It's Haus 1.5.",
+        source_spans=[(0, 4), (5, 7), (7, 9), (10, 13), (13, 14), (0, 0)],
+    )
+    found = agreement._word_states(sentence)
+    assert found["layer-1"].tolist() == [[8, 0], [3, 0], [0, 6]]
 
 
 # Trees and pieces
@@ -197,6 +260,44 @@ def test_a_multiword_token_is_a_node_and_punctuation_is_none(tmp_path: Path) -> 
     path.write_text(SENTENCE.replace("VERB", "PUNCT"))
     [tree] = read_trees(path, ignore_warning)
     assert tree.heads == [1, 2, NO_HEAD, 2]  # the root stays, whatever it is
+
+
+def test_words_of_either_side_have_mean_states_and_attention_summed_over_what_is_seen() -> None:
+    tree = Tree("ab c", ["ab", "c"], [0, 1], [NO_HEAD, 0], ["root", "r"], ["", ""], ["", ""])
+    pieces, other = ["▁a", "b", "▁c", "</s>"], ["<s>", "▁x"]
+    states = np.array([[2, 0], [4, 0], [0, 6], [9, 9]], np.float32)
+    weights = np.array([[[[1, 2, 3, 4], [5, 6, 7, 8], [10, 20, 30, 40], [0, 0, 0, 1]]]], np.float32)
+    wrong = np.ones((2, 2), np.float32)
+    sentence = SentenceStates(pieces, other, {"a": states}, {"b": wrong}, weights, None, None)
+    back = SentenceStates(other, pieces, {"b": wrong}, {"a": states}, None, weights, None)
+    for [found] in (word_states([tree], [sentence]), word_states([tree], [back], "target")):
+        assert {name: each.tolist() for name, each in found.layers.items()} == {
+            "a": [[3, 0], [0, 6]]
+        }
+        assert found.attention is not None
+        assert found.attention.tolist() == [[[[7, 5], [30, 30]]]]
+
+
+def test_each_tree_is_read_with_its_own_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = [random_tree(np.random.default_rng(number), 1 + number % 3) for number in range(60)]
+    sources = [f"source {number}" for number in range(60)]
+    asked: list[tuple[str, str]] = []
+
+    def states_of(_: object, pairs: list[tuple[str, str]]) -> list[SentenceStates]:
+        asked.extend(pairs)
+        return [
+            SentenceStates([], [f"▁{form}" for form in text.split()], {}, {}, None, None, None)
+            for _, text in pairs
+        ]
+
+    monkeypatch.setattr(report, "hidden_states", states_of)
+    read = report.sample(None, trees, sources)  # type: ignore[arg-type]
+    used = [number for number in range(60) if number % 3]
+    assert asked == [(sources[number], trees[number].text) for number in used]
+    assert [each.tree for each in read.test] == [trees[number] for number in used[3::4]]
+    assert [each.tree for each in read.train] == [
+        trees[number] for place, number in enumerate(used) if place % 4 != 3
+    ]
 
 
 @pytest.mark.parametrize(
