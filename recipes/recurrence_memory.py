@@ -39,7 +39,7 @@ from seq2seq_cli.translation.likelihood import likelihoods
 DISTANCES = (5, 10, 20, 40)  # words from the subject to its verb
 SEEN, TRAINING_PAIRS = (5, 10), 4000  # distances in training, and pairs that show them
 SENTENCES = 200  # at each distance, half of them with a subject in the plural
-FAR = (1, 2, 4, 8, 16, 32, 64)  # bounds of distance, in pieces, that gradients are averaged over
+FAR = (1, 2, 4, 8, 16, 32, 64)  # bounds of distance in pieces between which gradients are averaged
 
 
 def sentence(draw: Draw, distance: int, *, plural: bool) -> tuple[str, str, str]:
@@ -118,8 +118,9 @@ def gradients(run: RunFolder, pairs: list[tuple[str, str, str]]) -> dict[str, li
             part = norms[least - 1 : most - 1]
             sums[index] += part.sum()
             counts[index] += len(part)
-    means = (sums / counts.clamp(min=1)).tolist()
-    return {"distance": list(FAR), "share": [each / means[0] for each in means]}
+    reached = int((counts > 0).sum())  # no sentence has pieces farther away
+    means = (sums[:reached] / counts[:reached]).tolist()
+    return {"distance": list(FAR[:reached]), "share": [each / means[0] for each in means]}
 
 
 def main() -> None:

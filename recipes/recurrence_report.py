@@ -19,6 +19,14 @@ from seq2seq_cli.evaluation.plots import figures
 RECURRENT = ARCHITECTURES[:2]
 LEAST_GROWTH = 10  # of the chain of a recurrent model, from the shortest sentences to the longest
 
+FAR, LEAST_RATIO = 16, 2  # pieces back, and how many times the gradient of attention-rnn is kept
+
+
+def far_share(gradient: dict[str, Any]) -> float:
+    """The gradient FAR pieces back, relative to the nearest piece's."""
+    share: float = gradient["share"][gradient["distance"].index(FAR)]
+    return share
+
 
 def count_section(counts: dict[str, Any]) -> list[str]:
     lengths = list(counts[ARCHITECTURES[0]])
@@ -157,10 +165,13 @@ def main() -> None:
             missed.append(f"{name}: the chain of products grows only from {chains[0]} to {chains}")
         if name not in RECURRENT and chains[-1] != chains[0]:
             missed.append(f"{name}: the chain of products grows from {chains[0]} to {chains[-1]}")
-    farthest = list(memory["rnn"]["agreement"])[-1]
-    own, others = (memory[name]["agreement"][farthest] for name in ("attention-rnn", "rnn"))
-    if own < others:
-        missed.append(f"at {farthest} words attention-rnn agrees in {own:.0%}, rnn in {others:.0%}")
+    for name in ARCHITECTURES:
+        shown, *_, farthest = memory[name]["agreement"].values()
+        if farthest >= shown:
+            missed.append(f"{name}: agrees in {farthest:.0%} far away and in {shown:.0%} nearby")
+    own, others = (far_share(memory[name]["gradient"]) for name in ("transformer", "attention-rnn"))
+    if own < LEAST_RATIO * others:
+        missed.append(f"{FAR} pieces back transformer keeps {own:.3f}, attention-rnn {others:.3f}")
     speed_figure(speeds, folder / "speed.png")
     memory_figure(memory, folder / "memory.png")
     validations = {name: last_validation(folder / name) for name in ARCHITECTURES}
