@@ -1,7 +1,9 @@
 """Weights of 16 bits are computed with as the same numbers in 32 bits, in both halves."""
 
 import tracemalloc
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from seq2seq_cli.config.models import Vocabulary, model_config
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.config.shapes import weight_shapes
+from seq2seq_cli.evaluation import model_info
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.inference.weights import ModelWeights
 from seq2seq_cli.kernels.arrays import widened
@@ -93,3 +96,29 @@ def test_a_matrix_of_16_bits_is_packed_without_a_copy_of_it(
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most - len(output.block) < weights["target_embedding.weight"].bytes / 10
+
+
+def test_the_bytes_of_weights_are_counted_by_the_type_of_each_the_most_first(
+    model: TranslationModel,
+) -> None:
+    plain = PlainModel.of(model)
+    types = dict(zip(plain.arrays, cycle([*KINDS, "float32"])))
+    stored = {
+        name: np.array(array)
+        if types[name] == "float32"
+        else narrowed(np.array(array), types[name])
+        for name, array in plain.arrays.items()
+    }
+    found = model_info._stored_types(
+        PlainModel(plain.config, plain.vocabulary, plain.arrays, stored=stored)
+    )
+    assert found == types
+    assert set(model_info._stored_types(plain).values()) == {"float32"}
+    unused: Any = None
+    shapes = weight_shapes(plain.config, plain.vocabulary)
+    info = model_info.ModelInfo("rnn", shapes, found, *[unused] * 8)
+    sizes: dict[str, int] = {}
+    for name, array in stored.items():
+        sizes[types[name]] = sizes.get(types[name], 0) + array.nbytes
+    assert info.stored_bytes == sizes
+    assert list(info.stored_bytes.values()) == sorted(sizes.values(), reverse=True)

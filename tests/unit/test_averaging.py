@@ -1,5 +1,8 @@
 """Averages of weights are what they should be."""
 
+import weakref
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
@@ -16,6 +19,18 @@ def test_the_average_of_weights_is_their_mean_and_leaves_them_as_they_are() -> N
         expected = torch.stack([part[name] for part in parts]).mean(dim=0)
         torch.testing.assert_close(mean[name], expected)
     torch.testing.assert_close(parts, before, rtol=0, atol=0)
+
+
+def test_each_set_of_weights_is_let_go_before_the_next_is_read() -> None:
+    def sets() -> Iterator[dict[str, torch.Tensor]]:
+        for value in range(3):
+            weights = {"a": torch.full((2,), float(value)), "b": torch.ones(3)}
+            last = weakref.ref(weights["b"])
+            yield weights
+            del weights
+            assert last() is None
+
+    assert average(sets())["a"].tolist() == [1, 1]
 
 
 def test_a_mean_is_rounded_once() -> None:

@@ -27,7 +27,7 @@ def test_columns_of_a_row_are_those_of_its_sentence(form: SentenceForm, row: lis
         each for each in row if each in sentence
     ]
     assert form.in_order(sentence, np.array([row]))[0, :3].tolist() == sentence
-    assert form.in_order(sentence, np.array([row])).shape == (1, 4)
+    assert form.in_order(sentence, np.array([row]))[0, 3:].tolist() == [EOS * (EOS in row)]
 
 
 def test_a_blank_sentence_is_read_as_something() -> None:
@@ -35,3 +35,4 @@ def test_a_blank_sentence_is_read_as_something() -> None:
         assert form.array(np.array([], dtype=np.int64)).tolist() == form.row([])
         assert form.row([])[-1] == EOS
         assert form.of_row([], np.zeros((1, 0))).shape == (1, len(form.row([])))
+        assert form.in_order([], np.array([form.row([])])).tolist() == [[EOS]]

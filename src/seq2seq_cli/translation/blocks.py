@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from uuid import uuid4
@@ -95,7 +96,8 @@ class BlockFolder:
 
     def end(self, rank: int, session: str) -> None:
         """Say that a process other than the first has seen all of its blocks done."""
-        self._end_of(rank, session).touch()
+        with suppress(FileNotFoundError):  # the first one has not waited, and removed the folder
+            self._end_of(rank, session).touch()
 
     def _end_of(self, rank: int, session: str) -> Path:
         return self.path / f"process-{rank}.{session}.end"

@@ -106,7 +106,8 @@ class HuggingFaceConfig:
 
     def flag(self, name: str, otherwise: bool) -> bool:
         """A truth value."""
-        return bool(self.values.get(name, otherwise))
+        value = self.values.get(name)
+        return otherwise if value is None else bool(value)
 
     @property
     def is_t5(self) -> bool:
