@@ -23,12 +23,13 @@ libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
 before = resident()
+blocks = []
 for _ in range(16):  # layers, with something small after each that stays
-    block = libc.malloc({2 * RETURNED_BYTES})
-    ctypes.memset(block, 1, {2 * RETURNED_BYTES})
-    libc.malloc(100)
-    libc.free(block)
+    blocks.append(libc.malloc({2 * RETURNED_BYTES}))
+    ctypes.memset(blocks[-1], 1, {2 * RETURNED_BYTES})
     libc.malloc({RETURNED_BYTES // 16})
+for block in blocks:
+    libc.free(block)
 print(resident() - before)
 """
 
