@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from seq2seq_cli.cli.app import app
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.hidden_states import SentenceStates
 from seq2seq_cli.evaluation.plots import figures
@@ -210,6 +212,29 @@ def test_two_runs_are_compared_layer_by_layer_each_beside_its_own_fresh_weights(
         assert each.trained.edges == 1
         assert each.untrained == first.similarity(second)
         assert each.neighbours == layers[f"rnn{each.layer}"].neighbours
+
+
+def test_the_command_reads_the_text_as_asked_and_the_runs_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("eins zwölf\n\ndrei\n", encoding="cp1252")
+    asked: list[object] = []
+
+    def agreement_of(runs: tuple[Path, Path], lines: list[str]) -> agreement.AgreementReport:
+        asked.append((runs, lines))
+        alike = agreement.Similarity(0.5, 0.25)
+        layer = agreement.LayerAgreement("layer-1", "output", alike, alike, 0.75)
+        return agreement.AgreementReport("one", "two", 2, 1, [layer])
+
+    monkeypatch.setattr(agreement, "agreement", agreement_of)
+    options = ["--encoding", "cp1252", "--threads", "1", "-i", str(tmp_path / "a")]
+    told = CliRunner().invoke(app, ["inspect", "agreement", "one", "two", *options])
+    assert told.exit_code == 0, told.exception
+    assert asked == [((Path("one"), Path("two")), ["eins zwölf", "", "drei"])]
+    assert told.stdout.startswith("one and two: 2 lines\n")
+    row = " ".join(told.stdout.splitlines()[-1].split())
+    assert row == "layer-1 output 0.50 / 0.25 0.50 / 0.25 0.75"
+    assert "1 line of fewer than 3 words left out" in told.stderr
 
 
 def test_words_without_a_tree_have_the_mean_of_their_pieces_and_punctuation_is_none() -> None:
