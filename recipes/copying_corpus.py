@@ -16,7 +16,7 @@ from random import Random
 from seq2seq_cli.demo.function_words import NAMES
 from seq2seq_cli.text import read_lines, write_lines
 
-TRAINING_NAMES, TEST_NAMES = 400, 400
+TRAINING_NAMES, TEST_NAMES = 20_000, 400  # so many that hardly one is a piece of its own
 SYLLABLES = [c + v for c in "bdfghklmnprstvwz" for v in "aeiou"]
 ENDINGS = ["n", "r", "l", "s", "x", "k", "m", ""]
 NUMBERED = 0.4  # of the lines

@@ -426,7 +426,7 @@ def test_lines_that_are_too_long_for_the_engine_are_counted_and_not_compared(
     original(monkeypatch, lambda path, lines, beam: [None, "?"])
     source = written(tmp_path / "model")
     origin = import_model(ImportRequest(str(source), verify=lines), tmp_path / "run")
-    assert origin.verified.startswith("0 of 1 lines equal, 1 too long for it, greedily, to numpy")
+    assert origin.verified.startswith("0 of 1 line equal, 1 too long for it, greedily, to numpy")
     original(monkeypatch, lambda path, lines, beam: [None, None])
     warned: list[str] = []
     request = ImportRequest(str(source), verify=lines)
