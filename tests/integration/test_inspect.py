@@ -397,7 +397,9 @@ def test_a_run_agrees_with_itself_and_untrained_ones_do_not(seq2seq, trained, tm
     assert table.stdout.decode().count("1.00 / 1.00") == 3
     few = seq2seq(*arguments, stdin=b"one two three\n")
     assert (few.code, few.stdout) == (2, b"")
-    assert few.stderr.startswith("seq2seq: error: 1 of 1 lines have 3 words or more; at least 20")
+    assert few.stderr.startswith(
+        "seq2seq: error: 20 lines of 3 words or more are needed; 1 line given"
+    )
 
 
 @pytest.mark.parametrize(

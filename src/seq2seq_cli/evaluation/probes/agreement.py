@@ -26,6 +26,7 @@ from seq2seq_cli.evaluation.probes.structural import (
 )
 from seq2seq_cli.evaluation.words import words
 from seq2seq_cli.kernels.arrays import Floats
+from seq2seq_cli.text import counted
 
 LEAST_WORDS = 3  # of two words, every tree is the same
 LEAST_LINES = 20
@@ -134,8 +135,8 @@ def agreement(runs: tuple[Path, Path], lines: Sequence[str]) -> AgreementReport:
     used = [line for line in lines if len(_spans(line)) >= LEAST_WORDS]
     if len(used) < LEAST_LINES:
         raise InputError(
-            f"{len(used):,} of {len(lines):,} lines have {LEAST_WORDS} words or more; "
-            f"at least {LEAST_LINES} are needed"
+            f"{LEAST_LINES} lines of {LEAST_WORDS} words or more are needed; "
+            f"{counted(len(lines), 'line')} given, {len(used):,} of them so long"
         )
     readers = [StateReader.load(run) for run in runs]
     first, second = (_layers(reader, used) for reader in readers)
