@@ -153,11 +153,12 @@ def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, 
     batches = epoch_batches(pairs, given.batch_tokens, config.training.seed, 0)
     used = batches[WARM_UP : WARM_UP + given.rounds * given.updates]
     rest = (ids, config, given.vocabulary_size)
-    kinds = [(f"seq2seq, {name}", "seq2seq", name, True) for name in TYPES]
+    types = {name: TYPES[name] for name in given.precision}
+    kinds = [(f"seq2seq, {name}", "seq2seq", name, True) for name in types]
     if config.model.architecture == "transformer" and not given.alone:
         kinds += [
             ("Marian, as usually written", "marian", "float32", False),
-            ("Marian, bfloat16, malloc tuned", "marian", "bfloat16", True),
+            (f"Marian, {given.precision[0]}, malloc tuned", "marian", given.precision[0], True),
         ]
     engines = [
         Engine(label, precision, make_update, WARM_UP, *rest, kind, precision, tuned, given.threads)
@@ -169,13 +170,17 @@ def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, 
     tokens = sum(each) / len(used)
     source = sum(int(pairs.source.lengths[rows].sum()) + len(rows) for rows in used) / len(used)
     products = Products(model, sentences, round(source), round(tokens))
-    floors: dict[str, list[float]] = {name: [] for name in TYPES}
+    floors: dict[str, list[float]] = {name: [] for name in (*types, "float32")}
     for start in range(0, len(used), given.updates):
         round_tokens = sum(each[start : start + given.updates])
-        for name in TYPES:
+        for name in floors:
             floors[name].append(products.seconds(TYPES[name]))
         for engine in engines:
             engine.train(given.updates, round_tokens)
+        speeds = ", ".join(f"{engine.label} {engine.speeds[-1]:,.0f}" for engine in engines)
+        print(
+            f"round {start // given.updates + 1} of {given.rounds}, tokens/s: {speeds}", flush=True
+        )
     allowed = {name: tokens / statistics.median(seconds) for name, seconds in floors.items()}
     print(
         f"\n{preset}: {given.rounds} rounds of {given.updates} updates, {tokens:,.0f} target "
@@ -201,16 +206,24 @@ def compare(preset: str, ids: Any, given: argparse.Namespace) -> list[dict[str, 
         print(f"{engine.label:32} {speed:9,.0f} {slowest:7,.0f} {fastest:7,.0f} "
               f"{record['share']:6.0%} {engine.megabytes:6,.0f}")  # fmt: skip
         engine.stop()
-    print_ratios(engines)
+    print_ratios(engines[: len(types)], engines[len(types) :])
     return figures
 
 
-def print_ratios(engines: Sequence[Engine]) -> None:
+def print_ratios(own: Sequence[Engine], others: Sequence[Engine]) -> None:
     """Print the median over the rounds of how many times as fast this program is as each other."""
-    for ours in engines[: len(TYPES)]:
-        for other in engines[len(TYPES) :]:
+    for ours in own:
+        for other in others:
             ratios = [a / b for a, b in zip(ours.speeds, other.speeds, strict=True)]
             print(f"  {ours.label} / {other.label}: {statistics.median(ratios):.2f}")
+
+
+def with_instructions() -> list[str]:
+    """The types whose products the processor has instructions for; says which are left out."""
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return ["bfloat16", "float32"]
+    print("bfloat16 is left out: the processor has no instructions for it (--precision bfloat16)")
+    return ["float32"]
 
 
 def main() -> None:
@@ -225,8 +238,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=8, help="in each round")
+    parser.add_argument(
+        "--precision", nargs="+", choices=list(TYPES), help="those the processor is made for"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
+    given.precision = given.precision or with_instructions()
     prepare(given.threads)
     ids = tokenised(given.source, given.target, given.vocabulary_size)
     figures = [record for preset in given.preset for record in compare(preset, ids, given)]

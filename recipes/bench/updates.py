@@ -7,6 +7,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,15 @@ def usual_update(
     return update
 
 
+def received(pipe: Any) -> int | None:
+    """The next number of updates; None at the end, which the end of the asking process is too."""
+    try:
+        updates: int | None = pipe.recv()
+    except EOFError:
+        return None
+    return updates
+
+
 def serve(pipe: Any, make_update: Callable[..., Update], warm_up: int, *given: Any) -> None:
     """Warm up, then answer each number of updates: seconds, processor seconds, peak MB."""
     torch.manual_seed(1)
@@ -107,7 +117,7 @@ def serve(pipe: Any, make_update: Callable[..., Update], warm_up: int, *given: A
     for _ in range(warm_up):
         update()
     pipe.send("ready")
-    for updates in iter(pipe.recv, None):
+    for updates in iter(partial(received, pipe), None):
         began, used = time.perf_counter(), time.process_time()
         for _ in range(updates):
             update()
