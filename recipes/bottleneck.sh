@@ -16,13 +16,10 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
 at_most 1 "$@"
-if [ $# -gt 0 ]; then
-    [ -d "$1" ] || refuse "$1: no such folder"
-    multi30k="$(cd "$1" && pwd)"
-fi
+multi30k=$(folder_given "$@")
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-if [ -z "${multi30k:-}" ]; then
+if [ -z "$multi30k" ]; then
     multi30k="$root/runs/multi30k-data"
     python recipes/multi30k_data.py "$multi30k"
 fi

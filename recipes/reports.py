@@ -1,4 +1,4 @@
-"""What the reports of recipes share: records of a run, tables, and how a report ends."""
+"""Parts that the reports of recipes share: records of a run, tables, and the end of a report."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ ARCHITECTURES = ("rnn", "attention-rnn", "conv", "transformer")
 
 
 def records(run: Path, kind: str) -> list[dict[str, Any]]:
-    """What a run's metrics.jsonl says of one kind of event, from the first to the last."""
+    """The records of one kind in a run's metrics.jsonl, from the first to the last."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == kind]
 

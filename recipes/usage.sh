@@ -14,6 +14,12 @@ at_most() { # NUMBER ARGUMENT...
     [ $# -le $(($1 + 1)) ] || refuse "${*: -1}: one argument too many"
 }
 
+folder_given() { # [FOLDER]: its whole path, or nothing without one
+    [ $# -gt 0 ] || return 0
+    [ -d "$1" ] || refuse "$1: no such folder"
+    (cd "$1" && pwd)
+}
+
 for argument in "$@"; do
     case $argument in
     -h | --help)

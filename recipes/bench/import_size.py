@@ -138,7 +138,7 @@ def random_weight(shape: tuple[int, ...], dtype: str) -> StoredWeight:
 
 
 class Cost(NamedTuple):
-    """What a command took."""
+    """The time and the memory that a command took."""
 
     seconds: float
     busy: float  # seconds of processors
