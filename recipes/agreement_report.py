@@ -23,8 +23,9 @@ def best(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def validation_bleu(run: Path) -> float:
-    """The best BLEU of a training's validations."""
-    return max(record["bleu"] for record in records(run, "validation"))
+    """BLEU on validation data of the weights that a training ended with."""
+    bleu: float = records(run, "final")[-1]["bleu"]
+    return bleu
 
 
 parser = argparse.ArgumentParser(description=__doc__)
