@@ -15,10 +15,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
 at_most 1 "$@"
-if [ $# -gt 0 ]; then
-    [ -d "$1" ] || refuse "$1: no such folder"
-    data="$(cd "$1" && pwd)"
-fi
+data=$(folder_given "$@")
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 data="${data:-$root/runs/multi30k-data}"
 [ -d "$data" ] || python recipes/multi30k_data.py "$data"

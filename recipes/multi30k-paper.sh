@@ -20,8 +20,8 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
 [ $# -gt 0 ] || refuse "give the folder of the tokenised text"
-[ -d "$1" ] || refuse "$1: no such folder"
-data="$(cd "$1" && pwd)" && shift
+data=$(folder_given "$1")
+shift
 for seed in "$@"; do
     [[ $seed =~ ^[0-9]+$ ]] || refuse "seed $seed: a whole number is allowed"
 done
