@@ -1,6 +1,8 @@
 """Compiled functions do what torch does in their place, for every row by itself."""
 
+import gc
 import itertools
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
@@ -305,6 +307,19 @@ def test_weights_of_an_rnn_that_do_not_fit_its_settings_are_refused(name: str) -
 def test_every_architecture_and_option_has_kernels(model: TranslationModel) -> None:
     """A model without any would be slow, and skipped by the tests of kernels."""
     assert inference_class(model.config) is not None
+
+
+def test_the_engine_is_freed_as_soon_as_nobody_uses_it(model: TranslationModel) -> None:
+    """Training makes one for each validation: a cycle would keep their weights in memory."""
+    predictor = EnginePredictor([PlainModel.of(model)])
+    predictor.search([[4, 5, EOS]], SearchOptions(max_extra=2, max_ratio=1))
+    engine = weakref.ref(predictor.models[0])
+    gc.disable()
+    try:
+        del predictor
+        assert engine() is None
+    finally:
+        gc.enable()
 
 
 def test_the_engine_finds_what_torch_finds(model: TranslationModel) -> None:

@@ -8,6 +8,7 @@ To read it, begin with `base`, then `transformer`.
 - `weights`: the weights of a model by name
 - `positions`: vectors for the positions of tokens
 - `base`: what models in kernels have in common
+- `transformer_positions`: how the Transformer in kernels encodes positions
 - `transformer`: the Transformer in kernels
 - `conv`: the convolutional model in kernels
 - `recurrent`: what both recurrent models in kernels have in common

@@ -22,7 +22,7 @@ class ConvInference(InferenceModel):
         self.output = weights.output()
         self.source_embedding = weights.source_embedding()
         self.source_positions = weights["encoder.embed.positions.embedding.weight"]
-        self.target_positions = weights["embed.positions.embedding.weight"]
+        target_positions = weights["embed.positions.embedding.weight"]
         settings = kernels.ConvolutionSettings(
             width=config.width,
             channels=config.channels,
@@ -37,7 +37,10 @@ class ConvInference(InferenceModel):
         )
         self.decoder = kernels.decoder(
             settings,
-            TargetEmbedding(weights.target_embedding(), self._tables),
+            TargetEmbedding(
+                weights.target_embedding(),
+                lambda count: PositionTables(positions.learned(target_positions, count)),
+            ),
             weights.linear("input"),
             [
                 kernels.DecoderLayer(
@@ -54,6 +57,3 @@ class ConvInference(InferenceModel):
         vectors = positions.learned(self.source_positions, int(lengths.max(initial=0)))
         memory = self.encoder.read(tokens, lengths, self.source_embedding, vectors)
         return memory, KVCache.empty(len(lengths))
-
-    def _tables(self, count: int) -> PositionTables:
-        return PositionTables(positions.learned(self.target_positions, count))

@@ -1,22 +1,17 @@
 """The Transformer, for search in kernels."""
 
 from dataclasses import replace
-from typing import Literal, cast
-
-import numpy as np
+from typing import cast
 
 from seq2seq_cli.config.models import ModelConfig, Scaling, TransformerConfig
-from seq2seq_cli.config.relative_positions import source_buckets, target_buckets
-from seq2seq_cli.inference import positions
 from seq2seq_cli.inference.base import InferenceModel
+from seq2seq_cli.inference.transformer_positions import TransformerPositions
 from seq2seq_cli.inference.weights import ModelWeights
-from seq2seq_cli.kernels.arrays import Counts, Floats, Tokens
+from seq2seq_cli.kernels.arrays import Counts, Tokens
 from seq2seq_cli.kernels.inference import transformer as kernels
-from seq2seq_cli.kernels.inference.decoding import KVCache, PositionTables, TargetEmbedding
+from seq2seq_cli.kernels.inference.decoding import KVCache, TargetEmbedding
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory
 from seq2seq_cli.kernels.inference.linear import Linear
-
-Side = Literal["source", "target"]
 
 
 class TransformerInference(InferenceModel):
@@ -29,12 +24,8 @@ class TransformerInference(InferenceModel):
         self.config = config = cast(TransformerConfig, config)
         self.output = weights.output()
         self.source_embedding = weights.source_embedding()
-        self.learned_positions: dict[Side, Floats] = {}  # vectors, or with relative ones biases
-        if config.positions in ("learned", "relative"):
-            self.learned_positions = {
-                "source": weights["source_positions.embedding.weight"],
-                "target": weights["target_positions.embedding.weight"],
-            }
+        self.source_positions = TransformerPositions(config, weights, "source")
+        target_positions = TransformerPositions(config, weights, "target")
         scaling = Scaling.of(config)
         settings = kernels.TransformerSettings(
             width=config.width,
@@ -60,55 +51,22 @@ class TransformerInference(InferenceModel):
         )
         self.decoder = kernels.decoder(
             replace(settings, residual=scaling.decoder_residual),
-            TargetEmbedding(weights.target_embedding(), self._tables),
+            TargetEmbedding(weights.target_embedding(), target_positions.tables),
             [_decoder_layer(config, weights, f"decoder.{i}") for i in range(config.decoder_layers)],
             _end_norms(config, weights, "target_embedding_norm", "decoder_norm"),
         )
 
     def encode(self, tokens: Tokens, lengths: Counts) -> tuple[EncoderMemory, KVCache]:
-        longest = int(lengths.max(initial=0))
+        tables = self.source_positions.tables(int(lengths.max(initial=0)))
         memory = self.encoder.read(
             tokens,
             lengths,
             self.source_embedding,
-            self._positions("source", longest),
-            self._rotations(longest),
-            self._biases("source", longest),
+            tables.positions,
+            tables.rotations,
+            tables.biases,
         )
         return memory, KVCache.empty(len(lengths))
-
-    def _tables(self, count: int) -> PositionTables:
-        return PositionTables(
-            self._positions("target", count), self._rotations(count), self._biases("target", count)
-        )
-
-    def _positions(self, side: Side, length: int) -> Floats | None:
-        """Vectors (length, D) added to embeddings, if positions are encoded so."""
-        if self.config.positions == "learned":
-            return positions.learned(self.learned_positions[side], length)
-        if self.config.positions == "sinusoidal":
-            first = self.config.first_position
-            size = positions.table_size(first + length)
-            return positions.sinusoids(size, self.config.width, self.config.sinusoids)[first:]
-        return None
-
-    def _rotations(self, length: int) -> Floats | None:
-        """Cosines and sines of positions: (length, 2, D / H / 2)."""
-        if self.config.positions != "rotary":
-            return None
-        size = positions.table_size(length)
-        return positions.rotations(size, self.config.key_width)
-
-    def _biases(self, side: Side, length: int) -> Floats | None:
-        """Biases of unscaled scores by offset: (H, 2 reach - 1) of the source, (H, reach) else."""
-        if self.config.positions != "relative":
-            return None
-        buckets = source_buckets if side == "source" else target_buckets
-        reach = positions.table_size(length)
-        sizes = self.config.position_buckets, self.config.position_distance
-        scaled = self.learned_positions[side][list(buckets(reach, *sizes))]
-        unscaled: Floats = np.ascontiguousarray(scaled.T * np.float32(self.config.key_width**0.5))
-        return unscaled
 
 
 def _end_norms(

@@ -58,11 +58,15 @@ def _biases_of(biases: Floats, position: int) -> int:
 
 
 class PositionTables(NamedTuple):
-    """Vectors for the target's positions 0, 1, …, as far as a model has them."""
+    """Vectors for the positions 0, 1, … of one side, as far as a model has them.
+
+    `biases` are of unscaled scores: (H, count) by offsets 1 - count to 0 for the target, which only
+    looks back, and (H, 2 count - 1) by offsets 1 - count to count - 1 for the source.
+    """
 
     positions: Floats | None = None  # (count, D), added to embeddings
     rotations: Floats | None = None  # (count, 2, head width / 2), cosines and sines
-    biases: Floats | None = None  # (H, count) of unscaled scores, by offsets 1 - count to 0
+    biases: Floats | None = None
 
 
 class TargetEmbedding:
