@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
-from zlib import crc32
 
 from seq2seq_cli.devices import is_cpu, usable_threads
 from seq2seq_cli.errors import InputError, Seq2seqError
@@ -25,8 +24,7 @@ PR_SET_PDEATHSIG = 1  # of Linux
 # After an error of its own a process waits this long before it says so, and after the loss of
 # another one longer: whoever failed first has spoken then, and the launcher has ended the rest.
 SECONDS_BEFORE_OWN_ERROR, SECONDS_BEFORE_LOSS = 2.0, 5.0
-MASTER = ("MASTER_ADDR", "MASTER_PORT")
-VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", *MASTER)
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 SECONDS_BETWEEN_LOOKS = 0.02
 SECONDS_TO_SAVE = 600  # that processes have after a signal, before they are killed
 
@@ -65,19 +63,6 @@ def announces() -> bool:
 def rank_and_count() -> tuple[int, int]:
     """Which of the processes this one is, and how many there are."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def session() -> str:
-    """A name of the processes that were started together, as far as the environment tells."""
-    names = (
-        ANNOUNCED,
-        "TORCHELASTIC_RUN_ID",
-        "TORCHELASTIC_RESTART_COUNT",
-        *MASTER,
-        "SLURM_JOB_ID",
-    )
-    values = "\0".join(os.environ.get(name, "") for name in names)
-    return f"{crc32(values.encode()):08x}"
 
 
 def end_with_launcher() -> None:

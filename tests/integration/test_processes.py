@@ -212,7 +212,7 @@ def test_processes_cannot_read_a_pipe(more, train) -> None:
 
 
 def test_an_output_that_a_process_does_not_see_is_an_error(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(blocks, "SECONDS_FOR_PLAN", 0.1)
+    monkeypatch.setattr(blocks, "SECONDS_FOR_OTHERS", 0.1)
     folder = blocks.BlockFolder(tmp_path / "out.de", {"lines": 1})
     with pytest.raises(
         InputError, match=r"out\.de\.blocks: .*a file system that all processes see"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.pipe import LineWriter, open_output, pipe
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.launching import rank_and_count, session
+from seq2seq_cli.launching import rank_and_count
 from seq2seq_cli.text import STDIN, ignore_warning
 from seq2seq_cli.translation.prefixes import Prefixes
 from seq2seq_cli.translation.results import Format
@@ -88,7 +88,6 @@ def translate_in_blocks(
         window=WINDOW_LINES,
         rank=rank,
         processes=count,
-        session=session(),
     )
     for message in summary.warnings():
         console.warn(f"{message} (process {rank} of {count})")

@@ -5,6 +5,7 @@ renamed. When all are there the first process joins them; only then there is an 
 """
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from seq2seq_cli.text import Warn, counted_subject, replace_file, sync_directory
 BLOCK_LINES = 1024
 PLAN = "plan.json"
 SECONDS_BETWEEN_LOOKS = 0.05
-SECONDS_FOR_PLAN = 600  # in which process 0 makes the folder: processes may start at other times
+SECONDS_FOR_OTHERS = 600  # that processes wait for each other, since each starts when it can
 
 Convert = Callable[[list[str], int], list[str]]  # lines, and the number of the first
 
@@ -46,17 +47,18 @@ class BlockFolder:
         Raises InputError if they do not find it.
         """
         if not is_first:
-            last = time.monotonic() + SECONDS_FOR_PLAN
+            last = time.monotonic() + SECONDS_FOR_OTHERS
             while not self._is_of_this_work():
                 if time.monotonic() > last:
                     raise InputError(
                         f"{self.path}: this process has not seen the folder that process 0 makes "
-                        f"within {SECONDS_FOR_PLAN / 60:.0f} minutes; put --output on a file "
+                        f"within {SECONDS_FOR_OTHERS / 60:.0f} minutes; put --output on a file "
                         "system that all processes see, or use one machine"
                     )
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             return
         if self._is_of_this_work():
+            (self.path / PLAN).touch()  # its time says when this start began
             done = sum(1 for _ in self.path.glob("*.block"))
             warn(
                 f"{self.path}: continuing; {counted_subject(done, 'block', 'are')} done, of "
@@ -94,19 +96,36 @@ class BlockFolder:
             stream.writelines(f"{line}\n".encode() for line in lines)
         partial.rename(self.block(index))
 
-    def end(self, rank: int, session: str) -> None:
-        """Say that a process other than the first has seen all of its blocks done."""
-        with suppress(FileNotFoundError):  # the first one has not waited, and removed the folder
-            self._end_of(rank, session).touch()
+    def end(self, rank: int) -> None:
+        """Say that a process other than the first has seen all of its blocks done.
 
-    def _end_of(self, rank: int, session: str) -> Path:
-        return self.path / f"process-{rank}.{session}.end"
+        It says so until the folder is gone, or for ten minutes: the first process believes only
+        what is said after it has opened the folder, since an earlier start may have left the same.
+        """
+        said = self._end_of(rank)
+        last = time.monotonic() + SECONDS_FOR_OTHERS
+        with suppress(FileNotFoundError):
+            said.touch()
+            while time.monotonic() < last:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+                os.utime(said)
 
-    def join(self, count: int, processes: int, session: str) -> None:
+    def _end_of(self, rank: int) -> Path:
+        return self.path / f"process-{rank}.end"
+
+    def _has_ended(self, rank: int) -> bool:
+        """Whether a process has said so since this start began, by the file system's clock."""
+        try:
+            said = self._end_of(rank).stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
+        return said > (self.path / PLAN).stat().st_mtime_ns
+
+    def join(self, count: int, processes: int) -> None:
         """Wait for all blocks, let them be the output, and remove the folder.
 
         A process that has started late would wait for a folder which is gone, so the folder stays
-        until all of this session have ended, or for ten minutes.
+        until all of this start have ended, or for ten minutes.
         """
         joined = self.path / "joined.tmp"
         with joined.open("wb") as stream:
@@ -117,9 +136,8 @@ class BlockFolder:
                     shutil.copyfileobj(block, stream, 1 << 20)
         joined.replace(self.output)
         sync_directory(self.output.parent)
-        last = time.monotonic() + SECONDS_FOR_PLAN
-        ends = [self._end_of(rank, session) for rank in range(1, processes)]
-        while not all(end.exists() for end in ends) and time.monotonic() < last:
+        last = time.monotonic() + SECONDS_FOR_OTHERS
+        while time.monotonic() < last and not all(map(self._has_ended, range(1, processes))):
             time.sleep(SECONDS_BETWEEN_LOOKS)
         shutil.rmtree(self.path)
 
@@ -132,12 +150,11 @@ def convert_in_blocks(
     window: int,
     rank: int,
     processes: int,
-    session: str,
 ) -> int:
     """Convert this process' blocks of a text, `window` lines at a time; returns its lines.
 
-    Process k of N converts the blocks k, k + N, k + 2N, … that are not there yet. The first process
-    returns when the output is complete. `session` names the processes that were started together.
+    Process k of N converts the blocks k, k + N, k + 2N, … that are not there yet. All
+    return when the output is complete; those that wait longer than ten minutes for it, before.
     """
     number, count = 1, 0
     for index, block in enumerate(_blocks(lines)):
@@ -147,9 +164,9 @@ def convert_in_blocks(
         number += len(block)
         count = index + 1
     if rank == 0:
-        folder.join(count, processes, session)
+        folder.join(count, processes)
     else:
-        folder.end(rank, session)
+        folder.end(rank)
     return number - 1
 
 
