@@ -5,8 +5,12 @@ the docstring of each package lists its files in the same order.
 
 - `deferred`: what is compiled when it is first used
 - `errors`: errors that the user can mend
+- `messages`: what messages share
 - `symbols`: the control symbols that every vocabulary begins with
+- `whole_files`: files that are replaced in one step
 - `encodings`: bytes to UTF-8, and lines that are broken
+- `inputs`: files, pipes and standard input as blocks of UTF-8
+- `read_ahead`: lines from the thread that reads them
 - `text`: lines in and out
 - `padding`: sentences of different lengths in one tensor
 - `devices`: CPU, CUDA, MPS; precision; threads

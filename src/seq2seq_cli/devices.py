@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import counted
+from seq2seq_cli.messages import counted
 
 if TYPE_CHECKING:
     import torch

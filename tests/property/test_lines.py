@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq_cli.text import Reading, arriving_lines, ignore_warning, read_lines, write_lines
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.messages import ignore_warning
+from seq2seq_cli.text import arriving_lines, read_lines, write_lines
 
 ANY_BYTES = Reading(as_text=True)  # or else many broken lines are refused
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq_cli.data.parallel import parse_corpora
-from seq2seq_cli.text import Reading, ignore_warning
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.messages import ignore_warning
 
 TRAPS = "\n\r\t\",;|'\\{}[]:\u2028\x85\x0b\x00\ufeff "
 texts = st.text(st.one_of(st.sampled_from(TRAPS), st.characters(exclude_categories=["Cs"])))

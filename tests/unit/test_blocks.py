@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from seq2seq_cli.text import ignore_warning
+from seq2seq_cli.messages import ignore_warning
 from seq2seq_cli.translation import blocks
 from seq2seq_cli.translation.blocks import PLAN, BlockFolder, convert_in_blocks
 

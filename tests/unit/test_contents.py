@@ -15,7 +15,7 @@ from seq2seq_cli.data.contents import (
     files_of_corpora,
 )
 from seq2seq_cli.data.parallel import parse_corpora
-from seq2seq_cli.text import Reading
+from seq2seq_cli.inputs import Reading
 
 SIDES = ("data.source", "data.target")
 

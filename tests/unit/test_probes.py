@@ -19,7 +19,7 @@ from seq2seq_cli.evaluation.probes.report import Sample
 from seq2seq_cli.evaluation.probes.treebank import NO_HEAD, Tree, read_trees
 from seq2seq_cli.evaluation.probes.word_states import WordStates, piece_shares, word_states
 from seq2seq_cli.kernels.arrays import Floats
-from seq2seq_cli.text import ignore_warning
+from seq2seq_cli.messages import ignore_warning
 
 WIDTH = 24
 

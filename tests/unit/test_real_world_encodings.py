@@ -8,7 +8,9 @@ import pytest
 
 from seq2seq_cli.encodings import likeliest_encoding
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Reading, arriving_lines, ignore_warning, read_lines
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.messages import ignore_warning
+from seq2seq_cli.text import arriving_lines, read_lines
 
 GERMAN = "Die Katze schläft.\nEr fährt über die Brücke.\nSchöne Grüße aus München!\n"
 RUSSIAN = "Мужчина едет на велосипеде.\nСтарая женщина читает книгу.\n"

@@ -20,7 +20,7 @@ from seq2seq_cli.data.formats.recognition import sampled_lines
 from seq2seq_cli.data.parallel import parse_corpora
 from seq2seq_cli.data.sources import parse_source, parse_text, plain_lines
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import READ_BYTES, Reading, open_input
+from seq2seq_cli.inputs import READ_BYTES, Reading, open_input
 
 CSV = 'en,de\r\n"A man, old","Ein ""Mann"""\r\nnull,NA\r\n"two\r\nlines",None\r\n007,1.0\r\n\r\n'
 MEMORY = """<?xml version="1.0" encoding="{}"?>

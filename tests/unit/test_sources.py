@@ -12,7 +12,7 @@ import pytest
 
 from seq2seq_cli.data.parallel import parse_corpora, read_parallel
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Reading
+from seq2seq_cli.inputs import Reading
 
 PAIRS = [("a b", "c"), ("„d“ e\tf", "g\u2028h"), ("", "i"), ("j", "k l")]
 TABLE = [(source.replace("\t", " "), target) for source, target in PAIRS]

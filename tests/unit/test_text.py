@@ -1,4 +1,4 @@
-"""The rules of text.py one by one, its messages, and its behaviour on pipes."""
+"""The rules of reading lines one by one, its messages, and its behaviour on pipes."""
 
 import gzip
 import io
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq_cli import text
+from seq2seq_cli import read_ahead, whole_files
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import STDIN, arriving_lines, open_input, read_lines
+from seq2seq_cli.inputs import STDIN, open_input
+from seq2seq_cli.messages import counted_subject
+from seq2seq_cli.text import arriving_lines, read_lines
 
 
 def read(path: Path, data: bytes | None = None) -> list[str]:
@@ -147,7 +149,7 @@ def test_reads_ahead_by_the_limit_and_one_block() -> None:
 
 
 def test_huge_lines_are_read_ahead_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "AHEAD_BYTES", 3000)
+    monkeypatch.setattr(read_ahead, "AHEAD_BYTES", 3000)
     stream = Blocks([b"x" * 999 + b"\n" for _ in range(50)])
     lines = arriving_lines(stream, "pipe", 100, pytest.fail)
     assert all(len(each) <= 4 for each in (next(lines), next(lines)))
@@ -186,7 +188,8 @@ def test_stopping_early_ends_the_thread() -> None:
 
 STOP_EARLY = """
 import sys
-from seq2seq_cli.text import STDIN, arriving_lines, open_input
+from seq2seq_cli.inputs import STDIN, open_input
+from seq2seq_cli.text import arriving_lines
 print(next(arriving_lines(open_input(STDIN), "standard input", 10, print)), flush=True)
 sys.exit(3)
 """
@@ -204,11 +207,15 @@ def test_exit_while_standard_input_stays_open() -> None:
         assert process.wait(timeout=20) == 3
 
 
+PRINT_ALL = """
+from seq2seq_cli.inputs import STDIN
+from seq2seq_cli.text import read_lines
+print(list(read_lines(STDIN, print)))
+"""
+
+
 def test_gzip_on_standard_input() -> None:
-    program = (
-        "from seq2seq_cli.text import STDIN, read_lines; print(list(read_lines(STDIN, print)))"
-    )
-    command = [sys.executable, "-c", program]
+    command = [sys.executable, "-c", PRINT_ALL]
     data = gzip.compress(b"a\nb\n")
     assert subprocess.run(command, input=data, capture_output=True).stdout == b"['a', 'b']\n"
 
@@ -232,9 +239,9 @@ def test_a_file_is_replaced_when_its_text_has_arrived_or_not_at_all(
     monkeypatch.setattr(os, "fsync", fsync)
     if fails:
         with pytest.raises(OSError, match="No space"):
-            text.replace_file(path, b"after")
+            whole_files.replace_file(path, b"after")
     else:
-        text.replace_file(path, b"after")
+        whole_files.replace_file(path, b"after")
     assert arrived == [b"after"]
     assert path.read_bytes() == (b"before" if fails else b"after")
     assert list(tmp_path.iterdir()) == [path]
@@ -245,4 +252,4 @@ def test_a_file_is_replaced_when_its_text_has_arrived_or_not_at_all(
     [(0, "0 lines have"), (1, "1 line has"), (2000, "2,000 lines have"), (0.5, "0.5 lines have")],
 )
 def test_what_is_counted_agrees_with_its_number(count: float, said: str) -> None:
-    assert text.counted_subject(count, "line", "have") == said
+    assert counted_subject(count, "line", "have") == said

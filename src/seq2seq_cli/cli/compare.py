@@ -24,7 +24,9 @@ from seq2seq_cli.cli.options import (
 from seq2seq_cli.cli.pipe import check_paths, read_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import COMPARISON_FORMATS, check_format, save_comparison
-from seq2seq_cli.text import Reading, check_line_counts, counted
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.messages import counted
+from seq2seq_cli.text import check_line_counts
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.references import Text

@@ -7,7 +7,7 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.commands import Command, Group
-from seq2seq_cli.text import counted
+from seq2seq_cli.messages import counted
 
 app = typer.Typer(cls=Group, help="Make corpora.", no_args_is_help=True)
 

@@ -9,7 +9,7 @@ from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
 from seq2seq_cli.cli.pipe import check_new_folder, check_paths, unwinding
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Reading
+from seq2seq_cli.inputs import Reading
 
 VERIFY = "Comparison with the original engine"
 LINES = 100  # compared by --verify

@@ -21,8 +21,10 @@ from seq2seq_cli.cli.options import (
 )
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
 from seq2seq_cli.config.effects import LIKELIHOOD
+from seq2seq_cli.inputs import STDIN, Reading
+from seq2seq_cli.messages import counted
 from seq2seq_cli.runs.layout import check_run_folder
-from seq2seq_cli.text import STDIN, Reading, check_line_counts, counted
+from seq2seq_cli.text import check_line_counts
 from seq2seq_cli.translation.settings import Precision, TranslationSettings
 
 FILES = "Files"

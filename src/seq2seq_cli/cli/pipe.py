@@ -10,9 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, Self
 
-from seq2seq_cli import text
 from seq2seq_cli.cli import console
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.inputs import STDIN, check_input, display_name
 
 if TYPE_CHECKING:
     from seq2seq_cli.data.sources import Source
@@ -31,15 +31,15 @@ def check_paths(inputs: "Sequence[Source]", outputs: Sequence[Path]) -> None:
     fields = [(source.path, source.field) for source in inputs if source.path is not None]
     read = [path for path, _ in fields]
     for index, (path, field) in enumerate(fields):
-        if path in read[:index] and (path == text.STDIN or not path.is_file()):
-            raise InputError(f"{text.display_name(path)} is given for two inputs; give a file")
-        text.check_input(path, field)
-        if path != text.STDIN:
+        if path in read[:index] and (path == STDIN or not path.is_file()):
+            raise InputError(f"{display_name(path)} is given for two inputs; give a file")
+        check_input(path, field)
+        if path != STDIN:
             used.append(path)
-    if list(outputs).count(text.STDIN) > 1:
+    if list(outputs).count(STDIN) > 1:
         raise InputError("standard output is given for two outputs; write one to a file")
     for target in outputs:
-        if target == text.STDIN:
+        if target == STDIN:
             continue
         for other in used:
             if same_file(target, other):
@@ -99,10 +99,10 @@ def pipe(source: "Source", target: Path, lines_at_once: int, convert: Convert) -
     On a terminal, prompts for each line. Ctrl-C, SIGTERM and a reader of the output that goes
     away, such as `head`, end the process without a traceback, after a whole line.
     """
-    interactive = source.path == text.STDIN and sys.stdin.isatty() and sys.stdout.isatty()
+    interactive = source.path == STDIN and sys.stdin.isatty() and sys.stdout.isatty()
     with open_output(target) as stream:
         number = 1
-        with LineWriter(stream, text.display_name(target, "standard output")) as writer:
+        with LineWriter(stream, display_name(target, "standard output")) as writer:
             _prompt(interactive)
             for lines in source.arriving_lines(lines_at_once, console.warn):
                 writer.write("".join(f"{line}\n" for line in convert(lines, number)).encode())
@@ -203,7 +203,7 @@ class LineWriter:
 @contextmanager
 def open_output(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing bytes; `-` is standard output. Raises InputError if it cannot be."""
-    if path == text.STDIN:
+    if path == STDIN:
         if sys.stdout is None:
             raise InputError("standard output is closed; give it a file or a pipe")
         yield _standard_output()

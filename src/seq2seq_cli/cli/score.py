@@ -21,7 +21,7 @@ from seq2seq_cli.cli.options import (
 from seq2seq_cli.cli.pipe import check_paths, read_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, check_format, save_scores_by_length
-from seq2seq_cli.text import STDIN, Reading
+from seq2seq_cli.inputs import STDIN, Reading
 
 FILES = "Files"
 METRICS = "Metrics"

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from seq2seq_cli import text
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.commands import Command, Group
 from seq2seq_cli.cli.options import (
@@ -19,6 +18,7 @@ from seq2seq_cli.config.docstrings import meaning, summary
 from seq2seq_cli.config.effects import TOKENIZER_TRAIN
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.inputs import STDIN, Reading
 
 if TYPE_CHECKING:
     from seq2seq_cli.tokenization.tokenizer import Tokenizer
@@ -211,7 +211,7 @@ def train(
     table = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(TokenizerSettings, "tokenizer", table)
     warn_of_idle_options(context, TOKENIZER_TRAIN)
-    reading = text.Reading(encoding, delimiter, as_text)
+    reading = Reading(encoding, delimiter, as_text)
     trained = train_tokenizer_file(texts, output, settings, console.warn, reading, overwrite=force)
     for note in trained.notes:
         console.note(note)
@@ -224,7 +224,7 @@ def encode(
     ids: Annotated[bool, typer.Option("--ids", help="Write ids instead of pieces.")] = False,
     side: SideOption = "target",
     input: InputOption = "-",
-    output: OutputOption = text.STDIN,
+    output: OutputOption = STDIN,
     encoding: EncodingOption = "",
     delimiter: DelimiterOption = "",
     as_text: AsTextOption = False,
@@ -239,7 +239,7 @@ def encode(
     """
     from seq2seq_cli.data.sources import parse_text
 
-    source = parse_text(input, text.Reading(encoding, delimiter, as_text))
+    source = parse_text(input, Reading(encoding, delimiter, as_text))
     check_paths([source], [output])
     tokenizer = _load(model).for_side(side)
     names = [str(number) for number in range(len(tokenizer))] if ids else tokenizer.vocabulary
@@ -256,8 +256,8 @@ def decode(
     ids: Annotated[bool, typer.Option("--ids", help="Read ids instead of pieces.")] = False,
     input: Annotated[
         Path, typer.Option("--input", "-i", metavar="FILE", help="File with the input; - is stdin.")
-    ] = text.STDIN,
-    output: OutputOption = text.STDIN,
+    ] = STDIN,
+    output: OutputOption = STDIN,
 ) -> None:
     """Turn pieces, separated by spaces, back into text: a line out for each line in.
 

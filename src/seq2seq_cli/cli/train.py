@@ -29,7 +29,7 @@ from seq2seq_cli.launching import (
     threads_of_each,
     wait_before_error,
 )
-from seq2seq_cli.text import ignore_warning
+from seq2seq_cli.messages import ignore_warning
 
 if TYPE_CHECKING:
     from seq2seq_cli.runs.run_config import RunConfig

@@ -38,6 +38,7 @@ from seq2seq_cli.config.search import (
     SearchOptions,
 )
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.inputs import STDIN, Reading
 from seq2seq_cli.launching import (
     device_of_process,
     end_with_launcher,
@@ -48,7 +49,6 @@ from seq2seq_cli.launching import (
     threads_of_each,
 )
 from seq2seq_cli.runs.layout import check_run_folder
-from seq2seq_cli.text import STDIN, Reading
 from seq2seq_cli.translation.results import Format
 from seq2seq_cli.translation.settings import (
     Alignments,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.pipe import LineWriter, open_output, pipe
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.inputs import STDIN
 from seq2seq_cli.launching import rank_and_count
-from seq2seq_cli.text import STDIN, ignore_warning
+from seq2seq_cli.messages import ignore_warning
 from seq2seq_cli.translation.prefixes import Prefixes
 from seq2seq_cli.translation.results import Format
 from seq2seq_cli.translation.summary import Summary

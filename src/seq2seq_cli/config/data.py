@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from seq2seq_cli.config.settings import MOST, Section, require, setting, toml_value
 from seq2seq_cli.deferred import dataclass, pattern
-from seq2seq_cli.text import Reading
+from seq2seq_cli.inputs import Reading
 
 LanguageTags = Literal["source", "both", "both-source-last"]
 LANGUAGE_CODE = pattern("[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")

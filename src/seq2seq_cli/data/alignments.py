@@ -19,9 +19,11 @@ import numpy.typing as npt
 
 from seq2seq_cli.deferred import dataclass, pattern
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.inputs import display_name
+from seq2seq_cli.messages import Warn, counted
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import WORD_START
-from seq2seq_cli.text import Warn, counted, display_name, read_lines
+from seq2seq_cli.text import read_lines
 
 Normalize = Callable[[str], str]  # a line as its tokenizer sees it
 Links = list[tuple[int, int]]  # (word of the source, word of the target), from 0

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.text import Warn, ignore_warning, sync_directory
+from seq2seq_cli.messages import Warn, ignore_warning
+from seq2seq_cli.whole_files import sync_directory
 
 Loaded = TypeVar("Loaded")
 

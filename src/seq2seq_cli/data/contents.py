@@ -9,7 +9,7 @@ from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.parallel import Corpus
 from seq2seq_cli.data.sources import Source
 from seq2seq_cli.deferred import dataclass
-from seq2seq_cli.text import GZIP_MAGIC, READ_ERRORS, decompressed_blocks
+from seq2seq_cli.inputs import GZIP_MAGIC, READ_ERRORS, decompressed_blocks
 
 SAMPLES = 32  # blocks of a file that is too large to read as a whole
 SAMPLE_BYTES = 1 << 16

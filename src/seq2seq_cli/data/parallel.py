@@ -11,7 +11,9 @@ from seq2seq_cli.data.formats.base import BegunInput, Container
 from seq2seq_cli.data.sources import Source, display_names, parse_source, split_language_mark
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import UTF8, Reading, Warn, check_line_counts
+from seq2seq_cli.inputs import UTF8, Reading
+from seq2seq_cli.messages import Warn
+from seq2seq_cli.text import check_line_counts
 from seq2seq_cli.tokenization.language_tags import language_tag, split_languages
 
 

@@ -28,16 +28,10 @@ from seq2seq_cli.data.formats.lines import Lines
 from seq2seq_cli.data.formats.table import Table, looks_like_name
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import (
-    STDIN,
-    UTF8,
-    Reading,
-    Warn,
-    arriving,
-    arriving_lines,
-    display_name,
-    open_input,
-)
+from seq2seq_cli.inputs import STDIN, UTF8, Reading, display_name, open_input
+from seq2seq_cli.messages import Warn
+from seq2seq_cli.read_ahead import arriving
+from seq2seq_cli.text import arriving_lines
 
 DATA_SET = "hf:"
 MARK = re.compile(rf"({LANGUAGE})=")

@@ -21,7 +21,7 @@ from seq2seq_cli.data.pair_tokenizer import (
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.token_pairs import EndOfDataError, Sentences, TokenPairs
 from seq2seq_cli.deferred import dataclass
-from seq2seq_cli.text import Warn, ignore_warning
+from seq2seq_cli.messages import Warn, ignore_warning
 
 Lines = list[tuple[str, str]]
 Portion = list[Lines]  # of each corpus

@@ -26,7 +26,8 @@ from seq2seq_cli.data.parallel import Corpus
 from seq2seq_cli.data.token_blocks import TokenBlocks, record_batch, schema_of, sentences_of
 from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
 from seq2seq_cli.data.tokenising import tokenise_blocks
-from seq2seq_cli.text import Warn, counted, replace_file
+from seq2seq_cli.messages import Warn, counted
+from seq2seq_cli.whole_files import replace_file
 
 FORMAT = 3  # raise it when the content of an entry or of a block changes
 PAIRS, REPORT = "pairs.arrow", "report.json"

@@ -27,7 +27,7 @@ from seq2seq_cli.data.pair_tokenizer import Lines, PairTokenizer, numbered_chunk
 from seq2seq_cli.data.parallel import Corpus
 from seq2seq_cli.data.token_blocks import TokenBlocks, schema_of
 from seq2seq_cli.errors import Seq2seqError
-from seq2seq_cli.text import Warn
+from seq2seq_cli.messages import Warn
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 FEWEST_BLOCKS = 4  # that are worth starting processes for

@@ -19,7 +19,8 @@ from seq2seq_cli.data.formats.base import BegunInput
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
 from seq2seq_cli.data.sources import parse_source
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import UTF8, Reading, Warn, ignore_warning, replace_file
+from seq2seq_cli.inputs import UTF8, Reading
+from seq2seq_cli.messages import Warn, ignore_warning
 from seq2seq_cli.tokenization.learning import (
     TrainedTokenizer,
     train_tokenizer,
@@ -27,6 +28,7 @@ from seq2seq_cli.tokenization.learning import (
 )
 from seq2seq_cli.tokenization.text_form import SIDES
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.whole_files import replace_file
 
 FORMAT = 3  # raise it when the content of an entry changes
 TOKENIZER, NOTES = "tokenizer.model", "notes.json"

@@ -13,7 +13,7 @@ from sacrebleu.significance import PairedTest, Result
 from seq2seq_cli.evaluation.metrics import ScoreOptions, build_metrics
 from seq2seq_cli.evaluation.references import References, check_lengths, given_references
 from seq2seq_cli.evaluation.scoring import difference_notes, sacrebleu_lines, signed
-from seq2seq_cli.text import counted
+from seq2seq_cli.messages import counted
 
 FEW_LINES = 30  # of a text or a group, below which its scores say little
 COMPARISON_SAMPLES = 1000  # of the paired bootstrap, unless another number is asked for

@@ -13,7 +13,7 @@ from seq2seq_cli.evaluation.system_comparison import (
     SystemComparison,
     SystemScore,
 )
-from seq2seq_cli.text import counted
+from seq2seq_cli.messages import counted
 
 BEHIND = " (lower is better)"
 

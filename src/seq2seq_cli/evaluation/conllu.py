@@ -6,7 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, counted, ignore_warning, read_lines
+from seq2seq_cli.messages import Warn, counted, ignore_warning
+from seq2seq_cli.text import read_lines
 from seq2seq_cli.tokenization.language_tags import tag_of
 
 COLUMNS = 10

@@ -12,9 +12,9 @@ from seq2seq_cli.config.operations import Cost, cost
 from seq2seq_cli.config.shapes import Shape, weight_shapes
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.kernels.library import build_in_use
+from seq2seq_cli.messages import counted
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.text import counted
 
 COLUMNS = 63  # of a list of languages
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}

@@ -16,7 +16,7 @@ from seq2seq_cli.evaluation.scoring import (
     score_by_length,
     score_lines,
 )
-from seq2seq_cli.text import Warn, counted, ignore_warning
+from seq2seq_cli.messages import Warn, counted, ignore_warning
 
 
 @dataclass(frozen=True)

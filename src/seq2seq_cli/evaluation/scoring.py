@@ -14,7 +14,7 @@ from sacrebleu.metrics.base import Metric
 from seq2seq_cli.evaluation.metrics import OrderFreeCHRF, ScoreOptions, build_metrics
 from seq2seq_cli.evaluation.references import References, check_lengths, given_references
 from seq2seq_cli.evaluation.writing import Writing, length_in_characters, length_in_words
-from seq2seq_cli.text import counted
+from seq2seq_cli.messages import counted
 
 Unit = Literal["words", "characters"]
 

@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.evaluation.plots.files import STATES_FORMATS, check_format
-from seq2seq_cli.text import replacing_file
+from seq2seq_cli.whole_files import replacing_file
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.hidden_states import SentenceStates

@@ -40,7 +40,7 @@ from seq2seq_cli.evaluation.word_accuracy import (
     word_counts,
 )
 from seq2seq_cli.evaluation.words import Word, matched, words
-from seq2seq_cli.text import counted
+from seq2seq_cli.messages import counted
 
 SIGNIFICANT = 0.05
 

@@ -20,7 +20,7 @@ from safetensors.numpy import save as safetensors_bytes
 from seq2seq_cli.config.shapes import Shape
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.arrays import Array, widened
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.whole_files import replace_file
 
 LABEL = "seq2seq"  # the one metadata entry of our files, JSON
 TYPES = {

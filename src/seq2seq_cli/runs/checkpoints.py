@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from seq2seq_cli.data.contents import Hashes
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.text import replace_file, sync_directory
+from seq2seq_cli.whole_files import replace_file, sync_directory
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seq2seq_cli.text import replace_file
 from seq2seq_cli.tokenization.protobuf import length_delimited, number_field
+from seq2seq_cli.whole_files import replace_file
 
 POLYNOMIAL = 0x82F63B78  # of CRC-32C (Castagnoli), with the lowest bit first
 MASK_DELTA = 0xA282EAD8

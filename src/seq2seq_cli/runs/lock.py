@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.messages import Warn
 from seq2seq_cli.runs.layout import LOCK
-from seq2seq_cli.text import Warn
 
 HELD = (errno.EWOULDBLOCK, errno.EACCES)  # by another process; NFS may answer with either
 

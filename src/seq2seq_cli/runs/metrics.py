@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.whole_files import replace_file
 
 
 class Follower(Protocol):

@@ -34,7 +34,7 @@ from seq2seq_cli.runs.layout import (
     check_run_folder,
 )
 from seq2seq_cli.runs.origin import Origin
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.whole_files import replace_file
 
 if TYPE_CHECKING:
     from seq2seq_cli.runs.tokenizers import Tokenizers

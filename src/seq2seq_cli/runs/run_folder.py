@@ -18,6 +18,7 @@ from seq2seq_cli.config.settings import with_todays_names
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
+from seq2seq_cli.messages import Warn
 from seq2seq_cli.padding import Ids
 from seq2seq_cli.runs.arrays import (
     check_shapes,
@@ -47,7 +48,7 @@ from seq2seq_cli.runs.packed_weights import PackedWeights
 from seq2seq_cli.runs.run_config import ConfigFile, RunConfig, RunFacts
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import PIECES
-from seq2seq_cli.text import Warn, replace_file
+from seq2seq_cli.whole_files import replace_file
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.whole_files import replace_file
 
 INDEX = "shards.json"
 FILE_BYTES = 64 << 20  # of tensors in a file; as much is copied while it is written

@@ -14,7 +14,7 @@ from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.arrays import Array, is_finite
 from seq2seq_cli.runs.arrays import LABEL, digest_of_file
-from seq2seq_cli.text import replacing_file
+from seq2seq_cli.whole_files import replacing_file
 
 WeightType: TypeAlias = Literal["F32", "F16", "BF16"]  # as safetensors calls them
 

@@ -15,7 +15,7 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.models.shards import own_shard
 from seq2seq_cli.runs import arrays
 from seq2seq_cli.runs.arrays import LABEL, label_of, opened
-from seq2seq_cli.text import replace_file, replacing_file
+from seq2seq_cli.whole_files import replace_file, replacing_file
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

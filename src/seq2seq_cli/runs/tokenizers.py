@@ -7,8 +7,8 @@ from seq2seq_cli.config.models import Vocabulary
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.runs.layout import JOINT_TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER
-from seq2seq_cli.text import replace_file
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
+from seq2seq_cli.whole_files import replace_file
 
 
 @dataclass(frozen=True)

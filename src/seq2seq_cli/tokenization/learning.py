@@ -18,7 +18,8 @@ from seq2seq_cli import symbols
 from seq2seq_cli.config.tokenizer import UNLIMITED, TokenizerSettings
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import check_is_list, counted
+from seq2seq_cli.messages import counted
+from seq2seq_cli.text import check_is_list
 from seq2seq_cli.tokenization.language_tags import language_tag, split_languages
 from seq2seq_cli.tokenization.protobuf import FORMS_FIELD, length_delimited
 from seq2seq_cli.tokenization.text_form import (

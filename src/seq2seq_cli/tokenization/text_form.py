@@ -26,8 +26,8 @@ from sentencepiece import SentencePieceNormalizer
 
 from seq2seq_cli.config.tokenizer import Normalization, TokenizerSettings
 from seq2seq_cli.deferred import dataclass, pattern
+from seq2seq_cli.messages import counted
 from seq2seq_cli.symbols import WORD_START
-from seq2seq_cli.text import counted
 
 Side = Literal["source", "target"]
 SIDES: tuple[Side, Side] = ("source", "target")

@@ -23,9 +23,11 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
-from seq2seq_cli import symbols, text
+from seq2seq_cli import symbols
 from seq2seq_cli.config.settings import require
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.inputs import open_input
+from seq2seq_cli.text import check_is_list
 from seq2seq_cli.tokenization.language_tags import TAG, TAG_STARTS, tag_of
 from seq2seq_cli.tokenization.protobuf import (
     ABSENT,
@@ -158,7 +160,7 @@ class Tokenizer:
             inside = next(iter(sorted(path.glob("*.model"))), None)
             guess = f"; did you mean {inside}?" if inside else ""
             raise InputError(f"{path} is a directory; name a SentencePiece model file{guess}")
-        with text.open_input(path) as stream:
+        with open_input(path) as stream:
             try:
                 return cls(stream.read(), str(path))
             except OSError as error:
@@ -199,7 +201,7 @@ class Tokenizer:
         A tag at the beginning of a line is one id. `threads` limits the processors in use; None
         takes all. Raises InputError for a string instead of a list of lines.
         """
-        text.check_is_list(lines, "lines")
+        check_is_list(lines, "lines")
         if not self.tags:
             return self._encode([self.form.read(line) for line in lines], threads)
         tags, read = [], []

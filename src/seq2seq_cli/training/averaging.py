@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from seq2seq_cli.config.settings import require, toml_value
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.messages import counted
 from seq2seq_cli.models.shards import own_shard
 from seq2seq_cli.runs.layout import SHORTLIST, WEIGHTS
 from seq2seq_cli.runs.lock import holder
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tensors import load_tensors, read_label
-from seq2seq_cli.text import counted
 
 Weights = dict[str, Tensor]
 

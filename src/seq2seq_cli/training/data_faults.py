@@ -7,7 +7,7 @@ from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.parallel import is_same_text
 from seq2seq_cli.data.repetitions import Overlap, PairHashes, Repetitions
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, counted_subject
+from seq2seq_cli.messages import Warn, counted_subject
 from seq2seq_cli.training.preparation import PreparedData
 from seq2seq_cli.training.progress import Listener
 

@@ -18,10 +18,10 @@ from seq2seq_cli.config.settings import Table
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.devices import return_memory
+from seq2seq_cli.messages import counted
 from seq2seq_cli.models import TranslationModel, build
 from seq2seq_cli.runs.checkpoints import ScheduleEnd
 from seq2seq_cli.runs.run_config import RunConfig
-from seq2seq_cli.text import counted
 from seq2seq_cli.training.memory import (
     checkpoint_activations,
     computed_batches,

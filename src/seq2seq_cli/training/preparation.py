@@ -23,9 +23,10 @@ from seq2seq_cli.data.token_store import tokenise_or_load
 from seq2seq_cli.data.tokenizers import train_or_load_tokenizer
 from seq2seq_cli.devices import return_memory
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.inputs import check_input
+from seq2seq_cli.messages import Warn, counted, ignore_warning
 from seq2seq_cli.runs.run_config import CorpusFacts, RunConfig
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.text import Warn, check_input, counted, ignore_warning
 from seq2seq_cli.tokenization.learning import TrainedTokenizer, train_tokenizer_on_sides
 from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.sentences import source_language

@@ -16,13 +16,15 @@ from seq2seq_cli.config.training import BleuTokenizer, TrainingConfig
 from seq2seq_cli.data.contents import InputFiles
 from seq2seq_cli.data.parallel import marked_languages
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.inputs import check_input
+from seq2seq_cli.messages import Warn, ignore_warning
 from seq2seq_cli.models import Vocabulary, build
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import PIECES
-from seq2seq_cli.text import Warn, check_input, ignore_warning, read_lines
+from seq2seq_cli.text import read_lines
 from seq2seq_cli.tokenization.extension import read_pieces
 from seq2seq_cli.tokenization.language_tags import language_tag
 from seq2seq_cli.tokenization.tokenizer import Tokenizer

@@ -24,13 +24,13 @@ from seq2seq_cli.evaluation.metrics import (
     tokenizer_for,
 )
 from seq2seq_cli.kernels.library import build_in_use, library
+from seq2seq_cli.messages import Warn, counted, ignore_warning
 from seq2seq_cli.models import TranslationModel, build
 from seq2seq_cli.runs.run_config import RunConfig, RunFacts
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import SearchOptions
 from seq2seq_cli.symbols import PIECES
-from seq2seq_cli.text import Warn, counted, ignore_warning
 from seq2seq_cli.training.data_faults import faults_of
 from seq2seq_cli.training.diagnosis import diagnose
 from seq2seq_cli.training.distributed import ALONE, ProcessGroup

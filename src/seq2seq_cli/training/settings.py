@@ -6,8 +6,10 @@ from pathlib import Path
 from seq2seq_cli.config import auto, presets
 from seq2seq_cli.config.effects import TRAIN
 from seq2seq_cli.config.settings import Table, merged, parse_toml, require
+from seq2seq_cli.inputs import STDIN
+from seq2seq_cli.messages import Warn
 from seq2seq_cli.runs.run_config import RECORDED, RunConfig
-from seq2seq_cli.text import STDIN, Warn, read_lines
+from seq2seq_cli.text import read_lines
 
 
 def merge_settings(

@@ -12,7 +12,7 @@ from seq2seq_cli.runs.events import EventFile, Record, figures
 from seq2seq_cli.runs.layout import EVENTS, WANDB
 from seq2seq_cli.runs.metrics import Follower
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.whole_files import replace_file
 
 PROJECT = "seq2seq-cli"  # unless WANDB_PROJECT names another
 OFFLINE = "offline"

@@ -19,10 +19,10 @@ from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.token_pairs import EndOfDataError, TrainingPairs
 from seq2seq_cli.devices import autocast, return_memory, return_tensors
 from seq2seq_cli.errors import InputError, Seq2seqError
+from seq2seq_cli.messages import counted
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState, disk_error
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.text import counted
 from seq2seq_cli.training.averaging import MovingAverage
 from seq2seq_cli.training.best_weights import BestWeights
 from seq2seq_cli.training.diagnosis import Diagnosis, TrainingHistory

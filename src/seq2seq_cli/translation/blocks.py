@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError, Seq2seqError
-from seq2seq_cli.text import Warn, counted_subject, replace_file, sync_directory
+from seq2seq_cli.messages import Warn, counted_subject
+from seq2seq_cli.whole_files import replace_file, sync_directory
 
 BLOCK_LINES = 1024
 PLAN = "plan.json"

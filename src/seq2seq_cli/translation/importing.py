@@ -21,10 +21,10 @@ from seq2seq_cli.interop.formats import (
 )
 from seq2seq_cli.interop.hub import download, hub_name, is_hub_name
 from seq2seq_cli.interop.run_writer import copy_run, is_run, record_origin, write_run
+from seq2seq_cli.messages import Warn, ignore_warning
 from seq2seq_cli.runs.new_folder import new_folder
 from seq2seq_cli.runs.origin import RUN_FOLDER, Origin
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.text import Warn, ignore_warning
 from seq2seq_cli.translation.self_check import check_translations, compare
 
 AUTO = "auto"

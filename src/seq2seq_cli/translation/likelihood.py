@@ -9,9 +9,10 @@ import numpy as np
 
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
+from seq2seq_cli.messages import Warn, ignore_warning
 from seq2seq_cli.padding import split_by_tokens
 from seq2seq_cli.symbols import EOS, PIECES
-from seq2seq_cli.text import Warn, check_is_list, check_line_counts, ignore_warning
+from seq2seq_cli.text import check_is_list, check_line_counts
 from seq2seq_cli.tokenization.tokenizer import Tokenizer, split_pieces
 from seq2seq_cli.translation.languages import TaggedLine
 from seq2seq_cli.translation.summary import WITHOUT_LANGUAGE, LineNumbers

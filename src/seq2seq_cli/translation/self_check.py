@@ -6,8 +6,8 @@ from pathlib import Path
 from seq2seq_cli.config.search import SearchOptions
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.kernels.library import library
+from seq2seq_cli.messages import counted
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.text import counted
 from seq2seq_cli.tokenization.language_tags import language_tag
 from seq2seq_cli.translation.faults import has_loop, is_copied
 from seq2seq_cli.translation.settings import TranslationSettings

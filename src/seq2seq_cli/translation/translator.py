@@ -10,11 +10,12 @@ import numpy as np
 from seq2seq_cli.config.data import LanguageTags
 from seq2seq_cli.config.search import GREEDY_BATCH_TOKENS, SEARCH_BATCH_TOKENS, USUAL_BEAM
 from seq2seq_cli.deferred import dataclass
+from seq2seq_cli.messages import Warn, ignore_warning
 from seq2seq_cli.padding import split_by_tokens
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import ForcedPrefix, Predictor
 from seq2seq_cli.symbols import EOS
-from seq2seq_cli.text import Warn, check_is_list, ignore_warning
+from seq2seq_cli.text import check_is_list
 from seq2seq_cli.tokenization.sentence_form import SentenceForm
 from seq2seq_cli.tokenization.sentences import can_split_sentences
 from seq2seq_cli.translation.capitals import is_cut_finer

@@ -16,7 +16,8 @@ from seq2seq_cli.cli.options import (
     ThreadsOption,
 )
 from seq2seq_cli.cli.pipe import check_paths
-from seq2seq_cli.text import Reading, counted
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.messages import counted
 
 
 def agreement(

@@ -30,7 +30,8 @@ from seq2seq_cli.cli.terminal_plots import heat_map, shows_colour
 from seq2seq_cli.config.effects import INSPECT_ATTENTION
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import MAP_FORMATS, save_attention
-from seq2seq_cli.text import Reading, counted
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.messages import counted
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap

@@ -9,7 +9,7 @@ from seq2seq_cli.cli import console
 from seq2seq_cli.cli.inspect.options import FILES, WHAT, check_drawing
 from seq2seq_cli.cli.terminal_plots import curve_lines
 from seq2seq_cli.evaluation.plots.files import CURVE_FORMATS, save_curves
-from seq2seq_cli.text import counted
+from seq2seq_cli.messages import counted
 
 
 def curves(

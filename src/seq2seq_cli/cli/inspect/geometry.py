@@ -28,7 +28,8 @@ from seq2seq_cli.cli.pipe import check_paths
 from seq2seq_cli.config.effects import INSPECT_GEOMETRY
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import check_format
-from seq2seq_cli.text import Reading, counted
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.messages import counted
 
 
 def geometry(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 from seq2seq_cli.cli import console
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Reading, check_line_counts
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.text import check_line_counts
 
 if TYPE_CHECKING:
     from seq2seq_cli.data.sources import Source

@@ -11,7 +11,8 @@ from seq2seq_cli.cli.options import RunArgument, ThreadsOption, warn_of_idle_opt
 from seq2seq_cli.config.effects import INSPECT_PROBE
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, save_tree
-from seq2seq_cli.text import Reading, check_input, counted
+from seq2seq_cli.inputs import Reading, check_input
+from seq2seq_cli.messages import counted
 
 
 def probe(

@@ -30,7 +30,8 @@ from seq2seq_cli.cli.pipe import check_paths, unwinding
 from seq2seq_cli.config.effects import INSPECT_STATES
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import STATES_FORMATS, check_format
-from seq2seq_cli.text import Reading, counted
+from seq2seq_cli.inputs import Reading
+from seq2seq_cli.messages import counted
 
 
 def states(

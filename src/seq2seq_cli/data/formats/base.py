@@ -12,18 +12,17 @@ from typing import BinaryIO, ClassVar, Self, cast
 from seq2seq_cli.data.formats.recognition import check_is_text
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.encodings import UTF8_MARK
-from seq2seq_cli.text import (
+from seq2seq_cli.inputs import (
     READ_BYTES,
     READ_ERRORS,
     STDIN,
     UTF8,
     Reading,
-    Warn,
-    ignore_warning,
-    lines_of,
     open_input,
     read_blocks,
 )
+from seq2seq_cli.messages import Warn, ignore_warning
+from seq2seq_cli.text import lines_of
 
 COPIED_BYTES = 1 << 20  # at a time
 

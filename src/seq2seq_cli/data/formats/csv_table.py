@@ -10,7 +10,7 @@ from seq2seq_cli.data.formats.records import RowReport
 from seq2seq_cli.data.formats.table import Row, Table
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn
+from seq2seq_cli.messages import Warn
 
 DELIMITERS = ",;\t|"  # of those that divide rows equally well the first is chosen
 

@@ -10,7 +10,7 @@ from seq2seq_cli.data.formats.base import Container
 from seq2seq_cli.data.formats.records import RowReport, names_of, record_rows
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn
+from seq2seq_cli.messages import Warn
 
 SAVED = ("dataset_dict.json", "dataset_info.json")  # of several splits, and of one
 

@@ -11,7 +11,7 @@ from seq2seq_cli.data.formats.recognition import is_json_array
 from seq2seq_cli.data.formats.records import RowReport, names_of, record_rows
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, ignore_warning
+from seq2seq_cli.messages import Warn, ignore_warning
 
 SPACE = " \t\r\n"
 LONGEST = 1 << 24  # characters of one element

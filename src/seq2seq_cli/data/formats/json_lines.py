@@ -10,7 +10,7 @@ from seq2seq_cli.data.formats.recognition import is_json_lines
 from seq2seq_cli.data.formats.records import RowReport, names_of, record_rows
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, ignore_warning
+from seq2seq_cli.messages import Warn, ignore_warning
 
 # Numbers stay as they are written: 1.0 and 007 are not the same text as 1 and 7.
 DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.formats.recognition import check_is_lines
 from seq2seq_cli.deferred import dataclass
-from seq2seq_cli.text import Warn
+from seq2seq_cli.messages import Warn
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from seq2seq_cli.data.formats.records import (
 )
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, open_input
+from seq2seq_cli.inputs import open_input
+from seq2seq_cli.messages import Warn
 
 MAGIC = b"PAR1"
 

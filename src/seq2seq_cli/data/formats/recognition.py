@@ -12,7 +12,7 @@ from typing import Any
 
 from seq2seq_cli.data.formats.records import names_of
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import STDIN, display_name
+from seq2seq_cli.inputs import STDIN, display_name
 
 SAMPLED_LINES = 100
 FEWEST_LINES = 3  # of which a rule must be true to be more than chance

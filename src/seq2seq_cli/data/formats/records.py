@@ -9,7 +9,7 @@ from typing import Any
 
 from seq2seq_cli.encodings import Numbers
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn
+from seq2seq_cli.messages import Warn
 
 MISSING = object()
 LONGEST_NAME = 60  # characters of a name that messages list; a longer one is hardly a name

@@ -17,7 +17,7 @@ from seq2seq_cli.data.formats.records import (
 )
 from seq2seq_cli.deferred import dataclass, pattern
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, ignore_warning
+from seq2seq_cli.messages import Warn, ignore_warning
 
 ROWS_EXAMINED = 20  # for quotes around all cells
 QUOTED = pattern(r'".*"')

@@ -10,7 +10,7 @@ from seq2seq_cli.data.formats.base import TextFile
 from seq2seq_cli.data.formats.records import RowReport, no_field_error, unquoted
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.text import Warn, ignore_warning
+from seq2seq_cli.messages import Warn, ignore_warning
 
 DECLARED = re.compile(rb"""^\s*<\?xml[^>]*\sencoding=["']([\w-]+)""")
 UNITS_LISTED = 1000  # in which field_names looks for languages

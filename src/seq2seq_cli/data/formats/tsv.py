@@ -6,7 +6,7 @@ from seq2seq_cli.data.formats.recognition import is_tab_table, sampled_lines
 from seq2seq_cli.data.formats.records import RowReport
 from seq2seq_cli.data.formats.table import Row, Table
 from seq2seq_cli.deferred import dataclass
-from seq2seq_cli.text import Warn
+from seq2seq_cli.messages import Warn
 
 
 @dataclass(frozen=True)

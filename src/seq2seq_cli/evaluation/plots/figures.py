@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.fonts import families_for, missing_message
 from seq2seq_cli.evaluation.writing import is_right_to_left
-from seq2seq_cli.text import Warn
+from seq2seq_cli.messages import Warn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

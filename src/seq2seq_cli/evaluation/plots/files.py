@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots import figures, page
-from seq2seq_cli.text import Warn, ignore_warning, replace_file
+from seq2seq_cli.messages import Warn, ignore_warning
+from seq2seq_cli.whole_files import replace_file
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap

@@ -26,7 +26,7 @@ from seq2seq_cli.evaluation.probes.structural import (
 )
 from seq2seq_cli.evaluation.words import words
 from seq2seq_cli.kernels.arrays import Floats
-from seq2seq_cli.text import counted
+from seq2seq_cli.messages import counted
 
 LEAST_WORDS = 3  # of two words, every tree is the same
 LEAST_LINES = 20

@@ -19,9 +19,9 @@ from seq2seq_cli.evaluation.probes.structural import TreeScore
 from seq2seq_cli.evaluation.probes.treebank import Tree
 from seq2seq_cli.evaluation.probes.word_states import WordStates, word_states
 from seq2seq_cli.kernels.arrays import Floats
+from seq2seq_cli.messages import counted_subject
 from seq2seq_cli.models import build
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.text import counted_subject
 
 HELD_OUT = 4  # every fourth sentence
 LEAST_SENTENCES = 40

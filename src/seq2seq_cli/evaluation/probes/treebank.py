@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.conllu import NO_HEAD, ParsedSentence, Row, read_sentences
-from seq2seq_cli.text import Warn
+from seq2seq_cli.messages import Warn
 
 
 @dataclass(frozen=True)

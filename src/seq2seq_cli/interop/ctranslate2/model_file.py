@@ -20,7 +20,7 @@ from seq2seq_cli.config.shapes import Shape
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.foreign_model import widened
 from seq2seq_cli.kernels.arrays import Array, Floats
-from seq2seq_cli.text import replacing_file
+from seq2seq_cli.whole_files import replacing_file
 
 VERSIONS = range(2, 7)
 VERSION = 6  # that is written: the newest

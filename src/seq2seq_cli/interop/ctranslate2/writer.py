@@ -34,7 +34,7 @@ from seq2seq_cli.kernels.arrays import Array, Floats
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import BOS, EOS, PAD, PIECES, UNK
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.whole_files import replace_file
 
 POSITIONS = 1024  # how many sinusoidal positions are written: the longest sentence it can read
 

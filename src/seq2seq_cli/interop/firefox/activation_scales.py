@@ -15,9 +15,9 @@ from seq2seq_cli.data.sources import parse_source
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.interop.firefox.numpy_transformer import InputMagnitudes
+from seq2seq_cli.messages import ignore_warning
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import EOS, PIECES
-from seq2seq_cli.text import ignore_warning
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 PAIRS = 200  # sentence pairs to measure on

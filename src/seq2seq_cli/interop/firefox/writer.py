@@ -35,7 +35,6 @@ from seq2seq_cli.runs.layout import SHORTLIST
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import EOS, NEVER, UNK
-from seq2seq_cli.text import replace_file
 from seq2seq_cli.tokenization.foreign_vocabulary import (
     MARIAN_SPM,
     ExportedVocabulary,
@@ -46,6 +45,7 @@ from seq2seq_cli.tokenization.protobuf import (
     ModelPiece,
     length_delimited,
 )
+from seq2seq_cli.whole_files import replace_file
 
 TYPES = {"": INTGEMM8, "int8": INTGEMM8, "int16": INTGEMM16, "float32": 0}
 SCALE = "_QuantMultA"  # ends the name of an activation's factor
