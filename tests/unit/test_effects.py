@@ -9,8 +9,7 @@ import pytest
 import typer
 
 from seq2seq_cli.cli.app import app
-from seq2seq_cli.config import effects
-from seq2seq_cli.config.effects import (
+from seq2seq_cli.config.effects.train import (
     COMMANDS,
     INSPECT_ATTENTION,
     LIKELIHOOD,
@@ -252,7 +251,7 @@ def test_a_cache_for_a_stream_has_no_effect() -> None:
 
 def test_a_condition_on_what_is_not_known_does_not_hold() -> None:
     condition = Condition(("a",), lambda values: values["b"] == 1, "b is 1")
-    table = effects.Effects(frozenset(), (condition,))
+    table = Effects(frozenset(), (condition,))
     assert list(table.sentences({"a"}, {"a": 2})) == []
     assert list(table.sentences({"a"}, {"b": 1})) == ["a has no effect: b is 1"]
 
@@ -260,7 +259,7 @@ def test_a_condition_on_what_is_not_known_does_not_hold() -> None:
 def test_a_setting_without_effect_for_two_reasons_is_said_with_the_first() -> None:
     one = Condition(("a",), lambda values: True, "one")
     other = Condition(("a", "b"), lambda values: True, "other")
-    table = effects.Effects(frozenset(), (one, other))
+    table = Effects(frozenset(), (one, other))
     assert list(table.sentences({"a", "b"}, {})) == [
         "a has no effect: one",
         "b has no effect: other",

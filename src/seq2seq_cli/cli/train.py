@@ -11,7 +11,7 @@ from seq2seq_cli.cli.options import MACHINE, DeviceOption, parse_weights
 from seq2seq_cli.cli.progress import PlainListener, make_listener
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.config.docstrings import summary
-from seq2seq_cli.config.effects import TRAIN
+from seq2seq_cli.config.effects.train import TRAIN
 from seq2seq_cli.config.presets import DEFAULT as DEFAULT_PRESET
 from seq2seq_cli.config.settings import Table, merged, parse_assignment
 from seq2seq_cli.config.training import TrainingConfig

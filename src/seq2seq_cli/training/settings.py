@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from seq2seq_cli.config import auto, presets
-from seq2seq_cli.config.effects import TRAIN
+from seq2seq_cli.config.effects.train import TRAIN
 from seq2seq_cli.config.settings import Table, merged, parse_toml, require
 from seq2seq_cli.inputs import STDIN
 from seq2seq_cli.messages import Warn

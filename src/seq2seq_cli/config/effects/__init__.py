@@ -1,0 +1,4 @@
+"""Which settings and options have no effect under which others.
+
+- `train`: the tables of all commands
+"""
