@@ -9,17 +9,13 @@ import pytest
 import typer
 
 from seq2seq_cli.cli.app import app
-from seq2seq_cli.config.effects.train import (
-    COMMANDS,
-    INSPECT_ATTENTION,
-    LIKELIHOOD,
-    SCORE,
-    TOKENIZER_TRAIN,
-    TRAIN,
-    TRANSLATE,
-    Condition,
-    Effects,
-)
+from seq2seq_cli.config.effects.commands import COMMANDS
+from seq2seq_cli.config.effects.conditions import Condition, Effects
+from seq2seq_cli.config.effects.inspect import INSPECT_ATTENTION
+from seq2seq_cli.config.effects.score import SCORE
+from seq2seq_cli.config.effects.tokenizer import TOKENIZER_TRAIN
+from seq2seq_cli.config.effects.train import TRAIN
+from seq2seq_cli.config.effects.translate import LIKELIHOOD, TRANSLATE
 from seq2seq_cli.runs.run_config import KEYS, RunConfig
 from seq2seq_cli.training.settings import merge_settings
 
@@ -54,7 +50,7 @@ def expected_names(command: str) -> set[str]:
 def test_every_setting_and_option_has_an_effect_or_says_when_it_has_none(command: str) -> None:
     expected, named = expected_names(command), COMMANDS[command].names()
     missing, left = sorted(expected - named), sorted(named - expected)
-    table = f"{command.upper().replace(' ', '_')} of config/effects.py"
+    table = f"{command.upper().replace(' ', '_')} of config/effects/"
     assert not missing, (
         f"{', '.join(missing)}: new, and not in {table}. Add a Condition under which it has no "
         "effect; or, if it always has one or is refused where it has none, name it in `always`."

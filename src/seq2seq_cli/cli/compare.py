@@ -170,7 +170,7 @@ def compare(
     seq2seq compare runs/big online=c.de --source test.en -r test.de \\
         --training-text train.de -o page.html -o table.tex
     """
-    from seq2seq_cli.config.effects.train import COMPARE
+    from seq2seq_cli.config.effects.score import COMPARE
     from seq2seq_cli.data.sources import parse_text
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, check_metrics, tokenizer_for
     from seq2seq_cli.evaluation.references import Text

@@ -20,7 +20,7 @@ from seq2seq_cli.cli.options import (
     warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
-from seq2seq_cli.config.effects.train import LIKELIHOOD
+from seq2seq_cli.config.effects.translate import LIKELIHOOD
 from seq2seq_cli.inputs import STDIN, Reading
 from seq2seq_cli.messages import counted
 from seq2seq_cli.runs.layout import check_run_folder

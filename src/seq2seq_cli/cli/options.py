@@ -13,7 +13,7 @@ from seq2seq_cli.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seq2seq_cli.config.effects.train import Effects
+    from seq2seq_cli.config.effects.conditions import Effects
     from seq2seq_cli.evaluation.comet import Comet
 
 READING, LANGUAGES, MACHINE = "How text is read", "Languages", "Machine"

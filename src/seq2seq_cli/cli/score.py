@@ -194,7 +194,7 @@ def score(
     seq2seq score -r one.de --hypothesis out.de --by-length --source one.en \\
         --plot lengths.png
     """
-    from seq2seq_cli.config.effects.train import SCORE
+    from seq2seq_cli.config.effects.score import SCORE
     from seq2seq_cli.data.sources import parse_text
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, check_metrics, tokenizer_for
     from seq2seq_cli.evaluation.score_report import ScoredTexts, score_report

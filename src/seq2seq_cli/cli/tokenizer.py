@@ -15,7 +15,7 @@ from seq2seq_cli.cli.options import (
 )
 from seq2seq_cli.cli.pipe import check_paths, pipe
 from seq2seq_cli.config.docstrings import meaning, summary
-from seq2seq_cli.config.effects.train import TOKENIZER_TRAIN
+from seq2seq_cli.config.effects.tokenizer import TOKENIZER_TRAIN
 from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inputs import STDIN, Reading

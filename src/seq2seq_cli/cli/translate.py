@@ -351,7 +351,7 @@ def translate(
     translator = Translator.load(runs, settings)
     if is_first():
         note_slow(translator.slow_reason)
-        from seq2seq_cli.config.effects.train import TRANSLATE
+        from seq2seq_cli.config.effects.translate import TRANSLATE
 
         warn_of_idle_options(context, TRANSLATE)
     if prefixes is not None:

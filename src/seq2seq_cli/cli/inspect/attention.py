@@ -27,7 +27,7 @@ from seq2seq_cli.cli.options import (
 )
 from seq2seq_cli.cli.pipe import check_paths
 from seq2seq_cli.cli.terminal_plots import heat_map, shows_colour
-from seq2seq_cli.config.effects.train import INSPECT_ATTENTION
+from seq2seq_cli.config.effects.inspect import INSPECT_ATTENTION
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import MAP_FORMATS, save_attention
 from seq2seq_cli.inputs import Reading

@@ -8,7 +8,7 @@ import typer
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.inspect.options import FILES, WHAT, FormatOption, check_drawing
 from seq2seq_cli.cli.options import RunArgument, ThreadsOption, warn_of_idle_options
-from seq2seq_cli.config.effects.train import INSPECT_PROBE
+from seq2seq_cli.config.effects.inspect import INSPECT_PROBE
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import LENGTH_FORMATS, save_tree
 from seq2seq_cli.inputs import Reading, check_input
