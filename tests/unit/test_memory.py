@@ -99,7 +99,7 @@ def updated(
             data="",
         )
     )
-    trainer.objective = small = Small(trainer.objective, most, error)
+    trainer.gradients.objective = small = Small(trainer.gradients.objective, most, error)
     found: list[Tensor] = []
     trainer.optimizer.register_step_pre_hook(
         lambda *_: found.extend(p.grad.clone() for p in model.parameters())

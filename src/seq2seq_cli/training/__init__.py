@@ -4,6 +4,7 @@ To read how a model is trained, begin with `run` and `trainer`.
 
 - `diagnosis`: what the figures of training say is wrong
 - `optimization`: AdamW, and the learning rate as a function of the update
+- `limits`: when training ends, and a schedule with it
 - `averaging`: means of weights
 - `checkpointing`: tensors of the training state
 - `torch_compile`: layers through torch.compile
@@ -19,6 +20,7 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `sharding`: models that outgrow a device, by FSDP2
 - `signals`: SIGINT and SIGTERM save first
 - `progress`: figures, time and the listener
+- `gradients`: those of an update, from batches that fit into memory
 - `trackers`: who else gets the figures of training
 - `plan`: the preset auto: settings by the text, and a schedule that fits into the limits
 - `storage`: tensors of a training, into the run folder and back

@@ -1,16 +1,15 @@
 """The training loop, resumable at any update.
 
-A step reads from here to `objective` and `models`: batch -> hidden states -> fused loss ->
-gradients -> optimizer.
+A step reads from here to `gradients`, `objective` and `models`: batch -> hidden states -> fused
+loss -> gradients -> optimizer.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Tensor
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
@@ -30,12 +29,16 @@ from seq2seq_cli.training.distributed import (
     LostProcessError,
     ProcessGroup,
     SharedClock,
-    is_loss,
     losses_noticed,
 )
 from seq2seq_cli.training.gradient_exchange import GradientExchange
-from seq2seq_cli.training.memory import computed_batches, is_out_of_memory, release_memory
-from seq2seq_cli.training.micro_batch import MicroBatch, share_of_batches
+from seq2seq_cli.training.gradients import Gradients
+from seq2seq_cli.training.limits import (
+    end_reason,
+    fit_schedule,
+    is_validation_due,
+    schedule_end,
+)
 from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.optimization import learning_rate, make_optimizer, set_learning_rate
 from seq2seq_cli.training.progress import (
@@ -45,7 +48,7 @@ from seq2seq_cli.training.progress import (
     Validate,
     Validation,
 )
-from seq2seq_cli.training.sharding import shard, share_in_step, whole_tensor
+from seq2seq_cli.training.sharding import shard, whole_tensor
 from seq2seq_cli.training.signals import InterruptedTrainingError, StopSignals
 from seq2seq_cli.training.storage import ShardedStorage, Storage
 from seq2seq_cli.training.trackers import trackers
@@ -97,12 +100,7 @@ class Trainer:
         if experiment.device.type == "cpu" and model.copy_gate is None and not self.is_sharded:
             model.use_sparse_gradients()
         self.optimizer = make_optimizer(model, config)
-        self.objective = Objective(
-            config, experiment.precision, experiment.language_tags, experiment.target_tags
-        )
         self.moving_average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
-        exchanged = [] if self.is_sharded else list(model.parameters())
-        self.exchange = GradientExchange(self.processes, exchanged, exchange_precision)
         self.storage = (ShardedStorage if self.is_sharded else Storage)(
             model=model,
             optimizer=self.optimizer,
@@ -112,6 +110,7 @@ class Trainer:
         )
         self.clock = SharedClock(self.processes)
         self.reporter = Reporter(self.run, experiment.listener, self.processes, self.clock)
+        self.gradients = self._gradients(exchange_precision)
         self.best_weights = BestWeights(
             model=model,
             moving_average=self.moving_average,
@@ -126,6 +125,25 @@ class Trainer:
         self.losses: list[tuple[int, float]] = []  # updates and loss of each validation
         self.saved: TrainingState | None = None  # the state of the last checkpoint
         self.signals = StopSignals(is_alone=self.processes.world_size == 1)
+
+    def _gradients(self, exchange_precision: torch.dtype) -> Gradients:
+        """What adds up gradients; those of a sharded model are exchanged by its shards."""
+        config, experiment = self.config, self.experiment
+        exchanged = [] if self.is_sharded else list(self.model.parameters())
+        return Gradients(
+            model=self.model,
+            objective=Objective(
+                config, experiment.precision, experiment.language_tags, experiment.target_tags
+            ),
+            optimizer=self.optimizer,
+            config=config,
+            device=experiment.device,
+            precision=experiment.precision,
+            processes=self.processes,
+            exchange=GradientExchange(self.processes, exchanged, exchange_precision),
+            reporter=self.reporter,
+            is_sharded=self.is_sharded,
+        )
 
     def train(self) -> str:
         """Train to the end; returns why it ended.
@@ -154,13 +172,13 @@ class Trainer:
         """Validate, save and update, each when it is due, until there is a reason to end."""
         try:
             while True:
-                if self._is_validation_due():
+                if is_validation_due(self.config, self.state):
                     self._validate()
                 if self.best_weights.is_snapshot_due(self.state):
                     self.best_weights.save_snapshot(self.state)
                 if self.state.update % self.config.checkpoint_every == 0:
                     self._save()
-                if reason := self.end_reason():
+                if reason := end_reason(self.config, self.state):
                     return self._finish(reason)
                 self.signals.raise_if_received()
                 self.update()
@@ -169,32 +187,6 @@ class Trainer:
             raise
         except EndOfDataError as end:
             return self._finish(str(end))
-
-    def end_reason(self) -> str | None:
-        """Why training is at its end, or None if it is not."""
-        config, state = self.config, self.state
-        if state.best is not None and self._is_good_enough(state.best.value):
-            value = f"{abs(state.best.value):.2f}"
-            return f"{config.stop_metric} reached {value}; the goal was {config.stop_score:g}"
-        if 0 < config.max_updates <= state.update:
-            return f"the limit of {counted(config.max_updates, 'update')} was reached"
-        if 0 < self._schedule_end() <= state.update:
-            updates = counted(state.update, "update")
-            minutes = counted(config.max_minutes, "minute")
-            return f"{updates} were done, as many as fit into {minutes}"
-        if 0 < config.max_epochs <= state.epoch:
-            return f"the limit of {counted(config.max_epochs, 'epoch')} was reached"
-        if 0 < config.max_minutes * 60 <= state.seconds:
-            return f"the limit of {counted(config.max_minutes, 'minute')} was reached"
-        if 0 < config.patience <= state.without_improvement:
-            validations = counted(config.patience, "validation")
-            return f"{config.stop_metric} did not improve in {validations}"
-        return None
-
-    def _is_good_enough(self, value: float) -> bool:
-        """Whether a value of the stop metric, a loss negated, is the one at which training ends."""
-        sign = -1 if self.config.stop_metric == "loss" else 1
-        return self.config.stop_score > 0 and value >= sign * self.config.stop_score
 
     def update(self) -> None:
         """Take one step of the optimizer over `accumulate` batches; none if an epoch is empty.
@@ -206,9 +198,9 @@ class Trainer:
         if not batches:
             return
         tokens = sum(batch.target_tokens() for batch in batches)
-        rate = learning_rate(self.config, state.update + 1, self._schedule_end())
+        rate = learning_rate(self.config, state.update + 1, schedule_end(self.config, state))
         set_learning_rate(self.optimizer, rate)
-        loss = self._agree(self._gradients(batches, tokens))
+        loss = self._agree(self.gradients.add_up(batches, tokens, state.update))
         norm = self._clip()
         self._check_finite(loss, norm)
         self.optimizer.step()
@@ -218,7 +210,8 @@ class Trainer:
             self.moving_average.follow(state.update)
         state.target_tokens += tokens
         figures = UpdateFigures(loss, tokens, rate, norm)
-        self.reporter.updated(state, figures, epoch=self._epoch(), end_reason=self.end_reason)
+        reason = partial(end_reason, self.config, state)
+        self.reporter.updated(state, figures, epoch=self._epoch(), end_reason=reason)
 
     def _clip(self) -> float:
         """Scale gradients down to `clip_norm`; returns their norm before, over all processes."""
@@ -258,83 +251,6 @@ class Trainer:
         """Epochs so far, fractions included."""
         return self.state.epoch + self.state.batch / max(1, len(self.prefetcher))
 
-    def _gradients(self, batches: Sequence[Batch], tokens: int) -> float:
-        """Add up the gradients of batches; returns this process' share of the summed plain loss.
-
-        If a batch runs out of memory it is split in two and the update restarts, since the failed
-        pass may have added some of its gradients.
-        """
-        device, precision = self.experiment.device, self.experiment.precision
-        computed = computed_batches(batches, self.config, device, precision)
-        share = share_in_step if self.is_sharded else share_of_batches
-        pending = share(computed, self.processes.rank, self.processes.world_size)
-        losses = list[Tensor]()
-        while len(losses) < len(pending):
-            batch = pending[len(losses)]
-            loss = self._accumulate_if_it_fits(batch, tokens, len(losses) == len(pending) - 1)
-            if loss is not None:
-                losses.append(loss)
-                continue
-            release_memory(device)
-            self._report_split(batch.batch)
-            pending[len(losses) : len(losses) + 1] = batch.halves()
-            losses.clear()
-            self.optimizer.zero_grad()
-        self.exchange.finish()
-        return float(sum(torch.stack(losses).tolist())) if losses else 0.0  # waits for the device
-
-    def _accumulate_if_it_fits(
-        self, batch: MicroBatch, tokens: int, is_last: bool
-    ) -> Tensor | None:
-        """As `_accumulate`, or None if the batch runs out of memory.
-
-        Gradients may be on their way to other processes then, those of the last batch or of a
-        sharded model, which cannot be taken back: Seq2seqError is raised.
-        """
-        try:
-            with self.exchange.during_last_pass() if is_last else nullcontext():
-                return self._accumulate(batch, tokens)
-        except (RuntimeError, MemoryError) as error:
-            if self.is_sharded and is_loss(error):
-                raise LostProcessError(str(error).partition("\n")[0]) from error
-            if not is_out_of_memory(error):
-                raise
-            if self.is_sharded or (is_last and self.exchange.has_begun):
-                raise Seq2seqError(
-                    "a batch does not fit into memory; set a lower training.batch_tokens, or "
-                    "training.activation_checkpointing = true"
-                ) from None
-            return None
-
-    def _accumulate(self, batch: MicroBatch, tokens: int) -> Tensor:
-        """Add a batch's gradients, as its share of `tokens`; returns its summed plain loss.
-
-        What is drawn at random, as for dropout, depends on the batch alone: not on the process that
-        computes it, nor on what was computed before.
-        """
-        torch.manual_seed(batch.random_seed(self.config.seed, self.state.update))
-        loss, plain = self.objective(self.model, batch.batch.to(self.experiment.device))
-        if not batch.counts:
-            loss, plain = loss * 0, plain * 0
-        (loss / tokens).backward()  # type: ignore[no-untyped-call]
-        return plain
-
-    def _report_split(self, batch: Batch) -> None:
-        """Report the first batch that does not fit; raise Seq2seqError if it is a single pair."""
-        pairs, length = len(batch.source), max(batch.source.size(1), batch.target.size(1))
-        if pairs == 1:
-            raise Seq2seqError(
-                f"a pair of {length:,} tokens alone does not fit into memory; set a lower "
-                "data.max_length, or training.activation_checkpointing = true"
-            )
-        if self.reporter.is_first("memory"):
-            self.reporter.said(
-                f"update {self.state.update + 1:,}: {pairs:,} pairs of up to {length:,} tokens "
-                "do not fit into memory; such batches are split, which gives the same gradients "
-                "in more time. A lower training.batch_tokens avoids it, or "
-                "training.activation_checkpointing = true"
-            )
-
     def _check_finite(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
             return
@@ -350,15 +266,6 @@ class Trainer:
 
     # Validation and the end
 
-    def _is_validation_due(self) -> bool:
-        state, config = self.state, self.config
-        is_end = config.schedule == "linear" and state.update in (
-            config.max_updates,
-            self._schedule_end(),
-        )
-        is_due = is_end or state.update % config.validate_every == 0
-        return is_due and state.update > state.last_validation
-
     def _validate(self) -> None:
         """Validate, save the weights if they are worth it, and report."""
         self.reporter.show(self.state, self._epoch())
@@ -368,28 +275,7 @@ class Trainer:
         self.losses.append((self.state.update, validation.loss))
         diagnoses = list(self.experiment.diagnose(self._history(validation)))
         self.reporter.validated(self.state, validation, diagnoses, is_best=is_best)
-        self._fit_schedule()
-
-    def _fit_schedule(self) -> None:
-        """Let a linear schedule end when the limit of minutes ends training, at the speed so far.
-
-        It was planned by the speed of a few updates, and other work may come and go.
-        """
-        config, state = self.config, self.state
-        if config.schedule != "linear" or not config.max_minutes or not state.update:
-            return
-        if state.update == self._schedule_end():  # the rate is zero
-            return
-        left = 60 * config.max_minutes - state.seconds
-        updates = state.update + max(0, int(left * state.update / max(state.seconds, 1e-9)))
-        end = min(config.max_updates, updates)
-        state.schedule_end = ScheduleEnd(end, config.max_minutes)
-
-    def _schedule_end(self) -> int:
-        """The update at which minutes let a linear schedule end; 0 if it ends at max_updates."""
-        end = self.state.schedule_end
-        is_now = end is not None and end.minutes == self.config.max_minutes
-        return end.update if end is not None and is_now else 0
+        fit_schedule(self.config, self.state)
 
     def _figures(self) -> Validation:
         """Run the validation callback; a signal ends it at once, the model unchanged."""
@@ -476,7 +362,7 @@ class Trainer:
                 )
             end = self.state.schedule_end
             if end is None or end.minutes != self.config.max_minutes:  # another limit than before
-                self._fit_schedule()
+                fit_schedule(self.config, self.state)
         self.state.processes = self.processes.world_size
         self.model.train()
         self.clock.agree()
