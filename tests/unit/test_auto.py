@@ -14,9 +14,9 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
+from seq2seq_cli.training.continued_run import with_settings_of
 from seq2seq_cli.training.plan import USED, Planner
 from seq2seq_cli.training.progress import SilentListener
-from seq2seq_cli.training.resuming import with_settings_of
 from seq2seq_cli.training.settings import merge_settings
 
 MULTI30K, WMT = Text(29_000, 493_000), Text(4_500_000, 130_000_000)

@@ -25,6 +25,10 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `plan`: the preset auto: settings by the text, and a schedule that fits into the limits
 - `storage`: tensors of a training, into the run folder and back
 - `best_weights`: weights that are saved, averaged and chosen
+- `run_plan`: how a run is to be trained, before its text is read
+- `languages`: the languages that its text is marked with
+- `new_run`: the plan of a run that begins
+- `continued_run`: the plan of a run that continues
 - `resuming`: whether a run begins or continues
 - `settings`: a preset, a settings file and single settings to the settings of a run
 - `trainer`: the loop, resumable at any update

@@ -43,9 +43,9 @@ from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.plan import Planner
 from seq2seq_cli.training.preparation import PreparedData, check_no_pipes, prepare_data
 from seq2seq_cli.training.progress import Listener, SilentListener
-from seq2seq_cli.training.resuming import (
+from seq2seq_cli.training.resuming import resolve
+from seq2seq_cli.training.run_plan import (
     RunPlan,
-    resolve,
     with_batch_tokens,
     with_bleu_tokenizer,
     with_pretrained_hash,
