@@ -18,8 +18,8 @@ from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.training.continued_run import check_settings, raises_limit
+from seq2seq_cli.training.machine import Machine
 from seq2seq_cli.training.progress import UpdateFigures, Validation
-from seq2seq_cli.training.run import Machine
 from seq2seq_cli.training.trainer import Experiment, Trainer
 from seq2seq_cli.translation.faults import TranslationStatistics
 

@@ -35,5 +35,9 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `validation`: loss and scores of a model between updates
 - `preparation`: text to token pairs
 - `data_faults`: repetitions, and text in two places
+- `machine`: the device that training runs on
+- `process_checks`: what processes that train together must have alike
+- `completion`: settings that are chosen by the text, the device and the model
+- `initial_model`: the model that training begins with
 - `run`: settings to a trained run folder
 """

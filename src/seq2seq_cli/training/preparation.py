@@ -112,18 +112,65 @@ def prepare_data(
     by_sentence = "; `translate` splits lines of several sentences" * is_split
     listener.said(f"source lines of several sentences: {share:.1%}{by_sentence}")
     return PreparedData(
-        text.tokenizers,
-        text.pairs,
-        text.first,
-        text.report,
-        valid_text,
-        valid_pairs,
-        fingerprint,
-        text.files
+        tokenizers=text.tokenizers,
+        pairs=text.pairs,
+        first=text.first,
+        report=text.report,
+        valid_text=valid_text,
+        valid_pairs=valid_pairs,
+        fingerprint=fingerprint,
+        files=text.files
         + files_of_corpora(valid, ("data.valid_source", "data.valid_target"))
         + files_at(config.data.alignments, "data.alignments"),
-        corpus,
+        corpus=corpus,
     )
+
+
+def prepare_on_all(
+    config: RunConfig,
+    tokenizers: Tokenizers | None,
+    *,
+    cache: Path | None,
+    listener: Listener,
+    warn: Warn,
+    processes: ProcessGroup,
+) -> PreparedData:
+    """Read and tokenise all text in every process, as `prepare_data` does in one.
+
+    Rank 0 is first, so that tokenizers are learned once, and a cache of tokenised text is written
+    by one process, with the cores of all that are on its machine, and read by the others. A stream
+    is tokenised by all together. Raises InputError if a process has other text than rank 0.
+    """
+    workers = torch.get_num_threads() * processes.local_size
+
+    def prepare(tokenizers: Tokenizers | None) -> PreparedData:
+        if processes.world_size > 1:
+            check_no_pipes(config)
+        return prepare_data(
+            config,
+            tokenizers,
+            cache=cache,
+            listener=listener,
+            warn=warn,
+            workers=workers,
+            processes=processes,
+        )
+
+    is_with_first = processes.may_write or config.data.stream
+    if is_with_first:
+        data = prepare(tokenizers)
+    learned = processes.from_first(lambda: data.tokenizers)
+    with processes.one_by_one():
+        if not is_with_first:
+            data = prepare(learned)
+    fingerprints = processes.gather(data.fingerprint)
+    for rank, fingerprint in enumerate(fingerprints):
+        if fingerprint != fingerprints[0]:
+            processes.refuse(
+                f"the text that process {rank} reads is not that of process 0; let all have the "
+                "same files"
+            )
+    return data
 
 
 def check_no_pipes(config: RunConfig) -> None:
