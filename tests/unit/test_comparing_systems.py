@@ -13,16 +13,16 @@ from typer.testing import CliRunner, Result
 
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.evaluation.comparison import SampledScores, holm, two_sided_chance
+from seq2seq_cli.evaluation.comparison_results import SystemComparison
 from seq2seq_cli.evaluation.comparison_tables import as_latex, as_markdown
 from seq2seq_cli.evaluation.line_groups import kind_of_sentence
+from seq2seq_cli.evaluation.marked_text import mark_differences
 from seq2seq_cli.evaluation.references import Text
 from seq2seq_cli.evaluation.scoring import score
 from seq2seq_cli.evaluation.system_comparison import (
     ComparedTexts,
     ComparisonOptions,
-    SystemComparison,
     compare_systems,
-    mark_differences,
 )
 from seq2seq_cli.evaluation.word_accuracy import accuracy_by_frequency, word_counts
 from seq2seq_cli.evaluation.words import words

@@ -13,8 +13,9 @@ from rich.text import Text
 from seq2seq_cli.cli.terminal_plots import END_ISOLATE, ISOLATE, cell_width, has_right_to_left
 
 if TYPE_CHECKING:
+    from seq2seq_cli.evaluation.comparison_results import Example, SystemComparison
     from seq2seq_cli.evaluation.comparison_tables import Table
-    from seq2seq_cli.evaluation.system_comparison import Example, MarkedText, SystemComparison
+    from seq2seq_cli.evaluation.marked_text import MarkedText
 
 STYLES = {"same": "", "right": "bold green", "wrong": "red underline"}
 SIGNS = {"same": ("", ""), "right": ("[", "]"), "wrong": ("{", "}")}  # where there is no colour

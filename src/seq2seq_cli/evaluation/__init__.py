@@ -4,6 +4,7 @@ To read it, begin with `scoring`.
 
 - `writing`: how a text is written: script, spaces, lengths
 - `words`: words of a line in any script, and how two lines differ in them
+- `marked_text`: translations of a line with marks on the words in which they differ
 - `comet`: scores of trained models
 - `metrics`: sacreBLEU's metrics, built from options
 - `references`: references of a translation, of which some lines may be missing
@@ -12,6 +13,7 @@ To read it, begin with `scoring`.
 - `comparison`: whether the difference between two translations can be chance
 - `line_groups`: groups of lines, by length and kind of sentence
 - `word_accuracy`: how well words are translated, by frequency
+- `comparison_results`: what a comparison of systems finds
 - `system_comparison`: several translations of one text, compared with one of them
 - `comparison_tables`: that comparison as tables, Markdown and LaTeX
 - `score_report`: what `seq2seq score` reports of a translation

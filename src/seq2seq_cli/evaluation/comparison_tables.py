@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from seq2seq_cli.evaluation.comparison import FEW_LINES
-from seq2seq_cli.evaluation.system_comparison import (
-    SIGNIFICANT,
+from seq2seq_cli.evaluation.comparison_results import (
     Example,
-    MarkedText,
     MetricTable,
     SystemComparison,
     SystemScore,
 )
+from seq2seq_cli.evaluation.marked_text import MarkedText
+from seq2seq_cli.evaluation.system_comparison import SIGNIFICANT
 from seq2seq_cli.messages import counted
 
 BEHIND = " (lower is better)"

@@ -5,9 +5,8 @@ a paired test of both sides against the baseline, corrected for the number of co
 1979). Groups of lines and of words say where systems differ, and single lines how.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from sacrebleu.metrics.base import Metric
 
@@ -24,7 +23,15 @@ from seq2seq_cli.evaluation.comparison import (
     sampled_rows,
     two_sided_chance,
 )
+from seq2seq_cli.evaluation.comparison_results import (
+    Example,
+    GroupScores,
+    MetricTable,
+    SystemComparison,
+    SystemScore,
+)
 from seq2seq_cli.evaluation.line_groups import LineGroup, groups_by_kind, groups_by_length
+from seq2seq_cli.evaluation.marked_text import mark_differences
 from seq2seq_cli.evaluation.metrics import LOWER_IS_BETTER, ScoreOptions, build_metrics
 from seq2seq_cli.evaluation.references import (
     References,
@@ -34,12 +41,7 @@ from seq2seq_cli.evaluation.references import (
     given_references,
 )
 from seq2seq_cli.evaluation.scoring import difference_notes, score, score_lines, signed
-from seq2seq_cli.evaluation.word_accuracy import (
-    FrequencyGroup,
-    accuracy_by_frequency,
-    word_counts,
-)
-from seq2seq_cli.evaluation.words import Word, matched, words
+from seq2seq_cli.evaluation.word_accuracy import accuracy_by_frequency, word_counts
 from seq2seq_cli.messages import counted
 
 SIGNIFICANT = 0.05
@@ -68,83 +70,6 @@ class ComparisonOptions:
     seed: int | None = 12345  # of the samples; sacreBLEU's own
     width: int = 10  # words or characters in a group of lengths
     examples: int = 10  # lines shown
-
-
-@dataclass(frozen=True)
-class SystemScore:
-    """The score of a system by one metric, with its interval and its distance from the baseline."""
-
-    system: str
-    value: float
-    low: float  # ends of the 95 % interval
-    high: float
-    difference: float | None  # from the baseline; None for the baseline itself
-    p_value: float | None  # before it is corrected
-    corrected: float | None  # for all comparisons of all metrics
-    is_best: bool
-    is_significant: bool  # the difference holds among all comparisons, on enough lines
-
-
-@dataclass(frozen=True)
-class MetricTable:
-    """All systems by one metric."""
-
-    metric: str
-    signature: str
-    lower_is_better: bool
-    scores: Sequence[SystemScore]
-
-
-@dataclass(frozen=True)
-class GroupScores:
-    """The scores of each system on some of the lines."""
-
-    title: str  # by what lines are divided
-    name: str
-    lines: int
-    scores: dict[str, Sequence[float]]  # by metric, in the order of the systems
-
-
-@dataclass(frozen=True)
-class MarkedText:
-    """A part of a line: "same" in all systems, or else "right" or "wrong" by the reference."""
-
-    text: str
-    mark: str
-
-
-@dataclass(frozen=True)
-class Example:
-    """A line that systems translate differently well."""
-
-    number: int  # of the line, from 1
-    spread: float  # between the scores of the best and the worst system
-    source: str | None
-    references: Sequence[str]
-    translations: Sequence[Sequence[MarkedText]]  # of each system
-    scores: Sequence[float]
-
-
-@dataclass(frozen=True)
-class SystemComparison:
-    """What tables, pages and JSON show."""
-
-    systems: Sequence[str]
-    baseline: str
-    lines: int
-    samples: int
-    seed: int | None
-    tables: Sequence[MetricTable]
-    groups: Sequence[GroupScores]
-    frequencies: Sequence[FrequencyGroup]
-    frequencies_of: str  # the text in which words were counted
-    example_metric: str
-    examples: Sequence[Example]
-    notes: Sequence[str]
-
-    def as_json(self) -> str:
-        """All of it as one object."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
 
 
 def compare_systems(
@@ -384,50 +309,3 @@ def _examples(
         for spread, row in chosen
         if spread > 0
     ]
-
-
-def mark_differences(
-    lines: Sequence[str], references: Sequence[str], baseline: int = 0
-) -> list[list[MarkedText]]:
-    """Mark the words in which translations of a line differ, by whether a reference has them.
-
-    Words of the baseline are "same" if every other system has them, words of another system if the
-    baseline has them; order counts.
-    """
-    divided = [words(line) for line in lines]
-    wanted = [words(reference) for reference in references]
-    marked = []
-    for index, (line, own) in enumerate(zip(lines, divided, strict=True)):
-        against = (
-            [each for other, each in enumerate(divided) if other != baseline]
-            if index == baseline
-            else [divided[baseline]]
-        )
-        same = [all(each) for each in zip(*(matched(own, other) for other in against), strict=True)]
-        right = [any(each) for each in zip(*(matched(own, text) for text in wanted), strict=True)]
-        marks = [
-            "same" if is_same else "right" if is_right else "wrong"
-            for is_same, is_right in zip(same, right, strict=True)
-        ]
-        marked.append(_joined(line, own, marks))
-    return marked
-
-
-def _joined(line: str, own: Sequence[Word], marks: Sequence[str]) -> list[MarkedText]:
-    """A line in parts with marks; what is between two words of one mark belongs to them."""
-    parts: list[MarkedText] = []
-
-    def add(text: str, mark: str) -> None:
-        if parts and parts[-1].mark == mark:
-            parts[-1] = MarkedText(parts[-1].text + text, mark)
-        elif text:
-            parts.append(MarkedText(text, mark))
-
-    place = 0
-    for word, mark in zip(own, marks, strict=True):
-        between = line[place : word.start]
-        place = word.start + len(word.text)
-        goes_on = parts and parts[-1].mark == mark
-        add(between, mark if goes_on else "same")
-        add(word.text, mark)
-    return parts

@@ -12,12 +12,12 @@ from seq2seq_cli.whole_files import replace_file
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
+    from seq2seq_cli.evaluation.comparison_results import SystemComparison
     from seq2seq_cli.evaluation.curves import Curve
     from seq2seq_cli.evaluation.geometry import SideGeometry
     from seq2seq_cli.evaluation.probes.report import ProbeReport
     from seq2seq_cli.evaluation.probes.word_states import WordStates
     from seq2seq_cli.evaluation.scoring import Bucket
-    from seq2seq_cli.evaluation.system_comparison import SystemComparison
 
 MAP_FORMATS = (".png", ".svg", ".html", ".json")
 CURVE_FORMATS = (".png", ".svg", ".html")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
+    from seq2seq_cli.evaluation.comparison_results import SystemComparison
     from seq2seq_cli.evaluation.geometry import SideGeometry
-    from seq2seq_cli.evaluation.system_comparison import SystemComparison
 
 
 DIGITS = 4  # after the point of a weight
