@@ -8,12 +8,12 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.inspect.options import (
-    FILES,
     WHAT,
     BeamOption,
     InputOption,
     TargetOption,
     check_drawing,
+    output_option,
     translation_settings,
 )
 from seq2seq_cli.cli.inspect.pairs import Pairs
@@ -36,6 +36,9 @@ from seq2seq_cli.messages import counted
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.attention_maps import AttentionMap
 
+# The layers and heads that are drawn unless one is chosen.
+ALIGNING = "mean of all, or those of model.alignment_layer and _head"
+
 
 def attention(
     context: typer.Context,
@@ -44,19 +47,14 @@ def attention(
     target: TargetOption = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="FILE.png, .svg, .html or .json, instead of the terminal.",
-            rich_help_panel=FILES,
-        ),
+        output_option("FILE.png, .svg, .html or .json, instead of the terminal."),
     ] = None,
     layer: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Layer of the decoder, from 1.",
-            show_default="mean of all, or those of model.alignment_layer and _head",
+            show_default=ALIGNING,
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -65,7 +63,7 @@ def attention(
         typer.Option(
             min=1,
             help="Attention head, from 1.",
-            show_default="mean of all, or those of model.alignment_layer and _head",
+            show_default=ALIGNING,
             rich_help_panel=WHAT,
         ),
     ] = None,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.inspect.options import FILES, WHAT, check_drawing
+from seq2seq_cli.cli.inspect.options import WHAT, check_drawing, output_option
 from seq2seq_cli.cli.terminal_plots import curve_lines
 from seq2seq_cli.evaluation.plots.files import CURVE_FORMATS, save_curves
 from seq2seq_cli.messages import counted
@@ -23,12 +23,7 @@ def curves(
     ] = "updates",
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="FILE.png, .svg or .html, instead of the terminal.",
-            rich_help_panel=FILES,
-        ),
+        output_option("FILE.png, .svg or .html, instead of the terminal."),
     ] = None,
 ) -> None:
     """Show the course of training: loss, perplexity, BLEU, chrF and learning rate of runs.

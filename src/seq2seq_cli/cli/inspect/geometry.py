@@ -1,7 +1,7 @@
 """`seq2seq inspect geometry`: a page on which words move from layer to layer."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +32,11 @@ from seq2seq_cli.inputs import Reading
 from seq2seq_cli.messages import counted
 
 
+def trees_option(help: str) -> Any:
+    """Make an option for a file of trees."""
+    return typer.Option(metavar="FILE.conllu", help=help, rich_help_panel=FILES)
+
+
 def geometry(
     context: typer.Context,
     run: RunArgument,
@@ -43,19 +48,13 @@ def geometry(
     target: TargetOption = None,
     trees: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.conllu",
-            help="Dependency trees of the source: the first is that of its first line with text.",
-            rich_help_panel=FILES,
+        trees_option(
+            "Dependency trees of the source: the first is that of its first line with text."
         ),
     ] = None,
     target_trees: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.conllu",
-            help="The same of the translation that --target gives.",
-            rich_help_panel=FILES,
-        ),
+        trees_option("The same of the translation that --target gives."),
     ] = None,
     beam: BeamOption = 5,
     target_language: TargetLanguageOption = "",

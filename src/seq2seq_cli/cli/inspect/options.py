@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -39,6 +39,11 @@ BeamOption = Annotated[
     int,
     typer.Option(min=1, help="Width of the beam; 1 is greedy search.", rich_help_panel=SEARCH),
 ]
+
+
+def output_option(help: str) -> Any:
+    """Make the option --output of a command, whose help names the kinds of files it writes."""
+    return typer.Option("--output", "-o", help=help, rich_help_panel=FILES)
 
 
 def translation_settings(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from seq2seq_cli.cli import console
-from seq2seq_cli.cli.inspect.options import FILES, WHAT, FormatOption, check_drawing
+from seq2seq_cli.cli.inspect.options import FILES, WHAT, FormatOption, check_drawing, output_option
 from seq2seq_cli.cli.options import RunArgument, ThreadsOption, warn_of_idle_options
 from seq2seq_cli.config.effects.inspect import INSPECT_PROBE
 from seq2seq_cli.errors import InputError
@@ -51,12 +51,7 @@ def probe(
     output_format: FormatOption = "text",
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="FILE.png or .svg: also draw a held-out sentence's tree and its states.",
-            rich_help_panel=FILES,
-        ),
+        output_option("FILE.png or .svg: also draw a held-out sentence's tree and its states."),
     ] = None,
     sentence: Annotated[
         int | None,
