@@ -9,35 +9,36 @@ I inputs and O outputs of a linear layer.
 
 To read them, begin with the function of an operation, then with the .cpp of the same name.
 
-- `products`: all of them
+- `calls`: calls a kernel in torch's threads
+- `products`: linear layers in bfloat16
+- `losses`: gradients of cross-entropy and R-Drop
+- `dropout`: dropout, alone and with a sum or ReLU
+- `norms`: LayerNorm and RMSNorm
+- `cells`: recurrent cells
+- `attention`: attention by scaled dot products
 """
 
-from seq2seq_cli.kernels.training.products import (
-    NORM_ROWS,
-    SIDE,
-    VisibleKeys,
-    attention,
-    attention_backward,
+from seq2seq_cli.kernels.training.attention import VisibleKeys, attention, attention_backward
+from seq2seq_cli.kernels.training.calls import library
+from seq2seq_cli.kernels.training.cells import lstm_cell, lstm_cell_backward
+from seq2seq_cli.kernels.training.dropout import (
     bias_relu_dropout_,
-    column_sums,
-    cross_entropy_gradient,
     dropout,
     dropout_add,
-    library,
+    relu_dropout,
+    relu_dropout_backward,
+    relu_dropout_backward_,
+)
+from seq2seq_cli.kernels.training.losses import cross_entropy_gradient, r_drop_gradient
+from seq2seq_cli.kernels.training.norms import NORM_ROWS, column_sums, norm, norm_backward
+from seq2seq_cli.kernels.training.products import (
+    SIDE,
     linear,
     linear_grad_input,
     linear_grad_input_relu_dropout,
     linear_grad_weight,
     linear_relu_dropout,
-    lstm_cell,
-    lstm_cell_backward,
     multiplies_bfloat16,
-    norm,
-    norm_backward,
-    r_drop_gradient,
-    relu_dropout,
-    relu_dropout_backward,
-    relu_dropout_backward_,
 )
 
 __all__ = [
