@@ -19,6 +19,7 @@ from seq2seq_cli.cli.options import (
     MetricsOption,
     ThreadsOption,
     load_comet,
+    parse_metrics,
     warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import check_paths, read_text
@@ -183,7 +184,7 @@ def compare(
 
     named = name_systems(systems)
     check_names(list(named), baseline)
-    names = tuple(name.strip().lower() for name in metrics.split(",") if name.strip())
+    names = parse_metrics(metrics)
     score = ScoreOptions(tokenize="13a" if tokenize == AUTO else tokenize, lowercase=lowercase)
     # A wrong name is an error before models are loaded or runs translate.
     check_metrics(names, score)

@@ -117,6 +117,11 @@ CometKiwiOption = Annotated[
 ]
 
 
+def parse_metrics(metrics: str) -> tuple[str, ...]:
+    """The names that --metrics lists, in lower case."""
+    return tuple(name.strip().lower() for name in metrics.split(",") if name.strip())
+
+
 def load_comet(
     metrics: "Sequence[str]", given: "dict[str, Path | None]", source: str | None
 ) -> "dict[str, Comet]":

@@ -16,6 +16,7 @@ from seq2seq_cli.cli.options import (
     EncodingOption,
     MetricsOption,
     load_comet,
+    parse_metrics,
     warn_of_idle_options,
 )
 from seq2seq_cli.cli.pipe import check_paths, read_text
@@ -199,7 +200,7 @@ def score(
     from seq2seq_cli.evaluation.metrics import AUTO, ScoreOptions, check_metrics, tokenizer_for
     from seq2seq_cli.evaluation.score_report import ScoredTexts, score_report
 
-    names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
+    names = parse_metrics(metrics)
     options = ScoreOptions(
         tokenize="13a" if tokenize == AUTO else tokenize,
         lowercase=lowercase,

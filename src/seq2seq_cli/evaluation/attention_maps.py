@@ -87,6 +87,6 @@ def _best_translation(
     translator: Translator, source: Sequence[int], forced: Sequence[int]
 ) -> list[int]:
     """The token ids of the best hypothesis for a row of the source, without EOS and forced tags."""
-    prefixes = [ForcedPrefix().behind(tag) for tag in forced]
+    prefixes = [ForcedPrefix().behind(*forced)] if forced else ()
     [hypotheses] = translator.predictor.search([source], translator.settings.search, prefixes)
     return list(hypotheses[0].without_first(len(forced)).tokens)

@@ -176,14 +176,14 @@ def _comparison(
     found = sacrebleu_chance(mine, other)
     changes = sample_changes(len(rows), seed()) | ({"p": "ties"} if found.ties else {})
     return Comparison(
-        mine.metric,
-        mine.value,
-        other.value,
-        found.p_value,
-        signed(metric, references, **changes),
-        same_lines,
-        len(hypotheses),
-        difference_notes(metric, references) + ((TIES_NOTE,) if found.ties else ()),
+        metric=mine.metric,
+        value=mine.value,
+        other=other.value,
+        p_value=found.p_value,
+        signature=signed(metric, references, **changes),
+        same_lines=same_lines,
+        lines=len(hypotheses),
+        notes=difference_notes(metric, references) + ((TIES_NOTE,) if found.ties else ()),
     )
 
 
@@ -213,13 +213,13 @@ def _sacrebleu_comparisons(
     pairs = cast(dict[str, list[Result]], results)
     return [
         Comparison(
-            name,
-            float(mine.score),
-            float(other.score),
-            float(other.p_value or 0),
-            str(signatures[name]),
-            same_lines,
-            len(hypotheses),
+            metric=name,
+            value=float(mine.score),
+            other=float(other.score),
+            p_value=float(other.p_value or 0),
+            signature=str(signatures[name]),
+            same_lines=same_lines,
+            lines=len(hypotheses),
         )
         for name, (mine, other) in pairs.items()
     ]

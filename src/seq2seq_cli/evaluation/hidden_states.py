@@ -170,10 +170,7 @@ def _search(translator: Translator, sentences: Sequence[_Sentence]) -> None:
     lengths = np.array([len(each.source) + 1 for each in rest])
     for batch in split_by_tokens(lengths, translator.batch_budget()):
         searched = rest[batch]
-        prefixes = [ForcedPrefix() for _ in searched]
-        for index, each in enumerate(searched):
-            for tag in reversed(each.tagged.forced):
-                prefixes[index] = prefixes[index].behind(tag)
+        prefixes = [ForcedPrefix().behind(*each.tagged.forced) for each in searched]
         found = translator.predictor.search(
             [translator.form.row(each.source) for each in searched],
             translator.settings.search,
@@ -200,44 +197,67 @@ def _states(reader: StateReader, sentence: _Sentence) -> SentenceStates:
         with capture_attention(model) as captured:
             model(source, target)
         cross = _stacked([torch.cat(calls, dim=2) for calls in captured])  # a call for each token
-    source_words, source_indices = _words(tokenizers.source, sentence.tagged.text, sentence.source)
+    source_text = _source_text(translator, sentence)
+    target_text = _target_text(tokenizers.target, sentence, len(target_ids))
+    return SentenceStates(
+        source_pieces=tokenizers.source.ids_to_pieces(source_ids),
+        target_pieces=tokenizers.target.ids_to_pieces(target_ids),
+        source_states={name: _array(each[0]) for name, each in states.source.items()},
+        target_states={name: _array(each[0]) for name, each in states.target.items()},
+        source_attention=_stacked(states.source_attention),
+        target_attention=_stacked(states.target_attention),
+        cross_attention=cross,
+        source_words=source_text.words,
+        target_words=target_text.words,
+        source_word_indices=source_text.word_indices,
+        target_word_indices=target_text.word_indices,
+        source_text=source_text.text,
+        target_text=target_text.text,
+        source_spans=source_text.spans,
+        target_spans=target_text.spans,
+    )
+
+
+@dataclass(frozen=True)
+class _PiecesInText:
+    """A text, its words, and for each piece that a model reads its word and where it is."""
+
+    text: str
+    words: list[str]
+    word_indices: list[int]  # NO_WORD for what is not text
+    spans: list[Span]  # NOWHERE for what is not text
+
+
+def _source_text(translator: Translator, sentence: _Sentence) -> _PiecesInText:
+    """The line, and the pieces that the encoder reads in it."""
+    tokenizer, tagged = translator.tokenizers.source, sentence.tagged.text
+    words, indices = _words(tokenizer, tagged, sentence.source)
     # The row may end with the tag, or lack EOS; of a blank line it is EOS.
-    in_row = translator.form.of_row(sentence.source, np.array(source_indices, dtype=np.int64) + 1)
-    source_indices = [index - 1 for index in in_row.tolist()] or [NO_WORD]
-    translation = sentence.translation
-    if translation is None:
-        [translation] = tokenizers.target.decode([sentence.target])
-    target_words, target_indices = _words(tokenizers.target, translation, sentence.target)
-    before = len(target_ids) - len(target_indices)
-    target_indices = [NO_WORD] * before + target_indices
+    in_row = translator.form.of_row(sentence.source, np.array(indices, dtype=np.int64) + 1)
+    indices = [index - 1 for index in in_row.tolist()] or [NO_WORD]
     # The text of the source may have been given another tag; it ends as the line does.
-    shift = len(sentence.tagged.text) - len(sentence.line)
+    shift = len(tagged) - len(sentence.line)
     spans = [
         NOWHERE if end <= shift else (max(0, begin - shift), end - shift)
-        for begin, end in tokenizers.source.spans(sentence.tagged.text)
+        for begin, end in tokenizer.spans(tagged)
     ]
     in_row = translator.form.of_row(sentence.source, np.arange(1, len(spans) + 1))
-    source_spans = [([NOWHERE, *spans])[index] for index in in_row.tolist()] or [NOWHERE]
-    target_spans = [NOWHERE] * len(target_ids)
-    if tokenizers.target.encode([translation])[0] == sentence.target:
-        target_spans[before:] = tokenizers.target.spans(translation)
-    return SentenceStates(
-        tokenizers.source.ids_to_pieces(source_ids),
-        tokenizers.target.ids_to_pieces(target_ids),
-        {name: _array(each[0]) for name, each in states.source.items()},
-        {name: _array(each[0]) for name, each in states.target.items()},
-        _stacked(states.source_attention),
-        _stacked(states.target_attention),
-        cross,
-        source_words,
-        target_words,
-        source_indices,
-        target_indices,
-        sentence.line,
-        translation,
-        source_spans,
-        target_spans,
-    )
+    spans = [([NOWHERE, *spans])[index] for index in in_row.tolist()] or [NOWHERE]
+    return _PiecesInText(sentence.line, words, indices, spans)
+
+
+def _target_text(tokenizer: Tokenizer, sentence: _Sentence, pieces: int) -> _PiecesInText:
+    """The translation, and the pieces that the decoder reads in it: so many, the last of them."""
+    assert sentence.target is not None
+    text = sentence.translation
+    if text is None:
+        [text] = tokenizer.decode([sentence.target])
+    words, indices = _words(tokenizer, text, sentence.target)
+    before = pieces - len(indices)
+    spans = [NOWHERE] * pieces
+    if tokenizer.encode([text])[0] == sentence.target:
+        spans[before:] = tokenizer.spans(text)
+    return _PiecesInText(text, words, [NO_WORD] * before + indices, spans)
 
 
 def _array(tensor: Tensor) -> Floats:

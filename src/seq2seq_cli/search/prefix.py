@@ -80,11 +80,21 @@ class ForcedPrefix:
             state = self.after(state, token)
         return len(tokens)
 
-    def behind(self, token: int) -> Self:
-        """The prefix behind another token, whose probability does not count in scores."""
-        moves = [Moves((token,), (1,))]
-        moves += [Moves(each.tokens, tuple(s + 1 for s in each.states)) for each in self.moves]
-        return replace(self, moves=tuple(moves), tokens=(token, *self.tokens), first_is_free=True)
+    def behind(self, *tokens: int) -> Self:
+        """The prefix behind other tokens; the first one's probability does not count in scores."""
+        prefix = self
+        for token in reversed(tokens):
+            moves = [Moves((token,), (1,))]
+            moves += [
+                Moves(each.tokens, tuple(s + 1 for s in each.states)) for each in prefix.moves
+            ]
+            prefix = replace(
+                prefix,
+                moves=tuple(moves),
+                tokens=(token, *prefix.tokens),
+                first_is_free=True,
+            )
+        return prefix
 
     def within(self, usable: Container[int]) -> Self:
         """The ways that consist of usable tokens; those of `tokens` must be."""

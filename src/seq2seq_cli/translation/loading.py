@@ -71,16 +71,16 @@ def load_runs(runs: Sequence[Path], settings: TranslationSettings) -> LoadedRuns
     check_languages(runs[0], languages)
     aligns = settings.alignments != "off" and predictor.attends_to_source
     return LoadedRuns(
-        predictor,
-        tokenizers,
-        settings,
-        max_length,
-        aligns,
-        language,
-        splits_sentences(folders, settings.split_sentences),
-        why_no_kernels(predictor.configs, settings) if is_cpu(settings.device) else "",
-        form,
-        languages,
+        predictor=predictor,
+        tokenizers=tokenizers,
+        settings=settings,
+        max_length=max_length,
+        aligns=aligns,
+        source_language=language,
+        splits_sentences=splits_sentences(folders, settings.split_sentences),
+        slow_reason=why_no_kernels(predictor.configs, settings) if is_cpu(settings.device) else "",
+        form=form,
+        languages=languages,
     )
 
 

@@ -13,7 +13,7 @@ from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.messages import Warn, ignore_warning
 from seq2seq_cli.padding import split_by_tokens
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.search import ForcedPrefix, Predictor
+from seq2seq_cli.search import ForcedPrefix, Hypothesis, Predictor
 from seq2seq_cli.symbols import EOS
 from seq2seq_cli.text import check_is_list
 from seq2seq_cli.tokenization.sentence_form import SentenceForm
@@ -26,7 +26,7 @@ from seq2seq_cli.translation.prefixes import Prefixes, encode_prefixes
 from seq2seq_cli.translation.results import Candidate, Translation, join_segments
 from seq2seq_cli.translation.settings import TranslationSettings
 from seq2seq_cli.translation.spelling import Speller
-from seq2seq_cli.translation.splitting import LineSplitter
+from seq2seq_cli.translation.splitting import LineSplitter, SplitLine
 from seq2seq_cli.translation.summary import Copies, warnings_of
 from seq2seq_cli.translation.unknown import UnknownFinder, UnknownText
 from seq2seq_cli.translation.word_alignment import AlignedSource, WordAlignment, align_words
@@ -40,6 +40,8 @@ NO_SEGMENTER = (
     "installed, which splits them"
 )
 DEFAULT_SETTINGS = TranslationSettings()
+
+Written = tuple[int, Sequence[int]]  # a translation: the index of its segment, and its token ids
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,7 @@ class Segment:
     @property
     def begin(self) -> ForcedPrefix:
         """All that its translations begin with."""
-        prefix = self.prefix
-        for tag in reversed(self.forced):
-            prefix = prefix.behind(tag)
-        return prefix
+        return self.prefix.behind(*self.forced)
 
 
 @dataclass(frozen=True)
@@ -94,16 +93,16 @@ class Translator:
         paths = [runs] if isinstance(runs, str | Path) else runs
         loaded = load_runs([Path(path) for path in paths], settings)
         return cls(
-            loaded.predictor,
-            loaded.tokenizers,
-            loaded.max_length,
-            loaded.settings,
-            loaded.aligns,
-            loaded.source_language,
-            loaded.splits_sentences,
-            loaded.slow_reason,
-            loaded.form,
-            loaded.languages.placement,
+            predictor=loaded.predictor,
+            tokenizers=loaded.tokenizers,
+            max_length=loaded.max_length,
+            settings=loaded.settings,
+            aligns=loaded.aligns,
+            source_language=loaded.source_language,
+            splits_sentences=loaded.splits_sentences,
+            slow_reason=loaded.slow_reason,
+            form=loaded.form,
+            language_tags=loaded.languages.placement,
         )
 
     def translate(
@@ -224,18 +223,7 @@ class Translator:
                 translation.lacks_language = True
                 translation.warnings.append(message)
                 self._announce("language", message, warn)
-            if split.is_too_long:
-                translation.is_too_long = True
-                message = (
-                    f"line {number} has {len(ids):,} tokens, the model reads "
-                    f"{self.max_length:,}: split into {len(split.tokens):,} segments"
-                )
-                translation.warnings.append(message)
-                self._announce("length", message, warn)
-            if split.sentences > 1 and self.settings.split_sentences == "auto":
-                message = f"line {number} has {split.sentences:,} sentences"
-                translation.warnings.append(f"{message}, translated one by one")
-                self._announce("sentences", f"{message}; {SENTENCES_ANNOUNCED}", warn)
+            self._warn_of_split(translation, split, number=number, tokens=len(ids), warn=warn)
             for order, (text, tokens) in enumerate(zip(split.texts, split.tokens, strict=True)):
                 yield Segment(
                     line=index,
@@ -247,6 +235,23 @@ class Translator:
                     unknown=self._unknown_finder.find(text, tokens),
                     continues_word=split.continues_word[order],
                 )
+
+    def _warn_of_split(
+        self, translation: Translation, split: SplitLine, *, number: int, tokens: int, warn: Warn
+    ) -> None:
+        """Add warnings about a line that is split, and announce the first one of its kind."""
+        if split.is_too_long:
+            translation.is_too_long = True
+            message = (
+                f"line {number} has {tokens:,} tokens, the model reads {self.max_length:,}: split "
+                f"into {len(split.tokens):,} segments"
+            )
+            translation.warnings.append(message)
+            self._announce("length", message, warn)
+        if split.sentences > 1 and self.settings.split_sentences == "auto":
+            message = f"line {number} has {split.sentences:,} sentences"
+            translation.warnings.append(f"{message}, translated one by one")
+            self._announce("sentences", f"{message}; {SENTENCES_ANNOUNCED}", warn)
 
     def _announce(self, kind: str, message: str, warn: Warn) -> None:
         """Tell `warn` of the first line of a kind."""
@@ -307,46 +312,52 @@ class Translator:
             for row, ranked in enumerate(hypotheses)
             for hypothesis in ranked
         ]
-        target = self.tokenizers.target
-        texts = target.decode([hypothesis.tokens for _, hypothesis in flat])
-        copied = {}
-        if self.settings.unknown == "copy" and any(segment.unknown for segment in segments):
-            copied = copy_unknown(
-                predictor,
-                self.tokenizers,
-                [
-                    SearchedText(each.text, each.tokens, each.prefix, each.unknown, each.forced)
-                    for each in segments
-                ],
-                [(row, hypothesis.tokens) for row, hypothesis in flat],
-                self.form,
-            )
-        alignments: Sequence[WordAlignment | None] = [None] * len(flat)
-        if self.aligns:
-            alignments = align_words(
-                predictor,
-                self.tokenizers,
-                [AlignedSource(each.text, each.tokens, each.forced) for each in segments],
-                [(row, hypothesis.tokens) for row, hypothesis in flat],
-                self.form,
-            )
+        written = [(row, hypothesis.tokens) for row, hypothesis in flat]
+        texts = self.tokenizers.target.decode([tokens for _, tokens in written])
+        copied = self._copied(predictor, segments, written)
+        alignments = self._alignments(predictor, segments, written)
         candidates: list[list[Candidate]] = [[] for _ in segments]
         for index, ((row, hypothesis), alignment) in enumerate(zip(flat, alignments, strict=True)):
             changed = copied.get(index, Copied(texts[index], ()))
-            if alignment is not None and changed.is_source:
-                alignment = WordAlignment.of_equal(len(changed.text.split(" ")))
-            elif alignment is not None:
-                alignment = alignment.with_target_words(changed.new_words)
-            candidates[row].append(
-                Candidate(
-                    text=changed.text,
-                    copied=changed.spans,
-                    score=hypothesis.score,
-                    pieces=tuple(target.ids_to_pieces([*hypothesis.tokens, EOS])),
-                    token_scores=hypothesis.token_scores,
-                    alignment=alignment.pairs if alignment else None,
-                    source_words=alignment.source_words if alignment else 0,
-                    target_words=alignment.target_words if alignment else 0,
-                )
-            )
+            candidates[row].append(self._candidate(hypothesis, changed, alignment))
         return candidates
+
+    def _copied(
+        self, predictor: Predictor, segments: Sequence[Segment], written: Sequence[Written]
+    ) -> dict[int, Copied]:
+        """The translations into which unknown text is copied, by their index in `written`."""
+        if self.settings.unknown != "copy" or not any(segment.unknown for segment in segments):
+            return {}
+        searched = [
+            SearchedText(each.text, each.tokens, each.prefix, each.unknown, each.forced)
+            for each in segments
+        ]
+        return copy_unknown(predictor, self.tokenizers, searched, written, self.form)
+
+    def _alignments(
+        self, predictor: Predictor, segments: Sequence[Segment], written: Sequence[Written]
+    ) -> Sequence[WordAlignment | None]:
+        """The alignment of the words of each translation, if they are aligned at all."""
+        if not self.aligns:
+            return [None] * len(written)
+        sources = [AlignedSource(each.text, each.tokens, each.forced) for each in segments]
+        return align_words(predictor, self.tokenizers, sources, written, self.form)
+
+    def _candidate(
+        self, hypothesis: Hypothesis, changed: Copied, alignment: WordAlignment | None
+    ) -> Candidate:
+        """A hypothesis as text, with what was copied into it."""
+        if alignment is not None and changed.is_source:
+            alignment = WordAlignment.of_equal(len(changed.text.split(" ")))
+        elif alignment is not None:
+            alignment = alignment.with_target_words(changed.new_words)
+        return Candidate(
+            text=changed.text,
+            copied=changed.spans,
+            score=hypothesis.score,
+            pieces=tuple(self.tokenizers.target.ids_to_pieces([*hypothesis.tokens, EOS])),
+            token_scores=hypothesis.token_scores,
+            alignment=alignment.pairs if alignment else None,
+            source_words=alignment.source_words if alignment else 0,
+            target_words=alignment.target_words if alignment else 0,
+        )

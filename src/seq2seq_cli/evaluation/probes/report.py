@@ -204,30 +204,34 @@ def compare(trained: Sample, fresh: Sample, run: str, trees: int, rank: int) -> 
         fresh_probe = structural.train_probe(fresh_states[0], wanted[0], used)
         layers.append(
             LayerScores(
-                layer,
-                _tree_score(states[1], projections[layer], wanted[1]),
-                _tree_score(states[1], structural.random_projection(width, used), wanted[1]),
-                _tree_score(fresh_states[1], fresh_probe, wanted[1]),
-                senses.score(words, *states),
-                senses.score(words, *fresh_states),
+                layer=layer,
+                tree=_tree_score(states[1], projections[layer], wanted[1]),
+                random_projection=_tree_score(
+                    states[1], structural.random_projection(width, used), wanted[1]
+                ),
+                untrained_tree=_tree_score(fresh_states[1], fresh_probe, wanted[1]),
+                senses=senses.score(words, *states),
+                untrained_senses=senses.score(words, *fresh_states),
             )
         )
     pairs = attention.draw_pairs(train_trees), attention.draw_pairs(test_trees)
     orders = [attention.order_features(each) for each in pairs]
     return ProbeReport(
-        run,
-        len(trained.train),
-        len(trained.test),
-        trees - len(trained.train) - len(trained.test),
-        rank,
-        layers,
-        structural.score([structural.linear_distances(len(each)) for each in wanted[1]], wanted[1]),
-        [word.form for word in words],
-        senses.most_frequent(words),
-        _attention_score(trained, pairs),
-        _attention_score(fresh, pairs),
-        attention.score(orders[0], pairs[0], orders[1], pairs[1]),
-        projections,
+        run=run,
+        sentences=len(trained.train),
+        held_out=len(trained.test),
+        left_out=trees - len(trained.train) - len(trained.test),
+        rank=rank,
+        layers=layers,
+        linear_order=structural.score(
+            [structural.linear_distances(len(each)) for each in wanted[1]], wanted[1]
+        ),
+        ambiguous=[word.form for word in words],
+        most_frequent_sense=senses.most_frequent(words),
+        attention=_attention_score(trained, pairs),
+        untrained_attention=_attention_score(fresh, pairs),
+        linear_order_attention=attention.score(orders[0], pairs[0], orders[1], pairs[1]),
+        projections=projections,
     )
 
 

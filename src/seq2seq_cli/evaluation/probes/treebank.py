@@ -122,13 +122,13 @@ def _merged(sentence: ParsedSentence) -> Tree:
     rows = [words[leading[token]] for token in kept]
     text = "".join(_with_space(words, starts, token_of)).strip()
     return Tree(
-        text,
-        tokens,
-        kept,
-        [node_of_head(token) for token in kept],
-        [row.relation for row in rows],
-        [row.part_of_speech for row in rows],
-        [row.misc.get("Gloss", "") for row in rows],
+        text=text,
+        tokens=tokens,
+        nodes=kept,
+        heads=[node_of_head(token) for token in kept],
+        relations=[row.relation for row in rows],
+        upos=[row.part_of_speech for row in rows],
+        glosses=[row.misc.get("Gloss", "") for row in rows],
     )
 
 

@@ -121,12 +121,12 @@ def read_model(path: Path, tokenizer_folders: tuple[Path, ...], format_: str) ->
         **own["data"],
     }
     return ForeignModel(
-        ours,
-        tokenizers,
-        weights,
-        settings_from(DataConfig, "data", data),
-        Origin(format=format_, model="CTranslate2 model"),
-        {"length_penalty": "power"},
+        config=ours,
+        tokenizers=tokenizers,
+        weights=weights,
+        data=settings_from(DataConfig, "data", data),
+        origin=Origin(format=format_, model="CTranslate2 model"),
+        search={"length_penalty": "power"},
     )
 
 
