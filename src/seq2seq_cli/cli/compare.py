@@ -191,7 +191,7 @@ def compare(
     outputs = output or []
     for path in outputs:
         check_format(path, COMPARISON_FORMATS)
-    runs = {name: Path(place) for name, place in named.items() if Path(place).is_dir()}
+    runs = {name: Path(path) for name, path in named.items() if Path(path).is_dir()}
     if runs and source is None:
         raise InputError(
             f"{next(iter(runs.values()))} is a folder, and runs translate the source: give --source"
@@ -201,7 +201,7 @@ def compare(
         load_comet(names, {"comet": comet, "comet-kiwi": comet_kiwi}, source)  # none without it
 
     reading = Reading(encoding, delimiter, as_text)
-    files = {name: parse_text(place, reading) for name, place in named.items() if name not in runs}
+    files = {name: parse_text(path, reading) for name, path in named.items() if name not in runs}
     references = [parse_text(name, reading) for name in reference]
     others = [
         None if name is None else parse_text(name, reading) for name in (source, training_text)
@@ -235,33 +235,33 @@ def compare(
 
 
 def name_systems(systems: list[str]) -> dict[str, str]:
-    """The name and place of each system, as in NAME=PLACE; without one, the end of its path.
+    """The path of each system by its name, as in NAME=PATH; without one, the end of the path.
 
     Raises InputError if a system or a name is given twice.
     """
     given = [split_name(each) for each in systems]
-    places = [place for _, place in given]
-    twice = [place for index, place in enumerate(places) if place in places[:index]]
+    paths = [path for _, path in given]
+    twice = [path for index, path in enumerate(paths) if path in paths[:index]]
     if twice:
         raise InputError(f"{twice[0]} is given twice; a system does not differ from itself")
-    ends = [name or Path(place).name or place for name, place in given]
+    ends = [name or Path(path).name or path for name, path in given]
     named: dict[str, str] = {}
-    for (own, place), end in zip(given, ends, strict=True):
-        name = own or (end if ends.count(end) == 1 else place)
+    for (own, path), end in zip(given, ends, strict=True):
+        name = own or (end if ends.count(end) == 1 else path)
         if name in named:
             raise InputError(f"two systems have the name {name}; give each a name of its own")
-        named[name] = place
+        named[name] = path
     return named
 
 
 def split_name(value: str) -> tuple[str, str]:
-    """Split NAME=PLACE; the name is "" if there is none, or if there is a file of the whole."""
-    name, sign, place = value.partition("=")
+    """Split NAME=PATH; the name is "" if there is none, or if there is a file of the whole."""
+    name, sign, path = value.partition("=")
     if not sign or Path(value).exists():
         return "", value
-    if not name.strip() or not place:
+    if not name.strip() or not path:
         raise InputError(f"{value}: a name and a run or file are needed, as in new=out.de")
-    return name.strip(), place
+    return name.strip(), path
 
 
 def _check_counts(texts: "list[Text]") -> None:

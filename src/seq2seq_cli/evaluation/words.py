@@ -1,4 +1,4 @@
-"""Words of a line with their places in it, in any script, and how two lines differ in them."""
+"""Words of a line with their positions in it, in any script, and how two lines differ in them."""
 
 import re
 import unicodedata
@@ -41,15 +41,15 @@ def _divided(token: str) -> tuple[Word, ...]:
 def _words(token: str) -> Iterator[Word]:
     """The words of what stands between spaces."""
     start = 0  # of the word that is being read
-    for place, character in enumerate(token):
-        if place == 0 or unicodedata.category(character)[0] == "M":
+    for index, character in enumerate(token):
+        if index == 0 or unicodedata.category(character)[0] == "M":
             continue  # a sign belongs to the character before it
         goes_on = not _stands_alone(character) and (
-            not _is_mark(character) or _is_inside_word(token, place)
+            not _is_mark(character) or _is_inside_word(token, index)
         )
         if not (goes_on and _can_go_on(token[start])):
-            yield Word(token[start:place], start)
-            start = place
+            yield Word(token[start:index], start)
+            start = index
     yield Word(token[start:], start)
 
 
@@ -63,9 +63,9 @@ def _is_mark(character: str) -> bool:
     return unicodedata.category(character)[0] in "PS"
 
 
-def _is_inside_word(token: str, place: int) -> bool:
+def _is_inside_word(token: str, index: int) -> bool:
     """Whether a mark has letters or digits at both sides, as in don't, 3.5 and well-known."""
-    before, after = token[place - 1 : place], token[place + 1 : place + 2]
+    before, after = token[index - 1 : index], token[index + 1 : index + 2]
     return all(
         side != ""
         and not _stands_alone(side)

@@ -168,10 +168,10 @@ class TextForm:
     def read_with_origins(self, line: str) -> tuple[str, list[int]]:
         """The line as SentencePiece gets it, and the index in `line` each character comes from."""
         if self.inline_casing:
-            text, places = replace(self, inline_casing=False).read_with_origins(line)
+            text, origins = replace(self, inline_casing=False).read_with_origins(line)
             marked = list(self._marked(text))
             return "".join(part for part, _ in marked), [
-                places[index] for _, indices in marked for index in indices
+                origins[index] for _, indices in marked for index in indices
             ]
         read = self.read(line)
         if line.isascii():
@@ -182,7 +182,7 @@ class TextForm:
                 break
         else:
             parts = [line]
-        origins: list[int] = []
+        origins = []
         start = 0
         for part in parts:
             origins += [start] * len(self.read(part))

@@ -126,16 +126,16 @@ class Copier:
                 best[unit] = float(shares[unit]), word
         edits: dict[int, _Edit] = {}
         for index, span in enumerate(spans):
-            place = best[index][1] if index in best else None
+            replaced = best[index][1] if index in best else None
             if not span.is_word:
-                place = self._place_of_symbols(span, units, best, len(tokens), fixed)
-            if place is not None:
-                edits[index] = _Edit(place, span)
+                replaced = self._position_of_symbols(span, units, best, len(tokens), fixed)
+            if replaced is not None:
+                edits[index] = _Edit(replaced, span)
         text, new_words = self._text(tokens, sorted(edits.values(), key=lambda edit: edit.key))
         copied = tuple(spans[index].text for index in sorted(edits))
         return Copied(text, copied, new_words=new_words)
 
-    def _place_of_symbols(
+    def _position_of_symbols(
         self,
         span: UnknownSpan,
         units: npt.NDArray[np.int64],
@@ -150,8 +150,8 @@ class Copier:
         if WORDS.isdisjoint(kinds[: span.tokens.start]):
             return None if fixed else range(0)
         before = int(units[span.tokens.start - 1])
-        place = best[before][1] if before in best else self._last_before(span, units, best)
-        return None if place is None else range(place.stop, place.stop)
+        word = best[before][1] if before in best else self._last_before(span, units, best)
+        return None if word is None else range(word.stop, word.stop)
 
     def _last_before(
         self,
@@ -223,12 +223,12 @@ class Copier:
             return index < len(pieces) and pieces[index].startswith(WORD_START)
 
         for edit in edits:
-            place, span = edit.place, edit.span
-            add(self.tokenizer.decode([tokens[end : place.start]])[0], begins_word(end))
-            is_new = not place and (span.follows_space or not result)
+            replaced, span = edit.replaced, edit.span
+            add(self.tokenizer.decode([tokens[end : replaced.start]])[0], begins_word(end))
+            is_new = not replaced and (span.follows_space or not result)
             new_words += [len(result.split())] if is_new else []
-            add(span.text, begins_word(place.start) if place else is_new)
-            end = place.stop
+            add(span.text, begins_word(replaced.start) if replaced else is_new)
+            end = replaced.stop
         add(self.tokenizer.decode([tokens[end:]])[0], begins_word(end))
         return result, tuple(new_words)
 
@@ -237,12 +237,12 @@ class Copier:
 class _Edit:
     """A span, and the tokens of a translation that it replaces, which may be none."""
 
-    place: range
+    replaced: range  # of tokens
     span: UnknownSpan
 
     @property
     def key(self) -> tuple[int, int, int]:
-        return self.place.start, self.place.stop, self.span.tokens.start
+        return self.replaced.start, self.replaced.stop, self.span.tokens.start
 
 
 def _kind(piece: str) -> str:

@@ -31,8 +31,8 @@ def encode_prefixes(
     for number, ids in enumerate(encoded, start=first_number):
         if UNK in ids:
             line = lines[number - first_number]
-            places = zip(ids, target.spans(line), strict=True)
-            found = "".join(line[slice(*place)] for token, place in places if token == UNK)
+            spans = zip(ids, target.spans(line), strict=True)
+            found = "".join(line[slice(*span)] for token, span in spans if token == UNK)
             unknown = list(dict.fromkeys(found.replace(" ", "")))
             raise InputError(
                 f"{name}, line {number}: the run has no pieces for some of its characters "

@@ -49,8 +49,8 @@ class TranslationSettings(Section):
     "if-possible" leaves them out and "required" raises InputError."""
 
     unknown: Unknown = "copy"
-    """Text that the run has no pieces for: "copy" puts it in the place of the word that attends to
-    it most, "keep" leaves what the model writes instead."""
+    """Text that the run has no pieces for: with "copy" it replaces the word that attends to it
+    most, with "keep" the model's own words stay."""
 
     precision: Precision = "auto"
     """The type of matrix products. auto: float32 on CPUs, bfloat16 on GPUs that have it."""

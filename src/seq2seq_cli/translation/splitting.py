@@ -107,8 +107,8 @@ def _fitting(texts: list[str], fits: Callable[[str], bool]) -> list[str]:
 
 def _smaller(text: str) -> list[str]:
     """Cut a text at its punctuation, or else at its spaces, or in the middle."""
-    for place in (CLAUSE_END, SPACES):
-        found = _cut(text.strip(), [m.end() for m in place.finditer(text.strip())])
+    for cut in (CLAUSE_END, SPACES):
+        found = _cut(text.strip(), [m.end() for m in cut.finditer(text.strip())])
         if len(found) > 1:
             return found
     return [text[: len(text) // 2], text[len(text) // 2 :]]

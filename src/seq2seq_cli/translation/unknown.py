@@ -61,27 +61,27 @@ class UnknownFinder:
         """
         if self._ids.isdisjoint(tokens):
             return None
-        places = self.tokenizer.spans(line)
+        token_spans = self.tokenizer.spans(line)
         unknown = [
             index
-            for number, (start, end) in zip(tokens, places, strict=True)
+            for number, (start, end) in zip(tokens, token_spans, strict=True)
             for index in range(start, end)
             if number in self._ids and self._is_unknown(number, line[index])
         ]
         if not unknown:
             return None
-        begin = places[0][1] if tokens[0] in self.tokenizer.tags.values() else 0
+        begin = token_spans[0][1] if tokens[0] in self.tokenizer.tags.values() else 0
         pieces = self.tokenizer.ids_to_pieces(tokens)
         spans = tuple(
             UnknownSpan(
                 line[start:end],
-                _tokens_of(start, end, places, pieces),
+                _tokens_of(start, end, token_spans, pieces),
                 follows_space=line[:start][-1:].isspace(),
             )
             for start, end in _whole_words(line, unknown)
         )
         covered = {index for span in spans for index in span.tokens}
-        others = (place for index, place in enumerate(places) if index not in covered)
+        others = (each for index, each in enumerate(token_spans) if index not in covered)
         return UnknownText(
             spans,
             characters=len(unknown),
@@ -165,15 +165,15 @@ def _script(character: str) -> str:
 
 
 def _tokens_of(
-    start: int, end: int, places: Sequence[tuple[int, int]], pieces: Sequence[str]
+    start: int, end: int, spans: Sequence[tuple[int, int]], pieces: Sequence[str]
 ) -> range:
     """The tokens of a part of a line, and the piece before them if it is only a space.
 
-    Pieces that spell the first bytes of a character have an empty place before it.
+    Pieces that spell the first bytes of a character have an empty span before it.
     """
     inside = [
         index
-        for index, (first, last) in enumerate(places)
+        for index, (first, last) in enumerate(spans)
         if (first < end and start < last) or (first == last and start <= first < end)
     ]
     first, last = inside[0], inside[-1]

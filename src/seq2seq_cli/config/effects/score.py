@@ -63,8 +63,8 @@ SCORE = Effects(
 
 def _has_no_run(values: Values) -> bool:
     """Whether all systems are files."""
-    places = [place for each in values["systems"] for place in (each, each.partition("=")[2])]
-    return not any(place and Path(place).is_dir() for place in places)
+    paths = [path for each in values["systems"] for path in (each, each.partition("=")[2])]
+    return not any(path and Path(path).is_dir() for path in paths)
 
 
 COMPARE = Effects(

@@ -5,7 +5,7 @@ other is in the text and not in their random weights. So the distances between t
 are compared (representational similarity, Kriegeskorte et al. 2008): as edges that the minimum
 spanning trees of a sentence share, and as Spearman's correlation of the distances from each word.
 Each dimension is scaled to the same variance over the text first, so that no single one decides.
-Two untrained models of the same kinds show how much of that agreement is words and places alone.
+Two untrained models of the same kinds show how much of that agreement is words and positions alone.
 """
 
 import json

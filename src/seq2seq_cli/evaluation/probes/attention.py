@@ -39,14 +39,14 @@ class AttentionScore:
 class Pairs:
     """Ordered pairs of words: (sentence, dependent, head), and their relation, "" for none."""
 
-    places: list[tuple[int, int, int]]
+    positions: list[tuple[int, int, int]]
     relations: list[str]
 
 
 def draw_pairs(trees: Sequence[Tree], seed: int = 0) -> Pairs:
     """All pairs of dependent and head, and from each sentence as many that are not related."""
     generator = np.random.default_rng(seed)
-    places: list[tuple[int, int, int]] = []
+    positions: list[tuple[int, int, int]] = []
     relations: list[str] = []
     for number, tree in enumerate(trees):
         edges = [(node, head) for head, node in tree.edges]
@@ -58,21 +58,21 @@ def draw_pairs(trees: Sequence[Tree], seed: int = 0) -> Pairs:
         count = min(len(edges), len(others))
         kept = [edges[i] for i in generator.permutation(len(edges))[:count]]
         drawn = [others[i] for i in generator.permutation(len(others))[:count]]
-        places += [(number, *pair) for pair in kept + drawn]
+        positions += [(number, *pair) for pair in kept + drawn]
         relations += [tree.relations[node] for node, _ in kept] + [""] * count
-    return Pairs(places, relations)
+    return Pairs(positions, relations)
 
 
 def attention_features(attention: Sequence[Floats], pairs: Pairs) -> Floats:
     """(pairs, layers x heads) from weights (layers, heads, T, T) of sentences."""
-    vectors = [attention[number][:, :, i, j].ravel() for number, i, j in pairs.places]
+    vectors = [attention[number][:, :, i, j].ravel() for number, i, j in pairs.positions]
     result: Floats = np.stack(vectors).astype(np.float32)
     return result
 
 
 def order_features(pairs: Pairs) -> Floats:
     """(pairs, 2 FARTHEST + 1): how far, and on which side, the second word is from the first."""
-    offsets = np.array([j - i for _, i, j in pairs.places]).clip(-FARTHEST, FARTHEST)
+    offsets = np.array([j - i for _, i, j in pairs.positions]).clip(-FARTHEST, FARTHEST)
     result: Floats = np.eye(2 * FARTHEST + 1, dtype=np.float32)[offsets + FARTHEST]
     return result
 

@@ -55,8 +55,9 @@ def ambiguous_words(train: Sequence[Tree], test: Sequence[Tree]) -> list[Word]:
         unseen = found[1].get(form, {})
         frequent = [
             sense
-            for sense, places in senses.items()
-            if len(places) >= LEAST_OCCURRENCES and len(unseen.get(sense, ())) >= LEAST_HELD_OUT
+            for sense, occurrences in senses.items()
+            if len(occurrences) >= LEAST_OCCURRENCES
+            and len(unseen.get(sense, ())) >= LEAST_HELD_OUT
         ]
         if len(frequent) >= 2:
             halves = ({sense: half[sense] for sense in frequent} for half in (senses, unseen))

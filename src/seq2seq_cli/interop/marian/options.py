@@ -141,12 +141,12 @@ def _norms(read: "_Options") -> tuple[Literal["pre", "post"], Literal["layer", "
         read.text(f"transformer-{name}", default).replace("d", "")
         for name, default in zip(names, defaults, strict=True)
     )
-    places: dict[tuple[str, ...], Literal["pre", "post"]] = {
+    positions: dict[tuple[str, ...], Literal["pre", "post"]] = {
         ("", "an", ""): "post",
         ("n", "a", "n"): "pre",
     }
     for letter, kind in (("n", "layer"), ("r", "rms")):
-        where = places.get(tuple(step.replace(letter, "n") for step in steps[:3]))
+        where = positions.get(tuple(step.replace(letter, "n") for step in steps[:3]))
         if where is None or steps[3] not in ("", letter):
             continue
         if "n" in "".join(steps) and letter == "r":
