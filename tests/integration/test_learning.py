@@ -9,7 +9,8 @@ import torch
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batching import epoch_batches
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.models import ARCHITECTURES, TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import SearchOptions, TorchPredictor, beam_search

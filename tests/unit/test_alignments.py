@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from seq2seq_cli.data.alignments import Alignments, PairAlignment, read_alignments
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.errors import InputError
 
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "▁a", "▁b", "▁c", "x", "y"]

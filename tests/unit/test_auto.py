@@ -9,7 +9,8 @@ import torch
 
 from seq2seq_cli.config import auto
 from seq2seq_cli.config.auto import Text
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary
 from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState

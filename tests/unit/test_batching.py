@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq_cli.data.batching import epoch_batches
-from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import Mixture, TokenPairs
 from seq2seq_cli.padding import pad
 from seq2seq_cli.symbols import BOS, EOS, PAD
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 
 from seq2seq_cli.config.training import TrainingConfig
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.training.memory import checkpoint_activations

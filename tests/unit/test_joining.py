@@ -12,7 +12,8 @@ from seq2seq_cli.config.tokenizer import TokenizerSettings
 from seq2seq_cli.data.alignments import Alignments, PairAlignment
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.pair_tokenizer import PairTokenizer
-from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import Mixture, TokenPairs
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 

@@ -3,7 +3,8 @@
 import random
 
 from seq2seq_cli.data.lexicon import likeliest_translations
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 
 FIRST, WORDS = 4, 6
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.errors import Seq2seqError
 from seq2seq_cli.models import TranslationModel, Vocabulary, build, model_config
 from seq2seq_cli.runs.run_folder import RunFolder

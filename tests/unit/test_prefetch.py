@@ -10,7 +10,8 @@ from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.data.batching import epoch_batches
 from seq2seq_cli.data.prefetch import Prefetcher
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.padding import Indices
 
 CONFIG = TrainingConfig(batch_tokens=60, accumulate=2, seed=3)

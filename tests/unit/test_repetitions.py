@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from seq2seq_cli.data.repetitions import Overlap, PairHashes, Repetitions, sentence_hashes
-from seq2seq_cli.data.token_pairs import SentenceArray, Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import SentenceArray, Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.symbols import UNK
 
 Pair = tuple[list[int], list[int]]

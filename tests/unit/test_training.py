@@ -10,7 +10,8 @@ import torch
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.prefetch import Prefetcher
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.library import usable_builds
 from seq2seq_cli.models import Vocabulary, build, model_config

@@ -10,7 +10,8 @@ To read how text becomes batches, begin with `parallel`, `pair_tokenizer` and `b
 - `cache`: a folder of what is computed once
 - `tokenizers`: tokenizers trained on corpora, in the cache or in a file
 - `batch`: a batch as padded tensors
-- `token_pairs`: tokenised pairs, in memory or in a mapped file
+- `sentence_arrays`: token ids of many sentences, in memory or in a mapped file
+- `token_pairs`: tokenised pairs, and batches of them
 - `joining`: neighbouring pairs joined at random
 - `batching`: batches by number of tokens, in a reproducible order
 - `pair_tokenizer`: sentence pairs to tokens, and which pairs are used

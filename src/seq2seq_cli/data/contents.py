@@ -133,27 +133,27 @@ def _sampled_hashes(path: Path) -> tuple[str, str]:
             return digest, ""
 
 
-Blocks = Callable[[Path, list[int]], Iterator[bytes]]  # of SAMPLE_BYTES, at ascending places
+Blocks = Callable[[Path, list[int]], Iterator[bytes]]  # of SAMPLE_BYTES, at ascending offsets
 
 
 def _sampled(blocks: Blocks, path: Path, size: int) -> str:
     """A hash of the size of a text, its beginning, its end and blocks in between."""
     digest = hashlib.sha256(str(size).encode())
-    places = [max(0, size - SAMPLE_BYTES) * number // (SAMPLES - 1) for number in range(SAMPLES)]
-    for block in blocks(path, places):
+    offsets = [max(0, size - SAMPLE_BYTES) * number // (SAMPLES - 1) for number in range(SAMPLES)]
+    for block in blocks(path, offsets):
         digest.update(block)
     return digest.hexdigest()
 
 
-def _blocks_at(path: Path, places: list[int]) -> Iterator[bytes]:
+def _blocks_at(path: Path, offsets: list[int]) -> Iterator[bytes]:
     with path.open("rb") as stream:
-        for place in places:
-            stream.seek(place)
+        for offset in offsets:
+            stream.seek(offset)
             yield stream.read(SAMPLE_BYTES)
 
 
-def _decompressed_at(path: Path, places: list[int]) -> Iterator[bytes]:
+def _decompressed_at(path: Path, offsets: list[int]) -> Iterator[bytes]:
     with gzip.open(path) as stream:
-        for place in places:
-            stream.seek(place)
+        for offset in offsets:
+            stream.seek(offset)
             yield stream.read(SAMPLE_BYTES)

@@ -7,7 +7,8 @@ from typing import cast
 import numpy as np
 
 from seq2seq_cli.data.alignments import Alignments, LinkedWords
-from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import Mixture, TokenPairs
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import UNK

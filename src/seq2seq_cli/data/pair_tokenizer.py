@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.joining import PairJoiner, SentenceJoiner
 from seq2seq_cli.data.parallel import Corpus, is_blank, is_same_text, no_pairs_error
-from seq2seq_cli.data.token_pairs import SentenceArray, SubwordSampler
+from seq2seq_cli.data.sentence_arrays import SentenceArray
+from seq2seq_cli.data.token_pairs import SubwordSampler
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.padding import Ids, Indices

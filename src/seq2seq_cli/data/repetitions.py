@@ -7,7 +7,8 @@ have the same hash with a probability of about 2 ** -64.
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq_cli.data.token_pairs import SentenceArray, Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import SentenceArray, Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.padding import Ids, Indices
 from seq2seq_cli.symbols import UNK

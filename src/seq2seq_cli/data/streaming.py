@@ -13,17 +13,18 @@ from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.data.pair_tokenizer import (
     ARRAYS,
     DataReport,
+    Lines,
     PairTokenizer,
     TokenisedChunk,
     check_pairs_left,
     numbered_chunks,
 )
 from seq2seq_cli.data.parallel import Corpus, is_blank, no_pairs_error
-from seq2seq_cli.data.token_pairs import EndOfDataError, Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import EndOfDataError, TokenPairs
 from seq2seq_cli.deferred import dataclass
 from seq2seq_cli.messages import Warn, ignore_warning
 
-Lines = list[tuple[str, str]]
 Portion = list[Lines]  # of each corpus
 
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 import numpy as np
 
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, TokenisedChunk
-from seq2seq_cli.data.token_pairs import SentenceArray, SentenceHash, fingerprint_of
+from seq2seq_cli.data.sentence_arrays import SentenceArray, SentenceHash, fingerprint_of
 
 if TYPE_CHECKING:
     import pyarrow

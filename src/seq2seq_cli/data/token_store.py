@@ -17,14 +17,11 @@ from typing import Any
 
 from seq2seq_cli.data import pair_tokenizer
 from seq2seq_cli.data.cache import Cache, work_folder
-from seq2seq_cli.data.pair_tokenizer import (
-    DataReport,
-    PairTokenizer,
-    check_pairs_left,
-)
+from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, check_pairs_left
 from seq2seq_cli.data.parallel import Corpus
+from seq2seq_cli.data.sentence_arrays import Sentences
 from seq2seq_cli.data.token_blocks import TokenBlocks, record_batch, schema_of, sentences_of
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.data.tokenising import tokenise_blocks
 from seq2seq_cli.messages import Warn, counted
 from seq2seq_cli.whole_files import replace_file

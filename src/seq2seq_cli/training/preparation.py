@@ -16,9 +16,10 @@ from seq2seq_cli.data.cache import Cache, default_cache
 from seq2seq_cli.data.contents import InputFiles, files_at, files_of_corpora
 from seq2seq_cli.data.pair_tokenizer import DataReport, PairTokenizer, tagged_pair
 from seq2seq_cli.data.parallel import Corpus, ParallelText, parse_corpora, read_parallel
+from seq2seq_cli.data.sentence_arrays import Sentences
 from seq2seq_cli.data.sentence_counts import share_of_several_sentences
 from seq2seq_cli.data.streaming import Stream
-from seq2seq_cli.data.token_pairs import Mixture, Sentences, TokenPairs, TrainingPairs
+from seq2seq_cli.data.token_pairs import Mixture, TokenPairs, TrainingPairs
 from seq2seq_cli.data.token_store import tokenise_or_load
 from seq2seq_cli.data.tokenizers import train_or_load_tokenizer
 from seq2seq_cli.devices import return_memory

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from seq2seq_cli.data.parallel import ParallelText
-from seq2seq_cli.data.token_pairs import Sentences, TokenPairs
+from seq2seq_cli.data.sentence_arrays import Sentences
+from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.evaluation.metrics import BLEU_ORDER, WORD_TOKENIZERS, ScoreOptions
 from seq2seq_cli.evaluation.scoring import Score, score
 from seq2seq_cli.evaluation.writing import share_of_short_lines
@@ -16,11 +17,7 @@ from seq2seq_cli.models import TranslationModel, Vocabulary
 from seq2seq_cli.padding import Indices, split_by_tokens
 from seq2seq_cli.search import Predictor, predictor_for
 from seq2seq_cli.symbols import UNK
-from seq2seq_cli.training.diagnosis import (
-    RARE,
-    DataStatistics,
-    SideStatistics,
-)
+from seq2seq_cli.training.diagnosis import RARE, DataStatistics, SideStatistics
 from seq2seq_cli.training.distributed import ALONE, ProcessGroup
 from seq2seq_cli.training.objective import plain_loss
 from seq2seq_cli.training.progress import Validation
