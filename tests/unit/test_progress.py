@@ -7,8 +7,8 @@ import pytest
 
 from seq2seq_cli.cli.progress import PlainListener, duration, make_listener, remaining_seconds
 from seq2seq_cli.config.training import TrainingConfig
-from seq2seq_cli.runs.checkpoints import TrainingState
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.training_state import TrainingState
 from seq2seq_cli.training.distributed import ProcessGroup
 from seq2seq_cli.training.progress import Progress, Reporter, SilentListener, UpdateFigures
 

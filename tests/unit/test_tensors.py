@@ -11,7 +11,8 @@ import torch
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs import arrays
 from seq2seq_cli.runs.arrays import load_arrays
-from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
+from seq2seq_cli.runs.checkpoints import Checkpoints
+from seq2seq_cli.runs.saved_weights import SavedWeights
 from seq2seq_cli.runs.tensors import load_tensors, load_with_label, save_tensors
 
 SAVES_IN_A_LOOP = """

@@ -15,9 +15,9 @@ from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.kernels.library import usable_builds
 from seq2seq_cli.models import Vocabulary, build, model_config
-from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.training_state import ScheduleEnd, TrainingState
 from seq2seq_cli.training.continued_run import check_settings, raises_limit
 from seq2seq_cli.training.machine import Machine
 from seq2seq_cli.training.progress import UpdateFigures, Validation

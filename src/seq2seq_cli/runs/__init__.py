@@ -12,7 +12,9 @@ To read it, begin with `layout` and `run_folder`.
 - `shards`: tensors of a checkpoint that several processes write a shard of each
 - `metrics`: metrics.jsonl, the record of training
 - `events`: event files of TensorBoard
-- `checkpoints`: the state of training, and weights saved to be averaged
+- `training_state`: where training stands, apart from tensors
+- `saved_weights`: weights that training puts aside
+- `checkpoints`: what training resumes from
 - `tokenizers`: the tokenizers of both sides
 - `origin`: where an imported run came from
 - `run_config`: the settings of a run, in config.toml

@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from seq2seq_cli.models import TranslationModel
-    from seq2seq_cli.runs.checkpoints import Checkpoints, SavedWeights
+    from seq2seq_cli.runs.checkpoints import Checkpoints
+    from seq2seq_cli.runs.saved_weights import SavedWeights
 
 
 class RunFolder:
@@ -69,7 +70,7 @@ class RunFolder:
     @cached_property
     def saved_weights(self) -> "SavedWeights":
         """Weights that training put aside."""
-        from seq2seq_cli.runs.checkpoints import SavedWeights
+        from seq2seq_cli.runs.saved_weights import SavedWeights
 
         return SavedWeights(self.training / SAVED_WEIGHTS)
 

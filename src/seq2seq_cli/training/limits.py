@@ -2,7 +2,7 @@
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.messages import counted
-from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
+from seq2seq_cli.runs.training_state import ScheduleEnd, TrainingState
 
 
 def end_reason(config: TrainingConfig, state: TrainingState) -> str | None:

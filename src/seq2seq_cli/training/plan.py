@@ -20,8 +20,8 @@ from seq2seq_cli.data.token_pairs import TokenPairs
 from seq2seq_cli.devices import return_memory
 from seq2seq_cli.messages import counted
 from seq2seq_cli.models import TranslationModel, build
-from seq2seq_cli.runs.checkpoints import ScheduleEnd
 from seq2seq_cli.runs.run_config import RunConfig
+from seq2seq_cli.runs.training_state import ScheduleEnd
 from seq2seq_cli.training.memory import (
     checkpoint_activations,
     computed_batches,

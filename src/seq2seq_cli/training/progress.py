@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.runs.checkpoints import ReportSums, TrainingState
 from seq2seq_cli.runs.layout import REPORT_EVERY
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.training_state import ReportSums, TrainingState
 from seq2seq_cli.training.diagnosis import Diagnosis
 from seq2seq_cli.training.distributed import ProcessGroup
 from seq2seq_cli.translation.faults import TranslationStatistics

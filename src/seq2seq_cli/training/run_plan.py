@@ -7,10 +7,10 @@ from seq2seq_cli.config.training import BleuTokenizer
 from seq2seq_cli.data.contents import InputFiles
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.messages import Warn
-from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
+from seq2seq_cli.runs.training_state import ScheduleEnd, TrainingState
 from seq2seq_cli.training.fine_tuning import PretrainedRun
 
 

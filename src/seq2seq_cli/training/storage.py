@@ -16,17 +16,11 @@ from torch import Tensor
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.models.shards import own_shard
 from seq2seq_cli.runs.arrays import check_shapes, load_arrays
-from seq2seq_cli.runs.checkpoints import (
-    OPTIMIZER,
-    SHARDED_WEIGHTS,
-    SHARDS,
-    WEIGHTS,
-    Checkpoint,
-    TrainingState,
-)
+from seq2seq_cli.runs.checkpoints import OPTIMIZER, SHARDED_WEIGHTS, SHARDS, WEIGHTS, Checkpoint
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.shards import check_shards, load_shards, save_index, save_shards
 from seq2seq_cli.runs.tensors import load_one_by_one, load_weights, weights_of
+from seq2seq_cli.runs.training_state import TrainingState
 from seq2seq_cli.training.averaging import MovingAverage, average
 from seq2seq_cli.training.checkpointing import (
     AVERAGE,

@@ -20,8 +20,9 @@ from seq2seq_cli.devices import autocast, return_memory, return_tensors
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.messages import counted
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.runs.checkpoints import ScheduleEnd, TrainingState, disk_error
+from seq2seq_cli.runs.checkpoints import disk_error
 from seq2seq_cli.runs.run_folder import RunFolder
+from seq2seq_cli.runs.training_state import ScheduleEnd, TrainingState
 from seq2seq_cli.training.averaging import MovingAverage
 from seq2seq_cli.training.best_weights import BestWeights
 from seq2seq_cli.training.diagnosis import Diagnosis, TrainingHistory
@@ -33,21 +34,10 @@ from seq2seq_cli.training.distributed import (
 )
 from seq2seq_cli.training.gradient_exchange import GradientExchange
 from seq2seq_cli.training.gradients import Gradients
-from seq2seq_cli.training.limits import (
-    end_reason,
-    fit_schedule,
-    is_validation_due,
-    schedule_end,
-)
+from seq2seq_cli.training.limits import end_reason, fit_schedule, is_validation_due, schedule_end
 from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.optimization import learning_rate, make_optimizer, set_learning_rate
-from seq2seq_cli.training.progress import (
-    Listener,
-    Reporter,
-    UpdateFigures,
-    Validate,
-    Validation,
-)
+from seq2seq_cli.training.progress import Listener, Reporter, UpdateFigures, Validate, Validation
 from seq2seq_cli.training.sharding import shard, whole_tensor
 from seq2seq_cli.training.signals import InterruptedTrainingError, StopSignals
 from seq2seq_cli.training.storage import ShardedStorage, Storage

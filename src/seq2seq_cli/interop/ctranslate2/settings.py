@@ -13,7 +13,7 @@ from seq2seq_cli.interop.ctranslate2.model_file import SPECIFICATION, ModelFile
 
 ACTIVATIONS = {0: "relu", 1: "gelu-tanh", 2: "swish", 3: "gelu", 4: "gelu-sigmoid"}
 OTHER_ACTIVATIONS = {5: "tanh", 6: "sigmoid"}
-SIDES = ("encoder", "decoder")
+SIDES = {"encoder": "source", "decoder": "target"}  # their name of a side -> ours
 OLD_HEADS = {"TransformerBase": 8, "TransformerBig": 16}  # specifications of the first versions
 OLDEST_REVISION = 2  # the first one had names of OpenNMT-tf
 OTHER_SPECIFICATIONS = {
