@@ -1,4 +1,4 @@
-"""What is compiled when it is first used, for commands that start often and run briefly.
+"""Dataclasses and patterns that are compiled when first used, for commands that start often.
 
 - `dataclass` as the standard library has it. That one compiles up to six methods for every class,
   which takes half a millisecond: for the hundred classes of a translation, more than translating a

@@ -1,4 +1,4 @@
-"""What text is read from, as blocks of UTF-8: files, pipes and standard input.
+"""Files, pipes and standard input as blocks of UTF-8.
 
 `text` makes lines of them, by its rules.
 """

@@ -1,4 +1,4 @@
-"""What messages share: counts with their nouns, and where warnings go."""
+"""Counts with their nouns for messages, and where warnings go."""
 
 from collections.abc import Callable
 

@@ -98,7 +98,7 @@ class LineDecoder:
             )
 
     def _hint(self) -> str:
-        """What several broken lines may be."""
+        """The likeliest encoding of several broken lines, as the end of a message."""
         count = self.broken.count
         are_most = count > 1 and count * 2 > self.line_number
         if self.reading.encoding or not (count > FEW or are_most):

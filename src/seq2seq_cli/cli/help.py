@@ -1,4 +1,4 @@
-"""What `--help` prints: usage, description, and panels of arguments, options and commands.
+"""The text of `--help`: usage, description, and panels of arguments, options and commands.
 
 Written without Rich, whose help costs as much to import as all else that `--help` needs.
 """
@@ -141,7 +141,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _lines_about(text: str, facts: str, width: int) -> list[str]:
-    """What is said about a parameter; short facts stay on one line."""
+    """The description of a parameter; short facts stay on one line."""
     whole = facts.replace(" ", "\0") if len(facts) <= width else facts
     return [line.replace("\0", " ") for line in _wrapped(f"{text} {whole}", width)] or [""]
 

@@ -137,7 +137,7 @@ class PairTokenizer:
 
     @property
     def form(self) -> SentenceForm:
-        """What models read of a source."""
+        """The form in which models read a source."""
         return SentenceForm.of(self.data, self.source)
 
     def cache_key(self) -> list[object]:

@@ -124,7 +124,7 @@ class Overlap:
 
 
 def _occur(few: Hashes, many: Hashes) -> NDArray[np.bool_]:
-    """Which of a few hashes are among many: faster than to sort the many."""
+    """Find which of a few hashes are among many: faster than to sort the many."""
     ordered = np.unique(few)
     nearest = np.searchsorted(ordered, many)
     nearest[nearest == len(ordered)] = 0

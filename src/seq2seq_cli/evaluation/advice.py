@@ -1,4 +1,4 @@
-"""Which figures mislead for texts like these, and what to do."""
+"""Advice on figures that mislead for texts like these."""
 
 from collections.abc import Iterator, Sequence
 

@@ -188,7 +188,7 @@ def _comparison(
 
 
 def sample_changes(samples: int, seed: int | None) -> dict[str, object]:
-    """What a signature says of bootstrap samples."""
+    """The entries of a signature about bootstrap samples."""
     return {"seed": str(seed).lower(), "bs": samples}
 
 
@@ -200,7 +200,7 @@ def _sacrebleu_comparisons(
     samples: int,
     same_lines: int,
 ) -> list[Comparison]:
-    """What `sacrebleu --paired-bs` reports."""
+    """Compare as `sacrebleu --paired-bs` does."""
     test = PairedTest(
         [("hypothesis", hypotheses), ("other", others)],
         {str(number): metric for number, metric in enumerate(metrics)},

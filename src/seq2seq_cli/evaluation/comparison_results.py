@@ -1,4 +1,4 @@
-"""What a comparison of systems finds, as tables, pages and JSON show it."""
+"""The results of a comparison of systems, as tables, pages and JSON show them."""
 
 import json
 from collections.abc import Sequence

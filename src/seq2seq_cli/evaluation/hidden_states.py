@@ -42,7 +42,7 @@ NOWHERE = (0, 0)
 
 @dataclass(frozen=True)
 class SentenceStates:
-    """What the layers of a model compute of a sentence and of its translation.
+    """States and attention of all layers, for a sentence and its translation.
 
     The pieces are what encoder and decoder read, in that order: EOS ends the source, BOS begins the
     target. What was computed when the decoder read a piece predicts the piece after it.

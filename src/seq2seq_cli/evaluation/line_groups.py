@@ -58,7 +58,7 @@ def _is_digit(character: str) -> bool:
 
 
 def kind_of_sentence(line: str) -> str:
-    """What the last mark of a line says: quotes and brackets behind it do not count."""
+    """The kind of a sentence by the last mark of its line, before quotes and brackets."""
     end = line.rstrip()
     while end and _closes(end[-1]):
         end = end[:-1].rstrip()

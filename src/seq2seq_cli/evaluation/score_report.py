@@ -1,4 +1,4 @@
-"""What `seq2seq score` reports of a translation: scores, a comparison, scores by length."""
+"""The report of `seq2seq score` on a translation: scores, a comparison, scores by length."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -153,7 +153,7 @@ class Bucket:
 
 
 def length_unit(texts: Sequence[str]) -> Unit:
-    """What lengths of a text are counted in: characters if spaces do not divide its words."""
+    """The unit of lengths of a text: characters if spaces do not divide its words."""
     return "words" if Writing.of(texts).is_spaced else "characters"
 
 

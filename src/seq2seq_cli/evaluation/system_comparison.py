@@ -49,7 +49,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class ComparedTexts:
-    """What systems are compared by; all texts but the training text have as many lines."""
+    """The texts that systems are compared by; all but the training text have as many lines."""
 
     references: Sequence[Text]
     source: Text | None = None  # whose lengths and kinds of sentences count

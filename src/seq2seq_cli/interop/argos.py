@@ -52,7 +52,7 @@ def read(path: Path) -> ForeignModel:
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    """What a package says of itself. Raises InputError for what is no translation model."""
+    """Read the metadata of a package. Raises InputError unless it is a translation model."""
     metadata = read_json(path)
     if not isinstance(metadata, dict):
         raise InputError(f"{path} is damaged: it is not a table")

@@ -19,7 +19,7 @@ from seq2seq_cli.runs.run_folder import RunFolder
 
 
 class FormatModule(Protocol):
-    """What the modules of a format define: a reader all but `write`, a writer that alone."""
+    """The functions of a format's modules: a reader has all but `write`, a writer only that."""
 
     def recognises(self, path: Path) -> bool:
         """Whether a file or folder is of this format, by its content.

@@ -126,7 +126,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _answer(status: int) -> str:
-    """What an HTTP status of the hub means, and what helps."""
+    """The meaning of an HTTP status of the hub, and what helps."""
     if status == 401:
         return (
             "the hub does not take the login (HTTP 401); it may have expired: `hf auth login` "

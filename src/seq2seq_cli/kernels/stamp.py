@@ -79,7 +79,7 @@ def is_of_these_sources(library: Path) -> bool:
 
 
 def fingerprint(library: Path) -> str:
-    """What changes whenever a library does: the checksum that it was sealed with, or its own."""
+    """A checksum of a library: the one that it was sealed with, or its own."""
     with library.open("rb") as stream:
         content = stream.read()
     if is_sealed(content):

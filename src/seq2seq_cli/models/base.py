@@ -63,7 +63,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class LayerStates:
-    """What the layers of a model compute of a batch of sentences, from the lowest layer on.
+    """States and attention of the layers of a model for a batch, from the lowest layer on.
 
     Hidden states (B, S or T, width) by name: "embedding", "layer-1" and so on, and "output" where
     something comes after the last layer. The last one of the source is what the decoder reads, the
@@ -159,7 +159,7 @@ class TranslationModel(nn.Module, ABC):
         return self.forward(source, target)[target != PAD]
 
     def layer_states(self, source: Tensor, target: Tensor) -> LayerStates:
-        """What each layer computes of sentences (B, S) and targets (B, T), all of one length.
+        """States and attention of each layer for sources (B, S) and targets (B, T) of one length.
 
         For `evaluation.hidden_states`, in evaluation mode. An architecture says here what its
         layers are; attention to the source is captured by itself. Raises InputError for one that
@@ -248,7 +248,7 @@ class TranslationModel(nn.Module, ABC):
 
 
 def _role(modules: Mapping[str, nn.Module], name: str) -> Role:
-    """What a weight is for, by the layer that it belongs to."""
+    """The role of a weight, by the layer that it belongs to."""
     layer, _, own = name.rpartition(".")
     if "bias" in own:
         return "bias"

@@ -137,7 +137,7 @@ class LearnedPositions(nn.Module):
 
 
 class RelativePositions(nn.Module):
-    """What each head adds to the score of a token, by its distance (Raffel 2020)."""
+    """The bias that each head adds to the score of a token, by its distance (Raffel 2020)."""
 
     def __init__(self, buckets: int, distance: int, heads: int) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class RelativePositions(nn.Module):
         return self._biases((*groups, *[0] * (length - 1)), count - 1, length, count)
 
     def _biases(self, groups: Sequence[int], middle: int, queries: int, keys: int) -> Tensor:
-        """Of the last keys as queries, by the group of each offset, `middle` being offset 0."""
+        """The bias for the last keys as queries, by the groups of offsets; `middle` is offset 0."""
         device = self.embedding.weight.device
         group = torch.tensor(groups, device=device)
         query = torch.arange(keys - queries, keys, device=device)

@@ -173,13 +173,13 @@ class Transformer(TranslationModel):
         return rotations(start, length, self.head_width, device)
 
     def source_bias(self, length: int) -> Tensor | None:
-        """What is added to scores of source tokens (H, S, S) if positions are relative."""
+        """The bias of scores of source tokens (H, S, S), if positions are relative."""
         if self.positions != "relative":
             return None
         return cast(RelativePositions, self.source_positions).of_source(length)
 
     def target_bias(self, start: int, length: int) -> Tensor | None:
-        """What is added to scores of target tokens (H, T, start + T) if positions are relative."""
+        """The bias of scores of target tokens (H, T, start + T), if positions are relative."""
         if self.positions != "relative":
             return None
         return cast(RelativePositions, self.target_positions).of_target(start, length)

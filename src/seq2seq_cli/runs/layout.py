@@ -1,4 +1,4 @@
-"""What lies where in a run folder.
+"""The layout of a run folder.
 
 RUN/
   config.toml             effective settings, vocabulary sizes, hashes of the tokenizers, [corpus]

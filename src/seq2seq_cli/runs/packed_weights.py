@@ -52,7 +52,7 @@ Identity = list[int]  # of a file: it changes when the file does
 
 
 def identity_of(file: os.stat_result) -> Identity:
-    """What changes when a file is written, replaced or copied."""
+    """The facts about a file that change when it is written, replaced or copied."""
     return [file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino, file.st_dev]
 
 

@@ -137,7 +137,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class CorpusFacts(Section):
-    """What a run learned from its training text, beside the model: the section [corpus]."""
+    """Facts about the training text of a run: the section [corpus]."""
 
     SECTION: ClassVar[str] = "corpus"
 
@@ -151,7 +151,7 @@ class CorpusFacts(Section):
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What config.toml records of a run beside its settings and tokenizers."""
+    """The facts that config.toml records beside settings and tokenizers."""
 
     corpus: CorpusFacts | None = None  # runs from before it was recorded have none
     origin: Origin | None = None  # of an imported run

@@ -76,7 +76,7 @@ class RunFolder:
 
     @cached_property
     def checkpoints(self) -> "Checkpoints":
-        """What training resumes from."""
+        """The checkpoints, from which training resumes."""
         from seq2seq_cli.runs.checkpoints import Checkpoints
 
         return Checkpoints(self.training, self.saved_weights)

@@ -87,7 +87,7 @@ class Constraint:
         """Go on with some rows only."""
 
     def final_score(self, row: int) -> float:
-        """What is added to the score of a hypothesis that ends in a row: 0 or less."""
+        """The number added to the score of a hypothesis that ends in a row: 0 or less."""
         return 0.0
 
 

@@ -1,4 +1,4 @@
-"""What a translation has to begin with: tokens, or text that its first tokens must spell."""
+"""Forced prefixes of translations: tokens, or text that the first tokens must spell."""
 
 from bisect import bisect_left
 from collections.abc import Container, Sequence
@@ -119,7 +119,7 @@ class ForcedPrefix:
 
 
 def complete_moves(moves: Sequence[Sequence[tuple[int, int]]]) -> tuple[Moves, ...]:
-    """Of each state's (token, later state), ascending, keep those from which the end is reached."""
+    """Keep those of each state's (token, later state), ascending, that lead to the end."""
     reaches_end = [False] * len(moves) + [True]
     kept: list[Moves] = []
     for state in reversed(range(len(moves))):

@@ -1,4 +1,4 @@
-"""What a search is asked for: sources, options, and the limits of each sentence's translations."""
+"""A request for a search: sources, options, and the limits of each sentence's translations."""
 
 from collections.abc import Container, Sequence
 from dataclasses import replace

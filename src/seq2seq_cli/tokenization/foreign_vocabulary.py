@@ -59,7 +59,7 @@ ZEROS = -1  # instead of a row's number
 
 @dataclass(frozen=True)
 class Rows:
-    """Of which row of a matrix each row of a reordered one is made."""
+    """For each row of a reordered matrix, the row of the first one that it is made of."""
 
     numbers: "np.ndarray[Any, np.dtype[np.int64]]"  # (V,); ZEROS for a row of zeros
     never: "np.ndarray[Any, np.dtype[np.bool_]]"  # (V,); rows that the first matrix lacks
@@ -218,7 +218,7 @@ class _OurPieces:
 
 
 def _name_of(piece: str, language: str) -> str:
-    """What our vocabulary calls a piece: tags of languages have one form."""
+    """The name of a piece in our vocabulary: tags of languages have one form."""
     language = language or foreign_language(piece)
     return language_tag(language) if language else piece
 
@@ -254,7 +254,7 @@ def _tokenizer(vocabulary: ForeignVocabulary, ours: _OurPieces, side: Side) -> T
 
 
 def _carried_form(model: bytes) -> dict[str, Any] | None:
-    """What a model that this program exported says about its text, or None for another model."""
+    """The forms of text that a model exported by this program carries; None for another model."""
     data = forms(model)
     if data is None:
         return None
@@ -414,7 +414,7 @@ def _rules(tokenizer: Tokenizer, side: Side) -> tuple[str, bytes]:
 
 
 def _notes(tokenizer: Tokenizer, side: Side) -> Iterator[str]:
-    """What another engine does otherwise with the text of a side."""
+    """Notes on what another engine does otherwise with the text of a side."""
     form = tokenizer.form
     if form.normalization == "nfc" or form.lowercase:
         yield (

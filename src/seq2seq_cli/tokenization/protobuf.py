@@ -40,7 +40,7 @@ def piece_types(model: bytes) -> list[int]:
 
 
 def forms(model: bytes) -> bytes | None:
-    """What a model of ours says about its text, or None for another model."""
+    """The forms of text that a model of ours records, or None for another model."""
     found = (value for field, value in fields_beside_pieces(model) if field == FORMS_FIELD)
     value = next(found, None)
     return value if isinstance(value, bytes) else None

@@ -40,7 +40,7 @@ class SentenceForm:
         return cls(data.source_eos, frozenset(tags), prefix)
 
     def row(self, sentence: Sequence[int]) -> list[int]:
-        """What the encoder reads of a sentence; at least EOS."""
+        """The row that the encoder reads for a sentence; at least EOS."""
         tokens = list(sentence)
         if not self.source_eos:
             return [*self.prefix, *tokens] if tokens else [EOS]

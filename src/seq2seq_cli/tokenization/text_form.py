@@ -56,7 +56,7 @@ DOTTED_I = "i\u0307"  # case folding makes it of İ; an i has its dot already
 
 @dataclass(frozen=True)
 class TextForm:
-    """What one side does to a line of text before it is cut into pieces."""
+    """The normalisation of one side's text before it is cut into pieces."""
 
     normalization: Normalization = "identity"
     lowercase: bool = False
@@ -65,7 +65,7 @@ class TextForm:
 
     @classmethod
     def of(cls, settings: TokenizerSettings, side: Side) -> "TextForm":
-        """What these settings say about a side."""
+        """The form of a side by these settings."""
         normalization = {
             "source": settings.source_normalization,
             "target": settings.target_normalization,
@@ -120,7 +120,7 @@ class TextForm:
         return line.translate(TO_TEXT)
 
     def written(self, line: str) -> str:
-        """What becomes of a line that is read and written again, if all its characters are known.
+        """The line as it is after being read and written, if all its characters are known.
 
         Equal to `plain(line)` unless the settings change the text.
         """
@@ -308,7 +308,7 @@ VERBATIM = {"verbatim": True}  # what a model file says of `VerbatimForm`
 
 
 def forms_to_json(settings: TokenizerSettings) -> bytes:
-    """What a model file says about the text of both sides."""
+    """The forms of both sides, as a model file records them."""
     return json.dumps({side: asdict(TextForm.of(settings, side)) for side in SIDES}).encode()
 
 

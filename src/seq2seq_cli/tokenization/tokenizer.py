@@ -373,7 +373,7 @@ class Tokenizer:
 
     @cached_property
     def _writer(self) -> SentencePieceProcessor:
-        """What joins pieces: all those of the vocabulary, also those that no text is cut into."""
+        """The processor that joins pieces, also those that no text is cut into."""
         writer = SentencePieceProcessor()
         writer.LoadFromSerializedProto(with_all_pieces(self.model))
         return writer
@@ -407,7 +407,7 @@ class Tokenizer:
 
     @property
     def said(self) -> bytes:
-        """What the model says about its text, as JSON; empty for other tools' models."""
+        """The forms of text that the model records, as JSON; empty for other tools' models."""
         return self._forms or b""
 
     def read(self, line: str) -> str:

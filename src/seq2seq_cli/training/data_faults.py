@@ -17,7 +17,7 @@ SHOWN = 60  # characters of a sentence
 
 @dataclass(frozen=True)
 class Faults:
-    """What is wrong with the data of a run, as sentences for the user."""
+    """Faults of the data of a run, as sentences for the user."""
 
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Faults:
 
 
 def faults_of(data: PreparedData, config: DataConfig) -> Faults:
-    """What is wrong with the pairs to train and validate on; of a stream, with its first portion.
+    """Find faults of the pairs to train and validate on; of a stream, in its first portion.
 
     Reads all tokens once, and needs memory for some numbers of 8 bytes a pair.
     """

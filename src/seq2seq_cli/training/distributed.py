@@ -42,7 +42,7 @@ class LostProcessError(Exception):
 
     @classmethod
     def silent(cls, error: Exception) -> "LostProcessError":
-        """What ends a process where rank 0 says this error."""
+        """Make the exception that ends a process where rank 0 reports this error."""
         lost = cls("")
         lost.exit_code = getattr(error, "exit_code", cls.exit_code)
         return lost
@@ -76,7 +76,7 @@ class ProcessGroup:
         return cast(list[float], total.tolist())
 
     def from_first(self, make: Callable[[], Value]) -> Value:
-        """What `make` returns on rank 0, for all processes; it is called only there.
+        """Hand the result of `make` on rank 0 to all processes; it is called only there.
 
         What it raises there ends the others too: as the same exception, or as LostProcessError if
         it is an error, of which rank 0 tells the user.
@@ -167,7 +167,7 @@ class SharedClock:
         return time.monotonic() if self._processes.world_size == 1 else self._now
 
     def own(self) -> float:
-        """What this process adds to the sum that `set` takes."""
+        """The share of this process in the sum that `set` takes."""
         return time.monotonic() if self._processes.may_write else 0.0
 
     def set(self, now: float) -> None:

@@ -45,7 +45,7 @@ class PretrainedRun:
         return str(read_label(path)["sha256"])
 
     def inherited_facts(self) -> RunFacts:
-        """What a run that begins with this one records of it: its origin, licence and search."""
+        """The facts that a run which begins with this one records: origin, licence and search."""
         facts = self.run.config.facts()
         origin = facts.origin and replace(facts.origin, verified="")  # its weights change
         return RunFacts(origin=origin, search=facts.search)

@@ -17,7 +17,7 @@ class Machine:
     processes: int = 1
 
     def __str__(self) -> str:
-        """What users read about it; on a CPU also which build of the kernels is in use."""
+        """The device for users to read; on a CPU with the build of the kernels in use."""
         text = describe(self.device, self.precision)
         if self.processes > 1:
             text = f"{self.processes} processes, each {text}"

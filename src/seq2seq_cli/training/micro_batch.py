@@ -1,4 +1,4 @@
-"""What one process computes of an update: micro-batches, each with random numbers of its own."""
+"""The micro-batches of an update that one process computes, each with its own random numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class MicroBatch:
         return [MicroBatch(half, (*self.path, index)) for index, half in enumerate(halves)]
 
     def random_seed(self, seed: int, update: int) -> int:
-        """What seeds the random numbers of its pass in an update of a training with this seed."""
+        """The seed of the random numbers of its pass, in an update of a training with this seed."""
         # The length tells (0,) from (0, 0), which a sequence of seeds would take for the same.
         sequence = np.random.SeedSequence([seed, update, len(self.path), *self.path])
         return int(sequence.generate_state(1, np.uint64)[0])

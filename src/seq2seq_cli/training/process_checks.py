@@ -1,4 +1,4 @@
-"""What several processes that train together must have alike."""
+"""Checks that processes which train together have the same versions, settings and folder."""
 
 from pathlib import Path
 from typing import cast

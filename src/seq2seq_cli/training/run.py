@@ -201,7 +201,7 @@ def make_trainer(
 def make_validator(
     config: RunConfig, *, data: PreparedData, processes: ProcessGroup = ALONE
 ) -> Validator:
-    """What validates the model between updates."""
+    """Make the validator of the model between updates."""
     training = config.training
     has_both = config.data.language_tags != "source"
     make_translator = partial(

@@ -1,4 +1,4 @@
-"""Who else gets the figures of metrics.jsonl: TensorBoard's event files, Weights & Biases."""
+"""Further receivers of the figures of metrics.jsonl: TensorBoard, Weights & Biases."""
 
 import os
 from collections.abc import Sequence

@@ -50,7 +50,7 @@ Diagnose = Callable[[TrainingHistory], Iterable[Diagnosis]]
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What one training is made of: a model, its data and settings, and where results go."""
+    """All parts of one training: a model, its data and settings, and where results go."""
 
     model: TranslationModel
     pairs: TrainingPairs
@@ -117,7 +117,7 @@ class Trainer:
         self.signals = StopSignals(is_alone=self.processes.world_size == 1)
 
     def _gradients(self, exchange_precision: torch.dtype) -> Gradients:
-        """What adds up gradients; those of a sharded model are exchanged by its shards."""
+        """Make the sum of gradients; those of a sharded model are exchanged by its shards."""
         config, experiment = self.config, self.experiment
         exchanged = [] if self.is_sharded else list(self.model.parameters())
         return Gradients(
@@ -283,7 +283,7 @@ class Trainer:
             self.reporter.add_time(self.state)
 
     def _history(self, validation: Validation) -> TrainingHistory:
-        """What the diagnosis needs of training so far."""
+        """The history of training so far, for the diagnosis."""
         return TrainingHistory(
             epoch=self._epoch(),
             warmup_updates=self.config.warmup_updates,

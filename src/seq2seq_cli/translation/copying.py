@@ -178,9 +178,9 @@ class Copier:
         return next((best[unit][1] for unit in units.tolist() if unit in best), None)
 
     def _source_units(self) -> npt.NDArray[np.int64]:
-        """What each source token (S,) belongs to: first the unknown spans, then words, then EOS.
+        """The unit that each source token (S,) belongs to: an unknown span, a word or EOS.
 
-        In scripts without spaces each token is a unit.
+        Spans are numbered first. In scripts without spaces each token is a unit.
         """
         units = np.full(len(self.source_pieces) + 1, -1)
         for number, span in enumerate(self.unknown.spans):

@@ -34,7 +34,7 @@ UNPACKED = "source"  # where archives are unpacked, within the folder that becom
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What to import, and how."""
+    """A model to import, and how."""
 
     source: str  # a file, a folder, a zip archive, or a name on the hub
     format: str = AUTO

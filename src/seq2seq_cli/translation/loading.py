@@ -155,7 +155,7 @@ def _shared_tokenizers(runs: Sequence[Path], folders: Sequence[RunFolder]) -> To
 def _shared_form(
     runs: Sequence[Path], folders: Sequence[RunFolder], tokenizers: Tokenizers
 ) -> tuple[SentenceForm, LanguageTags]:
-    """What the runs read of a sentence. Raises InputError if they read different things."""
+    """The form in which runs read sentences. Raises InputError if they read different things."""
     data = [folder.load_config().data for folder in folders]
     for run, other in zip(runs[1:], data[1:], strict=True):
         for name in ("source_eos", "source_prefix", "language_tags"):

@@ -67,7 +67,7 @@ class Speller:
 
     @cached_property
     def _followers(self) -> list[int]:
-        """What can follow a whole word: no piece that goes on with it, or might, as bytes."""
+        """The pieces that can follow a whole word: none that continues it, or might, as bytes."""
         found = [EOS]
         for number in self._sorted[1]:
             name = self.tokenizer.vocabulary[number]

@@ -109,7 +109,7 @@ class Summary:
                 self.empty.add(number)
 
     def warnings(self) -> Iterator[str]:
-        """What the user should know of the whole text; nothing if all is well.
+        """Warnings about the whole text; none if all is well.
 
         Of lines without a language, and of long ones, the first was warned of by `translate`.
         """
@@ -133,7 +133,7 @@ class Summary:
             yield f"{self.empty} {fault}"
 
     def _fates(self) -> str:
-        """What became of the unknown spans."""
+        """Say what became of the unknown spans."""
         spans, copied, left = self.spans, self.copied, self.spans - self.copied
         why = WHY[self.copies]
         if copied and left:

@@ -1,4 +1,4 @@
-"""Which settings and options have no effect under which others, in a table for each command.
+"""Settings and options that have no effect under others, in a table for each command.
 
 Every setting, and every option of the commands in `commands`, is named in a table: among those that
 always have an effect (or are refused where they have none), or in a condition under which it has

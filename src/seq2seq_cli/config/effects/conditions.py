@@ -10,7 +10,7 @@ Values = Mapping[str, Any]  # name -> value; what is not known yet is not there
 
 @dataclass(frozen=True)
 class Condition:
-    """When some settings have no effect, and why."""
+    """A condition under which some settings have no effect, and why."""
 
     names: tuple[str, ...]
     holds: Callable[[Values], bool]  # a value that is not known raises KeyError
@@ -19,7 +19,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Caution:
-    """What is worth saying if one of some settings is given, and when."""
+    """A warning that is worth giving if one of some settings is given, and when."""
 
     names: tuple[str, ...]
     holds: Callable[[Values], bool]

@@ -1,4 +1,4 @@
-"""What all containers of text have in common, and files in particular."""
+"""The base of all containers of text, and of files in particular."""
 
 import hashlib
 import io

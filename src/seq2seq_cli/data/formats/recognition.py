@@ -1,4 +1,4 @@
-"""What a file holds, by its first block: text, or something that only looks like a text file.
+"""Recognises the content of a file by its first block: text, or what only looks like it.
 
 A file that is read as lines although it is an archive, a document, a table or JSON would be trained
 on, or translated, in silence. What it is and how to read it is said instead.

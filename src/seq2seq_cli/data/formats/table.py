@@ -1,4 +1,4 @@
-"""What tables with delimited cells have in common: columns, and rows that do not fit."""
+"""The base of tables with delimited cells: columns, and rows that do not fit."""
 
 import re
 from abc import abstractmethod

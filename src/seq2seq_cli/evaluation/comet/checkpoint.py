@@ -24,7 +24,7 @@ FETCH = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint says of itself: settings, weights by name, and a hash of its file."""
+    """A checkpoint: its settings, its weights by name, and a hash of its file."""
 
     path: Path  # as it was given: the file, or the folder that has it
     folder: Path

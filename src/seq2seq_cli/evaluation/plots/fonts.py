@@ -80,7 +80,7 @@ def _oddness(path: str) -> tuple[int, str]:
 
 
 def missing_message(characters: str) -> str:
-    """What to tell users of characters that no installed font has."""
+    """A warning about characters that no installed font has."""
     names = [unicodedata.name(each, "") for each in characters]
     packages = dict.fromkeys(map(_package, characters, names))
     shown = " ".join(characters[:SHOWN])

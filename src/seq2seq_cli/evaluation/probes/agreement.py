@@ -93,7 +93,7 @@ def _pair(similarity: Similarity) -> str:
 
 @dataclass(frozen=True)
 class Distances:
-    """What the words of each line have in a layer: distances, and the tree that spans them."""
+    """Distances between the words of each line in a layer, and the trees that span them."""
 
     squared: list[Floats]  # (T, T) of each line
     trees: list[Edges]

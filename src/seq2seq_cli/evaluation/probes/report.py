@@ -49,7 +49,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class LayerScores:
-    """What probes find in one layer."""
+    """The scores of the probes of one layer."""
 
     layer: str
     tree: TreeScore

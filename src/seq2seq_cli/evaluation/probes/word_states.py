@@ -20,7 +20,7 @@ Side = Literal["source", "target"]
 
 @dataclass(frozen=True)
 class WordStates:
-    """What a model computes of the nodes of a tree."""
+    """States of a model for the nodes of a tree."""
 
     tree: Tree
     layers: dict[str, Floats]  # name of the layer -> (nodes, width)

@@ -64,7 +64,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a file says: the name of its specification and its variables by name."""
+    """The content of a file: the name of its specification and its variables by name."""
 
     path: Path
     version: int
@@ -243,7 +243,7 @@ def as_bfloat16(array: Floats) -> Array:
 
 
 def int8_scales(weight: Floats) -> Floats:
-    """What each row of a weight is multiplied by, so that its greatest number becomes 127."""
+    """The scale of each row of a weight, by which its greatest number becomes 127."""
     greatest = np.maximum(weight.max(axis=1), -weight.min(axis=1))
     greatest[greatest == 0] = 127
     smallest = np.float32(127) / np.finfo(np.float32).max  # its scale is a float32 yet
@@ -261,7 +261,7 @@ def as_int8(weight: Floats) -> Array:
 
 
 def int16_scale(weight: Floats) -> Floats:
-    """What a weight is multiplied by, so that its greatest number becomes 1,024: a scalar."""
+    """The scale of a weight, by which its greatest number becomes 1,024: a scalar."""
     greatest = np.float32(max(weight.max(initial=0), -weight.min(initial=0)))
     return np.array(np.float32(1024) / greatest if greatest else 1, np.float32)
 

@@ -293,7 +293,7 @@ def _scales_embeddings(found: Attributes, width: int) -> bool:
 
 
 def _alignment(found: Attributes, layers: int, heads: int) -> dict[str, Any]:
-    """Which attention aligns words: the first head of a layer, or the mean of all of them."""
+    """The settings of word alignment: the first head of a layer, or the mean of all of them."""
     layer = int(found.of_side("decoder", "alignment_layer", -1))
     count = int(found.of_side("decoder", "alignment_heads", 1))
     layer = layer + layers if layer < 0 else layer

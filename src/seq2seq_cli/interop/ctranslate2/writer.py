@@ -194,7 +194,7 @@ def _alignment(config: TransformerConfig) -> tuple[int, int]:
 
 
 def _notes(config: TransformerConfig) -> Sequence[str]:
-    """What the format cannot hold, beside what the README says of all models."""
+    """Notes on what the format cannot hold, beside those of the README on all models."""
     if config.alignment_head in (0, "all"):
         return ()
     return (

@@ -107,7 +107,7 @@ def _only(found: Sequence[Path], folder: Path, kind: str) -> Path:
 
 
 def content(path: Path) -> Buffer:
-    """What a file holds: mapped, or decompressed into memory.
+    """The content of a file: mapped, or decompressed into memory.
 
     Raises InputError for a file that is missing or damaged, or grows too much.
     """

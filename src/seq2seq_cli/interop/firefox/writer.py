@@ -254,7 +254,7 @@ def _decoder(names: Mapping[str, list[str]], kind: int) -> str:
 
 
 def _notes(config: TransformerConfig) -> Iterator[str]:
-    """What engines of such models do otherwise."""
+    """Notes on what engines of such models do otherwise."""
     yield (
         "config.yml says beam-size 1, since Firefox searches greedily and has no length penalty "
         "gnmt; compare with `seq2seq translate --beam 1`"

@@ -64,7 +64,7 @@ class Item:
         return np.frombuffer(self.data, kind, math.prod(self.shape)).reshape(self.laid_out)
 
     def divisor(self) -> np.float32:
-        """What the numbers of a quantized matrix are divided by."""
+        """The scale of a quantized matrix, by which its numbers are divided."""
         start = math.prod(self.shape) * (self.type & 0xFF)
         return np.float32(np.frombuffer(self.data, "<f4", 1, start)[0])
 

@@ -156,7 +156,7 @@ def _exported(
 
 
 def _notes(config: TransformerConfig) -> Iterator[str]:
-    """What Marian does otherwise with a model that it can hold."""
+    """Notes on what Marian does otherwise with a model that it can hold."""
     if config.norm_epsilon != EPSILON:
         yield (
             f"model.norm_epsilon is {config.norm_epsilon}, and {EPSILON} in Marian whatever a file "

@@ -78,7 +78,7 @@ def read_options(data: bytes, path: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class MarianArchitecture:
-    """What the options of a model say."""
+    """The architecture of a model, by its options."""
 
     config: TransformerConfig
     is_joint: bool  # one embedding for both sides
