@@ -22,7 +22,7 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `progress`: figures, time and the listener
 - `gradients`: those of an update, from batches that fit into memory
 - `trackers`: who else gets the figures of training
-- `plan`: the preset auto: settings by the text, and a schedule that fits into the limits
+- `auto_planner`: the preset auto: settings by the text, and a schedule that fits into the limits
 - `storage`: tensors of a training, into the run folder and back
 - `best_weights`: weights that are saved, averaged and chosen
 - `run_plan`: how a run is to be trained, before its text is read
