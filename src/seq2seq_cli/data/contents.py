@@ -75,9 +75,11 @@ def files_of_corpora(
 def files_at(paths: Iterable[str], setting: str) -> InputFiles:
     """The files at paths that this setting names; those that are pipes have no hash."""
     found = []
-    for path in paths:
-        hashes = _text_hashes(Path(path), _whole(Path(path))) if Path(path).is_file() else ("", "")
-        found.append(InputFile(setting, path, *hashes))
+    for name in paths:
+        path, hashes = Path(name), ("", "")
+        if path.is_file():
+            hashes = _text_hashes(path, file_sha256(path))
+        found.append(InputFile(setting, name, *hashes))
     return InputFiles(tuple(found))
 
 
@@ -110,7 +112,8 @@ def _text_hashes(path: Path, digest: str) -> tuple[str, str]:
     return " ".join([text.hexdigest(), *reading]), digest
 
 
-def _whole(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of the bytes of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -26,7 +26,7 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.search.prefix import ForcedPrefix
 from seq2seq_cli.symbols import BOS, WORD_START
 from seq2seq_cli.tokenization.language_tags import tag_of
-from seq2seq_cli.tokenization.tokenizer import WORD, Tokenizer
+from seq2seq_cli.tokenization.tokenizer import WORD, Span, Tokenizer
 from seq2seq_cli.translation.languages import TaggedLine
 from seq2seq_cli.translation.settings import TranslationSettings
 from seq2seq_cli.translation.translator import Translator
@@ -34,7 +34,6 @@ from seq2seq_cli.translation.word_alignment import word_indices
 
 WINDOW_PAIRS = 64  # searched together
 
-Span = tuple[int, int]
 Pair = tuple[str, str | None]  # a line, and its translation or None for the model's own
 NO_WORD = -1
 NOWHERE = (0, 0)

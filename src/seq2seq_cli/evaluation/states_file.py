@@ -26,16 +26,15 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.evaluation.plots.files import STATES_FORMATS, check_format
+from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.whole_files import replacing_file
 
 if TYPE_CHECKING:
     from seq2seq_cli.evaluation.hidden_states import SentenceStates
 
-Array = npt.NDArray[Any]
 
 COPY_BYTES = 1 << 20
 ROW_GROUP_BYTES = 1 << 24  # of a parquet file: what is in memory at a time

@@ -5,7 +5,6 @@ is never read here. `shards.json` holds the hash of each file. Any number of pro
 them, one too.
 """
 
-import hashlib
 import json
 import math
 import warnings
@@ -17,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from seq2seq_cli.data.contents import file_sha256
 from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.whole_files import replace_file
 
@@ -38,7 +38,7 @@ def save_shards(folder: Path, tensors: Mapping[str, Tensor], rank: int) -> dict[
     with _faults_named(folder):
         save(dict(tensors), storage_writer=writer)
     own = sorted(folder.glob(f"shard-{rank + 1:05d}-*.safetensors"))
-    return {path.name: _sha256(path) for path in own}
+    return {path.name: file_sha256(path) for path in own}
 
 
 def _files(tensors: Mapping[str, Tensor]) -> dict[str, int]:
@@ -78,7 +78,7 @@ def check_shards(folder: Path, rank: int = 0, count: int = 1) -> dict[str, tuple
             "--restart begins again"
         )
     for name in found[rank::count]:
-        if _sha256(folder / name) != hashes[name]:
+        if file_sha256(folder / name) != hashes[name]:
             raise InputError(
                 f"{folder / name} is damaged: it does not have the hash it was saved with"
             )
@@ -142,8 +142,3 @@ def _faults_named(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder} is damaged: {causes[0]}") from None
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is damaged: {error}") from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

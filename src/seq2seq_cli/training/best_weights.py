@@ -4,17 +4,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.models import TranslationModel
 from seq2seq_cli.runs.tensors import load_weights, weights_of
 from seq2seq_cli.runs.training_state import TrainingState, ValidatedWeights
-from seq2seq_cli.training.averaging import MovingAverage
+from seq2seq_cli.training.averaging import MovingAverage, Weights
 from seq2seq_cli.training.progress import Reporter, Validation
 from seq2seq_cli.training.storage import Storage
-
-Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)

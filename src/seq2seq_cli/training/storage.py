@@ -21,7 +21,7 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.shards import check_shards, load_shards, save_index, save_shards
 from seq2seq_cli.runs.tensors import load_one_by_one, load_weights, weights_of
 from seq2seq_cli.runs.training_state import TrainingState
-from seq2seq_cli.training.averaging import MovingAverage, average
+from seq2seq_cli.training.averaging import MovingAverage, Weights, average
 from seq2seq_cli.training.checkpointing import (
     AVERAGE,
     RANDOM,
@@ -31,8 +31,6 @@ from seq2seq_cli.training.checkpointing import (
 from seq2seq_cli.training.distributed import ProcessGroup, losses_noticed
 from seq2seq_cli.training.optimization import optimizer_tensors
 from seq2seq_cli.training.sharding import shard_of, whole_model, whole_tensor
-
-Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
