@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.cli.paths import check_paths
 from seq2seq_cli.data.formats.base import BegunInput
 from seq2seq_cli.data.formats.lines import Lines
 from seq2seq_cli.data.formats.parquet import Parquet

@@ -6,6 +6,7 @@ To read it, begin with `app`, then the file of a command.
 - `help`: what `--help` prints
 - `commands`: kinds of commands
 - `options`: values of options that several commands share
+- `paths`: checks of paths that are read and written
 - `pipe`: lines from an input through a function to an output
 - `progress`: the progress of training in the terminal
 - `terminal_plots`: attention and curves in the terminal

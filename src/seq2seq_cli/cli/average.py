@@ -7,7 +7,7 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import parse_updates
-from seq2seq_cli.cli.pipe import check_new_folder
+from seq2seq_cli.cli.paths import check_new_folder
 from seq2seq_cli.messages import counted
 
 SELECTION = "Which of the saved weights of a run"

@@ -22,7 +22,8 @@ from seq2seq_cli.cli.options import (
     parse_metrics,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import check_paths, read_text
+from seq2seq_cli.cli.paths import check_paths
+from seq2seq_cli.cli.pipe import read_text
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import COMPARISON_FORMATS, check_format, save_comparison
 from seq2seq_cli.inputs import Reading

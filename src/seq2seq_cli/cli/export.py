@@ -7,7 +7,8 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import RunArgument
-from seq2seq_cli.cli.pipe import check_new_folder, unwinding
+from seq2seq_cli.cli.paths import check_new_folder
+from seq2seq_cli.cli.pipe import unwinding
 from seq2seq_cli.runs.layout import check_run_folder
 
 

@@ -7,7 +7,8 @@ import typer
 
 from seq2seq_cli.cli import console
 from seq2seq_cli.cli.options import AsTextOption, DelimiterOption, EncodingOption
-from seq2seq_cli.cli.pipe import check_new_folder, check_paths, unwinding
+from seq2seq_cli.cli.paths import check_new_folder, check_paths
+from seq2seq_cli.cli.pipe import unwinding
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.inputs import Reading
 

@@ -19,7 +19,8 @@ from seq2seq_cli.cli.options import (
     parse_weights,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import LineWriter, check_paths, open_output
+from seq2seq_cli.cli.paths import check_paths
+from seq2seq_cli.cli.pipe import LineWriter, open_output
 from seq2seq_cli.config.effects.translate import LIKELIHOOD
 from seq2seq_cli.inputs import STDIN, Reading
 from seq2seq_cli.messages import counted

@@ -13,7 +13,8 @@ from seq2seq_cli.cli.options import (
     EncodingOption,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import check_paths, pipe
+from seq2seq_cli.cli.paths import check_paths
+from seq2seq_cli.cli.pipe import pipe
 from seq2seq_cli.config.docstrings import meaning, summary
 from seq2seq_cli.config.effects.tokenizer import TOKENIZER_TRAIN
 from seq2seq_cli.config.tokenizer import TokenizerSettings

@@ -20,7 +20,7 @@ from seq2seq_cli.cli.options import (
     parse_weights,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.cli.paths import check_paths
 from seq2seq_cli.cli.translate_files import (
     TranslatedFiles,
     check_can_be_divided,

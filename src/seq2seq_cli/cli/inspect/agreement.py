@@ -15,7 +15,7 @@ from seq2seq_cli.cli.options import (
     RunArgument,
     ThreadsOption,
 )
-from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.cli.paths import check_paths
 from seq2seq_cli.inputs import Reading
 from seq2seq_cli.messages import counted
 

@@ -25,7 +25,7 @@ from seq2seq_cli.cli.options import (
     ThreadsOption,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import check_paths
+from seq2seq_cli.cli.paths import check_paths
 from seq2seq_cli.cli.terminal_plots import heat_map, shows_colour
 from seq2seq_cli.config.effects.inspect import INSPECT_ATTENTION
 from seq2seq_cli.errors import InputError

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from seq2seq_cli.cli.options import CommandLineSearch
-from seq2seq_cli.cli.pipe import check_output
+from seq2seq_cli.cli.paths import check_output
 from seq2seq_cli.evaluation.plots.files import check_format
 from seq2seq_cli.translation.settings import TranslationSettings
 

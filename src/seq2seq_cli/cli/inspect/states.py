@@ -26,7 +26,8 @@ from seq2seq_cli.cli.options import (
     ThreadsOption,
     warn_of_idle_options,
 )
-from seq2seq_cli.cli.pipe import check_paths, unwinding
+from seq2seq_cli.cli.paths import check_paths
+from seq2seq_cli.cli.pipe import unwinding
 from seq2seq_cli.config.effects.inspect import INSPECT_STATES
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.evaluation.plots.files import STATES_FORMATS, check_format
