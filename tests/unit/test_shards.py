@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from seq2seq_cli.data.contents import file_sha256
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs import shards
 from seq2seq_cli.runs.shards import check_shards, load_whole, save_index, save_shards
@@ -67,7 +68,7 @@ def test_a_tensor_of_which_a_part_is_missing_is_refused(folder: Path) -> None:
         before, after = (f'{{\\"saved_offsets\\": [{row}, 0]}}'.encode() for row in (0, 4))
         data = path.read_bytes().replace(before, after)
         path.write_bytes(data)
-    hashes = {path.name: shards._sha256(path) for path in folder.iterdir()}
+    hashes = {path.name: file_sha256(path) for path in folder.iterdir()}
     save_index(folder, [hashes])
     with pytest.raises(InputError, match="does not hold all of"):
         check_shards(folder)

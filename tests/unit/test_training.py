@@ -19,6 +19,7 @@ from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.training_state import ScheduleEnd, TrainingState
 from seq2seq_cli.training.continued_run import check_settings, raises_limit
+from seq2seq_cli.training.limits import end_reason
 from seq2seq_cli.training.machine import Machine
 from seq2seq_cli.training.progress import UpdateFigures, Validation
 from seq2seq_cli.training.trainer import Experiment, Trainer
@@ -100,9 +101,9 @@ def test_training_ends_after_the_epochs_and_minutes_that_are_given(tmp_path: Pat
     assert one.state.epoch == 2
     other = trainer(tmp_path / "other", losses=FALLING, scores=RISING, max_minutes=3)
     other.state.seconds = 179.0
-    assert other.end_reason() is None
+    assert end_reason(other.config, other.state) is None
     other.state.seconds = 180.0
-    assert other.end_reason() == "the limit of 3 minutes was reached"
+    assert end_reason(other.config, other.state) == "the limit of 3 minutes was reached"
 
 
 @pytest.mark.parametrize(("every", "validated"), [(100, []), (4, [4])])
