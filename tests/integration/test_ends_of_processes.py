@@ -24,7 +24,7 @@ def end(environment: dict[str, str], way: str, slowest: str, log: Path) -> None:
     from seq2seq_cli.config.training import TrainingConfig
     from seq2seq_cli.training import run
     from seq2seq_cli.training.distributed import ProcessGroup
-    from seq2seq_cli.training.run_plan import AlreadyFinishedError
+    from seq2seq_cli.training.planning.run_plan import AlreadyFinishedError
     from seq2seq_cli.training.signals import InterruptedTrainingError
 
     def raise_finished() -> None:

@@ -15,8 +15,8 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import Vocabulary
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.training_state import ScheduleEnd, TrainingState
-from seq2seq_cli.training.auto_planner import USED, Planner
-from seq2seq_cli.training.continued_run import with_settings_of
+from seq2seq_cli.training.planning.auto_planner import USED, Planner
+from seq2seq_cli.training.planning.continued_run import with_settings_of
 from seq2seq_cli.training.progress import SilentListener
 from seq2seq_cli.training.settings import merge_settings
 

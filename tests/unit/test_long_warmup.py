@@ -3,7 +3,7 @@
 import pytest
 
 from seq2seq_cli.config.training import TrainingConfig
-from seq2seq_cli.training.completion import warn_of_long_warmup
+from seq2seq_cli.training.planning.completion import warn_of_long_warmup
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from seq2seq_cli.models import Vocabulary, build, model_config
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.training_state import ScheduleEnd, TrainingState
-from seq2seq_cli.training.continued_run import check_settings, raises_limit
 from seq2seq_cli.training.limits import end_reason
 from seq2seq_cli.training.machine import Machine
+from seq2seq_cli.training.planning.continued_run import check_settings, raises_limit
 from seq2seq_cli.training.progress import UpdateFigures, Validation
 from seq2seq_cli.training.trainer import Experiment, Trainer
 from seq2seq_cli.translation.faults import TranslationStatistics

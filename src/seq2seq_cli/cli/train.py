@@ -346,8 +346,8 @@ def run(
     """Train, and tell the user how it ended."""
     from seq2seq_cli.devices import choose_device, prepare
     from seq2seq_cli.training.distributed import LostProcessError, joined
+    from seq2seq_cli.training.planning.run_plan import AlreadyFinishedError
     from seq2seq_cli.training.run import train_run
-    from seq2seq_cli.training.run_plan import AlreadyFinishedError
     from seq2seq_cli.training.signals import InterruptedTrainingError
 
     end_with_launcher()

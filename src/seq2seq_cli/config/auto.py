@@ -2,7 +2,7 @@
 
 A rule reads the points between which it interpolates from a table below; each names the published
 training that it follows, or the recipe that measured it (recipes/README.md). Nothing here needs
-torch: `training/auto_planner.py` measures speed and applies the rules.
+torch: `training/planning/auto_planner.py` measures speed and applies the rules.
 """
 
 import math

@@ -22,22 +22,16 @@ To read how a model is trained, begin with `run` and `trainer`.
 - `progress`: figures, time and the listener
 - `gradients`: those of an update, from batches that fit into memory
 - `trackers`: who else gets the figures of training
-- `auto_planner`: the preset auto: settings by the text, and a schedule that fits into the limits
 - `storage`: tensors of a training, into the run folder and back
 - `best_weights`: weights that are saved, averaged and chosen
-- `run_plan`: how a run is to be trained, before its text is read
-- `languages`: the languages that its text is marked with
-- `new_run`: the plan of a run that begins
-- `continued_run`: the plan of a run that continues
-- `resuming`: whether a run begins or continues
-- `settings`: a preset, a settings file and single settings to the settings of a run
 - `trainer`: the loop, resumable at any update
 - `validation`: loss and scores of a model between updates
 - `preparation`: text to token pairs
 - `data_faults`: repetitions, and text in two places
 - `machine`: the device that training runs on
+- `planning`: whether a run begins or continues, and its complete settings
+- `settings`: a preset, a settings file and single settings to the settings of a run
 - `process_checks`: what processes that train together must have alike
-- `completion`: settings that are chosen by the text, the device and the model
 - `initial_model`: the model that training begins with
 - `run`: settings to a trained run folder
 """

@@ -11,9 +11,9 @@ from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.training.machine import Machine
 from seq2seq_cli.training.memory import checkpoint_activations, is_out_of_memory
+from seq2seq_cli.training.planning.run_plan import RunPlan, with_pretrained_hash
 from seq2seq_cli.training.preparation import PreparedData
 from seq2seq_cli.training.progress import Listener
-from seq2seq_cli.training.run_plan import RunPlan, with_pretrained_hash
 from seq2seq_cli.training.torch_compile import compile_layers
 
 

@@ -21,17 +21,19 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.search import SearchOptions
 from seq2seq_cli.symbols import PIECES
-from seq2seq_cli.training.completion import (
-    warn_of_long_warmup,
-    with_chosen_bleu,
-    with_chosen_settings,
-    with_measured_batches,
-)
 from seq2seq_cli.training.data_faults import faults_of
 from seq2seq_cli.training.diagnosis import diagnose
 from seq2seq_cli.training.distributed import ALONE, ProcessGroup
 from seq2seq_cli.training.initial_model import build_model
 from seq2seq_cli.training.machine import Machine
+from seq2seq_cli.training.planning.completion import (
+    warn_of_long_warmup,
+    with_chosen_bleu,
+    with_chosen_settings,
+    with_measured_batches,
+)
+from seq2seq_cli.training.planning.resuming import resolve
+from seq2seq_cli.training.planning.run_plan import RunPlan
 from seq2seq_cli.training.preparation import PreparedData, prepare_on_all
 from seq2seq_cli.training.process_checks import (
     check_alike,
@@ -39,8 +41,6 @@ from seq2seq_cli.training.process_checks import (
     check_pairs_for_all,
 )
 from seq2seq_cli.training.progress import Listener, SilentListener
-from seq2seq_cli.training.resuming import resolve
-from seq2seq_cli.training.run_plan import RunPlan
 from seq2seq_cli.training.trackers import check_trackers
 from seq2seq_cli.training.trainer import Experiment, Trainer
 from seq2seq_cli.training.validation import Validator, data_statistics

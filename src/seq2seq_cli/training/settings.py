@@ -76,7 +76,7 @@ def _model_of(pretrained: str, output: Path | None, *, restart: bool) -> dict[st
     """The section [model] of the run that continues, or else of the pretrained one."""
     # These import PyTorch, and a wrong setting is to be answered at once.
     from seq2seq_cli.runs.run_folder import RunFolder
-    from seq2seq_cli.training.resuming import continues
+    from seq2seq_cli.training.planning.resuming import continues
 
     own = RunFolder(output) if output else None
     run = own if own and continues(own, restart=restart) else RunFolder(Path(pretrained))

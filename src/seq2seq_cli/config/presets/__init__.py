@@ -1,7 +1,7 @@
 """Settings files that come with the program, one for each published model or size.
 
 A preset is a TOML file in this directory; its first comment line says what it is. What `auto`
-leaves open is chosen by `config/auto.py` and `training/auto_planner.py`.
+leaves open is chosen by `config/auto.py` and `training/planning/auto_planner.py`.
 """
 
 import difflib

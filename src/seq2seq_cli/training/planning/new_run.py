@@ -19,7 +19,7 @@ from seq2seq_cli.text import read_lines
 from seq2seq_cli.tokenization.extension import read_pieces
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.fine_tuning import PretrainedRun, extended
-from seq2seq_cli.training.run_plan import RunPlan
+from seq2seq_cli.training.planning.run_plan import RunPlan
 
 
 def plan_new_run(config: RunConfig, run: RunFolder) -> RunPlan:

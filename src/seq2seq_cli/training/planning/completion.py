@@ -12,13 +12,13 @@ from seq2seq_cli.evaluation.metrics import (
 )
 from seq2seq_cli.messages import Warn
 from seq2seq_cli.models import TranslationModel
-from seq2seq_cli.training.auto_planner import Planner
 from seq2seq_cli.training.machine import Machine
 from seq2seq_cli.training.memory import fitting_batch_tokens
 from seq2seq_cli.training.objective import Objective
+from seq2seq_cli.training.planning.auto_planner import Planner
+from seq2seq_cli.training.planning.run_plan import RunPlan, with_batch_tokens, with_bleu_tokenizer
 from seq2seq_cli.training.preparation import PreparedData
 from seq2seq_cli.training.progress import Listener
-from seq2seq_cli.training.run_plan import RunPlan, with_batch_tokens, with_bleu_tokenizer
 
 
 def with_chosen_settings(

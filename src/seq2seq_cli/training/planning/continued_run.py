@@ -13,8 +13,8 @@ from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.tokenization.tokenizer import Tokenizer
 from seq2seq_cli.training.fine_tuning import PretrainedRun
-from seq2seq_cli.training.new_run import added_pieces, pretrained_run
-from seq2seq_cli.training.run_plan import (
+from seq2seq_cli.training.planning.new_run import added_pieces, pretrained_run
+from seq2seq_cli.training.planning.run_plan import (
     AlreadyFinishedError,
     RunPlan,
     with_batch_tokens,

@@ -6,10 +6,10 @@ from pathlib import Path
 from seq2seq_cli.config.data import DataConfig
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.training.continued_run import plan_continued_run
-from seq2seq_cli.training.languages import check_languages, with_languages
-from seq2seq_cli.training.new_run import plan_new_run
-from seq2seq_cli.training.run_plan import RunPlan
+from seq2seq_cli.training.planning.continued_run import plan_continued_run
+from seq2seq_cli.training.planning.languages import check_languages, with_languages
+from seq2seq_cli.training.planning.new_run import plan_new_run
+from seq2seq_cli.training.planning.run_plan import RunPlan
 
 
 def continues(run: RunFolder, *, restart: bool) -> bool:
