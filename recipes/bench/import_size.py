@@ -1,6 +1,7 @@
 """Measures the time and memory of importing a model of NLLB-600M's shape, with random weights.
 
     python recipes/bench/import_size.py --dtype float32
+    python recipes/bench/import_size.py --dtype float32 --export
 
 Writes a folder as Hugging Face has it (12 + 12 layers, width 1,024, 256,206 ids, 2.5 GB in
 float32), imports it with `seq2seq import`, translates a line twice with `--precision int8`, and
@@ -8,6 +9,9 @@ removes all. Prints the seconds that the import and both translations took, thei
 mapped files (RssAnon of Linux), and the size of the run folder. The first translation packs the
 weights, the second maps what was packed. The import has to
 take less than 60 s and 1 GB.
+
+With `--export`, a run of this size, post-norm as MarianMT has it, is exported for Hugging Face
+instead.
 """
 
 import argparse
@@ -24,8 +28,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seq2seq_cli.config.data import DataConfig
+from seq2seq_cli.config.models import TransformerConfig
+from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.config.tokenizer import TokenizerSettings
+from seq2seq_cli.interop.foreign_model import ForeignModel
+from seq2seq_cli.interop.run_writer import write_run
+from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.stored_weights import NUMPY_TYPES, StoredWeight, save_stored_weights
+from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import BOS, EOS, UNK
 from seq2seq_cli.tokenization.learning import train_tokenizer
 from seq2seq_cli.tokenization.protobuf import (
@@ -38,14 +49,15 @@ from seq2seq_cli.tokenization.protobuf import (
     raw_fields,
     with_symbols,
 )
+from seq2seq_cli.tokenization.tokenizer import Tokenizer
 
 IDS, SPM_PIECES = 256_206, 256_000
 LANGUAGES = ["eng_Latn", "deu_Latn", "fra_Latn", *(f"a{chr(97 + i)}a_Latn" for i in range(26))]
 LIMIT_SECONDS, LIMIT_BYTES = 60, 1e9
 
 
-def write_tokenizer(folder: Path) -> None:
-    """Write a SentencePiece model of made-up pieces, in the order that NLLB's has."""
+def sentencepiece_model() -> bytes:
+    """A SentencePiece model of made-up pieces, in the order that NLLB's has."""
     model = train_tokenizer(["a b c d"] * 9, TokenizerSettings(vocabulary_size=9)).tokenizer.model
     pieces = [
         ModelPiece.of("<unk>", 2),
@@ -60,7 +72,11 @@ def write_tokenizer(folder: Path) -> None:
             parts.append(with_symbols(raw, " \u2047 ", {UNK: 0, BOS: 1, EOS: 2}, names))
         elif number == NORMALIZER_FIELD:
             parts.append(raw)
-    (folder / "sentencepiece.bpe.model").write_bytes(b"".join(parts))
+    return b"".join(parts)
+
+
+def write_tokenizer(folder: Path) -> None:
+    (folder / "sentencepiece.bpe.model").write_bytes(sentencepiece_model())
     settings = {"tokenizer_class": "NllbTokenizer", "additional_special_tokens": LANGUAGES}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
@@ -121,6 +137,21 @@ def write_model(folder: Path, dtype: str, layers: int, width: int) -> int:
         shapes[f"model.{side}.layer_norm.bias"] = (width,)
     weights = {name: random_weight(shape, dtype) for name, shape in shapes.items()}
     save_stored_weights(folder / "model.safetensors", weights, {})
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def write_exportable_run(folder: Path, dtype: str, layers: int, width: int) -> int:
+    """Write a run that MarianMT holds; returns its number of parameters."""
+    tokenizer = Tokenizer(sentencepiece_model())
+    tokenizers = Tokenizers(tokenizer, tokenizer)
+    config = TransformerConfig(
+        norm="post", width=width, heads=16, feed_forward=4 * width,
+        encoder_layers=layers, decoder_layers=layers,
+    )  # fmt: skip
+    shapes = weight_shapes(config, tokenizers.vocabulary)
+    weights = {name: random_weight(shape, dtype) for name, shape in shapes.items()}
+    origin = Origin(format="made-up")
+    write_run(ForeignModel(config, tokenizers, weights, DataConfig(), origin), folder)
     return sum(int(np.prod(shape)) for shape in shapes.values())
 
 
@@ -185,10 +216,18 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12, help="on each side")
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--folder", type=Path, help="where to write; default: a temporary one")
+    parser.add_argument("--export", action="store_true", help="measure an export instead")
     given = parser.parse_args()
     work = Path(tempfile.mkdtemp(dir=given.folder))
     try:
         model, run = work / "model", work / "run"
+        if given.export:
+            parameters = write_exportable_run(run, given.dtype, given.layers, given.width)
+            command = ["export", str(run), str(model), "--format", "huggingface"]
+            cost = measured([sys.executable, "-m", "seq2seq_cli", *command])
+            size = (model / "model.safetensors").stat().st_size / 1e9
+            print(f"{parameters:,} parameters in {given.dtype}: {size:.2f} GB exported in {cost}")
+            return
         model.mkdir()
         write_tokenizer(model)
         parameters = write_model(model, given.dtype, given.layers, given.width)

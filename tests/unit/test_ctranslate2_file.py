@@ -11,7 +11,6 @@ from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.ctranslate2.model_file import (
     TYPES,
     Variable,
-    as_bfloat16,
     as_int8,
     as_int16,
     int8_scales,
@@ -20,7 +19,7 @@ from seq2seq_cli.interop.ctranslate2.model_file import (
     read_model_file,
     write_model_file,
 )
-from seq2seq_cli.kernels.arrays import Array
+from seq2seq_cli.kernels.arrays import Array, as_bfloat16
 
 WEIGHT = np.array([[0.5, -2.0, 0.25], [0, 0, 0], [1e-3, 3, -3]], np.float32)
 

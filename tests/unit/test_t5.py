@@ -91,7 +91,7 @@ def test_a_factor_leaves_16_bits_as_they_are_only_if_nothing_is_lost() -> None:
         (bits, 1.0, "BF16"),
         (half, 8.0, "F32"),  # where a product may be too large, or too small
     ):
-        product = t5._scaled(StoredWeight.of(array), factor)
+        product = t5.scaled(StoredWeight.of(array), factor)
         assert product.dtype == kind
         expected = widened(array) * np.float32(factor)
         assert np.array_equal(widened(product.read()), expected)

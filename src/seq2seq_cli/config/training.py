@@ -50,8 +50,8 @@ class TrainingConfig(Section):
     """Groups of parameters that are not trained.
 
     encoder, decoder, embeddings (and with them the projection to the vocabulary where it is tied),
-    output (what that has of its own: a bias, untied weights), a single layer such as encoder.0, and
-    source-embeddings or target-embeddings if the sides do not share theirs.
+    output (what that has of its own: a bias, untied weights), output-bias, a single layer such as
+    encoder.0, and source-embeddings or target-embeddings if the sides do not share theirs.
     """
 
     seed: int = setting(1, at_least=0)

@@ -4,12 +4,13 @@ A format is a package, or a file, with the functions of `formats.FormatModule`; 
 share stands beside them. To add one, see CONTRIBUTING.md.
 
 - `foreign_model`: a model of another engine, as readers hand it on
+- `run_weights`: the weights of a run, as writers write them
 - `search_notes`: what exports say of the search of other engines
 - `position_tables`: which sinusoids a stored table of positions is
 - `ctranslate2`: CTranslate2's model.bin, to runs and from them
 - `argos`: packages of Argos Translate as runs
 - `marian`: Marian's npz files, and releases of OPUS-MT, to runs and from them
-- `huggingface`: folders of Hugging Face to runs, and runs as MarianMT
+- `huggingface`: folders of Hugging Face to runs, and runs as MarianMT and T5
 - `firefox`: models of Firefox and Bergamot, to runs and from them
 - `run_writer`: run folders from models of other engines
 - `archives`: unpacks zip archives of strangers

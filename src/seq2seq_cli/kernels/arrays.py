@@ -33,6 +33,13 @@ def widened(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
+def as_bfloat16(array: Floats) -> Array:
+    """The bits (uint16) of the nearest bfloat16 of each number."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    rounded = (bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16
+    return np.where(np.isnan(array), np.uint32(0x7FC0), rounded).astype(np.uint16)
+
+
 @overload
 def address(array: Array | ctypes.Array[Any]) -> int: ...
 

@@ -219,6 +219,8 @@ class TranslationModel(nn.Module, ABC):
                     for name, parameter in self.named_parameters()
                     if name.startswith(f"{side}_embedding")
                 ]
+        if self.output.bias is not None:
+            groups["output-bias"] = [self.output.bias]
         for name, module in self.named_modules():
             path = name.split(".")
             if path[0] in ("encoder", "decoder") and path[-1].isdigit():

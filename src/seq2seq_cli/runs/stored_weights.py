@@ -76,6 +76,38 @@ class StoredWeight:
             yield block.astype(NUMPY_TYPES[self.dtype], copy=False)
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Where the weights of a file are: in which order, with their first byte and count."""
+
+    header: bytes  # of safetensors, with its length in front
+    places: Mapping[str, tuple[int, int]]  # by name, in the order of the file; from the header on
+
+    @classmethod
+    def of(cls, weights: Mapping[str, StoredWeight], metadata: Mapping[str, str]) -> "_Layout":
+        """Lay out weights one after the other, sorted by name."""
+        names = sorted(weights)
+        if any(weight.bytes % 4 for weight in weights.values()):
+            # Numbers of four bytes come first, so that all are aligned.
+            names.sort(key=lambda name: weights[name].dtype != "F32")
+        places: dict[str, tuple[int, int]] = {}
+        end = 0
+        for name in names:
+            places[name] = end, weights[name].bytes
+            end += weights[name].bytes
+        entries = {
+            name: {
+                "dtype": weights[name].dtype,
+                "shape": list(weights[name].shape),
+                "data_offsets": [first, first + count],
+            }
+            for name, (first, count) in places.items()
+        }
+        header = json.dumps({"__metadata__": metadata, **entries}).encode()
+        header += b" " * (-len(header) % 8)
+        return cls(len(header).to_bytes(8, "little") + header, places)
+
+
 def save_stored_weights(
     path: Path, weights: Mapping[str, StoredWeight], model_settings: Mapping[str, Any]
 ) -> None:
@@ -83,32 +115,14 @@ def save_stored_weights(
 
     Raises InputError for a weight that is not finite.
     """
-    names = sorted(weights)
-    if any(weight.bytes % 4 for weight in weights.values()):
-        # Numbers of four bytes come first, so that all are aligned.
-        names.sort(key=lambda name: weights[name].dtype != "F32")
-    places: dict[str, tuple[int, int]] = {}  # first byte and count
-    end = 0
-    for name in names:
-        places[name] = end, weights[name].bytes
-        end += weights[name].bytes
     label = json.dumps({"sha256": NO_HASH, "model": model_settings})
-    entries = {
-        name: {
-            "dtype": weights[name].dtype,
-            "shape": list(weights[name].shape),
-            "data_offsets": [first, first + count],
-        }
-        for name, (first, count) in places.items()
-    }
-    header = json.dumps({"__metadata__": {LABEL: label}, **entries}).encode()
-    header += b" " * (-len(header) % 8)
-    start = 8 + len(header)
-    in_order = names == sorted(names)  # as `arrays.digest` reads them: no need to do so again
+    layout = _Layout.of(weights, {LABEL: label})
+    start = len(layout.header)
+    in_order = list(layout.places) == sorted(weights)  # as `arrays.digest` reads them
     sha = hashlib.sha256()
     with replacing_file(path) as stream:
-        stream.write(len(header).to_bytes(8, "little") + header)
-        for name in names:
+        stream.write(layout.header)
+        for name in layout.places:
             sha.update(name.encode())
             for block in _checked_blocks(name, weights[name]):
                 stream.write(block)
@@ -118,10 +132,27 @@ def save_stored_weights(
         digest = sha.hexdigest()
         if not in_order:
             with Path(stream.name).open("rb") as written:
-                at = {name: (start + first, count) for name, (first, count) in places.items()}
+                at = {
+                    name: (start + first, count) for name, (first, count) in layout.places.items()
+                }
                 digest = digest_of_file(written, at)
-        stream.seek(8 + header.index(NO_HASH.encode()))
+        stream.seek(layout.header.index(NO_HASH.encode()))
         stream.write(digest.encode())
+
+
+def write_safetensors(
+    path: Path, weights: Mapping[str, StoredWeight], metadata: Mapping[str, str]
+) -> None:
+    """Write weights one by one, in one step, as a safetensors file for other programs.
+
+    Raises InputError for a weight that is not finite.
+    """
+    layout = _Layout.of(weights, metadata)
+    with replacing_file(path) as stream:
+        stream.write(layout.header)
+        for name in layout.places:
+            for block in _checked_blocks(name, weights[name]):
+                stream.write(block)
 
 
 def _checked_blocks(name: str, weight: StoredWeight) -> Iterator[memoryview]:

@@ -305,7 +305,10 @@ def _written(
 
 @dataclass(frozen=True)
 class Layout:
-    """How another engine orders a vocabulary: symbols, pieces, symbols, each with its name."""
+    """How another engine orders a vocabulary: symbols, pieces, symbols, each with its name.
+
+    In front, another of our pieces may stand for a symbol, under its own name.
+    """
 
     front: tuple[tuple[str, int], ...]  # the name there -> our control symbol
     back: tuple[tuple[str, int], ...] = ()
@@ -347,7 +350,10 @@ def export_vocabulary(tokenizer: Tokenizer, side: Side, layout: Layout) -> Expor
     for name, symbol in layout.front:
         pieces.append(name)
         numbers.append(symbol)
+    placed = set(numbers)
     for number in range(len(symbols.PIECES), len(tokenizer)):
+        if number in placed:
+            continue
         language = languages.get(number)
         pieces.append(layout.tag(language) if language else tokenizer.vocabulary[number])
         numbers.append(number)

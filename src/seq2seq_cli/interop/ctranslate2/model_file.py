@@ -232,13 +232,6 @@ def _string(text: str) -> bytes:
     return struct.pack("<H", len(content)) + content
 
 
-def as_bfloat16(array: Floats) -> Array:
-    """The bits (uint16) of the nearest bfloat16 of each number."""
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-    rounded = (bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16
-    return np.where(np.isnan(array), np.uint32(0x7FC0), rounded).astype(np.uint16)
-
-
 # Weights in 8 and 16 bits, by the rules of CTranslate2
 
 

@@ -17,7 +17,6 @@ from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.inference.positions import learned, sinusoids
 from seq2seq_cli.interop.ctranslate2.model_file import (
     Variable,
-    as_bfloat16,
     as_int8,
     as_int16,
     int8_scales,
@@ -30,7 +29,7 @@ from seq2seq_cli.interop.ctranslate2.settings import ACTIVATIONS
 from seq2seq_cli.interop.ctranslate2.vocabulary import FORBIDDEN, OWN_FACTS, OWN_SETTINGS
 from seq2seq_cli.interop.foreign_model import widened
 from seq2seq_cli.interop.search_notes import penalty_notes
-from seq2seq_cli.kernels.arrays import Array, Floats
+from seq2seq_cli.kernels.arrays import Array, Floats, as_bfloat16
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import BOS, EOS, PAD, PIECES, UNK

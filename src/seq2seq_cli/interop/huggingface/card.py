@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from string import Template
 
@@ -19,10 +20,10 @@ ${front}---
 A translation model${origin}, written by `seq2seq export` of seq2seq-cli.
 
 ```python
-from transformers import MarianMTModel, MarianTokenizer
+from transformers import ${imports}
 
-tokenizer = MarianTokenizer.from_pretrained("${name}")
-model = MarianMTModel.from_pretrained("${name}")
+tokenizer = ${tokenizer}.from_pretrained("${name}")
+model = ${model}.from_pretrained("${name}")
 batch = tokenizer([${line}], return_tensors="pt", padding=True)
 print(tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True))
 ```
@@ -42,7 +43,21 @@ ${licence}
 )
 
 
-def model_card(run: RunFolder, name: str = "") -> str:
+@dataclass(frozen=True)
+class Classes:
+    """What transformers loads a folder as."""
+
+    model: str
+    tokenizer: str
+    family: str  # its model_type
+    before: str = ""  # what stands in front of each line
+    tag: str = ">>{}<<"  # the tag of a language
+
+
+MARIAN = Classes("MarianMTModel", "MarianTokenizer", "marian")
+
+
+def model_card(run: RunFolder, classes: Classes = MARIAN, name: str = "") -> str:
     """The card: how to use the model, its data, its figures as the run recorded them, its licence.
 
     Paths of training texts are cut to their names.
@@ -55,20 +70,23 @@ def model_card(run: RunFolder, name: str = "") -> str:
     front = [
         "library_name: transformers",
         "pipeline_tag: translation",
-        "tags:\n- marian\n- translation\n- seq2seq-cli",
+        f"tags:\n- {classes.family}\n- translation\n- seq2seq-cli",
     ]
     languages = list(dict.fromkeys(each for each in (language, *tags) if each))
     if languages:
         front.append("language:\n" + "\n".join(f"- {json.dumps(each)}" for each in languages))
     if licence:
         front.append(f"license: {licence}")
-    text = "Hello!"
+    tag = f"{classes.tag.format(tags[0])} " if tags else ""
     return TEXT.substitute(
         front="".join(f"{each}\n" for each in front),
         title=name or run.path.name,
         name=name or "path/to/this/folder",
         origin=f" that began as {_source(facts.origin.source)}" if facts.origin else "",
-        line=json.dumps(f">>{tags[0]}<< {text}" if tags else text),
+        imports=", ".join(sorted((classes.model, classes.tokenizer))),
+        model=classes.model,
+        tokenizer=classes.tokenizer,
+        line=json.dumps(f"{classes.before}{tag}Hello!"),
         data="\n".join(_data(settings)),
         figures="\n".join(_figures(run.metrics.path)),
         licence=(

@@ -113,11 +113,11 @@ def layer_weights(
         rows, *others = shapes[f"{ours}.weight"]
         for index, module in enumerate(modules):
             check_shape(f"{module}.weight", parts[index], (rows // len(parts), *others))
-            parts[index] = _scaled(parts[index], query_factor(config, module))
+            parts[index] = scaled(parts[index], query_factor(config, module))
         weights[f"{ours}.weight"] = stacked(parts)
     if scales_output(foreign):
         name = "decoder_norm.weight"
-        weights[name] = _scaled(weights[name], config.width**-0.5)
+        weights[name] = scaled(weights[name], config.width**-0.5)
     return weights
 
 
@@ -126,7 +126,7 @@ def query_factor(config: TransformerConfig, module: str) -> float:
     return config.key_width**0.5 if module.endswith("Attention.q") else 1.0
 
 
-def _scaled(weight: StoredWeight, factor: float) -> StoredWeight:
+def scaled(weight: StoredWeight, factor: float) -> StoredWeight:
     """A weight times a factor: of the same type if that is a power of two, otherwise in float32."""
     if factor == 1.0:
         return weight

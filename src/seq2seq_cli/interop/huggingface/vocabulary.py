@@ -7,7 +7,7 @@ the model is made of it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -224,16 +224,16 @@ def _t5(
                 ids.setdefault(f"<extra_id_{number}>", following)
     side = _side(ids, rows, path, spm, model=model)
     _check_symbols(config, side, path)
-    return HuggingFaceVocabulary(side, side, prefix=_space_before_tags(side))
+    return HuggingFaceVocabulary(side, side, prefix=space_before_tags(side.pieces, side.model))
 
 
-def _space_before_tags(side: ForeignVocabulary) -> str:
+def space_before_tags(pieces: Sequence[str | None], model: bytes) -> str:
     """The piece ▁ if it stands in front of tags such as <2de>, as SentencePiece cuts them."""
-    tag = next((piece for piece in side.pieces if piece and TAG.fullmatch(piece)), None)
+    tag = next((piece for piece in pieces if piece and TAG.fullmatch(piece)), None)
     if tag is None:
         return ""
     processor = SentencePieceProcessor()
-    processor.LoadFromSerializedProto(side.model)
+    processor.LoadFromSerializedProto(model)
     return WORD_START if processor.Encode(tag, out_type=str) == [WORD_START, tag] else ""
 
 

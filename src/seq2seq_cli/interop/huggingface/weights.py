@@ -1,11 +1,10 @@
-"""The weights of MarianMT, M2M-100, NLLB and mBART in Hugging Face by our names, and back.
+"""The weights of MarianMT, M2M-100, NLLB and mBART in Hugging Face by our names.
 
 All of them have the modules of BART. Some of our weights are several of theirs, one below the
 other: queries, keys and values come from one product.
 """
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from seq2seq_cli.config.models import TransformerConfig
 from seq2seq_cli.config.shapes import Shape
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.foreign_model import StoredWeight, widened
-from seq2seq_cli.kernels.arrays import Array
 
 SHARED = "model.shared.weight"
 SOURCE_EMBEDDING = "model.encoder.embed_tokens.weight"
@@ -120,10 +118,3 @@ def stacked(parts: list[StoredWeight]) -> StoredWeight:
             shape, "F32", lambda: np.concatenate([widened(part.read()) for part in parts])
         )
     return StoredWeight(shape, types.pop(), lambda: np.concatenate([p.read() for p in parts]))
-
-
-def split_weight(theirs: tuple[str, ...], weight: Array) -> Iterator[tuple[str, Array]]:
-    """The inverse of `stacked`: names of modules, and their parts of one of our weights."""
-    bounds = np.linspace(0, len(weight), len(theirs) + 1).astype(int).tolist()
-    for name, (first, last) in zip(theirs, pairwise(bounds), strict=True):
-        yield name, weight[first:last]
