@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from seq2seq_cli.devices import is_cpu, usable_threads
@@ -172,6 +172,16 @@ def wait_before_error(*, is_loss: bool) -> None:
         time.sleep(SECONDS_BEFORE_LOSS)
     elif not is_first():
         time.sleep(SECONDS_BEFORE_OWN_ERROR)
+
+
+@contextmanager
+def errors_said_once() -> Iterator[None]:
+    """Let the first process speak of an error in this block that all processes have."""
+    try:
+        yield
+    except Seq2seqError:
+        wait_before_error(is_loss=False)
+        raise
 
 
 def launch(arguments: Sequence[str], processes: int, threads: int) -> int:

@@ -362,6 +362,20 @@ def test_what_processes_cannot_divide_is_an_error(options, message, seq2seq, tra
     assert message in done.stderr
 
 
+def test_what_is_wrong_for_all_processes_is_said_once_and_nothing_is_left(
+    seq2seq, run_copy: Path, corpus: Path
+) -> None:
+    weights = run_copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    before = sorted(corpus.iterdir())
+    files = ["--input", "valid.en", "--output", "out.de"]
+    done = seq2seq("translate", run_copy, "--processes", 2, *files, folder=corpus)
+    assert done.code == 2, done.stderr
+    assert done.stderr.count("seq2seq: error:") == 1
+    assert str(weights) in done.stderr
+    assert sorted(corpus.iterdir()) == before
+
+
 def workers_of(launcher: subprocess.Popen) -> list[int]:
     """The processes that a launcher has started, by rank."""
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()

@@ -971,6 +971,13 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
     "layers": (changed(decoder_layers=3), r"lack the tensor model\.decoder\.layers\.2"),
     "width": (changed(d_model=64), r"is \[\d+, 32\], \[\d+, 64\] by config\.json"),
+    "huge rows": (
+        changed(vocab_size=2**31 - 1),
+        "vocab_size = 2147483647 is more than the weights",
+    ),
+    "huge depth": (changed(encoder_layers=2**31 - 1), "encoder_layers = 2147483647 is more than"),
+    "a list": (changed(activation_function=["relu"]), r"activation_function = \['relu'\]: relu"),
+    "no text at all": (written("vocab.json", '{"\\ud800": 0}'), "pieces that are not text"),
 }
 
 
@@ -984,6 +991,134 @@ def test_what_cannot_be_held_is_refused_by_its_reason(
     with pytest.raises(InputError, match=reason) as raised:
         huggingface.read(folder)
     assert str(folder) in str(raised.value)
+
+
+def rewritten(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def rewrite(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return rewrite
+
+
+def many_sentinels(folder: Path) -> None:
+    """As in folders of before tokenizer.json."""
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"extra_ids": 1000000000000}')
+
+
+T5_REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "activation": (changed(feed_forward_proj="gated-mish"), "feed_forward_proj = 'gated-mish'"),
+    "a list": (changed(feed_forward_proj=["relu"]), r"feed_forward_proj = \['relu'\]"),
+    "huge rows": (
+        changed(vocab_size=2**31 - 1),
+        "vocab_size = 2147483647 is more than the weights",
+    ),
+    "huge depth": (changed(num_layers=2**31 - 1), "num_layers = 2147483647 is more than"),
+    "depth": (changed(num_decoder_layers=2), r"lack the tensor decoder\.block\.1\.layer\.0"),
+    "heads": (changed(num_heads=2), r"attention_bias.* is \[8, 4\], \[8, 2\] by config"),
+    "groups": (
+        changed(relative_attention_num_buckets=6),
+        r"attention_bias.* is \[8, 4\], \[6, 4\] by config",
+    ),
+    "gate": (changed(feed_forward_proj="gated-gelu"), r"lack the tensor .*wi_0\.weight"),
+    "too few rows": (changed(vocab_size=100), "the model has 100 rows"),
+    "sentinels": (many_sentinels, "extra_ids = 1000000000000 is not a number below the"),
+    "another's text": (
+        rewritten("spiece.model", lambda _: b"<!DOCTYPE html>"),
+        r"spiece\.model is not a SentencePiece model",
+    ),
+    "another's spm": (
+        rewritten("spiece.model", lambda _: anothers_spm()),
+        r"tokenizer\.json has \d+ of the \d+ pieces of spiece\.model: the files are not of one",
+    ),
+    "cut text": (
+        rewritten("spiece.model", lambda data: data[:900]),
+        r"spiece\.model is not a SentencePiece model",
+    ),
+    "cut weights": (
+        rewritten("model.safetensors", lambda data: data[:-9]),
+        "does not lie in the file as its header says",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("t5")
+    torch.manual_seed(5)
+    model, tokenizer, _ = t5(path, "t5")
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("name", T5_REFUSED)
+def test_a_folder_of_t5_that_is_cut_or_mixed_is_refused_by_its_reason(
+    name: str, t5_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(t5_folder, tmp_path / "model")
+    change, reason = T5_REFUSED[name]
+    change(folder)
+    with pytest.raises(InputError, match=reason) as raised:
+        import_model(ImportRequest(str(folder)), tmp_path / "run")
+    assert str(folder) in str(raised.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_damaged_model_of_text_is_named_where_tags_would_be_cut_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    model, tokenizer, _ = t5(path, "madlad")
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    (path / "spiece.model").write_bytes(b"<!DOCTYPE html>")
+    with pytest.raises(InputError, match=r"spiece\.model is not a SentencePiece model"):
+        huggingface.read(path)
+
+
+OTHER_KINDS = (["a"], {"a": 1}, "x", -1, 2**40, 1e300, True)
+
+
+@pytest.mark.parametrize("kind", ["marian", "t5", "nllb"])
+def test_settings_of_another_kind_are_refused_or_do_no_harm(
+    kind: str, joint: tuple[Path, Any], t5_folder: Path, tmp_path: Path
+) -> None:
+    """Whatever a damaged file of settings holds, nothing but InputError comes of it."""
+    whole = {"marian": joint[0], "t5": t5_folder}.get(kind)
+    if whole is None:
+        whole = tmp_path / "nllb"
+        whole.mkdir()
+        for each in nllb(whole, legacy=True)[:2]:
+            each.save_pretrained(whole)
+    folder = tmp_path / "model"
+    shutil.copytree(whole, folder)
+    refused = set()
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        settings = json.loads((folder / name).read_text()) if (folder / name).exists() else {}
+        for key in settings:
+            for value in OTHER_KINDS:
+                (folder / name).write_text(json.dumps(settings | {key: value}))
+                try:
+                    huggingface.read(folder)
+                except InputError:
+                    refused.add(key)
+        (folder / name).write_text(json.dumps(settings))
+    assert {"model_type", "d_model", "vocab_size"} <= refused
+
+
+def test_stored_positions_of_another_model_are_refused(
+    joint: tuple[Path, Any], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(joint[0], tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    sides = [f"model.{side}.embed_positions.weight" for side in ("encoder", "decoder")]
+    for shapes in ([(128, 16)] * 2, [(128, 32), (64, 32)], [(128,)] * 2, [()] * 2):
+        changed = {name: torch.zeros(shape) for name, shape in zip(sides, shapes, strict=True)}
+        save_file(tensors | changed, folder / "model.safetensors")
+        with pytest.raises(InputError, match=r"embed_positions\.weight is .* by config\.json"):
+            huggingface.read(folder)
 
 
 def test_lines_that_the_original_has_no_positions_for_are_left_out(tmp_path: Path) -> None:

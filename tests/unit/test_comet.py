@@ -6,10 +6,12 @@ the same checkpoints, which `write_checkpoint` makes without chance.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from seq2seq_cli.cli.app import app
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.comet import Comet, CometMetric, encoder
+from seq2seq_cli.evaluation.comet import Comet, CometMetric, encoder, scorer
 from seq2seq_cli.evaluation.comet.encoder import Encoder, sparsemax
 from seq2seq_cli.evaluation.comet.metric import CometScore
 from seq2seq_cli.evaluation.metrics import ScoreOptions
@@ -185,7 +187,7 @@ def test_more_than_ten_layers_are_mixed_each_by_its_own_share() -> None:
     prefix = "layerwise_attention.scalar_parameters."
     head = {f"{prefix}{layer}": torch.tensor([layer / 4]) for layer in range(12)}
     head["layerwise_attention.gamma"] = torch.tensor([2.0])
-    mix = encoder._layer_mix(head, {"class_identifier": "regression_metric"}, Path("x"))
+    mix = encoder._layer_mix(head, {"class_identifier": "regression_metric"}, 11, Path("x"))
     layers = [torch.eye(12)[layer][None, None] for layer in range(12)]
     mixed = mix(layers, torch.ones(1, 1, dtype=torch.bool))[0, 0]
     assert mixed.tolist() == pytest.approx((2 * (torch.arange(12) / 4).softmax(0)).tolist())
@@ -194,6 +196,25 @@ def test_more_than_ten_layers_are_mixed_each_by_its_own_share() -> None:
 def test_sparsemax_is_the_nearest_point_of_the_simplex() -> None:
     assert sparsemax(torch.tensor([0.0, 2.0, 0.5])).tolist() == [0.0, 1.0, 0.0]
     assert sparsemax(torch.tensor([0.5, 0.3, -1.0])).tolist() == pytest.approx([0.6, 0.4, 0.0])
+
+
+def test_a_layer_of_any_size_is_normalised_to_a_variance_of_one() -> None:
+    layer = torch.randn(2, 5, 8, generator=torch.manual_seed(1)) * 1e-4 + 3e-4
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    for sentence, counts in zip(encoder._normalised(layer, mask), mask, strict=True):
+        assert sentence[counts].mean().item() == pytest.approx(0, abs=1e-3)
+        assert sentence[counts].square().mean().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_layers_of_an_estimator_follow_each_other_however_many_they_are() -> None:
+    weights = [3.0, -2.0, 0.5, 7.0, -1.0]  # of estimator.ff.0, 3, 6, 9 and 12
+    head, expected = {}, torch.tensor([[0.1], [-0.4]])
+    for number, weight in enumerate(weights):
+        head[f"estimator.ff.{3 * number}.weight"] = torch.tensor([[weight]])
+        head[f"estimator.ff.{3 * number}.bias"] = torch.tensor([number / 8])
+        expected = (expected.tanh() if number else expected) * weight + number / 8
+    estimate = scorer._estimator(dict(reversed(head.items())), {}, 1, Path("x"))
+    torch.testing.assert_close(estimate(torch.tensor([[0.1], [-0.4]])), expected[:, 0])
 
 
 def test_a_text_has_the_mean_of_its_lines_and_blank_ones_do_not_count(
@@ -318,6 +339,10 @@ def test_a_pickle_with_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
         ({"encoder_model": "BERT"}, "the encoder BERT; XLM-RoBERTa"),
         ({"pool": "max"}, "pool = max; avg and cls are allowed"),
         ({"activations": "Eval"}, "the activation Eval"),
+        ({"activations": 5}, "the activation 5"),
+        ({"encoder_model": ["XLM-RoBERTa"]}, "the encoder .*; XLM-RoBERTa"),
+        ({"layer": 4}, "layer = 4; mix and 0 to 3 are allowed"),
+        ({"layer": "top"}, "layer = 'top'; mix and 0 to 3"),
     ],
 )
 def test_models_of_other_kinds_are_refused(
@@ -327,25 +352,73 @@ def test_models_of_other_kinds_are_refused(
         Comet.load(write_checkpoint(tmp_path / "other", "da", **changes))
 
 
+WEIGHTS = [
+    ("encoder.model.encoder.layer.1.output.dense.bias", "encoder are missing", "size mismatch"),
+    ("encoder.model.embeddings.word_embeddings.weight", "the sizes", "the sizes"),
+    ("layerwise_attention.gamma", "of layerwise_attention", "of layerwise_attention"),
+    ("layerwise_attention.scalar_parameters.2", "of layerwise_attention", "of layerwise_attention"),
+    ("estimator.ff.3.weight", r"ff\.6\.weight is \[1, 8\]", r"ff\.3\.weight is \[7\]"),
+    ("estimator.ff.3.bias", r"a bias None, .* \[8\] fit", r"a bias \[7\], .* \[8\] fit"),
+]
+
+
+@pytest.mark.parametrize(("name", "missing", "other"), WEIGHTS)
+def test_a_weight_that_is_missing_or_of_another_shape_is_told(
+    name: str, missing: str, other: str, tmp_path: Path
+) -> None:
+    folder = write_checkpoint(tmp_path / "da", "da")
+    change_weights(folder, lambda weights: weights | {name: torch.zeros(7)})
+    with pytest.raises(InputError, match=other):
+        Comet.load(folder)
+    change_weights(folder, lambda weights: {n: w for n, w in weights.items() if n != name})
+    with pytest.raises(InputError, match=missing):
+        Comet.load(folder)
+
+
+def test_scores_that_are_not_numbers_are_not_told(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "da", "da")
+    change_weights(
+        folder, lambda weights: weights | {"estimator.ff.6.bias": torch.tensor([np.nan])}
+    )
+    with pytest.raises(InputError, match="a score is not a number"):
+        Comet.load(folder).score_lines(TRANSLATION, SOURCE, REFERENCE)
+
+
 @pytest.mark.parametrize(
-    ("name", "message"),
+    "damage",
     [
-        ("encoder.model.encoder.layer.1.output.dense.bias", "its encoder are missing"),
-        ("layerwise_attention.gamma", "the weights of layerwise_attention are missing"),
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-9],
+        lambda data: b"",
+        lambda data: b"<!DOCTYPE html>",
     ],
 )
-def test_a_weight_that_is_missing_is_told(name: str, message: str, tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_cut_or_something_else_is_refused(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
     folder = write_checkpoint(tmp_path / "da", "da")
-    change_weights(folder, lambda weights: {n: w for n, w in weights.items() if n != name})
-    with pytest.raises(InputError, match=message):
+    file = folder / "checkpoints/model.ckpt"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(InputError, match="not a checkpoint of COMET that can be read"):
         Comet.load(folder)
 
 
 def test_an_encoder_of_another_size_or_none_is_told(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "da", "da")
     config = json.loads((folder / "encoder/config.json").read_text())
-    (folder / "encoder/config.json").write_text(json.dumps(config | {"vocab_size": 10**12}))
-    with pytest.raises(InputError, match="give the encoder that belongs to it"):
+    for other in (
+        config | {"vocab_size": 10**12},
+        config | {"num_hidden_layers": 10**9},
+        {"model_type": "clip"},
+    ):
+        (folder / "encoder/config.json").write_text(json.dumps(other))
+        with pytest.raises(InputError, match="give the encoder that belongs to it"):
+            Comet.load(folder)
+    rows = config["vocab_size"]
+    (folder / "encoder/config.json").write_text(json.dumps(config | {"vocab_size": rows - 1}))
+    name = "encoder.model.embeddings.word_embeddings.weight"
+    change_weights(folder, lambda weights: weights | {name: weights[name][:-1]})
+    with pytest.raises(InputError, match="give the tokenizer that belongs to it"):
         Comet.load(folder)
     (folder / "encoder").rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"are neither in .* nor in the cache of Hugging Face"):

@@ -1,5 +1,6 @@
 """Probes find what is there, and nothing where nothing is."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -145,7 +146,8 @@ def test_a_report_compares_with_an_untrained_model(trees: list[Tree]) -> None:
     assert shown.left_out == 1
     assert "these layers have no self-attention" in shown.as_text()
     assert '"uuas"' in shown.as_json()
-    assert "NaN" not in shown.as_json()
+    told = json.loads(replace(shown, run="runs/NaN").as_json(), parse_constant=pytest.fail)
+    assert (told["run"], told["most_frequent_sense"]) == ("runs/NaN", None)
 
 
 def test_runs_agree_by_what_their_states_share_not_by_scale_or_direction() -> None:
@@ -184,8 +186,8 @@ def test_two_runs_are_compared_layer_by_layer_each_beside_its_own_fresh_weights(
     states["conv output"], states["conv embedding"] = states["rnn layer"], states["rnn embedding"]
     layers = {name: Distances.of(each) for name, each in states.items()}
 
-    def layers_of(reader: str, lines: list[str]) -> dict[str, Distances]:
-        assert lines == ["one two three"] * 20
+    def layers_of(reader: str, lines: dict[str, str]) -> dict[str, Distances]:
+        assert lines == {f"line {number}": "one two three" for number in range(1, 41, 2)}
         return {
             name.removeprefix(reader): each
             for name, each in layers.items()
@@ -308,8 +310,11 @@ def test_each_tree_is_read_with_its_own_source(monkeypatch: pytest.MonkeyPatch) 
     sources = [f"source {number}" for number in range(60)]
     asked: list[tuple[str, str]] = []
 
-    def states_of(_: object, pairs: list[tuple[str, str]]) -> list[SentenceStates]:
+    def states_of(
+        _: object, pairs: list[tuple[str, str]], names: list[str]
+    ) -> list[SentenceStates]:
         asked.extend(pairs)
+        assert names == [f"sentence {number + 1}" for number in range(60) if number % 3]
         return [
             SentenceStates([], [f"▁{form}" for form in text.split()], {}, {}, None, None, None)
             for _, text in pairs

@@ -205,13 +205,14 @@ def author_search(context: typer.Context, run: Path) -> dict[str, Any]:
 
     Says once which they are.
     """
+    from seq2seq_cli.launching import is_first
     from seq2seq_cli.runs.run_folder import RunFolder
 
     author = RunFolder(run).config.facts().search
     given = [name for name in author if _is_on_command_line(context, name)]
     chosen = SearchOptions.author_choices(author, given, sample=bool(context.params["sample"]))
     own = {name: value for name, value in chosen.items() if value != getattr(SearchOptions, name)}
-    if own and own != USUAL_ELSEWHERE:
+    if own and own != USUAL_ELSEWHERE and is_first():
         shown = " ".join(CommandLineSearch.assignment(name, value) for name, value in own.items())
         console.note(f"{run}: translated as its author does, with {shown}")
     return chosen

@@ -42,6 +42,7 @@ from seq2seq_cli.inputs import STDIN, Reading
 from seq2seq_cli.launching import (
     device_of_process,
     end_with_launcher,
+    errors_said_once,
     is_first,
     is_launched,
     launch_alone,
@@ -326,37 +327,38 @@ def translate(
     if processes > 1 and not is_launched():
         code = launch_alone(own_arguments(), processes, threads_of_each(processes, threads))
         raise typer.Exit(code)
-    prefixes = read_prefixes(files)
-    from seq2seq_cli.devices import is_cpu
-    from seq2seq_cli.translation import Translator, share_threads
+    with errors_said_once():
+        prefixes = read_prefixes(files)
+        from seq2seq_cli.devices import is_cpu
+        from seq2seq_cli.translation import Translator, share_threads
 
-    alignments: Alignments = "if-possible" if format_ == "jsonl" else "off"
-    if alignment is not None:
-        alignments = "required"
-    options = {each.name: given[each.name] for each in fields(SearchOptions)}
-    settings = TranslationSettings(
-        search=CommandLineSearch(**options | author_search(context, runs[0])),
-        weights=tuple(votes),
-        target_language=target_language,
-        split_sentences="off" if no_split_sentences else split_sentences,
-        source_language=source_language,
-        alignments=alignments,
-        unknown=unknown,
-        precision=precision,
-        shortlist=shortlist,
-        device=device_of_process(device),
-        batch_tokens=batch_tokens,
-        workers=share_threads(on_cpu=is_cpu(device), workers=workers, threads=threads),
-    )
-    translator = Translator.load(runs, settings)
-    if is_first():
-        note_slow(translator.slow_reason)
-        from seq2seq_cli.config.effects.translate import TRANSLATE
+        alignments: Alignments = "if-possible" if format_ == "jsonl" else "off"
+        if alignment is not None:
+            alignments = "required"
+        options = {each.name: given[each.name] for each in fields(SearchOptions)}
+        settings = TranslationSettings(
+            search=CommandLineSearch(**options | author_search(context, runs[0])),
+            weights=tuple(votes),
+            target_language=target_language,
+            split_sentences="off" if no_split_sentences else split_sentences,
+            source_language=source_language,
+            alignments=alignments,
+            unknown=unknown,
+            precision=precision,
+            shortlist=shortlist,
+            device=device_of_process(device),
+            batch_tokens=batch_tokens,
+            workers=share_threads(on_cpu=is_cpu(device), workers=workers, threads=threads),
+        )
+        translator = Translator.load(runs, settings)
+        if is_first():
+            note_slow(translator.slow_reason)
+            from seq2seq_cli.config.effects.translate import TRANSLATE
 
-        warn_of_idle_options(context, TRANSLATE)
-    if prefixes is not None:
-        prefixes.check(translator.tokenizers.target, translator.max_length)
-    if is_launched():
-        translate_in_blocks(translator, files, prefixes, runs)
-    else:
-        translate_as_lines_arrive(translator, files, prefixes)
+            warn_of_idle_options(context, TRANSLATE)
+        if prefixes is not None:
+            prefixes.check(translator.tokenizers.target, translator.max_length)
+        if is_launched():
+            translate_in_blocks(translator, files, prefixes, runs)
+        else:
+            translate_as_lines_arrive(translator, files, prefixes)

@@ -11,7 +11,7 @@ The model runs in PyTorch, a sentence at a time, so that nothing depends on othe
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -112,19 +112,20 @@ class StateReader:
         return list(_states(self, empty).arrays())
 
 
-def hidden_states(reader: StateReader, pairs: Iterable[Pair]) -> Iterator[SentenceStates]:
+def hidden_states(
+    reader: StateReader, pairs: Iterable[Pair], names: Iterable[str] | None = None
+) -> Iterator[SentenceStates]:
     """Yield the states of each pair, in order; a translation that is None is searched.
 
-    Pairs are taken as they are needed, some of them ahead. Raises InputError, with the number of
-    the pair, for a line or translation longer than the model reads, and for a line without the
-    language that the model needs to know.
+    Pairs are taken as they are needed, some of them ahead. Raises InputError for a line or
+    translation longer than the model reads, and for a line without the language that the model
+    needs to know. `names` are what it calls the pairs; without them, line 1, line 2 and so on.
     """
+    named = (f"line {number}" for number in count(1)) if names is None else iter(names)
     remaining = iter(pairs)
-    number = 1
     while window := list(islice(remaining, WINDOW_PAIRS)):
-        sentences = [_read(reader.translator, pair, number + i) for i, pair in enumerate(window)]
+        sentences = [_read(reader.translator, pair, next(named)) for pair in window]
         _search(reader.translator, sentences)
-        number += len(window)
         for sentence in sentences:
             yield _states(reader, sentence)
 
@@ -140,20 +141,20 @@ class _Sentence:
     translation: str | None
 
 
-def _read(translator: Translator, pair: Pair, number: int) -> _Sentence:
+def _read(translator: Translator, pair: Pair, name: str) -> _Sentence:
     line, translation = pair
     tagged = translator.languages.read(line)
     tokenizers = translator.tokenizers
     source = tokenizers.source.encode([tagged.text])[0]
     target = None if translation is None else tokenizers.target.encode([translation])[0]
-    for name, ids in ((f"line {number}", source), (f"the target of line {number}", target or ())):
+    for side, ids in ((name, source), (f"the target of {name}", target or ())):
         if len(ids) > translator.max_length:
             raise InputError(
-                f"{name} has {len(ids):,} tokens, the model reads {translator.max_length:,}; "
+                f"{side} has {len(ids):,} tokens, the model reads {translator.max_length:,}; "
                 "shorten it, or leave it out"
             )
     if tagged.fault and source:
-        raise InputError(f"line {number} {tagged.fault}")
+        raise InputError(f"{name} {tagged.fault}")
     if not source and target is None:
         target = []  # blank lines stay blank
     return _Sentence(line, tagged, source, target, translation)

@@ -57,13 +57,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         beside = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
         if not isinstance(beside, dict):
             raise ValueError
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         raise InputError(
             f"{folder / SETTINGS}: not the settings of a checkpoint, in YAML"
         ) from None
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        weights = stored["state_dict"]
+        weights = {str(name): weight for name, weight in stored["state_dict"].items()}
+        if not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
+            raise TypeError
         own = stored.get("hyper_parameters", {})
         settings = {**beside, **own, "class_identifier": beside["class_identifier"]}
         if beside.get("layer_transformation") == "sparsemax_patch":  # means softmax

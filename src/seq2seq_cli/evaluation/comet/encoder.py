@@ -50,6 +50,7 @@ class Encoder:
             if name.startswith(PREFIX) and not name.endswith(ALREADY_IN_MODEL)
         }
         _check_sizes(config, own, path)
+        _check_tokenizer(tokenizer, config.vocab_size, path)
         pool = settings.get("pool", "avg") if needs_reference else "cls"
         if pool not in ("avg", "cls"):
             raise InputError(f"{path}: pool = {pool}; avg and cls are allowed")
@@ -57,7 +58,9 @@ class Encoder:
         return cls(
             model,
             tokenizer,
-            _layer_mix(checkpoint.head(PREFIX, model.device), settings, path),
+            _layer_mix(
+                checkpoint.head(PREFIX, model.device), settings, config.num_hidden_layers, path
+            ),
             pool,
             config.max_position_embeddings - 2,
         )
@@ -123,10 +126,11 @@ def _pretrained(checkpoint: Checkpoint) -> tuple[Any, Any]:
         ) from None
     path, settings = checkpoint.path, checkpoint.settings
     encoder = settings.get("encoder_model")
-    if encoder not in ENCODERS:
+    if not isinstance(encoder, str) or encoder not in ENCODERS:
         raise InputError(f"{path}: the encoder {encoder}; {', '.join(ENCODERS)} are allowed")
     home = checkpoint.folder / ENCODER
-    files = str(home) if home.is_dir() else str(settings["pretrained_model"])
+    pretrained = settings.get("pretrained_model")
+    files = str(home) if home.is_dir() else str(pretrained)
     try:
         return (
             transformers.AutoConfig.from_pretrained(files, local_files_only=True),
@@ -134,7 +138,7 @@ def _pretrained(checkpoint: Checkpoint) -> tuple[Any, Any]:
         )
     except Exception as error:  # transformers raises many kinds
         raise InputError(
-            f"{path}: the settings and the tokenizer of its encoder {settings['pretrained_model']} "
+            f"{path}: the settings and the tokenizer of its encoder {pretrained} "
             f"are neither in {home} nor in the cache of Hugging Face "
             f"({str(error).partition(chr(10))[0]}); {FETCH}"
         ) from None
@@ -150,7 +154,8 @@ def _with_weights(kind: str, config: Any, weights: "Mapping[str, Tensor]", path:
         missing, _ = model.load_state_dict(weights, strict=False)
         missing = [name for name in missing if not name.endswith(ALREADY_IN_MODEL)]
     except RuntimeError as error:
-        raise InputError(f"{path}: {str(error).partition(chr(10))[0]}") from None
+        reason = str(error).splitlines()[:2][-1].strip()  # the first only names the class
+        raise InputError(f"{path}: {reason.rstrip('.')}; {FETCH}") from None
     if missing:
         raise InputError(f"{path}: the weights {', '.join(missing[:3])} of its encoder are missing")
     return model.to("cuda" if torch.cuda.is_available() else "cpu").float().eval()
@@ -167,35 +172,54 @@ def _check_sizes(config: Any, weights: "Mapping[str, Tensor]", path: Path) -> No
         )
     )
     layers = {name.split(".")[2] for name in weights if name.startswith("encoder.layer.")}
-    width = config.hidden_size
-    expected = (
-        (config.vocab_size, width),
-        (config.max_position_embeddings, width),
-        (config.intermediate_size, width),
+
+    def said(name: str) -> Any:
+        return getattr(config, name, None)  # a model of another kind has others
+
+    width, count = said("hidden_size"), said("num_hidden_layers")
+    expected = tuple(
+        (said(name), width)
+        for name in ("vocab_size", "max_position_embeddings", "intermediate_size")
     )
     found = tuple(None if each is None else tuple(each.shape) for each in (words, positions, inner))
-    if found != expected or len(layers) != config.num_hidden_layers:
+    if found != expected or len(layers) != count:
         raise InputError(
             f"{path}: its encoder has {len(layers)} layers and the sizes {found}, its settings say "
-            f"{config.num_hidden_layers} layers and {expected}; give the encoder that belongs to it"
+            f"{count} layers and {expected}; give the encoder that belongs to it"
         )
 
 
-def _layer_mix(head: "Mapping[str, Tensor]", settings: Mapping[str, Any], path: Path) -> Mix:
-    """How the layers of the encoder become one: a learned mixture, or one of them."""
+def _check_tokenizer(tokenizer: Any, rows: int, path: Path) -> None:
+    """Raise InputError for a tokenizer with more pieces than the encoder has rows."""
+    if tokenizer.pad_token_id is None or len(tokenizer) > rows:
+        raise InputError(
+            f"{path}: the tokenizer of its encoder has {len(tokenizer):,} pieces and the padding "
+            f"{tokenizer.pad_token}, and the encoder has {rows:,} rows; give the tokenizer that "
+            "belongs to it"
+        )
+
+
+def _layer_mix(
+    head: "Mapping[str, Tensor]", settings: Mapping[str, Any], count: int, path: Path
+) -> Mix:
+    """How the embedding and `count` layers of the encoder become one: a mixture, or one of them."""
     import torch
 
     unified = settings["class_identifier"] == "unified_metric"
     chosen = settings.get("sent_layer" if unified else "layer", "mix")
     if chosen != "mix":
+        if not str(chosen).isdecimal() or int(chosen) > count:
+            raise InputError(f"{path}: layer = {chosen!r}; mix and 0 to {count} are allowed")
         return lambda layers, mask: layers[int(chosen)]
     prefix = "layerwise_attention.scalar_parameters."
-    names = sorted(
-        (name for name in head if name.startswith(prefix)),
-        key=lambda name: int(name.removeprefix(prefix)),
-    )
-    if not names or "layerwise_attention.gamma" not in head:
-        raise InputError(f"{path}: the weights of layerwise_attention are missing")
+    names = [f"{prefix}{number}" for number in range(count + 1)]
+    parts = [head.get(name) for name in (*names, "layerwise_attention.gamma")]
+    others = sum(name.startswith(prefix) for name in head) - len(names)
+    if others or any(each is None or each.shape != (1,) for each in parts):
+        raise InputError(
+            f"{path}: the weights of layerwise_attention are missing, or not one for each of the "
+            f"encoder's {count} layers and its embedding; {FETCH}"
+        )
     scalars = torch.cat([head[name] for name in names])
     is_sparse = settings.get("layer_transformation") == "sparsemax"
     shares = (sparsemax(scalars) if is_sparse else scalars.softmax(0)) * head[

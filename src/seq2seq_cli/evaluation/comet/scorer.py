@@ -4,13 +4,14 @@ A checkpoint is an XLM-R encoder with a regression head. COMET compares with a r
 the source and the translation alone.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq_cli.errors import InputError
-from seq2seq_cli.evaluation.comet.checkpoint import read_checkpoint
+from seq2seq_cli.evaluation.comet.checkpoint import FETCH, read_checkpoint
 from seq2seq_cli.evaluation.comet.encoder import PREFIX, Encoder
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 HASHED = 12  # characters of a checkpoint's SHA-256 in a signature
 ACTIVATIONS = ("tanh", "sigmoid", "relu")
+PARTS = 6  # vectors that the head reads where there is a reference
 
 
 @dataclass
@@ -54,12 +56,13 @@ class Comet:
         needs_reference = kind == "regression_metric"
         encoder = Encoder.of(checkpoint, needs_reference=needs_reference)
         head = checkpoint.head(PREFIX, encoder.model.device)
+        inputs = encoder.model.config.hidden_size * (PARTS if needs_reference else 1)
         return cls(
             path.name or "comet",
             checkpoint.sha256,
             needs_reference,
             encoder,
-            _estimator(head, checkpoint.settings, path),
+            _estimator(head, checkpoint.settings, inputs, path),
         )
 
     def score_lines(
@@ -101,7 +104,12 @@ class Comet:
                 features = self.encoder.vectors(
                     [join(tokenize(mt), tokenize(src)) for mt, src, _ in lines]
                 )
-            return [100 * score for score in self.estimate(features).tolist()]
+            scores = self.estimate(features)
+            if not scores.isfinite().all():
+                raise InputError(
+                    f"{self.name}: a score is not a number, since its weights are damaged; {FETCH}"
+                )
+            return [100 * score for score in scores.tolist()]
 
     def _embed_all(self, texts: Sequence[str]) -> "Tensor":
         """The vectors of texts; the same text, such as a source of many systems, once."""
@@ -114,19 +122,30 @@ class Comet:
 
 
 def _estimator(
-    head: "Mapping[str, Tensor]", settings: Mapping[str, Any], path: Path
+    head: "Mapping[str, Tensor]", settings: Mapping[str, Any], inputs: int, path: Path
 ) -> "Callable[[Tensor], Tensor]":
-    """The regression head: products with an activation after each but the last."""
+    """The regression head: products with an activation after each but the last.
+
+    Raises InputError unless it makes one number of `inputs`.
+    """
     import torch
 
     prefix = "estimator.ff."
-    numbers = sorted(
-        int(name.removeprefix(prefix).removesuffix(".weight"))
-        for name in head
-        if name.startswith(prefix) and name.endswith(".weight")
-    )
+    found = (re.fullmatch(rf"{re.escape(prefix)}(\d+)\.weight", name) for name in head)
+    numbers = sorted(int(each[1]) for each in found if each)
     if not numbers:
         raise InputError(f"{path}: the weights of the estimator are missing")
+    width = inputs
+    for number in numbers:
+        weight, bias = head[f"{prefix}{number}.weight"], head.get(f"{prefix}{number}.bias")
+        rows = 1 if number == numbers[-1] else next(iter(weight.shape), 1)
+        if weight.shape != (rows, width) or bias is None or bias.shape != (rows,):
+            raise InputError(
+                f"{path}: {prefix}{number}.weight is {list(weight.shape)} with a bias "
+                f"{None if bias is None else list(bias.shape)}, {[rows, width]} and {[rows]} fit "
+                f"the layer before it; {FETCH}"
+            )
+        width = rows
     between = _activation(settings.get("activations", "Tanh"), path)
     last = settings.get("final_activation")
     final = None if last is None else _activation(last, path)
@@ -146,7 +165,7 @@ def _estimator(
 def _activation(name: str, path: Path) -> "Callable[[Tensor], Tensor]":
     import torch
 
-    if name.lower() not in ACTIVATIONS:
+    if str(name).lower() not in ACTIVATIONS:
         raise InputError(f"{path}: the activation {name}; {', '.join(ACTIVATIONS)} are allowed")
-    found: Callable[[Tensor], Tensor] = getattr(torch, name.lower())
+    found: Callable[[Tensor], Tensor] = getattr(torch, str(name).lower())
     return found

@@ -9,7 +9,7 @@ Two untrained models of the same kinds show how much of that agreement is words 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -132,7 +132,11 @@ def agreement(runs: tuple[Path, Path], lines: Sequence[str]) -> AgreementReport:
 
     Raises InputError if fewer than 20 lines have three words or more, and as `hidden_states` does.
     """
-    used = [line for line in lines if len(_spans(line)) >= LEAST_WORDS]
+    used = {
+        f"line {number}": line
+        for number, line in enumerate(lines, start=1)
+        if len(_spans(line)) >= LEAST_WORDS
+    }
     if len(used) < LEAST_LINES:
         raise InputError(
             f"{LEAST_LINES} lines of {LEAST_WORDS} words or more are needed; "
@@ -169,10 +173,10 @@ def _spans(line: str) -> list[tuple[int, int]]:
     ]
 
 
-def _layers(reader: StateReader, lines: Sequence[str]) -> dict[str, Distances]:
-    """The distances of all lines in each layer of a model's encoder."""
+def _layers(reader: StateReader, lines: Mapping[str, str]) -> dict[str, Distances]:
+    """The distances of all lines, given by their names, in each layer of a model's encoder."""
     states: dict[str, list[Floats]] = {}
-    for sentence in hidden_states(reader, [(line, "") for line in lines]):
+    for sentence in hidden_states(reader, [(line, "") for line in lines.values()], lines):
         for name, each in _word_states(sentence).items():
             states.setdefault(name, []).append(each)
     return {name: Distances.of(each) for name, each in states.items()}

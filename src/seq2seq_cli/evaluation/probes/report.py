@@ -4,9 +4,11 @@ Probes are trained on three quarters of the trees; every figure is from the sent
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -85,7 +87,7 @@ class ProbeReport:
         """All figures, as an object."""
         record = asdict(replace(self, projections={}))
         del record["projections"]
-        return json.dumps(record, indent=1, ensure_ascii=False).replace("NaN", "null")
+        return json.dumps(_without_nan(record), indent=1, ensure_ascii=False)
 
     def as_text(self) -> str:
         """Tables to read."""
@@ -133,6 +135,15 @@ class ProbeReport:
         return f"words with several senses: {', '.join(self.ambiguous)}"
 
 
+def _without_nan(value: Any) -> Any:
+    """The same with None for NaN, which JSON lacks."""
+    if isinstance(value, dict):
+        return {name: _without_nan(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def _pair(score: TreeScore) -> str:
     return f"{score.uuas:.2f} / {score.spearman:.2f}"
 
@@ -146,12 +157,13 @@ def sample(
     """
     usable = [index for index, tree in enumerate(trees) if len(tree.nodes) >= LEAST_WORDS]
     chosen = [trees[index] for index in usable]
+    names = [f"sentence {index + 1}" for index in usable]
     if sources is None:
-        states = hidden_states(reader, [(tree.text, "") for tree in chosen])
+        states = hidden_states(reader, [(tree.text, "") for tree in chosen], names)
         read = list(word_states(chosen, states))
     else:
         pairs = [(sources[index], trees[index].text) for index in usable]
-        read = list(word_states(chosen, hidden_states(reader, pairs), "target"))
+        read = list(word_states(chosen, hidden_states(reader, pairs, names), "target"))
     if len(read) < LEAST_SENTENCES:
         raise InputError(
             f"{len(read)} of {len(trees):,} trees can be used, at least {LEAST_SENTENCES} are "

@@ -16,6 +16,7 @@ from seq2seq_cli.interop.huggingface.files import (
     read_json_if_there,
 )
 from seq2seq_cli.interop.huggingface.weights import SOURCE_EMBEDDING, TARGET_EMBEDDING
+from seq2seq_cli.runs.stored_weights import StoredWeight
 
 ACTIVATIONS = {  # by their names there
     "relu": "relu",
@@ -56,6 +57,8 @@ FAMILIES: dict[str, dict[str, object]] = {  # model_type -> what all models of i
     },
 }
 T5 = ("t5", "mt5")
+VOCABULARY_SIZES = ("vocab_size", "decoder_vocab_size")
+LAYERS = ("encoder_layers", "decoder_layers", "num_layers", "num_decoder_layers")
 REFUSED = {
     "umt5": "each of its layers has relative positions of its own; those of T5, mT5 and MADLAD-400 "
     "are shared by all layers of a side, and can be held",
@@ -82,10 +85,10 @@ class HuggingFaceConfig:
         path = folder / CONFIG
         values = read_json(path)
         family = values.get("model_type")
-        if family in REFUSED:
+        if isinstance(family, str) and family in REFUSED:
             raise InputError(f'{path}: model_type "{family}" cannot be held: {REFUSED[family]}')
         known = (*FAMILIES, *T5)
-        if family not in known:
+        if not isinstance(family, str) or family not in known:
             raise InputError(
                 f"{path}: model_type {family!r} is not a translation model that can be read; "
                 f"{', '.join(known)} can"
@@ -103,6 +106,16 @@ class HuggingFaceConfig:
         )
         assert isinstance(value, int)
         return value
+
+    def one_of(self, name: str, allowed: Mapping[str, str], otherwise: str) -> str:
+        """What stands for one of these words. Raises InputError for any other value."""
+        value = self.values.get(name)
+        value = otherwise if value is None else value
+        require(
+            isinstance(value, str) and value in allowed,
+            f"{self.path}: {name} = {value!r}: {', '.join(allowed)} can be held",
+        )
+        return allowed[value]
 
     def flag(self, name: str, otherwise: bool) -> bool:
         """A truth value."""
@@ -152,12 +165,6 @@ class HuggingFaceConfig:
                 f"{self.path}: {name} = true cannot be held: MarianMTModel itself ignores it",
             )
         self._check_sides_alike()
-        activation = self.values.get("activation_function", "gelu")
-        require(
-            activation in ACTIVATIONS,
-            f"{self.path}: activation_function = {activation!r}: {', '.join(ACTIVATIONS)} can be "
-            "held",
-        )
         table = {
             **FAMILIES[self.family],
             "width": self.number("d_model"),
@@ -165,7 +172,7 @@ class HuggingFaceConfig:
             "encoder_layers": self.number("encoder_layers"),
             "decoder_layers": self.number("decoder_layers"),
             "feed_forward": self.number("encoder_ffn_dim"),
-            "activation": ACTIVATIONS[activation],
+            "activation": self.one_of("activation_function", ACTIVATIONS, "gelu"),
             "scale_embeddings": self.flag("scale_embedding", self.family == "m2m_100"),
             "tie_output": self.is_tied,
             "tie_source": self.shares_embeddings(tensors),
@@ -194,6 +201,18 @@ class HuggingFaceConfig:
                 f"{self.path}: encoder_{name} = {encoder} and decoder_{name} = {decoder} cannot "
                 "be held: both sides have the same here",
             )
+
+    def check_sizes(self, tensors: Mapping[str, StoredWeight]) -> None:
+        """Raise InputError for sizes that no tensor has, before anything has them."""
+        rows = max((each.shape[0] for each in tensors.values() if each.shape), default=0)
+        for names, most in ((VOCABULARY_SIZES, rows), (LAYERS, len(tensors))):
+            for name in names:
+                value = self.values.get(name)
+                require(
+                    not isinstance(value, int) or value <= most,
+                    f"{self.path}: {name} = {value!r} is more than the weights have; the files are "
+                    "not of one model: copy the whole folder",
+                )
 
     @property
     def max_length(self) -> int:

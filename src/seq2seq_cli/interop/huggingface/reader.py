@@ -85,9 +85,10 @@ def read(path: Path) -> ForeignModel:
     """
     require(path.is_dir(), f"{path} is not a folder; name the one that config.json is in")
     foreign = HuggingFaceConfig.read(path)
+    tensors = read_tensors(path)
+    foreign.check_sizes(tensors)
     vocabulary = read_vocabulary(path, foreign)
     start = foreign.number("decoder_start_token_id", _usual_start(foreign, vocabulary.source.eos))
-    tensors = read_tensors(path)
     imported = import_vocabularies(
         vocabulary.source,
         vocabulary.target,
@@ -112,7 +113,7 @@ def read(path: Path) -> ForeignModel:
         data=data,
         origin=Origin(
             format=NAME,
-            model=str(next(iter(foreign.values.get("architectures") or ()), foreign.family)),
+            model=_name(foreign),
             licence=licence_of(path),
         ),
         search=search,
@@ -120,6 +121,12 @@ def read(path: Path) -> ForeignModel:
         # The task stands in front of a line, and would be missing from its other sentences.
         by_sentence=not is_task,
     )
+
+
+def _name(foreign: HuggingFaceConfig) -> str:
+    """The class of the model there."""
+    named = foreign.values.get("architectures")
+    return str(named[0]) if isinstance(named, list) and named else foreign.family
 
 
 def _settings(
@@ -177,6 +184,9 @@ def _with_positions(
     stored = [tensors[name] for name in (SOURCE_POSITIONS, TARGET_POSITIONS) if name in tensors]
     if config.positions == "learned" or len(stored) < 2:
         return config
+    rows = next(iter(stored[0].shape), 0)
+    for name, each in zip((SOURCE_POSITIONS, TARGET_POSITIONS), stored, strict=True):
+        check_shape(name, each, (rows, config.width))
     tables = [widened(each.read()) for each in stored]
     for form, first in product(FORMS, range(FIRST_POSITIONS)):
         expected = sinusoids(len(tables[0]) + first, config.width, form)[first:]
@@ -192,7 +202,7 @@ def _starts_from_zeros(
     if foreign.family != "marian":
         return False
     tensor = tensor_of(tensors, *_embedding_names(foreign, tensors))
-    return start < tensor.shape[0] and not tensor.read()[start].any()
+    return start < next(iter(tensor.shape), 0) and not tensor.read()[start].any()
 
 
 def _weights(

@@ -59,12 +59,12 @@ def sentencepiece_model(tokenizer: Mapping[str, Any], path: Path) -> bytes:
             scored = [(piece, -float(number)) for number, piece in ids]
         added = {each["content"] for each in tokenizer.get("added_tokens", ())}
         table = _table(tokenizer.get("normalizer"))
-    except (KeyError, TypeError, ValueError, AttributeError):
+        pieces = [
+            length_delimited(PIECE_FIELD, _piece(piece, score, _type(piece, added)))
+            for piece, score in scored
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise InputError(f"{path} is damaged: it has no vocabulary; copy it again") from None
-    pieces = [
-        length_delimited(PIECE_FIELD, _piece(piece, score, _type(piece, added)))
-        for piece, score in scored
-    ]
     names = [piece for piece, _ in scored]
     trainer = number_field(MODEL_TYPE_FIELD, TYPES[kind])
     for name, field in IDS.items():

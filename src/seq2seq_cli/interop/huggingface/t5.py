@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from seq2seq_cli.config.models import TransformerConfig, model_config
-from seq2seq_cli.config.settings import require
 from seq2seq_cli.config.shapes import Shape
 from seq2seq_cli.interop.foreign_model import StoredWeight, widened
 from seq2seq_cli.interop.huggingface.config import HuggingFaceConfig
@@ -47,11 +46,6 @@ def settings_of(
     foreign: HuggingFaceConfig, tensors: Mapping[str, StoredWeight]
 ) -> TransformerConfig:
     """The settings of the model. Raises InputError for what cannot be held."""
-    activation = foreign.values.get("feed_forward_proj", "relu")
-    require(
-        activation in ACTIVATIONS,
-        f"{foreign.path}: feed_forward_proj = {activation!r}: {', '.join(ACTIVATIONS)} can be held",
-    )
     width, heads = foreign.number("d_model"), foreign.number("num_heads")
     head_width = foreign.number("d_kv")
     layers = foreign.number("num_layers")
@@ -65,7 +59,7 @@ def settings_of(
             "encoder_layers": layers,
             "decoder_layers": foreign.number("num_decoder_layers", layers),
             "feed_forward": foreign.number("d_ff"),
-            "activation": ACTIVATIONS[activation],
+            "activation": foreign.one_of("feed_forward_proj", ACTIVATIONS, "relu"),
             "norm_epsilon": foreign.values.get("layer_norm_epsilon", 1e-6),
             "position_buckets": foreign.number("relative_attention_num_buckets", 32),
             "position_distance": foreign.number("relative_attention_max_distance", 128),

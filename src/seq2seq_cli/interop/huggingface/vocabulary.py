@@ -175,8 +175,8 @@ def _languages(folder: Path, settings: Mapping[str, Any]) -> list[str]:
         for key in ("additional_special_tokens", "extra_special_tokens"):
             named = source.get(key)
             if isinstance(named, list) and named:
-                names = [each["content"] if isinstance(each, dict) else each for each in named]
-                return [name for name in names if re.fullmatch(LANGUAGE, str(name))]
+                names = [each.get("content") if isinstance(each, dict) else each for each in named]
+                return [str(name) for name in names if re.fullmatch(LANGUAGE, str(name))]
     raise InputError(
         f"{folder} does not say which languages its tokenizer has: neither {SPECIAL_TOKENS} nor "
         f"{TOKENIZER_CONFIG} lists them as additional_special_tokens; copy the whole folder"
@@ -203,10 +203,11 @@ def _t5(
 ) -> HuggingFaceVocabulary:
     path, spm = folder / TOKENIZER_JSON, folder / T5_SPM
     rows = config.vocabulary_sizes[0]
+    model: bytes | None
     if path.exists():
         tokenizer = read_json(path)
         ids = _ids_of_tokenizer(tokenizer, path)
-        model = _read_spm(spm) if spm.exists() else sentencepiece_model(tokenizer, path)
+        model = None if spm.exists() else sentencepiece_model(tokenizer, path)
     else:
         path, model = spm, _read_spm(spm)
         try:
@@ -216,9 +217,14 @@ def _t5(
                 f"{spm} is not a SentencePiece model, or it is damaged; copy it again"
             ) from None
         ids = {piece: number for number, piece in enumerate(pieces)}
-        sentinels = settings.get("extra_ids", SENTINELS)
+        sentinels = settings.get("extra_ids", SENTINELS) or 0
+        require(
+            isinstance(sentinels, int) and 0 <= sentinels < max(rows, SENTINELS + 1),
+            f"{folder / TOKENIZER_CONFIG}: extra_ids = {sentinels!r} is not a number below the "
+            f"{rows} rows of the model (vocab_size); copy the whole folder",
+        )
         # The last one is the first; older folders do not say how many there are.
-        for number in range(sentinels if isinstance(sentinels, int) else 0):
+        for number in range(sentinels):
             following = len(pieces) + sentinels - 1 - number
             if following < rows:
                 ids.setdefault(f"<extra_id_{number}>", following)
@@ -233,7 +239,10 @@ def space_before_tags(pieces: Sequence[str | None], model: bytes) -> str:
     if tag is None:
         return ""
     processor = SentencePieceProcessor()
-    processor.LoadFromSerializedProto(model)
+    try:
+        processor.LoadFromSerializedProto(model)
+    except RuntimeError:
+        return ""  # a damaged one, of which the import says more
     return WORD_START if processor.Encode(tag, out_type=str) == [WORD_START, tag] else ""
 
 
@@ -262,6 +271,12 @@ def _checked_ids(ids: Mapping[Any, Any], path: Path) -> dict[str, int]:
             raise InputError(
                 f"{path} is damaged: {piece!r} has the id {number!r}, which is not a whole number"
             )
+    try:
+        "".join(ids).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{path} is damaged: it has pieces that are not text; copy it again"
+        ) from None
     return dict(cast(Mapping[str, int], ids))
 
 

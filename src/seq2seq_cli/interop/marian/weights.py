@@ -151,6 +151,11 @@ def our_weights(
     many the file has. Raises InputError that names a parameter which is missing, superfluous, or of
     another shape than the options say.
     """
+    layers = config.encoder_layers + config.decoder_layers
+    require(
+        layers <= len(given.shapes),
+        f"{given.path} has {len(given.shapes)} parameters, and {layers:,} layers by its options",
+    )
     shapes, table = weight_shapes(config, vocabulary), weight_table(config, vocabulary)
     used, made = {OPTIONS}, {}
     for name, where in table.items():
