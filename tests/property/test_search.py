@@ -610,6 +610,8 @@ def test_draws_depend_only_on_the_seed_and_the_line(model: TranslationModel) -> 
         predictor, pad(sources), replace(options, seed=6), numbers=range(100, 112)
     )
     assert tokens(other) != tokens(together)
+    elsewhere = search.sample(predictor, pad(sources), options, numbers=range(200, 212))
+    assert tokens(elsewhere) != tokens(together)
 
 
 def test_the_score_of_a_draw_is_the_models_own(model: TranslationModel) -> None:

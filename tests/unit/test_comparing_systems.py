@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from seq2seq_cli.cli.app import app
+from seq2seq_cli.evaluation import system_comparison
 from seq2seq_cli.evaluation.comparison import SampledScores, holm, two_sided_chance
 from seq2seq_cli.evaluation.comparison_results import SystemComparison
 from seq2seq_cli.evaluation.comparison_tables import as_latex, as_markdown
@@ -75,6 +76,19 @@ def test_figures_are_those_of_score_and_p_is_corrected() -> None:
     plain = [each.p_value for table in found.tables for each in table.scores[1:]]
     assert corrected == holm([each for each in plain if each is not None])
     assert [each.is_significant for each in found.tables[0].scores] == [False, True, False]
+
+
+def test_a_difference_that_does_not_hold_among_all_comparisons_gets_no_star(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four comparisons of a p of 0.03 are not significant, one is."""
+    monkeypatch.setattr(system_comparison, "two_sided_chance", lambda *_: 0.03)
+    four, one = comparison_of(*THREE), comparison_of(*THREE[:2], metrics=("chrf",))
+    for table, corrected in ((four.tables[0], 0.12), (one.tables[0], 0.03)):
+        first, second, *_ = table.scores
+        assert second.corrected == pytest.approx(corrected)
+        assert second.is_significant == (corrected < 0.05)
+        assert second.difference == second.value - first.value > 0  # good beside bad
 
 
 def test_a_difference_on_a_few_lines_is_never_called_significant() -> None:
@@ -187,6 +201,16 @@ def test_words_are_marked_by_the_other_systems_and_the_reference() -> None:
         assert "".join(part.text for part in parts) == line
 
 
+def test_words_are_marked_by_the_baseline_that_was_chosen() -> None:
+    lines = ["a dog", "the cat", "the dog"]
+    marked = mark_differences(lines, ["the dog"], baseline=1)
+    assert [[part.mark for part in parts] for parts in marked] == [
+        ["wrong", "same", "right"],  # neither word is in the baseline; the space is between
+        ["right", "same", "wrong"],  # neither is in all others
+        ["same", "right"],
+    ]
+
+
 def test_marked_parts_make_up_the_line_whatever_it_is() -> None:
     generator = random.Random(5)
     letters = "ab \u3000x.,!?中文ہے’-" + unicodedata.lookup("COMBINING ACUTE ACCENT")
@@ -204,6 +228,9 @@ def test_rare_words_are_scored_apart_from_frequent_ones() -> None:
     assert (one.name, one.words, one.f_measures[0]) == ("1", 1, 0.0)
     assert (frequent.name, frequent.words) == ("2-9", 5)
     assert frequent.f_measures[0] == pytest.approx(100 * 2 * 4 / (4 + 5))
+    other = ["die Maus", "die Ratte", "der Katze"]  # each line has one of its own
+    [_, frequent] = accuracy_by_frequency([system], [reference, other], word_counts(reference))
+    assert frequent.f_measures[0] == pytest.approx(100 * 2 * 5 / (5 + 5))
     [unseen, *_] = accuracy_by_frequency([system], [reference], word_counts(["die die Katze"]))
     assert (unseen.name, unseen.words) == ("0", 1)
 

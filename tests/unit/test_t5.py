@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq_cli.config.models import Vocabulary
+from seq2seq_cli.config.models import TransformerConfig, Vocabulary
 from seq2seq_cli.config.shapes import weight_shapes
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.interop.foreign_model import StoredWeight, widened
@@ -97,15 +97,41 @@ def test_a_factor_leaves_16_bits_as_they_are_only_if_nothing_is_lost() -> None:
         assert np.array_equal(widened(product.read()), expected)
 
 
-def test_a_tensor_of_another_shape_or_none_is_told() -> None:
-    foreign = config_of()
-    config = t5.settings_of(foreign, {})
+def tensors_of(config: TransformerConfig) -> dict[str, StoredWeight]:
+    """The tensors of a folder, other than embeddings and the output."""
     shapes = weight_shapes(config, VOCABULARY)
     tensors = {}
     for ours, modules in t5.module_names(config).items():
         rows, *others = shapes[f"{ours}.weight"]
         for module in modules:
             tensors[f"{module}.weight"] = numbers(rows // len(modules), *others)
+    return tensors
+
+
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_queries_that_are_not_scaled_there_and_outputs_that_are_keep_their_size(
+    is_tied: bool,
+) -> None:
+    """Of heads 4 wide queries count twice, and of 16 numbers the output a quarter."""
+    foreign = config_of(tie_word_embeddings=is_tied)
+    config = t5.settings_of(foreign, {})
+    theirs = tensors_of(config)
+    ours = t5.layer_weights(foreign, config, theirs, weight_shapes(config, VOCABULARY))
+    changed = {"decoder.final_layer_norm.weight": 0.25} if is_tied else {}
+    changed |= dict.fromkeys((name for name in theirs if name.endswith("Attention.q.weight")), 2)
+    assert len(changed) == 6 + is_tied  # an attention for each layer of the encoder, two beyond
+    for name, modules in t5.module_names(config).items():
+        parts = [
+            theirs[f"{module}.weight"].read() * np.float32(changed.get(f"{module}.weight", 1))
+            for module in modules
+        ]
+        assert np.array_equal(ours[f"{name}.weight"].read(), np.concatenate(parts)), name
+
+
+def test_a_tensor_of_another_shape_or_none_is_told() -> None:
+    foreign = config_of()
+    config = t5.settings_of(foreign, {})
+    shapes, tensors = weight_shapes(config, VOCABULARY), tensors_of(config)
     weights = t5.layer_weights(foreign, config, tensors, shapes)
     assert {name: each.shape for name, each in weights.items()} == {
         name: shape for name, shape in shapes.items() if name in weights

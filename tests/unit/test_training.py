@@ -1,5 +1,6 @@
 """Which weights training saves, and when it ends."""
 
+import ctypes
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from seq2seq_cli import devices
 from seq2seq_cli.config.training import TrainingConfig
 from seq2seq_cli.data.prefetch import Prefetcher
 from seq2seq_cli.data.sentence_arrays import Sentences
@@ -18,6 +20,8 @@ from seq2seq_cli.models import Vocabulary, build, model_config
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.training_state import ScheduleEnd, TrainingState
+from seq2seq_cli.training import trainer as trainer_module
+from seq2seq_cli.training.distributed import ALONE, ProcessGroup
 from seq2seq_cli.training.limits import end_reason
 from seq2seq_cli.training.machine import Machine
 from seq2seq_cli.training.planning.continued_run import check_settings, raises_limit
@@ -45,6 +49,7 @@ def trainer(
     *,
     losses: Sequence[float],
     scores: Sequence[float],
+    processes: ProcessGroup = ALONE,
     **training: Any,
 ) -> Trainer:
     """Validates after each of six updates, with these losses and BLEU scores."""
@@ -70,6 +75,7 @@ def trainer(
             device=torch.device("cpu"),
             precision=torch.float32,
             data="",
+            processes=processes,
         )
     )
 
@@ -216,6 +222,44 @@ def test_more_updates_continue_a_run_unless_its_schedule_ends_with_them() -> Non
     check_settings(config("linear", 100), config("linear", 200), Path("run"))
     with pytest.raises(InputError, match=r"training\.max_updates: 100 before, 200 now"):
         check_settings(config("cosine", 100), config("cosine", 200), Path("run"))
+
+
+class MallocInfo(ctypes.Structure):
+    """What mallinfo2 of glibc returns."""
+
+    _fields_ = [
+        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")),
+        *((name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks")),
+        ("keepcost", ctypes.c_size_t),
+    ]
+
+
+def is_returned_when_freed(size: int) -> bool:
+    """Whether memory of so many bytes is mapped by itself, and so goes back to the system."""
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = MallocInfo
+    libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    before = libc.mallinfo2().hblks
+    block = libc.malloc(size)
+    after = libc.mallinfo2().hblks
+    libc.free(block)
+    return bool(after > before)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="only glibc tells")
+def test_a_sharded_training_gives_freed_layers_back_and_others_keep_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "shard", lambda *_: None)
+    ctypes.CDLL(None).mallopt(devices.M_MMAP_THRESHOLD, devices.KEPT_BYTES)  # as commands begin
+    figures = {"losses": FALLING, "scores": RISING}
+    trainer(tmp_path, **figures, shard=True)
+    trainer(tmp_path, **figures, processes=ProcessGroup(0, 2))
+    assert not is_returned_when_freed(2 * devices.RETURNED_BYTES)
+    trainer(tmp_path, **figures, shard=True, processes=ProcessGroup(0, 2))
+    assert is_returned_when_freed(2 * devices.RETURNED_BYTES)
+    ctypes.CDLL(None).mallopt(devices.M_MMAP_THRESHOLD, devices.KEPT_BYTES)
 
 
 @pytest.mark.parametrize("build", [*usable_builds(), "off"])

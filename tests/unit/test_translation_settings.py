@@ -62,6 +62,15 @@ def test_a_value_that_is_not_allowed_is_refused_with_what_is(
     assert str(raised.value).startswith(message)
 
 
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0, 1.7])
+@pytest.mark.parametrize("extra", [0, 1])
+def test_the_least_length_is_never_above_the_greatest(ratio: float, extra: int) -> None:
+    """Or no hypothesis could end."""
+    options = SearchOptions(min_ratio=ratio, max_ratio=ratio, max_extra=extra)
+    for length in range(1, 40):
+        assert 1 <= options.min_length(length) <= options.max_length(length)
+
+
 def test_numbers_of_numpy_and_whole_numbers_as_floats_are_allowed() -> None:
     SearchOptions(beam=np.int64(5), alpha=np.float32(0.5), min_ratio=1)
     TranslationSettings(weights=[2, np.float64(1)], batch_tokens=None)  # type: ignore[arg-type]

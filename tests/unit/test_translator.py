@@ -1,6 +1,8 @@
 """The translator: order kept, nothing lost, long lines in segments that fit."""
 
+import itertools
 import json
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -139,6 +141,30 @@ def test_segments_are_joined_in_their_order_with_all_that_is_known_of_them():
     links = ((0, 1), (1, 0), (2, 2))
     assert best == Candidate("a b c", -5.0, pieces, scores, links, 3, 3)
     assert (second.text, second.score, second.alignment) == ("b c", -6.0, ((1, 0), (2, 1)))
+
+
+def test_candidates_of_a_line_are_the_best_combinations_of_its_segments():
+    draw = random.Random(1)
+    segments = [
+        [Candidate(f"{letter}{rank}", score) for rank, score in enumerate(sorted(scores)[::-1])]
+        for letter, scores in (
+            (letter, [draw.uniform(-3, 0) for _ in range(count)])
+            for letter, count in zip("abc", (5, 9, 2), strict=True)
+        )
+    ]
+    combined = [
+        (sum(each.score for each in chosen), " ".join(each.text for each in chosen))
+        for chosen in itertools.product(*segments)
+    ]
+    scores, texts_ = zip(*sorted(combined)[::-1][:9], strict=True)
+    found = join_segments(segments)
+    assert tuple(each.text for each in found) == texts_
+    assert [each.score for each in found] == pytest.approx(scores)
+
+
+def test_candidates_that_were_drawn_are_joined_in_the_order_of_the_draws():
+    segments = [[Candidate("a", -9.0), Candidate("b", -1.0)], [Candidate("c", -2.0)]]
+    assert [each.text for each in join_segments(segments, drawn=True)] == ["a c", "b c"]
 
 
 def test_json_lines_hold_the_warnings_of_their_line(make):
