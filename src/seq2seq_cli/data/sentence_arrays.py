@@ -83,7 +83,7 @@ class Sentences:
         self.arrays = arrays
         self.release = release
         self._starts = list(accumulate((len(array) for array in arrays), initial=0))
-        lengths = [np.diff(array.offsets).astype(np.int32) for array in arrays]
+        lengths = [np.diff(array.offsets).astype(np.int32) for array in self._read()]
         self.lengths: Indices = np.concatenate(lengths) if arrays else np.zeros(0, dtype=np.int32)
 
     def __len__(self) -> int:
