@@ -62,6 +62,12 @@ VARIANTS = {
         {"score": "multi-head", "scope": "local-m", "window": 1, "input_feeding": True},
     ),
     "attention-rnn-multi-head": _variant(JOINT, ATTENTION_RNN, {"score": "multi-head"}),
+    "attention-rnn-local-p-copying": _variant(
+        JOINT,
+        ATTENTION_RNN,
+        {"score": "multi-head", "scope": "local-p", "window": 2, "input_feeding": True}
+        | {"copy_attention": True},
+    ),
     "conv": _variant(JOINT, CONV),
     "conv-wide": _variant(
         SEPARATE,
@@ -90,6 +96,7 @@ VARIANTS = {
         {"positions": "relative", "position_buckets": 8, "position_distance": 6, "head_width": 6}
         | {"normalisation": "rms", "activation": "geglu", "linear_bias": False},
     ),
+    "transformer-copying": _variant(JOINT, TRANSFORMER, {"copy_attention": True}),
     "transformer-imported": _variant(
         JOINT,
         TRANSFORMER,

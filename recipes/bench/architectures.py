@@ -39,6 +39,7 @@ def variants() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"transformer {name}", transformer | {"decoder_attention": name}
     yield "transformer rms, swiglu", transformer | {"normalisation": "rms", "activation": "swiglu"}
     yield "transformer rotary", transformer | {"positions": "rotary"}
+    yield "transformer copying", transformer | {"copy_attention": True}
     yield "conv", {"architecture": "conv"}
     rnn = {"architecture": "rnn"}
     yield "rnn", rnn
@@ -50,6 +51,7 @@ def variants() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "attention-rnn 2 layers", attention | {"encoder_layers": 2, "decoder_layers": 2}
     yield "attention-rnn one direction", attention | {"bidirectional": False}
     yield "attention-rnn input feeding", attention | {"input_feeding": True}
+    yield "attention-rnn copying", attention | {"copy_attention": True}
     for score in SCORES:
         yield f"attention-rnn {score}", attention | {"score": score}
     for scope, score in itertools.product(("local-m", "local-p"), ("general", "additive")):

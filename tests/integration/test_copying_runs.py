@@ -8,7 +8,7 @@ def test_a_trained_run_copies_and_says_what_it_cannot(seq2seq, train) -> None:
     folder = command.folder
     done = seq2seq("translate", command.run, "--input", "valid.en", folder=folder)
     assert (done.code, done.stdout.count(b"\n")) == (0, 20)
-    assert "there are no kernels for this model" in done.stderr
+    assert "kernels" not in done.stderr
     done = seq2seq("translate", command.run, "-i", "valid.en", "--shortlist", folder=folder)
     assert (done.code, done.stdout) == (2, b"")
     assert "translate without --shortlist" in done.stderr

@@ -236,8 +236,7 @@ def test_every_weight_gets_a_gradient(variant: Variant) -> None:
     torch.manual_seed(1)
     model = build(*variant)
     source, target = torch.tensor([[4, 5, 6, EOS]]), torch.tensor([[BOS, 6, 5, EOS]])
-    hidden, output = model(source, target[:, :-1]), model.output
-    loss, _ = cross_entropy(hidden, output.weight, target[:, 1:], bias=output.bias)
+    loss, _ = Objective(TrainingConfig(), torch.float32)(model, Batch(source, target))
     loss.backward()
     idle = [name for name, weight in model.named_parameters() if weight.grad is None]
     assert idle == []

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from seq2seq_cli.config.training import TrainingConfig
+from seq2seq_cli.data.batch import Batch
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.models import ModelConfig, TranslationModel, Vocabulary, build
-from seq2seq_cli.training.cross_entropy import cross_entropy
+from seq2seq_cli.training.objective import Objective
 from seq2seq_cli.training.optimization import make_optimizer, optimizer_tensors
 
 Variant = tuple[ModelConfig, Vocabulary]
@@ -24,9 +25,7 @@ def fresh(variant: Variant) -> TranslationModel:
 def one_update(model: TranslationModel) -> torch.optim.Optimizer:
     optimizer = make_optimizer(model, TrainingConfig(learning_rate=0.1, weight_decay=0.5))
     source, target = torch.tensor([[4, 5, 6, 3]]), torch.tensor([[2, 4, 5, 3]])
-    hidden = model(source, target[:, :-1])
-    output = model.output
-    cross_entropy(hidden, output.weight, target[:, 1:], 0.1, output.bias)[0].backward()
+    Objective(TrainingConfig(), torch.float32)(model, Batch(source, target))[0].backward()
     optimizer.step()
     return optimizer
 

@@ -20,7 +20,14 @@ from seq2seq_cli.errors import InputError, Seq2seqError
 from seq2seq_cli.inference.architectures import inference_class
 from seq2seq_cli.inference.plain_model import PlainModel
 from seq2seq_cli.kernels.inference.search import STEPS
-from seq2seq_cli.models import ModelConfig, State, TranslationModel, Vocabulary
+from seq2seq_cli.models import (
+    ModelConfig,
+    State,
+    TranslationModel,
+    Vocabulary,
+    capture_attention,
+)
+from seq2seq_cli.models.copying import mean_attention, with_copies
 from seq2seq_cli.padding import pad
 from seq2seq_cli.search import (
     EnginePredictor,
@@ -64,10 +71,20 @@ def random_sources(count: int, seed: int = 3) -> list[list[int]]:
 
 
 @torch.inference_mode()
+def log_probabilities(model: TranslationModel, source: list[int], target: Sequence[int]) -> Tensor:
+    """Of each piece after BOS and each token of a target, (T + 1, V), by one forward pass."""
+    with capture_attention(model, aligning=True) as captured:
+        hidden = model(torch.tensor([source]), torch.tensor([[BOS, *target]]))[0]
+    logits = model.output(hidden)
+    if model.copy_gate is None:
+        return logits.log_softmax(dim=1)
+    [attention], ids = mean_attention(captured), torch.tensor([source] * len(hidden))
+    return with_copies(logits, model.copy_gate(hidden), attention, ids)
+
+
 def log_probability(model: TranslationModel, source: list[int], target: Sequence[int]) -> float:
     """The log-probability of a target and EOS by a forward pass over all of it."""
-    hidden = model(torch.tensor([source]), torch.tensor([[BOS, *target]]))
-    each = model.output(hidden[0]).log_softmax(dim=1)
+    each = log_probabilities(model, source, target)
     return float(each[range(len(target) + 1), [*target, EOS]].sum())
 
 
@@ -97,13 +114,11 @@ def test_a_beam_of_one_is_greedy_search(model: TranslationModel) -> None:
     options = SearchOptions(beam=1, max_ratio=2, max_extra=1)
     sources = random_sources(8)
 
-    @torch.inference_mode()
     def greedy(source: list[int]) -> tuple[int, ...]:
         words: list[int] = []
         while len(words) + 1 < options.max_length(len(source)):
-            hidden = model(torch.tensor([source]), torch.tensor([[BOS, *words]]))
-            logits = model.output(hidden[0, -1])
-            best = max((*WORDS, EOS), key=lambda token: float(logits[token]))
+            scores = log_probabilities(model, source, words)[-1].tolist()
+            best = max((*WORDS, EOS), key=scores.__getitem__)
             if best == EOS:
                 break
             words.append(best)
@@ -172,7 +187,8 @@ def test_search_in_kernels_finds_exactly_what_search_in_torch_finds(
     ]
     translations = torch.randint(3, 7, (model.source_embedding.num_embeddings, 2))
     shortlist = Shortlist(translations.numpy(), np.arange(6), 7)
-    for begun, listed in itertools.product(((), prefixes), (None, shortlist)):
+    lists = (None, shortlist) if model.copy_gate is None else (None,)
+    for begun, listed in itertools.product(((), prefixes), lists):
         found = EnginePredictor([PlainModel.of(model)], (), listed).search(sources, options, begun)
         expected = TorchPredictor([model], (), listed).search(sources, options, begun)
         assert_same(found, expected)
@@ -181,6 +197,11 @@ def test_search_in_kernels_finds_exactly_what_search_in_torch_finds(
 def skip_without_kernels(model: TranslationModel) -> None:
     if inference_class(model.config) is None:
         pytest.skip("there are no kernels for this model")
+
+
+def skip_with_copies(model: TranslationModel) -> None:
+    if model.copy_gate is not None:
+        pytest.skip("a shortlist does not have what a model copies")
 
 
 def assert_same(
@@ -442,6 +463,7 @@ def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
 
 
 def test_a_shortlist_of_everything_changes_nothing(model: TranslationModel) -> None:
+    skip_with_copies(model)
     every = torch.arange(7, dtype=torch.int32).expand(9, 7)
     listed = TorchPredictor([model], shortlist=Shortlist(every.numpy(), np.arange(4), 7))
     sources = pad(random_sources(8))
@@ -457,6 +479,7 @@ def test_a_sentence_gets_words_of_its_own_shortlist_only(
     model: TranslationModel,
 ) -> None:
     """Each token translates itself alone, so translations are made of words of the source."""
+    skip_with_copies(model)
     own = torch.arange(9, dtype=torch.int32)[:, None].clamp(max=6)
     listed = TorchPredictor([model], shortlist=Shortlist(own.numpy(), np.arange(4), 7))
     sources = [[4, 4, EOS], [5, 6, EOS], [6, EOS]]

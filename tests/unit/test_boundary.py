@@ -21,6 +21,7 @@ from seq2seq_cli.kernels.prototypes import (
     parse_fields,
     parse_prototypes,
 )
+from seq2seq_cli.models.copying import LEAST_WEIGHT
 
 FOLDER = Path(kernels.__file__).parent
 SOURCES = {
@@ -165,6 +166,11 @@ def test_constants_are_the_same_on_both_sides(name: str, value: int) -> None:
     constant = rf"constexpr int (?:\w+ = \w+, )*{name} = (\d+)"
     [found] = [found for text in SOURCES.values() for found in re.findall(constant, text)]
     assert int(found) == value
+
+
+def test_what_is_not_in_the_source_is_copied_as_rarely_on_both_sides() -> None:
+    [found] = re.findall(r"constexpr float LEAST_WEIGHT = (\S+)f;", SOURCES["copying.h"])
+    assert float(found) == LEAST_WEIGHT
 
 
 def test_activations_are_numbered_alike() -> None:

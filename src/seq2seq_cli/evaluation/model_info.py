@@ -52,7 +52,7 @@ class ModelInfo:
             vocabulary.source,
             vocabulary.target,
             cost(model.config, vocabulary, length),
-            None if model.config.copy_attention else build_in_use(),
+            build_in_use(),
             facts.origin,
             facts.search,
             *_languages(folder),

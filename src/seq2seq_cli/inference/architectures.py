@@ -26,7 +26,7 @@ INFERENCE_MODELS: dict[type[ModelConfig], tuple[str, str]] = {
 
 def inference_class(config: ModelConfig) -> type[InferenceModel] | None:
     """Find the class that runs models with these settings in kernels, if there is one."""
-    if library() is None or config.copy_attention or type(config) not in INFERENCE_MODELS:
+    if library() is None or type(config) not in INFERENCE_MODELS:
         return None
     file, name = INFERENCE_MODELS[type(config)]
     return cast(type[InferenceModel], getattr(import_module(f"seq2seq_cli.inference.{file}"), name))
@@ -41,6 +41,7 @@ def make_inference_model(model: PlainModel, *, eight_bits: bool) -> InferenceMod
     assert kind is not None, "the caller has to ask `inference_class` before"
     weights = ModelWeights(model, eight_bits=eight_bits)
     made = kind(model.config, weights)
+    made.copy_gate = weights.copy_gate()
     if weights.has_packed:
         model.keep(weights.layers)
     return made

@@ -22,6 +22,7 @@ class InferenceModel(ABC):
     source_embedding: Floats  # (source vocabulary, D)
     decoder: Decoder
     output: Linear
+    copy_gate: Floats | None = None  # (D + 1,), weights and bias, of a model that copies
 
     @abstractmethod
     def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:

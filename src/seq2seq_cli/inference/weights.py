@@ -98,6 +98,12 @@ class ModelWeights:
         own = "output.weight"
         return self.packed(own if own in self.arrays else "target_embedding.weight", "output.bias")
 
+    def copy_gate(self) -> Floats | None:
+        """The gate of a model that copies, its weights and its bias (D + 1,), in float32."""
+        if not self.model.config.copy_attention:
+            return None
+        return np.concatenate((self["copy_gate.weight"][0], self["copy_gate.bias"]))
+
     def source_embedding(self) -> Array:
         """The embeddings of source tokens, which may be those of target tokens too."""
         name = "source_embedding.weight"

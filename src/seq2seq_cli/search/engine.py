@@ -19,7 +19,7 @@ from seq2seq_cli.kernels.inference.linear import Linear
 from seq2seq_cli.kernels.inference.search import PrefixMoves, Search, SearchModel, SearchSettings
 from seq2seq_cli.search.draws import random_for
 from seq2seq_cli.search.hypothesis import Hypothesis
-from seq2seq_cli.search.predictor import Predictor, Sentences
+from seq2seq_cli.search.predictor import Predictor, Sentences, check_shortlist
 from seq2seq_cli.search.request import ForcedPrefixes, Request
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import EOS
@@ -67,6 +67,7 @@ class EnginePredictor(Predictor):
     ) -> None:
         """With `eight_bits` linear layers multiply 8-bit integers."""
         super().__init__(len(models), weights)
+        check_shortlist(shortlist, (model.config for model in models))
         self.shortlist, self.eight_bits = shortlist, eight_bits
         self.models = tuple(make_inference_model(each, eight_bits=eight_bits) for each in models)
 
@@ -171,8 +172,18 @@ class EnginePredictor(Predictor):
         read = []
         for model, output, weight in zip(self.models, outputs, self.log_weights, strict=False):
             memory, cache = model.encode(tokens, lengths)
-            alignment = model.config.alignment
-            read.append(SearchModel(model.decoder, output, cache, memory, weight, alignment))
+            read.append(
+                SearchModel(
+                    model.decoder,
+                    output,
+                    cache,
+                    memory,
+                    weight,
+                    model.config.alignment,
+                    model.copy_gate,
+                    None if model.copy_gate is None else tokens,
+                )
+            )
         return read
 
     @staticmethod

@@ -7,7 +7,7 @@ import copy
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
@@ -16,8 +16,17 @@ from seq2seq_cli.config.settings import require
 from seq2seq_cli.kernels.arrays import Floats
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.request import ForcedPrefixes
+from seq2seq_cli.search.shortlist import Shortlist
 
 Sentences = Sequence[Sequence[int]]  # token ids of each
+
+
+def check_shortlist(shortlist: Shortlist | None, configs: Iterable[ModelConfig]) -> None:
+    """Raise InputError if models with these settings copy from the source and have a shortlist."""
+    require(
+        shortlist is None or not any(config.copy_attention for config in configs),
+        "a shortlist does not have what model.copy_attention copies; translate without --shortlist",
+    )
 
 
 class SearchStoppedError(Exception):

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from seq2seq_cli.config.models import ModelConfig, check_attends_to_source
 from seq2seq_cli.config.search import SearchOptions
-from seq2seq_cli.config.settings import require
 from seq2seq_cli.devices import autocast
 from seq2seq_cli.errors import NoNumbersError
 from seq2seq_cli.kernels.arrays import Floats
@@ -20,7 +19,7 @@ from seq2seq_cli.padding import pad
 from seq2seq_cli.search.alignment import attention_to_source
 from seq2seq_cli.search.hypothesis import Hypothesis
 from seq2seq_cli.search.methods import search
-from seq2seq_cli.search.predictor import Predictor, Sentences
+from seq2seq_cli.search.predictor import Predictor, Sentences, check_shortlist
 from seq2seq_cli.search.request import ForcedPrefixes
 from seq2seq_cli.search.shortlist import Shortlist
 from seq2seq_cli.symbols import BOS, PAD
@@ -51,11 +50,7 @@ class TorchPredictor(Predictor):
         self.precision = precision
         for model in models:
             check_parameters(model)
-        require(
-            shortlist is None or not any(model.copy_gate for model in models),
-            "a shortlist does not have what model.copy_attention copies; translate without "
-            "--shortlist",
-        )
+        check_shortlist(shortlist, (model.config for model in models))
         for model in models if captures_attention else ():
             check_attends_to_source(model.config, "a coverage penalty")
 

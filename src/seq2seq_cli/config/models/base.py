@@ -54,7 +54,7 @@ class ModelConfig(Section):
     """Whether pieces of the source can be copied: its attention is a second distribution.
 
     A gate mixes it with that over the vocabulary, which must be joint. Names and numbers that
-    training has not shown are copied by it. There are no kernels for it.
+    training has not shown are copied by it.
 
     Paper: See et al. 2017, Get To The Point: Summarization with Pointer-Generator Networks.
     """

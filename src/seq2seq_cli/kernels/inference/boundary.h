@@ -166,6 +166,10 @@ struct SearchModel {
     int32_t alignment_layer;    // whose attention is averaged; -1: all layers
     int32_t alignment_head;     // -1: all heads
     int32_t embedding_type;     // EmbeddingType
+    // Of a model that copies from the source: its gate, D weights and a bias, and the tokens of all
+    // sentences; else null
+    const float *copy_gate;
+    const int64_t *source_tokens;
 };
 
 // Targets of a batch that a model reads, whatever it would choose. `tokens` are those to be

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "candidates.h"
+#include "copying.h"
 #include "decoding.h"
 
 namespace {
@@ -22,7 +23,8 @@ struct ModelState {
     std::vector<std::unique_ptr<AlignedBuffer<char>>> rooms;
     std::vector<void *> past;
     std::vector<int32_t> past_rows, paths, paths_after;
-    AlignedBuffer<float> attention;  // of the last step, if it is captured
+    AlignedBuffer<float> attention;    // of the last step, if it is captured
+    std::unique_ptr<Copying> copying;  // null if it does not copy
 
     // `rows` are the sentences of the first rows.
     ModelState(const SearchModel &given, int sentences, const std::vector<int32_t> &rows)
@@ -33,6 +35,8 @@ struct ModelState {
         if (given.alignment_layer >= std::max(1, decoder.sizes.attention_layers) ||
             given.alignment_head >= std::max(1, decoder.sizes.attention_heads))
             throw std::invalid_argument("attention that aligns words does not exist");
+        if (given.copy_gate)
+            copying = std::make_unique<Copying>(given, sentences, output.inputs, output.outputs);
         if (!given.initial_cache) return;
         past.push_back(const_cast<void *>(given.initial_cache));  // only the last step is written
         rooms.emplace_back();
@@ -124,33 +128,9 @@ struct ModelState {
     }
 };
 
-// Replaces a by the logarithm of e^a + e^b. All are finite or -inf.
-inline void add_log(float *a, const float *b, int count) {
-    int i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        const Floats first = load(a + i), second = load(b + i), larger = max(first, second);
-        const Floats finite = max(larger, broadcast(-1e30f));
-        const Floats ratio = exponential(multiply_add(finite, broadcast(-1), min(first, second)));
-        // log(1 + r) = 2 artanh(z) with z = r / (2 + r), which is 1/3 at most
-        const Floats z = multiply(ratio, reciprocal(add(ratio, broadcast(2))));
-        const Floats square = multiply(z, z);
-        Floats sum = broadcast(1.0f / 13);
-        for (float factor : {1.0f / 11, 1.0f / 9, 1.0f / 7, 1.0f / 5, 1.0f / 3, 1.0f})
-            sum = multiply_add(sum, square, broadcast(factor));
-        store(a + i, multiply_add(add(z, z), sum, larger));
-    }
-    for (; i < count; i++) {
-        const float larger = std::max(b[i], a[i]), smaller = std::min(b[i], a[i]);
-        if (smaller == -INFINITY)
-            a[i] = larger;
-        else
-            a[i] = larger + std::log1p(std::exp(smaller - larger));
-    }
-}
-
 // Results of a step, kept between searches so that memory is not allocated again.
 struct StepResults {
-    AlignedBuffer<float> hidden, combined, own, mean;
+    AlignedBuffer<float> hidden, combined, own, mean, copied;
 };
 
 thread_local StepResults results_of_step;
@@ -170,15 +150,19 @@ struct Ensemble {
             models.push_back(std::make_unique<ModelState>(given[i], sentence_count, rows));
             if (columns() != models[i]->output.outputs)
                 throw std::invalid_argument("models of an ensemble differ in their columns");
-            for (int s = 0; captures_attention && s < sentence_count; s++)
-                attention_stride = std::max<int64_t>(attention_stride, given[i].lengths[s]);
+            if (models[i]->copying && absent)
+                throw std::invalid_argument("a shortlist does not have what a model copies");
+            captures_attention = captures_attention || models[i]->copying;
         }
+        for (int i = 0; captures_attention && i < models_count; i++)
+            for (int s = 0; s < sentence_count; s++)
+                attention_stride = std::max<int64_t>(attention_stride, given[i].lengths[s]);
     }
 
     int columns() const { return models[0]->output.outputs; }
 
     // Reads a token of each row, and calls use(model, logits) with the logits (N, V) of each model,
-    // which `use` may change.
+    // which `use` may change. Those of a model that copies are of its vocabulary alone.
     template <typename Use>
     void read(const std::vector<int64_t> &tokens, const PositionTables *tables, const Use &use) {
         const size_t rows = tokens.size();
@@ -200,9 +184,14 @@ struct Ensemble {
               std::vector<RowScan> &scans) {
         const int rows = static_cast<int>(tokens.size());
         const float *states = read_with(*models[0], tokens, tables[0]);
+        Copying *copying = models[0]->copying.get();
         apply_in_parts(models[0]->output, states, rows, [&](int first, int count, float *part) {
-            for (int r = 0; r < rows; r++, part += count) scans[r].read(part, first, count);
+            for (int r = 0; r < rows; r++, part += count) {
+                scans[r].read(part, first, count);
+                if (copying) copying->rows[r].read(part, first, count);
+            }
         });
+        for (int r = 0; copying && r < rows; r++) copying->rows[r].mix(scans[r]);
         position++;
     }
 
@@ -217,16 +206,24 @@ struct Ensemble {
                            const PositionTables &tables) {
         float *states = results_of_step.hidden.reserve(tokens.size() * model.decoder.sizes.width);
         model.read(tokens, sentences, position, tables, attention_stride, states);
+        if (!model.copying) return states;
+        const size_t size = tokens.size() * attention_stride;
+        float *attention = results_of_step.copied.reserve(size);
+        std::fill_n(attention, size, 0.0f);
+        add_attention(model, model.aligning_layers(), attention);
+        model.copying->begin(sentences, states, attention, attention_stride, columns());
         return states;
     }
 
-    // Reads a token of each row; returns logits (N, V) of the next one, those of several models as
-    // log-probabilities.
+    // Reads a token of each row; returns logits (N, V) of the next one, those of several models and
+    // of one that copies as log-probabilities.
     float *logits(const std::vector<int64_t> &tokens, const PositionTables *tables) {
         const size_t rows = tokens.size(), size = columns();
         read(tokens, tables, [&](int number, float *logits) {
             for (size_t r = 0; r < rows; r++) {
                 float *row = logits + r * size;
+                if (Copying *copying = models[number]->copying.get())
+                    copying->rows[r].mix(row, static_cast<int>(size));
                 if (absent) {
                     const bool *without = absent + sentences[r] * size;
                     for (size_t i = 0; i < size; i++) row[i] = without[i] ? -INFINITY : row[i];
@@ -235,6 +232,16 @@ struct Ensemble {
             }
         });
         return results_of_step.combined.data;
+    }
+
+    // The log-probability of a column by the logits of a row, times the model's weight; NaN if they
+    // are not finite.
+    float score(int number, size_t row, const float *logits, int64_t column) const {
+        const ModelState &model = *models[number];
+        const float own = model.copying
+                              ? model.copying->rows[row].score(logits, columns(), column)
+                              : logits[column] - log_sum_exp_of(logits, columns());
+        return own + model.given.log_weight;
     }
 
     // Makes log-probabilities of the logits of a row, times the model's weight, and adds them to
@@ -261,21 +268,25 @@ struct Ensemble {
         std::fill_n(sum, size, 0.0f);
         int layers = 0;
         for (const auto &model : models) layers += model->aligning_layers();
-        for (const auto &model : models) {
-            const int heads = model->aligning_heads(), own = model->aligning_layers() * heads;
-            const float share = 1.0f / static_cast<float>(layers * heads);
-            for (size_t r = 0; r < rows; r++) {
-                const int length = model->given.lengths[sentences[r]];
-                float *out = sum + r * attention_stride;
-                for (int i = 0; i < own; i++) {
-                    const size_t h = model->aligning_head(i / heads, i % heads);
-                    const float *weights =
-                        model->attention.data + h * size + r * attention_stride;
-                    for (int s = 0; s < length; s++) out[s] += share * weights[s];
-                }
+        for (const auto &model : models) add_attention(*model, layers, sum);
+        return sum;
+    }
+
+    // Adds to `sum` (N, attention_stride) a model's attention of the last step, the mean over the
+    // heads of each layer that aligns words, divided by a number of layers.
+    void add_attention(const ModelState &model, int layers, float *sum) const {
+        const size_t rows = sentences.size(), size = rows * attention_stride;
+        const int heads = model.aligning_heads(), own = model.aligning_layers() * heads;
+        const float share = 1.0f / static_cast<float>(layers * heads);
+        for (size_t r = 0; r < rows; r++) {
+            const int length = model.given.lengths[sentences[r]];
+            float *out = sum + r * attention_stride;
+            for (int i = 0; i < own; i++) {
+                const size_t h = model.aligning_head(i / heads, i % heads);
+                const float *weights = model.attention.data + h * size + r * attention_stride;
+                for (int s = 0; s < length; s++) out[s] += share * weights[s];
             }
         }
-        return sum;
     }
 
     // Makes row i the continuation of the row origins[i].

@@ -46,12 +46,10 @@ struct ForcedDecoding {
         for (size_t r = 0; r < rows; r++) indices.push_back(index_of(r));
         const auto score = [&](int number, const float *logits) {
             for (size_t r = 0; r < rows; r++, logits += columns) {
-                const float own = logits[targets.tokens[indices[r]]] -
-                                  log_sum_exp_of(logits, static_cast<int>(columns)) +
-                                  ensemble.models[number]->given.log_weight;
+                const float own = ensemble.score(number, r, logits, targets.tokens[indices[r]]);
                 float &total = targets.scores[indices[r]];
                 if (number && !std::isnan(total) && !std::isnan(own))
-                    add_log(&total, &own, 1);
+                    total = add_log(total, own);
                 else
                     total = number ? total + own : own;  // NaN if one of them is
             }

@@ -4,59 +4,9 @@
 
 #pragma once
 
-#include <cfloat>
-
-#include "layers.h"
+#include "log_sums.h"
 
 namespace {
-
-// The logarithm of a sum of exponentials, to which logits are added part by part. They are added in
-// the order of columns, in groups of the same size whatever the parts, so that the result for a row
-// does not depend on the other rows.
-class LogSumExp {
-  public:
-    static constexpr int GROUP = 64;  // parts begin at multiples of it
-
-    // Adds a group of logits, which may be -inf; returns the largest of them.
-    float add_group(const float *logits) {
-        Floats most = load(logits);
-        for (int i = LANES; i < GROUP; i += LANES) most = max(most, load(logits + i));
-        const float here = reduce_max(most);
-        if (here > largest) {
-            total = multiply(total, broadcast(std::exp(finite(largest) - here)));
-            largest = here;
-        }
-        const Floats shift = broadcast(-finite(largest));
-        for (int i = 0; i < GROUP; i += LANES)
-            total = add(total, exponential(add(load(logits + i), shift)));
-        return here;
-    }
-
-    // Calls use(first, count, largest) after each group of `count` logits.
-    template <typename Use> void add_part(const float *logits, int count, const Use &use) {
-        int i = 0;
-        for (; i + GROUP <= count; i += GROUP) use(i, GROUP, add_group(logits + i));
-        if (i == count) return;
-        alignas(64) float rest[GROUP];
-        std::fill(std::copy(logits + i, logits + count, rest), rest + GROUP, -INFINITY);
-        use(i, count - i, add_group(rest));
-    }
-
-    // Not finite if logits are not finite, or none is more than -inf.
-    float value() const { return largest + std::log(reduce_add(total)); }
-
-  private:
-    float largest = -INFINITY;
-    Floats total = broadcast(0);  // of e to the power of logit - largest, in each lane
-
-    static float finite(float x) { return std::max(x, -FLT_MAX); }  // so that -inf - x is no NaN
-};
-
-inline float log_sum_exp_of(const float *logits, int columns) {
-    LogSumExp sum;
-    sum.add_part(logits, columns, [](int, int, float) {});
-    return sum.value();
-}
 
 // Reads the logits of a row part by part, and keeps their log-sum-exp, one of them, and the K
 // largest of the columns beyond that one.
@@ -69,7 +19,8 @@ class RowScan {
 
     // The largest, largest first; equal ones in the order of columns. None is -inf.
     std::vector<Extension> extensions;
-    float end = -INFINITY;  // the logit of `end_column`
+    int end_column = 0;
+    float end = -INFINITY;  // its logit
 
     void begin(int count, int end_column_) {
         kept = count;
@@ -89,6 +40,16 @@ class RowScan {
         });
     }
 
+    // Takes other logits in place of what was read: those that may be the largest, equal ones in
+    // their order; the end's; and their log-sum-exp.
+    void replace(const std::vector<Extension> &candidates, float end_logit, float log_sum_exp) {
+        end = end_logit;
+        sum = LogSumExp::of(log_sum_exp);
+        extensions.clear();
+        for (const Extension &each : candidates)
+            if (each.column > end_column && is_among_largest(each.logit)) insert(each);
+    }
+
     float log_sum_exp() const { return sum.value(); }
 
     float logit_of(int64_t column) const {
@@ -98,7 +59,7 @@ class RowScan {
     }
 
   private:
-    int kept = 0, end_column = 0;
+    int kept = 0;
     LogSumExp sum;
 
     bool is_among_largest(float logit) const {

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq_cli.deferred import dataclass
-from seq2seq_cli.kernels.arrays import address
+from seq2seq_cli.kernels.arrays import Floats, Tokens, address
 from seq2seq_cli.kernels.inference.decoding import Decoder, KVCache
 from seq2seq_cli.kernels.inference.encoder_memory import EncoderMemory, embedding_type
 from seq2seq_cli.kernels.inference.linear import Linear
@@ -52,6 +52,8 @@ class _SearchModel(ctypes.Structure):
         const void *initial_cache;
         float log_weight;
         int32_t alignment_layer, alignment_head, embedding_type;
+        const float *copy_gate;
+        const int64_t *source_tokens;
     """)
 
 
@@ -114,6 +116,8 @@ class SearchModel:
     log_weight: float = 0.0  # of its probabilities, in an ensemble
     # The layer and the head whose attention is averaged, each None for all
     alignment: tuple[int | None, int | None] = None, None
+    copy_gate: Floats | None = None  # (D + 1,), weights and bias, of a model that copies
+    source_tokens: Tokens | None = None  # (any,), of one sentence after the other; what it copies
 
 
 class ModelArray:
@@ -136,6 +140,8 @@ class ModelArray:
                     alignment_layer=_number(model.alignment[0]),
                     alignment_head=_number(model.alignment[1]),
                     embedding_type=embedding_type(model.decoder.embedding.weight),
+                    copy_gate=address(model.copy_gate),
+                    source_tokens=address(model.source_tokens),
                 )
                 for model in models
             )
