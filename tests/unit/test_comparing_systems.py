@@ -64,6 +64,11 @@ def test_holm_corrects_as_in_the_paper() -> None:
     assert holm([]) == []
 
 
+def test_an_interval_leaves_out_one_sample_in_forty_at_each_end() -> None:
+    samples = np.random.default_rng(1).permutation(np.arange(1001.0))
+    assert SampledScores("", 500.0, samples).interval == (25.0, 975.0)
+
+
 def test_figures_are_those_of_score_and_p_is_corrected() -> None:
     found = comparison_of(*THREE)
     for index, table in enumerate(found.tables):
@@ -228,6 +233,10 @@ def test_rare_words_are_scored_apart_from_frequent_ones() -> None:
     assert (one.name, one.words, one.f_measures[0]) == ("1", 1, 0.0)
     assert (frequent.name, frequent.words) == ("2-9", 5)
     assert frequent.f_measures[0] == pytest.approx(100 * 2 * 4 / (4 + 5))
+    capitals = [line.upper() for line in system]
+    assert accuracy_by_frequency([capitals], [reference], word_counts(capitals + reference)) == (
+        accuracy_by_frequency([system], [reference], word_counts(system + reference))
+    )
     other = ["die Maus", "die Ratte", "der Katze"]  # each line has one of its own
     [_, frequent] = accuracy_by_frequency([system], [reference, other], word_counts(reference))
     assert frequent.f_measures[0] == pytest.approx(100 * 2 * 5 / (5 + 5))

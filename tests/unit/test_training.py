@@ -101,6 +101,13 @@ def test_of_equally_good_weights_the_first_are_the_best(tmp_path: Path) -> None:
     assert same.state.saved_weights == [same.state.best]
 
 
+def test_patience_begins_again_with_each_improvement(tmp_path: Path) -> None:
+    scores = [10.0, 5.0, 20.0, 5.0, 30.0, 5.0]
+    steady = trainer(tmp_path, losses=FALLING, scores=scores, patience=2)
+    assert steady.train() == "the limit of 6 updates was reached"
+    assert steady.state.without_improvement == 1
+
+
 def test_training_ends_after_the_epochs_and_minutes_that_are_given(tmp_path: Path) -> None:
     one = trainer(tmp_path / "one", losses=FALLING, scores=RISING, max_epochs=2)
     assert one.train() == "the limit of 2 epochs was reached"
@@ -125,6 +132,43 @@ def test_weights_that_are_validated_only_at_the_end_have_their_figures_recorded(
     assert [each["kind"] for each in records] == ["validation"] * len(validated) + ["final"]
     assert records[-1]["weights"] == "the last weights"
     assert (records[-1]["loss"], records[-1]["bleu"]) == (FALLING[count - 1], RISING[count - 1])
+
+
+@pytest.mark.parametrize("is_average", [True, False])
+def test_training_ends_with_the_best_of_an_update_and_an_average(
+    is_average: bool, tmp_path: Path
+) -> None:
+    scores = [10.0, 40.0, 30.0, 20.0, 20.0, 20.0, 50.0 if is_average else 25.0]  # the last of it
+    settings = {"average": "last", "average_count": 3}
+    ended = trainer(tmp_path, losses=[*FALLING, 1.0], scores=scores, **settings)
+    saved: list[dict[str, torch.Tensor]] = []
+    ended.run.save_model = saved.append  # type: ignore[assignment]
+    ended.train()
+    updates = [4, 5, 6] if is_average else [2]
+    parts = [ended.run.saved_weights.load(update) for update in updates]
+    for name, found in saved[-1].items():
+        torch.testing.assert_close(found, torch.stack([part[name] for part in parts]).mean(dim=0))
+
+
+@pytest.mark.parametrize("limit", [0.001, 0.0])
+def test_gradients_are_scaled_down_to_their_greatest_norm_if_there_is_one(
+    limit: float, tmp_path: Path
+) -> None:
+    clipped = trainer(tmp_path, losses=FALLING, scores=RISING, clip_norm=limit)
+    norms: list[float] = []
+
+    def look(*_: object) -> None:
+        gradients = [
+            p.grad.to_dense().flatten() for p in clipped.model.parameters() if p.grad is not None
+        ]
+        norms.append(float(torch.cat(gradients).norm()))
+
+    clipped.optimizer.register_step_pre_hook(look)
+    clipped.train()
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    told = [each["gradient_norm"] for each in lines if each["kind"] == "training"]
+    assert told[-1] > 0.01  # before it is scaled
+    assert norms[-1] == pytest.approx(limit or told[-1], rel=0.01)
 
 
 @pytest.mark.parametrize(
