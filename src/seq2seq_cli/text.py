@@ -31,9 +31,7 @@ from seq2seq_cli.inputs import (
 )
 from seq2seq_cli.messages import Warn, counted, counted_subject
 from seq2seq_cli.read_ahead import arriving
-from seq2seq_cli.whole_files import (
-    replace_file as replace_file,  # interop.huggingface takes it from here
-)
+from seq2seq_cli.whole_files import replace_file
 
 
 def check_is_list(lines: Iterable[str], name: str) -> None:

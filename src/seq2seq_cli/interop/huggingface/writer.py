@@ -21,7 +21,7 @@ from seq2seq_cli.interop.huggingface.files import (
 from seq2seq_cli.interop.run_weights import converted, exact_in
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.stored_weights import WeightType, write_safetensors
-from seq2seq_cli.text import replace_file
+from seq2seq_cli.whole_files import replace_file
 
 # What `--quantization` names -> the type of weights; None: as they are stored.
 QUANTIZATIONS: dict[str, WeightType | None] = {"": None, "float32": "F32", "float16": "F16"}
