@@ -16,13 +16,15 @@ from seq2seq_cli.config.tokenizer import ModelType, TokenizerSettings
 from seq2seq_cli.errors import InputError
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import BOS, NEVER, UNK
-from seq2seq_cli.tokenization.foreign_vocabulary import (
+from seq2seq_cli.tokenization.exported_vocabulary import (
     HUGGINGFACE_MARIAN,
     MARIAN_SPM,
+    export_vocabulary,
+)
+from seq2seq_cli.tokenization.foreign_vocabulary import (
     ZEROS,
     ForeignVocabulary,
     ImportedVocabulary,
-    export_vocabulary,
     import_vocabularies,
     piece_names,
 )

@@ -8,7 +8,8 @@ To read it, begin with `tokenizer`.
 - `subwords`: random segmentations of words
 - `sentences`: lines into sentences, and sentences into a line
 - `tokenizer`: lines to ids and back, with a SentencePiece model
-- `foreign_vocabulary`: vocabularies of other engines' models, into our order and out of it
+- `foreign_vocabulary`: vocabularies of other engines' models, in our order
+- `exported_vocabulary`: our vocabularies in the order of other engines
 - `sentence_form`: EOS and tags around the tokens of a sentence, as a model reads it
 - `extension`: new pieces and languages in a vocabulary
 - `learning`: SentencePiece training and the choice of a vocabulary size

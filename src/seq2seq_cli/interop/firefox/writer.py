@@ -35,16 +35,8 @@ from seq2seq_cli.runs.layout import SHORTLIST
 from seq2seq_cli.runs.run_config import RunConfig
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import EOS, NEVER, UNK
-from seq2seq_cli.tokenization.foreign_vocabulary import (
-    MARIAN_SPM,
-    ExportedVocabulary,
-)
-from seq2seq_cli.tokenization.protobuf import (
-    PIECE_FIELD,
-    UNUSED_TYPE,
-    ModelPiece,
-    length_delimited,
-)
+from seq2seq_cli.tokenization.exported_vocabulary import MARIAN_SPM, ExportedVocabulary
+from seq2seq_cli.tokenization.protobuf import PIECE_FIELD, UNUSED_TYPE, ModelPiece, length_delimited
 from seq2seq_cli.whole_files import replace_file
 
 TYPES = {"": INTGEMM8, "int8": INTGEMM8, "int16": INTGEMM16, "float32": 0}

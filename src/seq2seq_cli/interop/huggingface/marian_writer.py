@@ -38,7 +38,7 @@ from seq2seq_cli.interop.run_weights import RunWeights
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.symbols import BOS, EOS, NEVER, PAD, UNK
-from seq2seq_cli.tokenization.foreign_vocabulary import (
+from seq2seq_cli.tokenization.exported_vocabulary import (
     HUGGINGFACE_MARIAN,
     ExportedVocabulary,
     Layout,

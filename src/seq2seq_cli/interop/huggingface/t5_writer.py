@@ -24,17 +24,13 @@ from seq2seq_cli.interop.huggingface.t5 import (
     query_factor,
     scaled,
 )
-from seq2seq_cli.interop.huggingface.vocabulary import (
-    T5_SPM,
-    TOKENIZER_JSON,
-    space_before_tags,
-)
+from seq2seq_cli.interop.huggingface.vocabulary import T5_SPM, TOKENIZER_JSON, space_before_tags
 from seq2seq_cli.interop.run_weights import RunWeights, in_type
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
 from seq2seq_cli.symbols import BOS, BYTE, EOS, NEVER, PAD, PIECES, UNK
-from seq2seq_cli.tokenization.foreign_vocabulary import (
+from seq2seq_cli.tokenization.exported_vocabulary import (
     ExportedVocabulary,
     Layout,
     export_vocabulary,

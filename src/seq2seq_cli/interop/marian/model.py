@@ -25,15 +25,14 @@ from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.origin import Origin
 from seq2seq_cli.runs.run_folder import RunFolder
 from seq2seq_cli.runs.tokenizers import Tokenizers
-from seq2seq_cli.tokenization.foreign_vocabulary import (
+from seq2seq_cli.tokenization.exported_vocabulary import (
     MARIAN,
     MARIAN_SPM,
     ExportedVocabulary,
-    ForeignVocabulary,
     Layout,
     export_vocabulary,
-    import_vocabularies,
 )
+from seq2seq_cli.tokenization.foreign_vocabulary import ForeignVocabulary, import_vocabularies
 
 
 def marian_model(

@@ -15,7 +15,7 @@ from seq2seq_cli.interop.marian.vocabulary import written_list
 from seq2seq_cli.interop.search_notes import penalty_notes
 from seq2seq_cli.kernels.arrays import Array
 from seq2seq_cli.runs.run_folder import RunFolder
-from seq2seq_cli.tokenization.foreign_vocabulary import MARIAN_SPM
+from seq2seq_cli.tokenization.exported_vocabulary import MARIAN_SPM
 from seq2seq_cli.whole_files import replace_file
 
 MODEL_FILE, LIST_FILE, JOINT_FILE = f"model{MODEL}", "vocab.yml", "vocab.spm"
