@@ -125,31 +125,82 @@ def test_attention_of_any_length_equals_exact_attention(
         assert relative_error(ours, plain) < 0.01 or plain.norm() < 1e-5
 
 
+@pytest.mark.parametrize("kind", ["all", "masked", "causal"])
+@pytest.mark.parametrize("lengths", [(1, 9), (3, 3), (7, 5), (17, 16), (33, 70), (70, 64)])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_bias_by_offset_is_added_to_scores(
+    dtype: torch.dtype, lengths: tuple[int, int], kind: str
+) -> None:
+    torch.manual_seed(1)
+    queries, keys = (lengths[0], lengths[0]) if kind == "causal" else lengths
+    inputs = [torch.randn(3, length, 2, 32).transpose(1, 2) for length in (queries, keys, keys)]
+    bias = torch.randn(2, queries + keys - 1)
+    mask = None
+    if kind == "masked":
+        mask = torch.rand(3, 1, 1, keys) < 0.7
+        mask[..., 0], mask[0, ..., keys // 2 + 1 :] = True, False
+
+    def ours(*x: Tensor) -> Tensor:
+        each = (tensor.to(dtype) for tensor in x[:3])
+        return autograd.attention(*each, mask, causal=kind == "causal", bias=x[3]).float()
+
+    def plain(query: Tensor, key: Tensor, value: Tensor, added: Tensor) -> Tensor:
+        index = torch.arange(queries - 1, -1, -1)[:, None] + torch.arange(keys)
+        scores = query @ key.transpose(2, 3) / 32**0.5 + added[:, index]
+        if kind == "causal":
+            scores = scores.masked_fill(index > queries - 1, -torch.inf)
+        elif mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return scores.softmax(dim=3) @ value
+
+    rounded = tuple(x.to(dtype).double() for x in inputs)
+    exact = with_gradients(plain, (*rounded, bias.double()))
+    for found, expected in zip(with_gradients(ours, (*inputs, bias)), exact, strict=True):
+        assert found.dtype == torch.float32
+        limit = 1e-5 if dtype == torch.float32 else 0.02
+        assert relative_error(found, expected) < limit or expected.norm() < 1e-5
+
+
+@pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_packed_sentences_attend_as_each_does_alone(dtype: torch.dtype, causal: bool) -> None:
+def test_packed_sentences_attend_as_each_does_alone(
+    dtype: torch.dtype, causal: bool, biased: bool
+) -> None:
     torch.manual_seed(1)
     lengths = [[3, 1, 40, 17, 33], [7, 33, 1, 16, 70]]
-    if causal:
+    if causal or biased:
         lengths[1] = lengths[0]
     ids = [pad([[EOS] * length for length in side]) for side in lengths]
     inputs = tuple(
         torch.randn(1, sum(lengths[side]), 2, 64).to(dtype).transpose(1, 2) for side in (0, 1, 1)
     )
+    longest = max(lengths[0])
+    biases = (torch.randn(2, 2 * longest - 1),) * biased
     packed_layouts = layouts(inputs[0], *ids)
     if packed_layouts is None:
         pytest.skip("only the kernel takes packed sentences")
     queries, keys = packed_layouts
 
-    def alone(*packed: Tensor) -> Tensor:
-        each = zip(*(x.split(lengths[i > 0], 2) for i, x in enumerate(packed)), strict=True)
-        return torch.cat([autograd.attention(*x, causal=causal) for x in each], dim=2)
+    def alone(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+        found = []
+        for q, k, v in zip(
+            query.split(lengths[0], 2), key.split(lengths[1], 2), value.split(lengths[1], 2),
+            strict=True,
+        ):  # fmt: skip
+            # The offsets of a shorter sentence are in the middle of those of the longest.
+            cut = longest - q.size(2)
+            own = None if bias is None else bias[:, cut : bias.size(1) - cut]
+            found.append(autograd.attention(q, k, v, causal=causal, bias=own))
+        return torch.cat(found, dim=2)
 
-    def together(*packed: Tensor) -> Tensor:
-        return autograd.attention(*packed, Pairs(queries, keys), causal=causal)
+    def together(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+        pairs = Pairs(queries, keys)
+        return autograd.attention(query, key, value, pairs, causal=causal, bias=bias)
 
+    given = (*inputs, *biases)
     for ours, plain in zip(
-        with_gradients(together, inputs), with_gradients(alone, inputs), strict=True
+        with_gradients(together, given), with_gradients(alone, given), strict=True
     ):
         torch.testing.assert_close(ours, plain, **TOLERANCE[dtype])
 

@@ -90,8 +90,8 @@ class Cache:
     ) -> tuple[Tensor, "Cache"]:
         """Let new tokens (N, H, any, D) attend to all before them and to themselves.
 
-        `dropout` is the probability for weights, and `bias` (H, any, T) is added to scores. Returns
-        (N, H, any, D), and the cache with the new tokens.
+        `dropout` is the probability for weights, and `bias` (H, any + T - 1) is added to scores by
+        offset. Returns (N, H, any, D), and the cache with the new tokens.
         """
         count = query.size(2)
         length = self.length + count
@@ -135,16 +135,16 @@ class PackedTarget:
         self, query: Tensor, key: Tensor, value: Tensor, dropout: float, bias: Tensor | None = None
     ) -> tuple[Tensor, "PackedTarget"]:
         """Let each token (1, H, N, D) attend to the tokens up to it in its sentence."""
-        assert bias is None, "models with biases of scores are not packed"
         pairs = Pairs(self.layout, self.layout)
-        return autograd.attention(query, key, value, pairs, dropout, causal=True), self
+        attended = autograd.attention(query, key, value, pairs, dropout, causal=True, bias=bias)
+        return attended, self
 
     def select(self, rows: Tensor) -> "PackedTarget":
         raise NotImplementedError("a whole target is read at once; search uses Cache")
 
 
 def _attend_once(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-    """Attention of one token (N, H, 1, D) to keys and values (T, N, H, D), with a bias (H, 1, T).
+    """Attention of one token (N, H, 1, D) to keys and values (T, N, H, D), with a bias (H, T).
 
     By products of vectors and matrices, which take half the time of the fused kernel on a CPU: that
     is made for many queries.
@@ -156,5 +156,5 @@ def _attend_once(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | Non
     flat_values = values.reshape(length, each, width).transpose(0, 1)
     scores = torch.bmm(query.reshape(each, 1, width), flat_keys).mul_(1 / math.sqrt(width))
     if bias is not None:
-        scores.view(rows, heads, 1, length).add_(bias)
+        scores.view(rows, heads, 1, length).add_(bias[:, None])
     return torch.bmm(scores.softmax(dim=2), flat_values).view(rows, heads, 1, width)

@@ -80,11 +80,11 @@ def scaled_dot_weights(
     """Attention weights (B, H, Q, S) by scaled dot products (Vaswani 2017).
 
     Queries (B, H, Q, D / H), keys (B, H, S, D / H); the mask is True where one may look. `bias`
-    (H, Q, S) is added to the scaled scores.
+    (H, Q + S - 1) is added to the scaled scores, by offset.
     """
     scores = torch.matmul(query * query.size(3) ** -0.5, key.transpose(2, 3))
     if bias is not None:
-        scores = scores + bias
+        scores = scores + autograd.scores_of_offsets(bias, *scores.shape[2:])
     return scores.masked_fill_(~mask, -torch.inf).softmax(dim=3)
 
 
@@ -145,26 +145,20 @@ class RelativePositions(nn.Module):
         self.buckets, self.distance = buckets, distance
 
     def of_source(self, length: int) -> Tensor:
-        """(H, length, length): of each token to all tokens of a source."""
-        groups = source_buckets(length, self.buckets, self.distance)
-        return self._biases(groups, length - 1, length, length)
+        """(H, 2 length - 1): of the offsets 1 - length to length - 1 from a token to another."""
+        return self._biases(source_buckets(length, self.buckets, self.distance))
 
     def of_target(self, start: int, length: int) -> Tensor:
-        """(H, length, start + length): of the tokens from `start` on to all up to the last one.
+        """As `of_source`, of the tokens from `start` on to all up to the last one.
 
-        What is added for tokens after a token is of no use.
+        (H, start + 2 length - 1); what is added for tokens after a token is of no use.
         """
-        count = start + length
-        groups = target_buckets(count, self.buckets, self.distance)
-        return self._biases((*groups, *[0] * (length - 1)), count - 1, length, count)
+        groups = target_buckets(start + length, self.buckets, self.distance)
+        return self._biases((*groups, *[0] * (length - 1)))
 
-    def _biases(self, groups: Sequence[int], middle: int, queries: int, keys: int) -> Tensor:
-        """The bias for the last keys as queries, by the groups of offsets; `middle` is offset 0."""
-        device = self.embedding.weight.device
-        group = torch.tensor(groups, device=device)
-        query = torch.arange(keys - queries, keys, device=device)
-        offset = torch.arange(keys, device=device) - query[:, None]
-        return cast(Tensor, self.embedding(group[offset + middle])).permute(2, 0, 1)
+    def _biases(self, groups: Sequence[int]) -> Tensor:
+        group = torch.tensor(groups, device=self.embedding.weight.device)
+        return cast(Tensor, self.embedding(group)).t()
 
 
 def to_autocast_dtype(x: Tensor) -> Tensor:

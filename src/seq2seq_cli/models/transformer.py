@@ -173,13 +173,13 @@ class Transformer(TranslationModel):
         return rotations(start, length, self.head_width, device)
 
     def source_bias(self, length: int) -> Tensor | None:
-        """The bias of scores of source tokens (H, S, S), if positions are relative."""
+        """The bias of scores of source tokens by offset (H, 2 S - 1), if positions are relative."""
         if self.positions != "relative":
             return None
         return cast(RelativePositions, self.source_positions).of_source(length)
 
     def target_bias(self, start: int, length: int) -> Tensor | None:
-        """The bias of scores of target tokens (H, T, start + T), if positions are relative."""
+        """As `source_bias`, of target tokens (H, start + 2 T - 1)."""
         if self.positions != "relative":
             return None
         return cast(RelativePositions, self.target_positions).of_target(start, length)
@@ -289,8 +289,6 @@ class Transformer(TranslationModel):
         """Whether no setting needs padded sentences."""
         drops_weights = self.training and self.config.attention_dropout > 0
         attends_to_past = self.config.decoder_attention == "self"
-        if self.positions == "relative":  # which the kernel of packed sentences does not add
-            return False
         return attends_to_past and not drops_weights and not self.torch_compile
 
     def _hidden_packed(
@@ -300,12 +298,14 @@ class Transformer(TranslationModel):
             self._embed_packed("source", source, source_layout),
             Pairs(source_layout, source_layout),
             self._packed_rotations(source_layout, source.device),
+            self.source_bias(source.size(1)),
         )
         rotation = self._packed_rotations(target_layout, target.device)
         x = self._embed_packed("target", target, target_layout)
         states = [PackedTarget(target_layout, rotation)] * len(self.decoder)
         mask = Pairs(target_layout, source_layout)
-        x, _ = self._decoded(x, states, self._memories(encoded), mask)
+        bias = self.target_bias(0, target.size(1))
+        x, _ = self._decoded(x, states, self._memories(encoded), mask, bias)
         return x[0]
 
     def _embed_packed(self, side: Side, ids: Tensor, layout: Layout) -> Tensor:

@@ -74,7 +74,7 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         """Let each token attend to all tokens.
 
-        (B, S, D), mask (B, 1, 1, S), bias of scores (H, S, S) -> (B, S, D).
+        (B, S, D), mask (B, 1, 1, S), bias of scores (H, 2 S - 1) -> (B, S, D).
         """
         query, key, value = self.project(x, rotation)
         attended = autograd.attention(query, key, value, mask, self.dropout(), bias=bias)
@@ -103,7 +103,7 @@ class CausalAttention(SelfAttention):
     def forward(  # type: ignore[override]
         self, x: Tensor, state: State, bias: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """(N, T, D), bias of scores (H, T, tokens) -> (N, T, D), and the state after it."""
+        """(N, T, D), bias of scores by offset (H, T + tokens - 1) -> (N, T, D), and the state."""
         cache = cast(Cache | PackedTarget, state)
         rotation = None
         if self.rotary:
@@ -235,7 +235,7 @@ class EncoderLayer(nn.Module):
     def forward(
         self, x: Tensor, mask: Mask, rotation: Rotations | None, bias: Tensor | None
     ) -> Tensor:
-        """(B, S, D), mask (B, 1, 1, S), bias of scores (H, S, S) -> (B, S, D)."""
+        """(B, S, D), mask (B, 1, 1, S), bias of scores (H, 2 S - 1) -> (B, S, D)."""
         attended = self.attention(self.attention_sublayer.enter(x), mask, rotation, bias)
         x = self.attention_sublayer.leave(x, attended)
         fed = self.feed_forward(self.feed_forward_sublayer.enter(x))
@@ -267,7 +267,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, state: State, memory: State, mask: Mask, bias: Tensor | None
     ) -> tuple[Tensor, State]:
-        """(N, T, D), bias of self-attention (H, T, tokens) -> (N, T, D) and the state after it."""
+        """(N, T, D), bias of self-attention (H, T + tokens - 1) -> (N, T, D) and the state."""
         entered = self.self_sublayer.enter(x)
         if bias is None:  # what replaces self-attention takes none
             attended, state = self.self_attention(entered, state)

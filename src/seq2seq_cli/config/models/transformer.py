@@ -81,7 +81,7 @@ class TransformerConfig(ModelConfig):
     """How positions are encoded.
 
     With relative ones each head of self-attention learns what to add to the score of a token at a
-    certain distance, which all layers of a side share. Training has no kernels for them.
+    certain distance, which all layers of a side share.
 
     Paper: Su et al. 2021, RoFormer: Enhanced Transformer with Rotary Position Embedding (rotary);
     Raffel et al. 2020, Exploring the Limits of Transfer Learning with a Unified Text-to-Text

@@ -14,7 +14,7 @@ Measurements are in recipes/bench/LOG.md. To read them, begin with `dispatch` an
 - `losses`: gradients of cross-entropy and R-Drop
 """
 
-from seq2seq_cli.kernels.autograd.attention import attention, split
+from seq2seq_cli.kernels.autograd.attention import attention, scores_of_offsets, split
 from seq2seq_cli.kernels.autograd.dropout import LEVELS, dropout, dropout_add, relu_dropout
 from seq2seq_cli.kernels.autograd.feed_forward import feed_forward
 from seq2seq_cli.kernels.autograd.losses import cross_entropy_gradient, r_drop_gradient
@@ -36,5 +36,6 @@ __all__ = [
     "read_sentences",
     "recurrent_layer",
     "relu_dropout",
+    "scores_of_offsets",
     "split",
 ]

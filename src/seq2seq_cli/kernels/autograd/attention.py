@@ -85,20 +85,41 @@ class _Attention(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         value: Tensor,
+        bias: Tensor | None,
+        middle: int,
         visible: training.VisibleKeys,
         scale: float,
     ) -> Tensor:
         ctx.save_for_backward(query, key, value)
-        ctx.visible, ctx.scale = visible, scale
-        return training.attention(query, key, value, visible, scale)
+        ctx.visible, ctx.scale, ctx.bias = visible, scale, None
+        if bias is not None:
+            ctx.bias = training.ScoreBias(bias.detach().float().contiguous(), middle)
+        return training.attention(query, key, value, visible, scale, ctx.bias)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, None, None, None]:
         query, key, value = ctx.saved_tensors
         gradients = training.attention_backward(
-            query, key, value, grad_outputs[0], ctx.visible, ctx.scale
+            query, key, value, grad_outputs[0], ctx.visible, ctx.scale, ctx.bias
         )
-        return (*gradients, None, None)
+        return (*gradients, None, None, None)
+
+
+def _by_kernel(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    visible: training.VisibleKeys,
+    scale: float,
+) -> Tensor:
+    # The bias of packed sentences is that of the longest one.
+    middle = query.size(2) - 1
+    if bias is not None and visible.starts is not None:
+        middle = bias.size(1) // 2
+    return cast(Tensor, _Attention.apply(query, key, value, bias, middle, visible, scale))  # type: ignore[no-untyped-call]
 
 
 def _visible(
@@ -116,6 +137,15 @@ def _visible(
     return training.VisibleKeys(mask, causal)
 
 
+def scores_of_offsets(bias: Tensor, queries: int, keys: int) -> Tensor:
+    """What is added to scores (H, Q, S), by the bias (H, Q + S - 1) of offsets.
+
+    Number Q - 1 + k - i is added to the score of query i and key k.
+    """
+    assert bias.size(1) == queries + keys - 1
+    return bias.unfold(1, keys, 1).flip(1)
+
+
 def _biased(
     query: Tensor,
     key: Tensor,
@@ -126,6 +156,7 @@ def _biased(
     causal: bool,
     scale: float,
 ) -> Tensor:
+    bias = scores_of_offsets(bias, query.size(2), key.size(2))
     if causal:
         mask = bias.new_ones(bias.shape[1:], dtype=torch.bool).tril()
     if mask is not None:
@@ -150,28 +181,29 @@ def attention(
     `mask` is False for keys that a query must not attend to, and broadcasts to (B, H, Q, S); each
     query has at least one key left. `dropout` is the probability for weights. `scale` multiplies
     scores; it is 1 / sqrt(D) by default. If causal, query i sees the keys up to i, of which there
-    are as many as queries, and there is no mask. `bias` (H, Q, S) is added to the scaled scores; it
-    has no kernel, and no packed sentences.
+    are as many as queries, and there is no mask. `bias` (H, Q + S - 1) is added to the scaled
+    scores by offset: number Q - 1 + k - i to that of query i and key k.
 
     Pairs of packed sentences instead of a mask, B being 1, are for where `packing.layouts` gives
-    them, since only the kernel takes them.
+    them, since only the kernel takes them. Each then has as many keys as queries if there is a
+    bias, which is that of a sentence of (its length + 1) / 2 tokens, the longest.
     """
     scale = query.size(3) ** -0.5 if scale is None else scale
     if trains_in_bfloat16(query):
         query, key, value = (x.bfloat16() for x in (query, key, value))
-    if bias is not None:
-        assert not isinstance(mask, Pairs)
-        return _biased(query, key, value, mask, bias, dropout, causal, scale)
     if isinstance(mask, Pairs):
         visible = training.VisibleKeys(None, causal, mask.queries.starts, mask.keys.starts)
-        return cast(Tensor, _Attention.apply(query, key, value, visible, scale))  # type: ignore[no-untyped-call]
+        return _by_kernel(query, key, value, bias, visible, scale)
     trains = torch.is_grad_enabled()
-    if not trains and not causal and mask is not None and query.size(2) < FEW_QUERIES:
+    is_step = not trains and not causal and query.size(2) < FEW_QUERIES
+    if is_step and bias is None and mask is not None:
         return _few_queries(query, key, value, mask, scale)
     if trains and not dropout and engine(query, key, value) == "kernel":
         visible_keys = _visible(query, key, value, mask, causal)
         if visible_keys is not None:
-            return cast(Tensor, _Attention.apply(query, key, value, visible_keys, scale))  # type: ignore[no-untyped-call]
+            return _by_kernel(query, key, value, bias, visible_keys, scale)
+    if bias is not None:
+        return _biased(query, key, value, mask, bias, dropout, causal, scale)
     return _reference(query, key, value, mask, dropout, causal, scale)
 
 

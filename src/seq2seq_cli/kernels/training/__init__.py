@@ -18,7 +18,12 @@ To read them, begin with the function of an operation, then with the .cpp of the
 - `attention`: attention by scaled dot products
 """
 
-from seq2seq_cli.kernels.training.attention import VisibleKeys, attention, attention_backward
+from seq2seq_cli.kernels.training.attention import (
+    ScoreBias,
+    VisibleKeys,
+    attention,
+    attention_backward,
+)
 from seq2seq_cli.kernels.training.calls import library
 from seq2seq_cli.kernels.training.cells import lstm_cell, lstm_cell_backward
 from seq2seq_cli.kernels.training.dropout import (
@@ -44,6 +49,7 @@ from seq2seq_cli.kernels.training.products import (
 __all__ = [
     "NORM_ROWS",
     "SIDE",
+    "ScoreBias",
     "VisibleKeys",
     "attention",
     "attention_backward",

@@ -1,6 +1,6 @@
 // Attention and its gradients, a head at a time.
 //
-// Dimensions: N rows, H heads, Q queries, S keys, D width of a head.
+// Dimensions: as in attention.h.
 
 #include "attention.h"
 
@@ -72,6 +72,7 @@ struct Head {
     int queries, keys, width, wide, keys_wide;
     float scale;
     AlignedBuffer<float> query, key, value, transposed, weights, out, gradients, biases;
+    OffsetBias offset_bias;
 
     template <typename T>
     static void read(const Heads &from, int64_t n, int64_t h, int count, int width, int wide,
@@ -137,13 +138,16 @@ struct Head {
             bias[i] = shape.causal || (i < keys && (!mask || mask[i])) ? 0.0f : -INFINITY;
             bias[keys_wide + i] = -INFINITY;
         }
+        if (shape.bias) offset_bias.read(shape, h, queries, keys, keys_wide);
     }
 
-    // Scores of one query plus their bias -> its weights, in place.
-    void softmax(float *scores, const float *bias) const {
+    // Scores of one query plus their bias, and that by offset if BIASED -> its weights, in place.
+    template <bool BIASED>
+    void softmax(float *scores, const float *bias, const float *by_offset) const {
         Floats most = broadcast(-INFINITY), sum = broadcast(0);
         for (int j = 0; j < keys_wide; j += LANES) {
-            const Floats x = add(load(scores + j), load(bias + j));
+            Floats x = add(load(scores + j), load(bias + j));
+            if constexpr (BIASED) x = add(x, load(by_offset + j));
             store(scores + j, x);
             most = max(most, x);
         }
@@ -171,9 +175,13 @@ struct Head {
             product(query.data, wide, transposed.data, keys_wide, p, keys_wide, queries, width,
                     keys_wide);
         }
-        for (int i = 0; i < queries; i++)
-            softmax(p + i * keys_wide,
-                    shape.causal ? biases.data + keys_wide - 1 - i : biases.data);
+        for (int i = 0; i < queries; i++) {
+            const float *bias = shape.causal ? biases.data + keys_wide - 1 - i : biases.data;
+            if (shape.bias)
+                softmax<true>(p + i * keys_wide, bias, offset_bias.of_query(i));
+            else
+                softmax<false>(p + i * keys_wide, bias, nullptr);
+        }
     }
 };
 
@@ -222,6 +230,15 @@ void attention_backward(const AttentionShape &shape, const Heads &query, const H
             const Floats mean = broadcast(-reduce_add(sum));
             for (int j = 0; j < keys_wide; j += LANES)
                 store(each + j, multiply(load(weight + j), add(load(each + j), mean)));
+        }
+        if (shape.grad_bias) {
+            own.offset_bias.begin_sums();
+            for (int i = 0; i < queries; i++) {
+                float *sums = own.offset_bias.sums_of_query(i), *each = grad_scores + i * keys_wide;
+                for (int j = 0; j < keys_wide; j += LANES)
+                    store(sums + j, add(load(sums + j), load(each + j)));
+            }
+            own.offset_bias.write(shape, n, h, keys);
         }
         product<true>(grad_scores, keys_wide, own.query.data, wide, result, wide, keys, queries,
                       wide);

@@ -2,6 +2,7 @@
 
 import ctypes
 
+import torch
 from torch import Tensor
 
 from seq2seq_cli.deferred import dataclass
@@ -24,6 +25,9 @@ class _AttentionShape(ctypes.Structure):
         int32_t rows, heads, width, causal;
         float scale;
         const uint8_t *mask;
+        const float *bias;
+        float *grad_bias;
+        int32_t offsets, middle;
     """)
 
 
@@ -53,6 +57,22 @@ class VisibleKeys:
     starts: Tensor | None = None
     key_starts: Tensor | None = None
 
+    def rows(self, query: Tensor) -> int:
+        """The number of rows of queries (N, H, Q, D), or of packed ones."""
+        return query.size(0) if self.starts is None else len(self.starts) - 1
+
+
+@dataclass(frozen=True)
+class ScoreBias:
+    """What is added to scaled scores by the offset of a key from its query.
+
+    Query i and key k of a row get `added[:, middle + k - i]`, float32 and contiguous (H, offsets);
+    so `middle` is at least the number of queries less one.
+    """
+
+    added: Tensor
+    middle: int
+
 
 def _heads(x: Tensor, starts: Tensor | None) -> _Heads:
     """Where the numbers of x (N, H, T, D) are; of a packed one, where each row starts."""
@@ -68,19 +88,25 @@ def _call_attention(
     by_query: list[Tensor],
     by_key: list[Tensor],
     order: str,
+    bias: ScoreBias | None,
+    grad_bias: Tensor | None = None,
 ) -> None:
     """Call an attention kernel on tensors in this order: q and k, the next of either list."""
     query = by_query[0]
-    rows = query.size(0) if visible.starts is None else len(visible.starts) - 1
     assert not visible.causal or by_key[0].size(2) == query.size(2), "a query for each key"
     mask = None if visible.mask is None else visible.mask.data_ptr()
-    shape = _AttentionShape(rows, query.size(1), query.size(3), visible.causal, scale, mask)
+    heads, width = query.size(1), query.size(3)
+    shape = _AttentionShape(visible.rows(query), heads, width, visible.causal, scale, mask)
+    if bias is not None:
+        shape.bias, shape.middle = bias.added.data_ptr(), bias.middle
+        shape.offsets = bias.added.size(1)
+        shape.grad_bias = None if grad_bias is None else grad_bias.data_ptr()
     sides = {
         "q": iter([_heads(x, visible.starts) for x in by_query]),
         "k": iter([_heads(x, visible.key_starts) for x in by_key]),
     }
-    heads = [next(sides[side]) for side in order]
-    call(_kernels, name, query, ctypes.byref(shape), *map(ctypes.byref, heads))
+    tensors = [next(sides[side]) for side in order]
+    call(_kernels, name, query, ctypes.byref(shape), *map(ctypes.byref, tensors))
 
 
 def _contiguous_heads(x: Tensor) -> Tensor:
@@ -96,12 +122,18 @@ def _empty_like(x: Tensor, count: int = 1) -> list[Tensor]:
 
 
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, visible: VisibleKeys, scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    visible: VisibleKeys,
+    scale: float,
+    bias: ScoreBias | None = None,
 ) -> Tensor:
     """Attention of queries (N, H, Q, D) to keys and values (N, H, S, D), with scaled scores."""
     query, key, value = map(_contiguous_heads, (query, key, value))
     (out,) = _empty_like(query)
-    _call_attention("train_attention", scale, visible, [query, out], [key, value], "qkkq")
+    by_query, by_key = [query, out], [key, value]
+    _call_attention("train_attention", scale, visible, by_query, by_key, "qkkq", bias)
     return out
 
 
@@ -112,10 +144,12 @@ def attention_backward(
     grad_output: Tensor,
     visible: VisibleKeys,
     scale: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of query, key and value in `attention`.
+    bias: ScoreBias | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The gradients of query, key and value in `attention`, and of what its bias adds.
 
-    They lie in one block of memory if their shapes are the same, otherwise key's and value's do.
+    Those of tensors lie in one block of memory if their shapes are the same, otherwise key's and
+    value's do. The last one, (H, offsets) in float32, is None without a bias.
     """
     query, key, value, grad_output = map(_contiguous_heads, (query, key, value, grad_output))
     if query.shape == key.shape:
@@ -123,5 +157,9 @@ def attention_backward(
     else:
         (grad_query,), (grad_key, grad_value) = _empty_like(query), _empty_like(key, 2)
     by_query, by_key = [query, grad_output, grad_query], [key, value, grad_key, grad_value]
-    _call_attention("train_attention_backward", scale, visible, by_query, by_key, "qkkqqkk")
-    return grad_query, grad_key, grad_value
+    # A gradient for each row: their sum does not depend on the number of threads.
+    grad_bias = None if bias is None else torch.empty(visible.rows(query), *bias.added.shape)
+    name = "train_attention_backward"
+    _call_attention(name, scale, visible, by_query, by_key, "qkkqqkk", bias, grad_bias)
+    total = None if grad_bias is None else grad_bias.sum(dim=0)
+    return grad_query, grad_key, grad_value, total

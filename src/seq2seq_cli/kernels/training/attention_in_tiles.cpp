@@ -79,6 +79,8 @@ struct TiledHead {
         gradient_rows;
     AlignedBuffer<bfloat16> left, weight_left, weights_transposed, gradients_transposed;
     AlignedBuffer<float> bias, weights, gradients, sums;
+    bool biased;
+    OffsetBias offset_bias;
 
     int query_blocks() const { return blocks_of(queries); }
     int key_blocks() const { return blocks_of(keys); }
@@ -107,6 +109,8 @@ struct TiledHead {
             own[i] = causal || (i < keys && (!mask || mask[i])) ? 0.0f : -INFINITY;
             own[wide + i] = -INFINITY;
         }
+        biased = shape.bias;
+        if (biased) offset_bias.read(shape, h, queries, keys, wide);
     }
 
     // Computes the weights of a block of queries, as blocks (32, 32) of queries and keys.
@@ -122,19 +126,26 @@ struct TiledHead {
                              keys - b * SIDE, p + static_cast<size_t>(b) * SUMS);
         for (int r = 0; r < rows; r++) {
             const int query = block * SIDE + r;
-            softmax(p + r * SIDE, causal ? bias.data + wide - 1 - query : bias.data, vectors);
+            const float *own_bias = causal ? bias.data + wide - 1 - query : bias.data;
+            if (biased)
+                softmax<true>(p + r * SIDE, own_bias, offset_bias.of_query(query), vectors);
+            else
+                softmax<false>(p + r * SIDE, own_bias, nullptr, vectors);
         }
     }
 
     // The address of vector j of a row, whose keys are in blocks.
     static float *vector_at(float *row, int j) { return row + j / 2 * SUMS + j % 2 * 16; }
 
-    // One row of products of queries and keys -> its weights, in place.
-    void softmax(float *row, const float *row_bias, int vectors) const {
+    // One row of products of queries and keys, with a bias by offset if BIASED -> its weights, in
+    // place.
+    template <bool BIASED>
+    void softmax(float *row, const float *row_bias, const float *by_offset, int vectors) const {
         Floats most = broadcast(-INFINITY), sum = broadcast(0);
         for (int j = 0; j < vectors; j++) {
             float *x = vector_at(row, j);
-            const Floats score = multiply_add(load(x), broadcast(scale), load(row_bias + 16 * j));
+            Floats score = multiply_add(load(x), broadcast(scale), load(row_bias + 16 * j));
+            if constexpr (BIASED) score = add(score, load(by_offset + 16 * j));
             store(x, score);
             most = max(most, score);
         }
@@ -149,6 +160,16 @@ struct TiledHead {
         for (int j = 0; j < vectors; j++) {
             float *x = vector_at(row, j);
             store(x, multiply(load(x), factor));
+        }
+    }
+
+    // Adds gradients of the scores of a block of queries to those of their bias.
+    void add_to_bias(float *gradients, int block, int vectors) const {
+        for (int r = 0; r < queries_of(block); r++) {
+            float *out = offset_bias.sums_of_query(block * SIDE + r);
+            for (int j = 0; j < vectors; j++)
+                store(out + 16 * j,
+                      add(load(out + 16 * j), load(vector_at(gradients + r * SIDE, j))));
         }
     }
 
@@ -274,6 +295,7 @@ void head_backward(TiledHead &head, int64_t n, int64_t h, const Heads &grad_out,
     const size_t all = static_cast<size_t>(query_blocks) * key_blocks * BLOCK;
     bfloat16 *weights_transposed = head.weights_transposed.reserve(all);
     bfloat16 *gradients_transposed = head.gradients_transposed.reserve(all);
+    if (head.biased) head.offset_bias.begin_sums();
     for (int block = 0; block < query_blocks; block++) {
         const int visible = head.visible_blocks(block), first = block * SIDE;
         head.compute_weights(block, keys);
@@ -286,6 +308,7 @@ void head_backward(TiledHead &head, int64_t n, int64_t h, const Heads &grad_out,
                              gradients + static_cast<size_t>(b) * SUMS);
         softmax_backward(head.weights.data, gradients, head.queries_of(block),
                          head.visible_vectors(visible));
+        if (head.biased) head.add_to_bias(gradients, block, head.visible_vectors(visible));
         head.pack_transposed(gradients, block, gradients_transposed);
         head.multiply_rows(head.pack_rounded(gradients, block), visible, key_rows, key_blocks,
                            head.scale, head.queries - first,
@@ -318,6 +341,7 @@ bool seq2seq::attend_in_tiles_backward(const AttentionShape &shape, const Heads 
         TiledHead &head = tiled_head;
         head.read(shape, n, h, query, key, value);
         head_backward(head, n, h, grad_out, grad_query, grad_key, grad_value);
+        if (head.biased) head.offset_bias.write(shape, n, h, head.keys);
         zero_rest(grad_key, n, h, head.keys, key.count(n), head.width);
         zero_rest(grad_value, n, h, head.keys, value.count(n), head.width);
     });
