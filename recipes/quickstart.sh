@@ -63,7 +63,7 @@ seq2seq score --reference "$corpus/test.de" --hypothesis "$corpus/translated.de"
 
 cat <<END
 
-Now type a line of your own:
+Try next, with a line of your own in its place:
 
     head -n 1 $corpus/valid.en | .venv/bin/seq2seq translate $run
 END

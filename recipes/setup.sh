@@ -22,7 +22,8 @@ if [ ! -f "$stamp" ]; then
         echo "creating .venv with $("$python" --version)" >&2
         "$python" -m venv --clear .venv
     fi
-    echo "installing into .venv (a few minutes the first time; torch is large)" >&2
+    echo "installing into .venv (once, 3 to 15 minutes: torch is large, and the kernels of search and" \
+        "training are compiled for several kinds of processors)" >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --constraint constraints.txt --editable '.[plots,bench,dev]'
     rm -f .venv/installed-*

@@ -397,9 +397,7 @@ def test_a_run_agrees_with_itself_and_untrained_ones_do_not(seq2seq, trained, tm
     assert table.stdout.decode().count("1.00 / 1.00") == 3
     few = seq2seq(*arguments, stdin=b"one two three\n")
     assert (few.code, few.stdout) == (2, b"")
-    assert few.stderr.startswith(
-        "seq2seq: error: 20 lines of 3 words or more are needed; 1 line given"
-    )
+    assert "seq2seq: error: 20 lines of 3 words or more are needed; 1 line given" in few.stderr
 
 
 @pytest.mark.parametrize(
@@ -420,5 +418,5 @@ def test_trees_that_cannot_be_probed_are_refused(
         (tmp_path / "a.conllu").write_text(trees)
     done = seq2seq("inspect", "probe", trained, "--trees", "a.conllu", *options, folder=tmp_path)
     assert (done.code, done.stdout) == (2, b"")
-    assert done.stderr.startswith(f"seq2seq: error: {message}")
+    assert f"seq2seq: error: {message}" in done.stderr
     assert not (tmp_path / "t.png").exists()

@@ -151,6 +151,8 @@ def test_a_translation_that_shows_a_broken_conversion_is_warned_of() -> None:
     faults = {
         "Wo ist der nächste Bahnhof?": "",
         " ": "is empty",
+        " . ": "has no word",
+        "駅はどこですか": "",
         "der der der der der der der": "repeats itself",
         "where is the station?": "is made of the words of its source",
     }

@@ -146,7 +146,7 @@ def seq2seq(
     seq2seq train --source demo/train.en --target demo/train.de \\
         --valid-source demo/valid.en --valid-target demo/valid.de \\
         --output runs/demo
-    echo "the old woman reads a book ." | seq2seq translate runs/demo
+    echo "The old woman reads a book." | seq2seq translate runs/demo
     """
 
 

@@ -29,7 +29,8 @@ def export(
     """Write a run in the format of CTranslate2, Hugging Face, Marian or Firefox.
 
     What `seq2seq import` reads of a format, this writes, where the format can hold it; a setting
-    that it cannot hold is named.
+    that it cannot hold is named. CTranslate2 holds most runs; one for all formats is trained with
+    the settings that docs/import.md names.
 
     \b
     seq2seq export runs/en-de models/en-de --format ctranslate2

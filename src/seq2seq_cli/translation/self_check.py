@@ -49,6 +49,8 @@ class CheckedLine:
         """What is wrong with the translation, as far as this can be told; "" if nothing is."""
         if not self.translation.strip():
             return "is empty"
+        if not any(each.isalnum() for each in self.translation):
+            return "has no word"
         if has_loop(self.translation):
             return "repeats itself"
         if is_copied(self.source, self.translation):

@@ -51,8 +51,13 @@ def agreement(
     from seq2seq_cli.evaluation.probes.agreement import agreement as agreement_of
 
     prepare(threads)
-    report = agreement_of((run, other), [line for line, _ in texts])
+    lines = [line for line, _ in texts]
+    console.note(
+        f"comparing the states of {counted(len(lines), 'line')} in two models, then in two "
+        "untrained ones"
+    )
+    report = agreement_of((run, other), lines)
     if report.left_out:
-        lines = counted(report.left_out, "line")
-        console.warn(f"{texts.source.name}: {lines} of fewer than {LEAST_WORDS} words left out")
+        left_out = counted(report.left_out, "line")
+        console.warn(f"{texts.source.name}: {left_out} of fewer than {LEAST_WORDS} words left out")
     print(report.as_json() if output_format == "json" else report.as_text())

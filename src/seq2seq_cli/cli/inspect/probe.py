@@ -89,6 +89,10 @@ def probe(
     sources = None if source is None else _source_lines(source, trees, len(read))
     read = read[:sentences]
     reader = StateReader.load(run)
+    console.note(
+        f"{run}: reading the states of {counted(len(read), 'sentence')}, then training probes of "
+        "each layer, and of an untrained model's"
+    )
     trained = sample(reader, read, sources)
     shown = chosen_sentence(trained, sentence)
     fresh = sample(untrained(reader, run), read, sources)
