@@ -23,9 +23,9 @@ def best(layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def validation_bleu(run: Path) -> float:
-    """BLEU on validation data of the weights that a training ended with."""
-    bleu: float = records(run, "final")[-1]["bleu"]
-    return bleu
+    """BLEU on validation data of the weights that a training chose: the best that it found."""
+    validated = [*records(run, "validation"), *records(run, "final")]
+    return max(float(record["bleu"]) for record in validated)
 
 
 parser = argparse.ArgumentParser(description=__doc__)
