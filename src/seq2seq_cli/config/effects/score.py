@@ -7,7 +7,7 @@ from seq2seq_cli.config.effects.conditions import READING_OPTIONS, Condition, Ef
 
 
 def _without(*metrics: str) -> Callable[[Values], bool]:
-    """Whether none of these metrics is computed."""
+    """The condition that --metrics names none of `metrics`."""
     return lambda values: (
         not any(name.strip().lower() in metrics for name in values["metrics"].split(","))
     )
@@ -62,7 +62,7 @@ SCORE = Effects(
 
 
 def _has_no_run(values: Values) -> bool:
-    """Whether all systems are files."""
+    """Whether none of the systems that are compared is a run folder: all are translations."""
     paths = [path for each in values["systems"] for path in (each, each.partition("=")[2])]
     return not any(path and Path(path).is_dir() for path in paths)
 

@@ -6,7 +6,11 @@ from seq2seq_cli.config.effects.conditions import Caution, Condition, Effects, V
 
 
 def _has_one_corpus(values: Values) -> bool:
-    """Whether there is one corpus; texts of different numbers on both sides make up one."""
+    """Whether the training text is one corpus.
+
+    Files pair up into a corpus each; where the sides have different numbers of files, all of them
+    are one corpus.
+    """
     source, target = values["data.source"], values["data.target"]
     return len(source) == 1 or len(source) != len(target)
 
@@ -24,7 +28,7 @@ def _ends_before_patience(values: Values) -> bool:
 
 
 def _has_other(name: str, key: str, *others: object) -> Callable[[Values], bool]:
-    """Whether a model of this architecture has another value of this setting than those."""
+    """The condition that the architecture is `name` and its setting `key` is none of `others`."""
     return lambda values: (
         values["model.architecture"] == name and values[f"model.{key}"] not in others
     )

@@ -4,7 +4,7 @@ from seq2seq_cli.config.effects.conditions import READING_OPTIONS, Condition, Ef
 
 
 def _ranks_nothing(values: Values) -> bool:
-    """Whether scores are neither written nor compared."""
+    """Whether the scores of hypotheses are neither written to the output nor used to rank them."""
     return bool(values["beam"] == 1 or values["sample"]) and values["format_"] == "text"
 
 
